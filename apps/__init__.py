@@ -1,0 +1,10 @@
+"""The features, one folder each. This list is the only place that names them all.
+
+In pipeline order, for the reader; flows do not depend on the order. An app's id is permanent.
+"""
+
+from apps.l2 import L2
+from apps.provider import PROVIDER
+from controller.app import PIPELINE, App
+
+APPS: tuple[App, ...] = (PIPELINE, L2, PROVIDER)

@@ -1,0 +1,137 @@
+"""Flows of L2 switching; see the package for what they do and ``controller/pipeline.py`` for the
+tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from controller.app import Key
+from controller.flow import Action, Flow, Goto, Learn, Output, Resubmit, SetField
+from controller.model import Binding, Network, Port, View, networks_on
+from controller.pipeline import (
+    BEYOND,
+    FLOOD_PART,
+    IN_PORT,
+    NETWORK,
+    OUT_PORT,
+    Band,
+    Cookie,
+    Table,
+)
+
+LEARNED_IDLE_SECONDS = 300  # the ageing time of IEEE 802.1Q, 8.8.3
+LEARNED_PER_PORT = 64
+"""MAC addresses that a switch remembers behind one port, so that no port can fill the table."""
+
+PORTS_PER_PART = 512
+"""Ports that one FLOOD_PART flow copies to: at 32 bytes of actions each, a flow-mod (at most
+64 KiB) could hold four times as many."""
+
+GROUP_BIT = 1 << 40  # of a MAC address: multicast or broadcast
+BRIDGE_RESERVED = (0x0180C2000000, 0xFFFFFFFFFFF0)  # STP, LACP, LLDP ...: IEEE 802.1Q, 8.6.3
+
+
+def units(view: View, switch: int) -> Iterator[Key]:
+    yield ("frames",)
+    for network_id in networks_on(view, switch):
+        yield ("network", network_id)
+    for port_id in view.ids(Binding, switch=switch):
+        yield ("port", port_id)
+
+
+def compile(view: View, switch: int, key: Key) -> Iterable[Flow]:
+    match key:
+        case ("port", port_id):
+            return _port(view, port_id)
+        case ("network", network_id):
+            return _network(view, switch, network_id)
+    return _frames()
+
+
+def _frames() -> Iterator[Flow]:
+    """Frames that no bridge forwards, and the way of unknown destinations past L2_LEARNED."""
+    # A learned group address would take the whole network's broadcasts to one port.
+    yield Flow(Table.CLASSIFY, Band.GUARD, {"eth_src": (GROUP_BIT, GROUP_BIT)}, ())
+    yield Flow(Table.CLASSIFY, Band.GUARD, {"eth_dst": BRIDGE_RESERVED}, ())
+    yield Flow(
+        Table.L2_LOOKUP,
+        Band.MISS,
+        {},
+        (Resubmit(Table.L2_LEARNED), Goto(Table.L2_LOOKUP.next)),
+    )
+
+
+def _port(view: View, port_id: str) -> Iterator[Flow]:
+    """A port on this switch: where its packets belong, and how to reach it."""
+    binding, port = view.get(Binding, port_id), view.get(Port, port_id)
+    if binding is None or port is None or not port.admin_state_up:
+        return
+    network = view.get(Network, port.network_id)
+    if network is None or not network.admin_state_up:
+        return
+    # Access ports take no tags: a tenant must not choose a VLAN.
+    yield Flow(
+        Table.CLASSIFY,
+        Band.DEFAULT,
+        {"in_port": binding.ofport, "vlan_vid": 0},
+        (
+            SetField(NETWORK, network.key),
+            SetField(IN_PORT, port.key),
+            *_learning(network, port),
+            Goto(Table.CLASSIFY.next),
+        ),
+    )
+    yield Flow(
+        Table.L2_LOOKUP,
+        Band.DEFAULT,
+        {NETWORK: network.key, "eth_dst": port.mac},
+        (SetField(OUT_PORT, port.key), Goto(Table.FLOOD.next)),
+    )
+    yield Flow(
+        Table.OUTPUT,
+        Band.DEFAULT,
+        {NETWORK: network.key, OUT_PORT: port.key},
+        (Output(binding.ofport),),
+    )
+
+
+def _learning(network: Network, port: Port) -> Iterator[Action]:
+    """Behind a port with port security there is no address that the model does not know."""
+    if not port.port_security:
+        yield Learn(
+            table=Table.L2_LEARNED,
+            network=NETWORK,
+            out_port=OUT_PORT,
+            port_key=port.key,
+            idle_timeout=LEARNED_IDLE_SECONDS,
+            limit=LEARNED_PER_PORT,
+            cookie=Cookie.learned(network.key, port.key),
+        )
+
+
+def _network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
+    """Where a network's broadcasts go: beyond the switch, then to its ports, part by part.
+
+    OVS itself never sends a copy back to where the packet came from.
+    """
+    network = view.get(Network, network_id)
+    if network is None or not network.admin_state_up:
+        return
+    bound = view.ids(Binding, switch=switch, network_id=network_id)
+    ports = [port for port_id in bound if (port := view.get(Port, port_id))]
+    keys = sorted(port.key for port in ports if port.admin_state_up)
+    parts = [keys[start : start + PORTS_PER_PART] for start in range(0, len(keys), PORTS_PER_PART)]
+    copies: list[Action] = []
+    for number in (BEYOND, *range(1, len(parts) + 1)):
+        copies += (SetField(FLOOD_PART, number), Resubmit(Table.FLOOD_PART))
+    yield Flow(Table.FLOOD, Band.DEFAULT, {NETWORK: network.key, OUT_PORT: 0}, tuple(copies))
+    for number, part in enumerate(parts, start=1):
+        to_ports: list[Action] = []
+        for key in part:
+            to_ports += (SetField(OUT_PORT, key), Resubmit(Table.FLOOD.next))
+        yield Flow(
+            Table.FLOOD_PART,
+            Band.DEFAULT,
+            {NETWORK: network.key, FLOOD_PART: number},
+            tuple(to_ports),
+        )

@@ -1,0 +1,309 @@
+"""The ``tenantry`` command. ``serve`` is the controller; everything else talks to one over HTTP.
+
+Tables for people, colour only on a terminal; ``--json`` for programs. Errors say what to do next
+and exit with 1 (2 for wrong usage).
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from controller import config, doctor, plug
+
+Json = Any
+
+
+class Client:
+    """The API of a running controller, for the commands below."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def get(self, path: str, **query: str | None) -> Json:
+        """Errors: ClickException, with what to do."""
+        given = {name: value for name, value in query.items() if value is not None}
+        url = f"{self.url}{path}?{urllib.parse.urlencode(given)}"
+        try:
+            with urllib.request.urlopen(url, timeout=60) as reply:
+                return json.load(reply)
+        except urllib.error.HTTPError as error:
+            raise click.ClickException(_message(error)) from None
+        except OSError as error:
+            raise click.ClickException(
+                f"no controller answers at {self.url} ({error}); start one with `tenantry serve`, "
+                "or name it with --url or TENANTRY_URL"
+            ) from None
+
+    def find(self, collection: str, name: str) -> Json:
+        """The one resource of this id or name. Errors: ClickException."""
+        for field in ("id", "name"):
+            found = self.get(f"/v2.0/{collection}", **{field: name})[collection]
+            if len(found) > 1:
+                ids = ", ".join(resource["id"] for resource in found)
+                raise click.ClickException(f"{name} is the name of several {collection}: {ids}")
+            if found:
+                return found[0]
+        raise click.ClickException(f"none of the {collection} has the id or name {name}")
+
+
+def _message(error: urllib.error.HTTPError) -> str:
+    try:
+        body = json.load(error)
+        return str(body["NeutronError"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"{error.code} {error.reason}"
+
+
+class Output:
+    """Prints an answer: as JSON if asked for, else as the command shows it."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.console = Console(highlight=False, soft_wrap=True)
+
+    def json(self, answer: Json) -> bool:
+        """True if that was all."""
+        if self.as_json:
+            click.echo(json.dumps(answer, indent=2))
+        return self.as_json
+
+    def table(self, title: str, columns: list[str], rows: list[list[Any]]) -> None:
+        table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*("-" if cell is None else str(cell) for cell in row))
+        self.console.print(table if rows else f"[italic]{title}[/]: none")
+
+
+class Context:
+    """What the options before the command said."""
+
+    def __init__(self, files: tuple[str, ...], url: str, as_json: bool) -> None:
+        self.files = list(files)
+        self.client = Client(url)
+        self.output = Output(as_json)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config-file",
+    "files",
+    multiple=True,
+    envvar="TENANTRY_CONFIG",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Options for `serve`; see `tenantry sample-config`.",
+)
+@click.option(
+    "--url",
+    envvar="TENANTRY_URL",
+    default="http://127.0.0.1:9696",
+    show_default=True,
+    help="The API of the controller to talk to.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
+@click.version_option(package_name="tenantry")
+@click.pass_context
+def main(context: click.Context, files: tuple[str, ...], url: str, as_json: bool) -> None:
+    """Tenant networks on Open vSwitch, with the Neutron API and nothing else of OpenStack.
+
+    Start a controller with `tenantry serve`, then use the `openstack` client: `tenantry
+    cloud-config` prints what it needs to know. `tenantry doctor` tells what this machine lacks.
+    """
+    context.obj = Context(files, url, as_json)
+
+
+@main.command()
+@click.option("--verbose", is_flag=True, help="Log what is done, not only what goes wrong.")
+@click.pass_obj
+def serve(context: Context, verbose: bool) -> None:
+    """Run the controller in the foreground, until Ctrl-C. Switches keep their flows."""
+    from controller import serve as server  # loads os-ken, which no other command needs
+
+    try:
+        server.serve(config.load(context.files), verbose=verbose)
+    except (config.ConfigError, server.CannotServe) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@main.command("sample-config")
+def sample_config() -> None:
+    """Print a configuration file with every option, its default and its meaning."""
+    click.echo(config.sample(), nl=False)
+
+
+@main.command()
+@click.pass_obj
+def status(context: Context) -> None:
+    """Show switches, hosts and ports, and how far what was asked for has been realised."""
+    answer = context.client.get("/tenantry/v1/status")
+    output = context.output
+    if output.json(answer):
+        return
+    state = "all realised" if answer["settled"] else "realising"
+    output.console.print(f"revision {answer['revision']}, realised {answer['realised']}: {state}\n")
+    for remote in answer["waiting_for"]:
+        output.console.print(f"[yellow]waiting for OVSDB {remote}[/]; is Open vSwitch running?")
+    for unit, error in answer["failed"].items():
+        output.console.print(f"[red]{unit} does not compile[/]: {error}")
+    output.table(
+        "Switches",
+        ["id", "name", "host", "connected", "realised", "flows", "repaired"],
+        [
+            [s["id"], s["name"], s["host"], _yes(s["connected"])]
+            + [s["realised"], s["flows"], s["repaired"]]
+            for s in answer["switches"]
+        ],
+    )
+    for switch in answer["switches"]:
+        for refusal in switch["refused"]:
+            output.console.print(
+                f"[red]{switch['name']} refuses {refusal['unit']}[/]: {refusal['error']}"
+            )
+    output.console.print()
+    columns = ["id", "name", "project_id", "status", "host", "interface"]
+    rows = [[port[column] for column in columns] for port in answer["ports"]]
+    output.table("Ports", ["id", "name", "project", "status", "host", "interface"], rows)
+
+
+@main.command()
+@click.option("--switch", help="Only this switch: name or datapath id.")
+@click.option("--app", help="Only flows of this app, e.g. l2.")
+@click.option("--object", "object_", help="Only flows of this object: a port's id, say.")
+@click.pass_obj
+def flows(context: Context, switch: str | None, app: str | None, object_: str | None) -> None:
+    """Show the flows that are wanted beside those installed, with where each comes from."""
+    query = {"switch": switch, "app": app, "object": object_}
+    _show_flows(context, context.client.get("/tenantry/v1/flows", **query))
+
+
+@main.command()
+@click.option("--switch", help="Only this switch: name or datapath id.")
+@click.pass_obj
+def diff(context: Context, switch: str | None) -> None:
+    """Show only flows that are missing in a switch (-) or foreign to us (+). Exits 1 if any."""
+    found = context.client.get("/tenantry/v1/diff", switch=switch)
+    _show_flows(context, found)
+    if found:
+        raise SystemExit(1)
+
+
+def _show_flows(context: Context, found: Json) -> None:
+    if context.output.json(found):
+        return
+    marks = {(True, True): " ", (True, False): "[red]-[/]", (False, True): "[yellow]+[/]"}
+    context.output.table(
+        "Flows ( - wanted, but missing in the switch; + in the switch, but not ours)",
+        ["", "switch", "table", "priority", "match", "actions", "packets", "from"],
+        [
+            [
+                marks[flow["wanted"], flow["installed"]],
+                flow["switch"].lstrip("0"),
+                flow["table"] or flow["table_id"],
+                flow["priority"],
+                flow["match"],
+                flow["actions"],
+                flow["packets"],
+                f"{flow['app']}: {flow['object']}" if flow["app"] else flow["cookie"],
+            ]
+            for flow in found
+        ],
+    )
+
+
+@main.command()
+@click.pass_obj
+def verify(context: Context) -> None:
+    """Prove that every switch holds exactly what a computation from nothing wants. Exits 1 if not.
+
+    stale: wanted now, but not by a computation from nothing, or the other way round. conflicts:
+    flows that contradict each other. Both are mistakes of ours; please report them.
+    """
+    answer = context.client.get("/tenantry/v1/verify")
+    if not context.output.json(answer):
+        columns = ["id", "connected", "wanted", "installed"]
+        columns += ["missing", "foreign", "stale", "conflicts"]
+        rows = [[switch[column] for column in columns] for switch in answer["switches"]]
+        context.output.table("Switches", columns, rows)
+        for unit, error in answer["failed"].items():
+            context.output.console.print(f"[red]{unit} does not compile[/]: {error}")
+        good, bad = "[green]wanted equals installed[/]", "[red]not as it should be[/]"
+        context.output.console.print(good if answer["ok"] else bad)
+    if not answer["ok"]:
+        raise SystemExit(1)
+
+
+@main.command("cloud-config")
+@click.option("--name", default="tenantry", show_default=True, help="The name of the cloud.")
+@click.option("--project", help="The project to work in; without it, the controller's default.")
+@click.pass_obj
+def cloud_config(context: Context, name: str, project: str | None) -> None:
+    """Print a clouds.yaml entry; put it into ~/.config/openstack/clouds.yaml.
+
+    Then `openstack --os-cloud tenantry network list` works, and so do the SDK, Terraform and
+    Ansible.
+    """
+    cloud: dict[str, Any] = {"auth_type": "none", "auth": {"endpoint": context.client.url}}
+    if project:
+        cloud["network_api_headers"] = {"X-Project-Id": project}
+    if context.output.json({"clouds": {name: cloud}}):
+        return
+    click.echo(f"clouds:\n  {name}:\n    auth_type: none")
+    click.echo(f"    auth:\n      endpoint: {context.client.url}")
+
+
+@main.command("plug")
+@click.argument("port")
+@click.option("--netns", help="The network namespace; made if it is missing.")
+@click.option("--bridge", default="br-int", show_default=True, help="The integration bridge.")
+@click.pass_obj
+def plug_command(context: Context, port: str, netns: str | None, bridge: str) -> None:
+    """Plug PORT (id or name) into a network namespace of this machine, with its addresses."""
+    body = context.client.find("ports", port)
+    network = context.client.get(f"/v2.0/networks/{body['network_id']}")["network"]
+    subnets = context.client.get("/v2.0/subnets", network_id=network["id"])["subnets"]
+    try:
+        plugged = plug.plug(body, network, subnets, bridge=bridge, netns=netns)
+    except plug.PlugError as error:
+        raise click.ClickException(str(error)) from None
+    if not context.output.json(plugged.as_dict()):
+        click.echo(plugged.describe())
+
+
+@main.command("unplug")
+@click.argument("port")
+@click.option("--netns", help="The network namespace, if it was named when plugging.")
+@click.option("--bridge", default="br-int", show_default=True, help="The integration bridge.")
+@click.pass_obj
+def unplug_command(context: Context, port: str, netns: str | None, bridge: str) -> None:
+    """Undo `plug`: remove the interface, and the namespace if plug had made it."""
+    body = context.client.find("ports", port)
+    try:
+        plug.unplug(body, bridge=bridge, netns=netns)
+    except plug.PlugError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@main.command("doctor")
+@click.pass_obj
+def doctor_command(context: Context) -> None:
+    """Name what is missing on this machine, and the command that mends it. Exits 1 if anything."""
+    findings = doctor.diagnose(context.client.url)
+    if not context.output.json([finding.as_dict() for finding in findings]):
+        rows = [
+            ["[green]ok[/]" if f.ok else "[red]no[/]", f.what, f.detail, "" if f.ok else f.remedy]
+            for f in findings
+        ]
+        context.output.table("This machine", ["", "what", "found", "to mend it"], rows)
+    if not all(finding.ok for finding in findings if finding.needed):
+        raise SystemExit(1)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "[red]no[/]"

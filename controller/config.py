@@ -1,0 +1,187 @@
+"""Options: one file, oslo.config, every option with its help. Nothing else reads files or argv.
+
+``tenantry serve`` without a file serves the Open vSwitch of this machine.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from oslo_config import cfg
+
+STORE = [
+    cfg.StrOpt(
+        "url",
+        default="sqlite:////var/lib/tenantry/tenantry.db",
+        help="Where networks, subnets and ports are kept: an SQLAlchemy URL.",
+    ),
+]
+
+API = [
+    cfg.StrOpt("listen", default="127.0.0.1:9696", help="ADDRESS:PORT of the API."),
+    cfg.StrOpt(
+        "auth_type",
+        default="none",
+        choices=[("none", "everybody who reaches the API is its administrator")],
+        help="How callers prove who they are.",
+    ),
+    cfg.StrOpt(
+        "default_project",
+        default="default",
+        help="The project of requests that name none (header X-Project-Id).",
+    ),
+    cfg.IntOpt(
+        "max_body_bytes",
+        default=1 << 20,
+        min=1 << 10,
+        help="Larger requests are refused with 413.",
+    ),
+]
+
+OPENFLOW = [
+    cfg.StrOpt("listen", default="127.0.0.1:6653", help="ADDRESS:PORT that switches connect to."),
+    cfg.StrOpt("tls_private_key", default="", help="PEM file; with it, switches must use ssl:."),
+    cfg.StrOpt("tls_certificate", default="", help="PEM file of our certificate."),
+    cfg.StrOpt(
+        "tls_ca_certificates",
+        default="",
+        help="PEM file of the CA that signs the certificates of switches and OVSDB servers.",
+    ),
+    cfg.FloatOpt(
+        "audit_interval",
+        default=120.0,
+        min=1.0,
+        help="Seconds between comparisons of what a switch holds with what it should hold.",
+    ),
+    cfg.FloatOpt(
+        "coalesce",
+        default=0.002,
+        min=0.0,
+        help="Seconds to wait for more changes before computing flows.",
+    ),
+]
+
+OVSDB = [
+    cfg.ListOpt(
+        "connections",
+        default=["unix:/var/run/openvswitch/db.sock"],
+        help="OVSDB servers of the hosts: unix:PATH, tcp:HOST:PORT or ssl:HOST:PORT.",
+    ),
+    cfg.StrOpt(
+        "integration_bridge",
+        default="br-int",
+        help="The bridge to make and own on each of them; empty makes none.",
+    ),
+    cfg.StrOpt(
+        "datapath_type",
+        default="",
+        help="system or netdev for the integration bridge; empty: what the host has.",
+    ),
+]
+
+NETWORKS = [
+    cfg.ListOpt(
+        "physical_networks",
+        default=[],
+        help="Names of the physical networks that may be used; empty allows any.",
+    ),
+    cfg.ListOpt(
+        "vlan_ranges",
+        default=[],
+        help="VLAN ids for tenants' networks, as PHYSICAL_NETWORK:FIRST:LAST. Without any, "
+        "tenants' networks are local to one switch.",
+    ),
+    cfg.DictOpt(
+        "physical_interfaces",
+        default={},
+        help="INTERFACE:PHYSICAL_NETWORK for switches whose OVSDB is not among the connections. "
+        "Others carry external_ids:tenantry-physical-network on the interface.",
+    ),
+    cfg.IntOpt(
+        "physical_mtu",
+        default=1500,
+        min=576,
+        max=65535,
+        help="The MTU of the wires between hosts; networks get theirs from it.",
+    ),
+    cfg.StrOpt("base_mac", default="fa:16:3e:00:00:00", help="What generated MACs begin with."),
+]
+
+GROUPS: Mapping[str, Sequence[cfg.Opt]] = {
+    "store": STORE,
+    "api": API,
+    "openflow": OPENFLOW,
+    "ovsdb": OVSDB,
+    "networks": NETWORKS,
+}
+
+
+class ConfigError(Exception):
+    """A file or a value that cannot be used; the message says which, and what would be right."""
+
+
+class Address(NamedTuple):
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def load(files: list[str]) -> cfg.ConfigOpts:
+    """The options from these files, defaults for the rest. Errors: ConfigError."""
+    conf = cfg.ConfigOpts()
+    for group, options in GROUPS.items():
+        conf.register_opts(options, group=group)
+    try:
+        conf(args=[], project="tenantry", default_config_files=files, default_config_dirs=[])
+        for group, options in GROUPS.items():
+            for option in options:
+                conf[group][option.dest]
+    except (cfg.Error, ValueError) as error:
+        raise ConfigError(str(error)) from None
+    return conf
+
+
+def address(text: str, option: str) -> Address:
+    """``127.0.0.1:9696`` or ``[::1]:9696``. Errors: ConfigError."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"{option} = {text}: must be ADDRESS:PORT, like 127.0.0.1:9696")
+    return Address(host.strip("[]"), int(port))
+
+
+def vlan_ranges(texts: list[str]) -> dict[str, list[tuple[int, int]]]:
+    """``["physnet1:1000:1999"]`` by physical network. Errors: ConfigError."""
+    ranges: dict[str, list[tuple[int, int]]] = {}
+    for text in texts:
+        name, *ends = text.split(":")
+        try:
+            first, last = map(int, ends)
+        except ValueError:
+            first, last = 0, 0
+        if not name or not 1 <= first <= last <= 4094:
+            raise ConfigError(
+                f"[networks] vlan_ranges = {text}: must be PHYSICAL_NETWORK:FIRST:LAST "
+                "with 1 <= FIRST <= LAST <= 4094"
+            )
+        ranges.setdefault(name, []).append((first, last))
+    return ranges
+
+
+def sample() -> str:
+    """A configuration file with every option, its default and its help."""
+    lines = ["# Tenantry; every line below shows a default."]
+    for group, options in GROUPS.items():
+        lines += ["", f"[{group}]"]
+        for option in options:
+            lines += ["", *(f"# {line}" for line in textwrap.wrap(option.help or "", 90))]
+            default = option.default
+            if isinstance(default, list):
+                default = ",".join(default)
+            elif isinstance(default, dict):
+                default = ",".join(f"{key}:{value}" for key, value in default.items())
+            lines.append(f"#{option.name} = {default}".rstrip())
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,158 @@
+"""``tenantry doctor``: what this machine lacks, and the command that mends it.
+
+Owns the diagnosis alone: it looks and changes nothing, needs no configuration beyond what it is
+handed, and must work where everything else does not.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import re
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+APT = "apt-get install --no-install-recommends"
+MINIMAL_OVS = (2, 17)  # Ubuntu 22.04's; the oldest one tried
+CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21  # linux/capability.h
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. ``remedy`` is the exact command that mends it, "" where none does."""
+
+    what: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    needed: bool = True  # False: only some commands, the demo or the tests want it
+
+
+def diagnose(api: str = "http://127.0.0.1:9696", bridge: str = "br-int") -> list[Finding]:
+    """Look at everything; never raises. ``bridge`` "" means that there is no integration bridge."""
+    checks: list[Callable[[], Iterator[Finding]]] = [
+        _python,
+        _privileges,
+        _commands,
+        _open_vswitch,
+        lambda: _bridge(bridge),
+        lambda: _controller(api),
+    ]
+    return [finding for check in checks for finding in check()]
+
+
+def _python() -> Iterator[Finding]:
+    yield Finding("Python", sys.version_info >= (3, 10), sys.version.split()[0], f"{APT} python3")
+    try:
+        version = importlib.metadata.version("os-ken")
+    except importlib.metadata.PackageNotFoundError:
+        version = "not installed"
+    # Earlier ones deadlock when a switch reconnects.
+    ok = _numbers(version) >= (4, 2, 1)
+    pip = f"{sys.executable} -m pip install"
+    yield Finding("os-ken >= 4.2.1", ok, version, f"{pip} 'os-ken>=4.2.1'")
+
+
+def _privileges() -> Iterator[Finding]:
+    capabilities = 0
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            capabilities = int(line.split()[1], 16)
+    wanted = 1 << CAP_NET_ADMIN | 1 << CAP_SYS_ADMIN
+    ok = capabilities & wanted == wanted
+    detail = "CAP_NET_ADMIN and CAP_SYS_ADMIN" if ok else "missing: plug, demo and tests want them"
+    yield Finding("privileges", ok, detail, "sudo tenantry doctor", needed=False)
+    failure = _run("unshare --net true")[0] is None
+    detail = "may be created" if not failure else "may not be created here"
+    remedy = "docker run --privileged ..." if Path("/.dockerenv").exists() else "sudo -i"
+    yield Finding("network namespaces", not failure, detail, remedy, needed=False)
+
+
+def _commands() -> Iterator[Finding]:
+    for command, package, needed in (
+        ("ip", "iproute2", True),
+        ("ovs-vsctl", "openvswitch-switch", True),
+        ("ethtool", "ethtool", False),
+        ("mn", "mininet", False),
+    ):
+        path = shutil.which(command)
+        yield Finding(command, path is not None, path or "not found", f"{APT} {package}", needed)
+
+
+def _open_vswitch() -> Iterator[Finding]:
+    """The daemons, reached the way every ovs-* command reaches them (OVS_RUNDIR included)."""
+    if shutil.which("ovs-vsctl") is None:
+        return  # that has been said
+    database, why = _run("ovs-vsctl --timeout=3 --no-wait show")
+    yield Finding("ovsdb-server", database is not None, why or "answers", _start_command())
+    switch, why = _run("ovs-appctl --timeout=3 --target=ovs-vswitchd version")
+    yield Finding("ovs-vswitchd", switch is not None, why or "answers", _start_command())
+    if switch is not None:
+        version = switch.split("\n")[0].rpartition(" ")[2]
+        minimum = ".".join(map(str, MINIMAL_OVS))
+        ok = _numbers(version) >= MINIMAL_OVS
+        yield Finding(f"Open vSwitch >= {minimum}", ok, version, f"{APT} openvswitch-switch")
+    kernel, _ = _run("ovs-dpctl dump-dps")
+    detail = "the kernel's" if kernel is not None else "userspace (datapath_type=netdev), slower"
+    yield Finding("datapath", True, detail)
+
+
+def _bridge(bridge: str) -> Iterator[Finding]:
+    columns = "--columns=fail_mode,controller"
+    rows, why = _run(f"ovs-vsctl --timeout=3 --format=json {columns} find Bridge name={bridge}")
+    if not bridge or rows is None:
+        return  # there is none, or no OVSDB to ask, which has been said
+    found = json.loads(rows)["data"]
+    if not found:
+        yield Finding(f"bridge {bridge}", False, "not there", "tenantry serve")
+        return
+    fail_mode, _ = found[0]
+    yield Finding(
+        f"bridge {bridge} is secure",
+        fail_mode == "secure",
+        f"fail_mode is {fail_mode if isinstance(fail_mode, str) else 'not set'}",
+        f"ovs-vsctl set-fail-mode {bridge} secure",
+    )
+    connected, _ = _run("ovs-vsctl --timeout=3 --bare --columns=is_connected list Controller")
+    targets, _ = _run(f"ovs-vsctl --timeout=3 get-controller {bridge}")
+    ok = "true" in (connected or "")
+    detail = f"{(targets or '').strip() or 'no controller'}, {'' if ok else 'not '}connected"
+    yield Finding(f"bridge {bridge} is connected", ok, detail, "tenantry serve")
+
+
+def _controller(api: str) -> Iterator[Finding]:
+    try:
+        with urllib.request.urlopen(f"{api}/tenantry/v1/status", timeout=3) as answer:
+            revision = json.load(answer).get("revision")
+            yield Finding("controller", True, f"{api}, revision {revision}")
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        yield Finding("controller", False, f"{api}: {reason}", "tenantry serve")
+
+
+def _start_command() -> str:
+    """What starts Open vSwitch on this machine."""
+    if Path("/run/systemd/system").exists():
+        return "systemctl start openvswitch-switch"
+    return "make openvswitch"
+
+
+def _run(command: str) -> tuple[str | None, str]:
+    """What the command printed, None if it failed; and its last complaint, "" if it succeeded."""
+    try:
+        result = subprocess.run(command.split(), capture_output=True, text=True, check=False)
+    except OSError as error:
+        return None, str(error)
+    if result.returncode:
+        return None, (result.stderr.strip() or result.stdout.strip()).split("\n")[-1]
+    return result.stdout, ""
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)))

@@ -1,0 +1,356 @@
+"""The engine: keeps every switch's wanted flows equal to a pure function of the model.
+
+::
+
+    model changes ──> reads touched ──> queries ──> unit lists ──> units ──> Wanted (per switch)
+                                        derived     app.units      app.compile
+
+Each box is a *node*: a function that was run through a recording view, the reads it made, and its
+value. A change touches reads; the nodes that had made them become dirty; :meth:`Engine.run` runs
+the dirty ones again, queries first, and a query that comes to the same value as before stops the
+wave there. A unit's flows that are no longer yielded are gone from Wanted: nothing ever removes a
+flow by hand. :meth:`Engine.recompute` builds everything from nothing, and must come to the same.
+
+The engine never waits, never talks to a switch, and knows no feature.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+from controller.app import App, Key
+from controller.flow import Flow
+from controller.model import Model, Read, Switch, View
+from controller.switch.codec import encode_flow, flow_identity
+
+LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Unit(NamedTuple):
+    """The smallest thing that is compiled: one key of one app on one switch."""
+
+    app: App
+    switch: int
+    key: Key
+
+    def __str__(self) -> str:
+        return " ".join((self.app.name, *self.key))
+
+
+class Wanted:
+    """The flows that a switch should hold: encoded bodies by cookie.
+
+    A flow that several units yield is held once and counted. ``touched`` collects the cookies
+    that came or went; whoever pushes to the switch takes them from there.
+    """
+
+    def __init__(self) -> None:
+        self.flows: dict[int, bytes] = {}
+        self.touched: set[int] = set()
+        self._shared: dict[int, int] = {}  # how many units more than one want a cookie
+
+    def add(self, cookie: int, body: bytes) -> None:
+        if cookie in self.flows:
+            self._shared[cookie] = self._shared.get(cookie, 0) + 1
+        else:
+            self.flows[cookie] = body
+            self.touched.add(cookie)
+
+    def remove(self, cookie: int) -> None:
+        more = self._shared.get(cookie, 0)
+        if not more:
+            del self.flows[cookie]
+            self.touched.add(cookie)
+        elif more == 1:
+            del self._shared[cookie]
+        else:
+            self._shared[cookie] = more - 1
+
+    def take_touched(self) -> set[int]:
+        touched, self.touched = self.touched, set()
+        return touched
+
+    def conflicts(self) -> list[tuple[int, int]]:
+        """Pairs of cookies with equal table, priority and match but different actions.
+
+        Only one of the two can be in a switch: a mistake in an app. The list should be empty.
+        """
+        seen: dict[bytes, int] = {}
+        return [
+            (other, cookie)
+            for cookie, body in self.flows.items()
+            if (other := seen.setdefault(flow_identity(body), cookie)) != cookie
+        ]
+
+
+class _Node:
+    """Something computed from the model, and the reads it made. ``stage`` orders the work."""
+
+    __slots__ = ("reads",)
+    stage: ClassVar[int]
+
+    def __init__(self) -> None:
+        self.reads: frozenset[Read] = frozenset()
+
+    def refresh(self, engine: Engine) -> None:
+        """Compute again, and pass on what that changes."""
+        raise NotImplementedError
+
+
+class _Query(_Node):
+    """A derived query with its arguments; as a read, the node stands for itself."""
+
+    __slots__ = ("args", "error", "function", "value")
+    stage = 0
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.function = function
+        self.args = args
+        self.value: Any = self  # equal to nothing that a query can come to
+        self.error: Exception | None = None
+
+    def refresh(self, engine: Engine) -> None:
+        """A query that raises does so for each of its readers, who fail one by one."""
+        error: Exception | None = None
+        value: Any = self
+        try:
+            value = engine.evaluate(self, lambda view: self.function(view, *self.args))
+        except Exception as caught:
+            error = caught
+        if value != self.value or error or self.error:
+            self.value, self.error = value, error
+            engine.touch([self])
+
+
+class _Switches(_Node):
+    """The root: which switches there are, and for each the unit lists of all apps."""
+
+    __slots__ = ("lists",)
+    stage = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lists: dict[int, list[_UnitList]] = {}
+
+    def refresh(self, engine: Engine) -> None:
+        switches = engine.evaluate(self, lambda view: view.ids(Switch))
+        for switch in switches - self.lists.keys():
+            engine.wanted[switch] = Wanted()
+            self.lists[switch] = [_UnitList(app, switch) for app in engine.apps]
+            for units in self.lists[switch]:
+                engine.mark(units)
+        for switch in self.lists.keys() - switches:
+            for units in self.lists.pop(switch):
+                for key in list(units.nodes):
+                    units.drop(engine, key)
+                engine.forget(units)
+            del engine.wanted[switch]
+
+
+class _UnitList(_Node):
+    """Which units an app has on a switch."""
+
+    __slots__ = ("app", "nodes", "switch")
+    stage = 1
+
+    def __init__(self, app: App, switch: int) -> None:
+        super().__init__()
+        self.app = app
+        self.switch = switch
+        self.nodes: dict[Key, _UnitNode] = {}
+
+    def refresh(self, engine: Engine) -> None:
+        unit = Unit(self.app, self.switch, ("units",))
+        keys: frozenset[Key] = frozenset()
+        with engine.failing_closed(unit):
+            keys = engine.evaluate(self, lambda view: frozenset(self.app.units(view, self.switch)))
+        for key in self.nodes.keys() - keys:
+            self.drop(engine, key)
+        for key in keys - self.nodes.keys():
+            node = self.nodes[key] = _UnitNode(Unit(self.app, self.switch, key))
+            engine.mark(node)
+
+    def drop(self, engine: Engine, key: Key) -> None:
+        node = self.nodes.pop(key)
+        node.replace(engine, {})
+        engine.forget(node)
+
+
+class _UnitNode(_Node):
+    """A unit, and the cookies of the flows that it came to."""
+
+    __slots__ = ("cookies", "unit")
+    stage = 2
+
+    def __init__(self, unit: Unit) -> None:
+        super().__init__()
+        self.unit = unit
+        self.cookies: tuple[int, ...] = ()
+
+    def refresh(self, engine: Engine) -> None:
+        app, switch, key = self.unit
+        flows: dict[int, bytes] = {}
+        with engine.failing_closed(self.unit):
+            flows = engine.evaluate(
+                self,
+                lambda view: {
+                    cookie: body
+                    for flow in app.compile(view, switch, key)
+                    for cookie, body in (encode_flow(flow, app.id),)
+                },
+            )
+        self.replace(engine, flows)
+
+    def replace(self, engine: Engine, flows: dict[int, bytes]) -> None:
+        wanted = engine.wanted[self.unit.switch]
+        before = frozenset(self.cookies)
+        for cookie, body in flows.items():
+            if cookie not in before:
+                wanted.add(cookie, body)
+        for cookie in self.cookies:
+            if cookie not in flows:
+                wanted.remove(cookie)
+        self.cookies = tuple(flows)
+
+
+class Engine:
+    """Wanted flows of every switch in the model, for a list of apps."""
+
+    def __init__(self, model: Model, apps: Iterable[App]) -> None:
+        self.apps = tuple(apps)
+        self.wanted: dict[int, Wanted] = {}
+        self.failed: dict[Unit, str] = {}
+        """Units whose compile raised, and what: they yield no flows (a switch fails closed)."""
+        self._model = model
+        self._queries: dict[tuple[Any, ...], _Query] = {}
+        self._readers: dict[Read, set[_Node]] = {}
+        self._dirty: tuple[dict[_Node, None], ...] = ({}, {}, {})  # by stage, oldest first
+        self._switches = _Switches()
+        self.mark(self._switches)
+
+    def touch(self, reads: Iterable[Read]) -> None:
+        """Mark whoever had made these reads; call it with what ``Model.apply`` answered."""
+        for read in reads:
+            for node in self._readers.get(read, ()):
+                self.mark(node)
+
+    def run(self) -> Iterator[None]:
+        """Run everything dirty; yields after each node, so that the caller can breathe.
+
+        The model must not change until it is exhausted.
+        """
+        queries, lists, units = self._dirty
+        while dirty := queries or lists or units:
+            node = next(iter(dirty))
+            del dirty[node]
+            node.refresh(self)
+            yield
+
+    def recompute(self) -> dict[int, dict[int, bytes]]:
+        """What should be wanted, from nothing: the oracle that ``wanted`` is held against."""
+        fresh = Engine(self._model, self.apps)
+        for _ in fresh.run():
+            pass
+        return {switch: wanted.flows for switch, wanted in fresh.wanted.items()}
+
+    # --- asking ----------------------------------------------------------------------------
+
+    def units(self, switch: int) -> list[Unit]:
+        """The units of a switch, app by app."""
+        lists = self._switches.lists.get(switch, ())
+        return [node.unit for units in lists for node in units.nodes.values()]
+
+    def flows(self, switch: int) -> Iterator[tuple[Unit, Flow, int]]:
+        """Every wanted flow of a switch as a value, with its unit and its cookie.
+
+        Flows are not kept: each unit is compiled again, which being pure gives the same.
+        """
+        view = View(self._model)
+        for unit in self.units(switch):
+            if unit not in self.failed:
+                for flow in unit.app.compile(view, switch, unit.key):
+                    yield unit, flow, encode_flow(flow, unit.app.id).cookie
+
+    def origins(self, switch: int, cookies: Iterable[int]) -> dict[int, list[Unit]]:
+        """The units that yield these cookies."""
+        asked = frozenset(cookies)
+        found: dict[int, list[Unit]] = {}
+        for units in self._switches.lists.get(switch, ()):
+            for node in units.nodes.values():
+                for cookie in asked.intersection(node.cookies):
+                    found.setdefault(cookie, []).append(node.unit)
+        return found
+
+    def cookies(self, unit: Unit) -> tuple[int, ...]:
+        """The cookies of a unit's flows."""
+        for units in self._switches.lists.get(unit.switch, ()):
+            if units.app is unit.app and (node := units.nodes.get(unit.key)):
+                return node.cookies
+        return ()
+
+    # --- for nodes -------------------------------------------------------------------------
+
+    def mark(self, node: _Node) -> None:
+        self._dirty[node.stage][node] = None
+
+    def evaluate(self, node: _Node, function: Callable[[View], T]) -> T:
+        """Run a node's function through a recording view; what it read replaces its reads.
+
+        Holds also when the function raises: the node must run again when what it read changes.
+        """
+        view = View(self._model, self)
+        try:
+            return function(view)
+        finally:
+            reads = frozenset(view.reads)
+            for read in reads - node.reads:
+                self._readers.setdefault(read, set()).add(node)
+            gone, node.reads = node.reads - reads, reads
+            self._unread(node, gone)
+
+    def forget(self, node: _Node) -> None:
+        """The node is gone: it reads nothing any more and will not run."""
+        self._dirty[node.stage].pop(node, None)
+        if isinstance(node, _UnitNode):
+            self.failed.pop(node.unit, None)
+        gone, node.reads = node.reads, frozenset()
+        self._unread(node, gone)
+
+    def _unread(self, node: _Node, reads: Iterable[Read]) -> None:
+        for read in reads:
+            readers = self._readers[read]
+            readers.discard(node)
+            if not readers:
+                del self._readers[read]
+                if isinstance(read, _Query):
+                    del self._queries[read.function, read.args]
+                    self.forget(read)
+
+    def derive(self, function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Read]:
+        """The value of a derived query, computed if new or dirty, and the read it counts as."""
+        query = self._queries.get((function, args))
+        if query is None:
+            query = self._queries[function, args] = _Query(function, args)
+            query.refresh(self)
+        elif query in self._dirty[query.stage]:
+            del self._dirty[query.stage][query]
+            query.refresh(self)
+        if query.error:
+            raise query.error
+        return query.value, query
+
+    @contextmanager
+    def failing_closed(self, unit: Unit) -> Iterator[None]:
+        """What a mistake in an app does: its unit yields nothing and is named; others go on."""
+        self.failed.pop(unit, None)
+        try:
+            yield
+        except Exception as error:
+            LOG.exception("%s does not compile; its flows are left out", unit)
+            self.failed[unit] = f"{type(error).__name__}: {error}"

@@ -1,0 +1,220 @@
+"""Flows as values: what apps yield, and how a person reads it.
+
+Nothing here knows bytes (``switch/codec.py`` does) or any feature. Matches and arguments are
+integers: addresses are parsed once, when the model is loaded. The text form is that of
+``ovs-ofctl add-flow``, which is also what tests and ``tenantry flows`` show.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TypeAlias
+
+from controller.pipeline import Field, Table
+
+Value: TypeAlias = int | tuple[int, int]
+"""An exact value, or (value, mask)."""
+
+VLAN_PRESENT = 0x1000
+"""The bit of ``vlan_vid`` that says that a tag is there (OFPVID_PRESENT, OpenFlow 1.4 A.2.3.7).
+``vlan_vid`` 0 means no tag; VLAN_PRESENT alone means a priority tag, that is VLAN id 0."""
+
+
+class Oxm(NamedTuple):
+    """A field that can be matched or set: its OXM or NXM class and number, width and notation."""
+
+    cls: int
+    number: int
+    bytes: int
+    notation: str = "hex"  # how ovs-ofctl prints it: hex, decimal, mac, ipv4, ipv6
+
+
+_NXM1, _OPENFLOW = 0x0001, 0x8000
+
+OXM: dict[str, Oxm] = {
+    "in_port": Oxm(_OPENFLOW, 0, 4, "decimal"),
+    "metadata": Oxm(_OPENFLOW, 2, 8),
+    "eth_dst": Oxm(_OPENFLOW, 3, 6, "mac"),
+    "eth_src": Oxm(_OPENFLOW, 4, 6, "mac"),
+    "eth_type": Oxm(_OPENFLOW, 5, 2),
+    "vlan_vid": Oxm(_OPENFLOW, 6, 2),
+    "vlan_pcp": Oxm(_OPENFLOW, 7, 1, "decimal"),
+    "ip_dscp": Oxm(_OPENFLOW, 8, 1, "decimal"),
+    "ip_proto": Oxm(_OPENFLOW, 10, 1, "decimal"),
+    "ipv4_src": Oxm(_OPENFLOW, 11, 4, "ipv4"),
+    "ipv4_dst": Oxm(_OPENFLOW, 12, 4, "ipv4"),
+    "tcp_src": Oxm(_OPENFLOW, 13, 2, "decimal"),
+    "tcp_dst": Oxm(_OPENFLOW, 14, 2, "decimal"),
+    "udp_src": Oxm(_OPENFLOW, 15, 2, "decimal"),
+    "udp_dst": Oxm(_OPENFLOW, 16, 2, "decimal"),
+    "icmpv4_type": Oxm(_OPENFLOW, 19, 1, "decimal"),
+    "icmpv4_code": Oxm(_OPENFLOW, 20, 1, "decimal"),
+    "arp_op": Oxm(_OPENFLOW, 21, 2, "decimal"),
+    "arp_spa": Oxm(_OPENFLOW, 22, 4, "ipv4"),
+    "arp_tpa": Oxm(_OPENFLOW, 23, 4, "ipv4"),
+    "arp_sha": Oxm(_OPENFLOW, 24, 6, "mac"),
+    "arp_tha": Oxm(_OPENFLOW, 25, 6, "mac"),
+    "ipv6_src": Oxm(_OPENFLOW, 26, 16, "ipv6"),
+    "ipv6_dst": Oxm(_OPENFLOW, 27, 16, "ipv6"),
+    "icmpv6_type": Oxm(_OPENFLOW, 29, 1, "decimal"),
+    "icmpv6_code": Oxm(_OPENFLOW, 30, 1, "decimal"),
+    "ipv6_nd_target": Oxm(_OPENFLOW, 31, 16, "ipv6"),
+    "ipv6_nd_sll": Oxm(_OPENFLOW, 32, 6, "mac"),
+    "ipv6_nd_tll": Oxm(_OPENFLOW, 33, 6, "mac"),
+    "tunnel_id": Oxm(_OPENFLOW, 38, 8),
+    **{f"reg{n}": Oxm(_NXM1, n, 4) for n in range(16)},
+}
+
+# ovs-ofctl's own names, where they differ from OpenFlow's.
+_OFCTL_NAME = {
+    "ip_proto": "nw_proto",
+    "ipv4_src": "nw_src",
+    "ipv4_dst": "nw_dst",
+    "tcp_src": "tp_src",
+    "tcp_dst": "tp_dst",
+    "udp_src": "tp_src",
+    "udp_dst": "tp_dst",
+    "icmpv4_type": "icmp_type",
+    "icmpv4_code": "icmp_code",
+    "eth_src": "dl_src",
+    "eth_dst": "dl_dst",
+    "eth_type": "dl_type",
+    "ip_dscp": "ip_dscp",
+    "ipv6_nd_target": "nd_target",
+    "ipv6_nd_sll": "nd_sll",
+    "ipv6_nd_tll": "nd_tll",
+    "tunnel_id": "tun_id",
+}
+
+
+def value_text(field: str, value: int) -> str:
+    """An integer in the notation of its field: ``fa:16:3e:00:00:01``, ``10.0.0.1``, ``0x5``."""
+    notation = OXM[field].notation
+    if notation == "mac":
+        return ":".join(f"{octet:02x}" for octet in value.to_bytes(6, "big"))
+    if notation == "ipv4":
+        return str(ipaddress.IPv4Address(value))
+    if notation == "ipv6":
+        return str(ipaddress.IPv6Address(value))
+    return str(value) if notation == "decimal" else hex(value)
+
+
+def match_text(match: Mapping[str, Value]) -> str:
+    """A match as ``ovs-ofctl`` writes it."""
+    parts = []
+    for field in sorted(match, key=match_order):
+        value = match[field]
+        name = _OFCTL_NAME.get(field, field)
+        if isinstance(value, tuple):
+            parts.append(f"{name}={value_text(field, value[0])}/{value_text(field, value[1])}")
+        else:
+            parts.append(f"{name}={value_text(field, value)}")
+    return ",".join(parts)
+
+
+_ORDER = {
+    name: rank
+    for rank, name in enumerate(sorted(OXM, key=lambda name: (OXM[name].cls, OXM[name].number)))
+}
+match_order = _ORDER.__getitem__
+"""Sort key that puts every field behind its prerequisites: by OXM class and number."""
+
+
+class SetField(NamedTuple):
+    """Write a whole field."""
+
+    field: str
+    value: int
+
+    def text(self) -> str:
+        return f"set_field:{value_text(self.field, self.value)}->{self.field}"
+
+
+class Output(NamedTuple):
+    """Send out of a switch port by number; never back to where the packet came from."""
+
+    port: int
+
+    def text(self) -> str:
+        return f"output:{self.port}"
+
+
+class PushVlan(NamedTuple):
+    """Add an 802.1Q tag; a SetField of ``vlan_vid`` (with VLAN_PRESENT) follows."""
+
+    def text(self) -> str:
+        return "push_vlan:0x8100"
+
+
+class PopVlan(NamedTuple):
+    """Take the outer tag off."""
+
+    def text(self) -> str:
+        return "pop_vlan"
+
+
+class Resubmit(NamedTuple):
+    """Visit a table and come back."""
+
+    table: Table
+
+    def text(self) -> str:
+        return f"resubmit(,{self.table.id})"
+
+
+class Learn(NamedTuple):
+    """Remember the source MAC: in ``table``, destination = this source in this NETWORK leads to
+    OUT_PORT = ``port_key``. See ovs-actions(7), "learn".
+
+    At most ``limit`` entries carry ``cookie``; they go when this flow goes. ``idle_timeout`` is
+    in seconds.
+    """
+
+    table: Table
+    network: Field
+    out_port: Field
+    port_key: int
+    idle_timeout: int
+    limit: int
+    cookie: int
+
+    def text(self) -> str:
+        return (
+            f"learn(table={self.table.id},idle_timeout={self.idle_timeout},priority=100,"
+            f"delete_learned,cookie={self.cookie:#x},limit={self.limit},"
+            f"OXM_OF_METADATA[],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],"
+            f"load:{self.port_key:#x}->NXM_NX_{self.out_port.upper()}[])"
+        )
+
+
+class Goto(NamedTuple):
+    """Continue in a later table. Only as the last action."""
+
+    table: Table
+
+    def text(self) -> str:
+        return f"goto_table:{self.table.id}"
+
+
+Action: TypeAlias = SetField | Output | PushVlan | PopVlan | Resubmit | Learn | Goto
+
+
+class Flow(NamedTuple):
+    """One flow: a pure value. No actions means drop."""
+
+    table: Table
+    priority: int
+    match: Mapping[str, Value]
+    actions: tuple[Action, ...]
+
+    def text(self) -> str:
+        """As ``ovs-ofctl add-flow`` reads it."""
+        fields = match_text(self.match)
+        head = f"table={self.table.id},priority={self.priority}"
+        return f"{head}{',' if fields else ''}{fields} actions={actions_text(self.actions)}"
+
+
+def actions_text(actions: Iterable[Action]) -> str:
+    """Actions as ``ovs-ofctl`` writes them; ``drop`` if there are none."""
+    return ",".join(action.text() for action in actions) or "drop"

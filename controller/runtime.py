@@ -1,0 +1,75 @@
+"""The one place that knows how concurrency is done: cooperative greenlets on eventlet.
+
+Importing this module patches the standard library and selects os-ken's eventlet hub, so it must
+be the first import of every process that talks to switches (``controller.__main__`` and
+``tests/conftest.py`` do so). os-ken's default hub, native threads, reports no disconnect and leaks
+two threads a connection; see docs/architecture.md, section 5.
+
+One cooperative scheduler is also why the model and the engine need no locks. The price: code that
+computes for long must call :func:`breathe`, and code that blocks in C must go through
+:func:`in_thread`. Leaving eventlet one day means rewriting this file.
+"""
+
+import os
+import warnings
+
+os.environ["OSKEN_HUB_TYPE"] = "eventlet"
+os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_selector")  # psycopg 3 blocks the hub otherwise
+warnings.filterwarnings("ignore", message="(?s).*Eventlet is deprecated")
+
+import eventlet
+
+eventlet.monkey_patch()
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import eventlet.event
+import eventlet.green.ssl
+import eventlet.queue
+import eventlet.semaphore
+import eventlet.tpool
+import eventlet.wsgi
+
+T = TypeVar("T")
+
+Lock = eventlet.semaphore.Semaphore
+Queue = eventlet.queue.LightQueue
+Timeout = eventlet.Timeout
+listen = eventlet.listen
+sleep = eventlet.sleep
+spawn = eventlet.spawn
+spawn_after = eventlet.spawn_after
+wsgi_server = eventlet.wsgi.server
+wrap_ssl = eventlet.wrap_ssl
+
+
+def breathe() -> None:
+    """Let every other greenlet that is ready run once. Call it every few hundred flows."""
+    eventlet.sleep(0)
+
+
+def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Run a call that blocks in C (SQLite, say) in a native thread; other greenlets go on."""
+    result: T = eventlet.tpool.execute(function, *args, **kwargs)
+    return result
+
+
+class Signal:
+    """A flag that wakes its waiter: :meth:`set` any number of times is one wake-up."""
+
+    def __init__(self) -> None:
+        self._event = eventlet.event.Event()
+
+    def set(self) -> None:
+        if not self._event.ready():
+            self._event.send()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until set, then clear it. False when ``timeout`` seconds passed first."""
+        with eventlet.Timeout(timeout, False):
+            self._event.wait()
+        was_set: bool = self._event.ready()
+        if was_set:
+            self._event = eventlet.event.Event()
+        return was_set

@@ -1,0 +1,203 @@
+"""The running controller: the parts, wired, and the one loop that ties them together.
+
+::
+
+    store ──commits──┐                                ┌──> Reconciler (one a connected switch)
+                     ├──> inbox ──> Model ──> Engine ─┤
+    switches ──seen──┘     (one pass at a time)       └──> what status tells
+
+Everything that happens goes through the inbox; a pass takes all of it, changes the model, lets the
+engine run, and wakes the reconcilers. So the model never changes while flows are computed, and a
+burst of changes costs one pass.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+
+from controller import runtime
+from controller.app import App
+from controller.engine import Engine
+from controller.model import Binding, Change, Model, Port, Switch
+from controller.model.binding import rebind
+from controller.model.records import FROM_STORE
+from controller.store import Commit, Store
+from controller.switch.channel import Connection
+from controller.switch.inventory import Inventory
+from controller.switch.reconcile import Realised, Reconciler
+
+LOG = logging.getLogger(__name__)
+
+SLICE_SECONDS = 0.02
+"""How long the engine computes before it lets others run: echo replies, API calls."""
+
+
+class Service:
+    """Follows the store and the switches, and keeps every connected switch as wanted.
+
+    It is the channel's observer (``connected``, ``disconnected``, ``ports``).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        apps: Iterable[App],
+        *,
+        ovsdb_connections: Iterable[str] = (),
+        physical_interfaces: Mapping[str, str] | None = None,
+        audit_seconds: float = 120.0,
+        coalesce_seconds: float = 0.002,
+    ) -> None:
+        self.store = store
+        self.model = Model()
+        self.engine = Engine(self.model, apps)
+        self.inventory = Inventory(ovsdb_connections, self._submit, physical_interfaces or {})
+        self.connections: dict[int, Connection] = {}
+        self.reconcilers: dict[int, Reconciler] = {}
+        self.realised: dict[int, Realised] = {}
+        self._audit_seconds = audit_seconds
+        self._coalesce_seconds = coalesce_seconds
+        self._inbox: list[Change] = []
+        self._revision = store.head  # the newest commit in the inbox or before
+        self._wake = runtime.Signal()
+        self._progress: list[runtime.Signal] = []
+        self._target = Realised()
+        self._wired: dict[str, int] = {}  # port id: the pass that last moved its binding
+        for kind, (record, parse) in FROM_STORE.items():
+            for id, body in store.read(kind).items():
+                self._inbox.append(Change(record, id, parse(body)))
+        store.subscribe(self._committed)
+        self._wake.set()
+
+    # --- what happens ------------------------------------------------------------------------
+
+    def _committed(self, commit: Commit) -> None:
+        for change in commit.changes:
+            if change.kind in FROM_STORE:
+                record, parse = FROM_STORE[change.kind]
+                after = None if change.after is None else parse(change.after)
+                self._inbox.append(Change(record, change.id, after))
+        self._revision = commit.number
+        self._wake.set()
+
+    def _submit(self, changes: list[Change]) -> None:
+        self._inbox += changes
+        self._wake.set()
+
+    def ports(self, dpid: int, ports: Mapping[int, str]) -> None:
+        self.inventory.ports(dpid, ports)
+
+    def connected(self, connection: Connection) -> None:
+        self.connections[connection.dpid] = connection
+        self._wake.set()
+
+    def disconnected(self, connection: Connection) -> None:
+        if self.connections.get(connection.dpid) is connection:
+            del self.connections[connection.dpid]
+            if reconciler := self.reconcilers.pop(connection.dpid, None):
+                reconciler.wake()  # to see that it is over
+
+    # --- the loop ----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Pass after pass, for as long as the process lives."""
+        while True:
+            self._wake.wait()
+            runtime.sleep(self._coalesce_seconds)
+            try:
+                self._pass()
+            except Exception:
+                LOG.exception("a pass failed; the next change starts another")
+
+    def _pass(self) -> None:
+        changes, self._inbox = self._inbox, []
+        revision = self._revision
+        generation = self._target.generation + 1
+        touched = self.model.apply(changes)
+        bound = rebind(self.model, changes)
+        touched |= self.model.apply(bound)
+        for change in bound:
+            self._wired[str(change.id)] = generation
+        self.engine.touch(touched)
+        started = time.monotonic()
+        for _ in self.engine.run():
+            if time.monotonic() - started > SLICE_SECONDS:
+                runtime.breathe()
+                started = time.monotonic()
+        # From here on without a break: what was touched belongs to this generation.
+        self._target = Realised(generation, revision)
+        for dpid in self.engine.wanted:
+            reconciler = self.reconcilers.get(dpid)
+            if reconciler is not None:
+                reconciler.wake()
+            elif dpid in self.connections:
+                self._start_reconciler(self.connections[dpid])
+        self._tell_progress()
+
+    def _start_reconciler(self, connection: Connection) -> None:
+        """Only now: the switch is connected, its interfaces are known, its flows computed."""
+
+        def confirmed(realised: Realised) -> None:
+            self.realised[connection.dpid] = realised
+            self._tell_progress()
+
+        reconciler = Reconciler(
+            connection,
+            self.engine,
+            target=lambda: self._target,
+            confirmed=confirmed,
+            audit_seconds=self._audit_seconds,
+        )
+        self.reconcilers[connection.dpid] = reconciler
+        runtime.spawn(reconciler.run)
+
+    def _tell_progress(self) -> None:
+        for signal in self._progress:
+            signal.set()
+
+    # --- what has become of it ---------------------------------------------------------------
+
+    def port_status(self, port_id: str) -> str:
+        """ACTIVE once the switch has confirmed the pass that wired the port; BUILD before that;
+        ERROR if the switch refused its flows; DOWN if it is not plugged in or switched off."""
+        port, binding = self.model.get(Port, port_id), self.model.get(Binding, port_id)
+        if port is None or binding is None or not port.admin_state_up:
+            return "DOWN"
+        reconciler = self.reconcilers.get(binding.switch)
+        if reconciler and any(port_id in refusal.unit for refusal in reconciler.refused.values()):
+            return "ERROR"
+        realised = self.realised.get(binding.switch, Realised())
+        return "ACTIVE" if realised.generation >= self._wired[port_id] else "BUILD"
+
+    def revision(self) -> int:
+        """The newest commit that every connected switch has confirmed."""
+        switches = [dpid for dpid in self.engine.wanted if dpid in self.connections]
+        confirmed = [self.realised.get(dpid, Realised()).revision for dpid in switches]
+        return min(confirmed, default=self._target.revision)
+
+    def settled(self) -> bool:
+        """Nothing is under way: all that happened is computed, and confirmed where connected."""
+        return not self._inbox and all(
+            self.realised.get(dpid) == self._target
+            for dpid in self.engine.wanted
+            if dpid in self.connections
+        )
+
+    def wait_settled(self, seconds: float) -> bool:
+        """Wait until :meth:`settled`; False if that takes longer than ``seconds``."""
+        signal = runtime.Signal()
+        self._progress.append(signal)
+        deadline = time.monotonic() + seconds
+        try:
+            while not self.settled():
+                if not signal.wait(max(0.0, deadline - time.monotonic())):
+                    return self.settled()
+            return True
+        finally:
+            self._progress.remove(signal)
+
+    def switches(self) -> list[Switch]:
+        """The switches that are known, by name."""
+        return sorted(self.model.all(Switch).values(), key=lambda switch: (switch.name, switch.id))

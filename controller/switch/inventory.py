@@ -1,0 +1,135 @@
+"""What is plugged in where: OpenFlow's ports and OVSDB's words about them, joined into records.
+
+OpenFlow tells a switch's ports (number and name); the host's OVSDB tells what an interface of that
+name is for (``external_ids``). Either may come first, and a switch may have no OVSDB that we know;
+then it must not be programmed before every OVSDB that was configured has had its say, or ports
+would be taken for unplugged. A lost connection changes nothing here: the packets still flow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from controller.model import Change, Host, Interface, Switch
+from controller.model.binding import dpid_text
+
+PHYSICAL_NETWORK = "tenantry-physical-network"
+"""The key in an Interface's ``external_ids`` that names the physical network it leads to."""
+
+OPENFLOW_NAME_LENGTH = 15
+"""OpenFlow cuts the names of ports to this many bytes (OFP_MAX_PORT_NAME_LEN less the NUL)."""
+
+
+class Inventory:
+    """Collects what is observed and emits it as changes of Host, Switch and Interface."""
+
+    def __init__(
+        self,
+        remotes: Iterable[str],
+        emit: Callable[[list[Change]], None],
+        physical_interfaces: Mapping[str, str],
+    ) -> None:
+        """``remotes``: the OVSDB connections to wait for. ``physical_interfaces``: physical
+        network by interface name, for switches whose OVSDB we do not know."""
+        self._emit = emit
+        self._physical_interfaces = physical_interfaces
+        self._awaited = set(remotes)
+        self._hosts: dict[str, str] = {}  # remote: host
+        self._bridges: dict[str, dict[int, str]] = {}  # remote: datapath id: bridge name
+        self._external: dict[str, dict[str, Mapping[str, str]]] = {}  # remote: interface: ids
+        self._ports: dict[int, dict[str, int]] = {}  # datapath id: interface: number
+        self._told: dict[int, set[str]] = {}  # switches and interfaces that have records
+
+    # --- from OpenFlow -----------------------------------------------------------------------
+
+    def ports(self, dpid: int, ports: Mapping[int, str]) -> None:
+        """These are all ports of a switch."""
+        self._ports[dpid] = {name: number for number, name in ports.items()}
+        self._tell([dpid])
+
+    # --- from OVSDB --------------------------------------------------------------------------
+
+    def synced(
+        self,
+        remote: str,
+        host: str,
+        bridges: Mapping[int, str],
+        interfaces: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        """All that an OVSDB says, after it connected (again)."""
+        before = self._bridges.get(remote, {})
+        self._hosts[remote] = host
+        self._bridges[remote] = dict(bridges)
+        self._external[remote] = {
+            name[:OPENFLOW_NAME_LENGTH]: ids for name, ids in interfaces.items()
+        }
+        self._awaited.discard(remote)
+        self._emit([Change(Host, host, Host(host))])
+        self._tell(self._ports if not self._awaited else {*before, *bridges})
+
+    def bridges(self, remote: str, bridges: Mapping[int, str]) -> None:
+        """The bridges of an OVSDB, by datapath id, are now these."""
+        before = self._bridges[remote]
+        self._bridges[remote] = dict(bridges)
+        self._tell({*before, *bridges})
+
+    def interface(self, remote: str, name: str, external_ids: Mapping[str, str] | None) -> None:
+        """What one interface is for has changed; None if it is gone."""
+        name = name[:OPENFLOW_NAME_LENGTH]
+        if external_ids is None:
+            self._external[remote].pop(name, None)
+        else:
+            self._external[remote][name] = external_ids
+        changes = [
+            Change(Interface, (dpid, name), self._interface(dpid, name))
+            for dpid in self._bridges[remote]
+            if name in self._told.get(dpid, ())
+        ]
+        if changes:
+            self._emit(changes)
+
+    # --- asked by operators ------------------------------------------------------------------
+
+    def waiting_for(self) -> list[str]:
+        """The OVSDB connections that have not had their say."""
+        return sorted(self._awaited)
+
+    # --- records -----------------------------------------------------------------------------
+
+    def _remote(self, dpid: int) -> str | None:
+        return next((remote for remote, dpids in self._bridges.items() if dpid in dpids), None)
+
+    def _tell(self, dpids: Iterable[int]) -> None:
+        """Emit what changed of these switches, but nothing of one that may belong to an OVSDB
+        not heard of yet."""
+        changes: list[Change] = []
+        for dpid in dpids:
+            ports = self._ports.get(dpid)
+            remote = self._remote(dpid)
+            if ports is None or (remote is None and self._awaited):
+                continue
+            told = self._told.setdefault(dpid, set())
+            host = self._hosts[remote] if remote else ""
+            name = self._bridges[remote][dpid] if remote else dpid_text(dpid)
+            changes.append(Change(Switch, dpid, Switch(dpid, name, host)))
+            changes += [Change(Interface, (dpid, name), None) for name in told - ports.keys()]
+            changes += [
+                Change(Interface, (dpid, name), self._interface(dpid, name)) for name in ports
+            ]
+            told.clear()
+            told.update(ports)
+        if changes:
+            self._emit(changes)
+
+    def _interface(self, dpid: int, name: str) -> Interface:
+        remote = self._remote(dpid)
+        ids: Mapping[str, str] = self._external[remote].get(name, {}) if remote else {}
+        return Interface(
+            id=(dpid, name),
+            switch=dpid,
+            name=name,
+            ofport=self._ports[dpid][name],
+            host=self._hosts[remote] if remote else "",
+            iface_id=ids.get("iface-id", ""),
+            physical_network=ids.get(PHYSICAL_NETWORK) or self._physical_interfaces.get(name, ""),
+        )

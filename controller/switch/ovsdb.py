@@ -1,0 +1,295 @@
+"""OVSDB connections: what a host's Open vSwitch says of its bridges and interfaces, and the few
+rows that are ours.
+
+Reading follows the database through ``ovs.db.idl``, only the columns that matter. Writing is rare
+and goes as plain transactions over a connection of its own (RFC 7047, 4.1.3), so that the reader
+never waits. Rows are found by name and nothing that is not ours is ever removed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ovs.db.idl
+import ovs.jsonrpc
+import ovs.poller
+import ovs.stream
+
+from controller import runtime
+from controller.pipeline import Table
+from controller.switch.inventory import Inventory
+
+LOG = logging.getLogger(__name__)
+
+DATABASE = "Open_vSwitch"
+RETRY_SECONDS = 2.0
+OWNER = {"tenantry": "true"}  # external_ids of rows that we made
+
+_COLUMNS = {
+    "Open_vSwitch": ["external_ids"],
+    "Bridge": ["name", "datapath_id"],
+    "Interface": ["name", "external_ids"],
+}
+
+
+class OvsdbError(Exception):
+    """The database is out of reach, or refused a transaction; says which and why."""
+
+
+@dataclass(frozen=True)
+class IntegrationBridge:
+    """The bridge to make where it is missing, and to keep as it must be."""
+
+    name: str
+    controller: str  # e.g. "tcp:127.0.0.1:6653"
+    datapath_type: str  # "system" or "netdev"; "" chooses by what the host has
+
+
+class Ovsdb:
+    """Follows one OVSDB for as long as the process runs."""
+
+    def __init__(self, remote: str, inventory: Inventory, bridge: IntegrationBridge | None) -> None:
+        """``remote`` as in ovsdb(7): ``unix:PATH``, ``tcp:HOST:PORT`` or ``ssl:HOST:PORT``."""
+        self.remote = remote
+        self.connected = False
+        self._inventory = inventory
+        self._bridge = bridge
+
+    def run(self) -> None:
+        """Connect, follow, and start again when that fails."""
+        told = ""
+        while True:
+            try:
+                schema = get_schema(self.remote)
+                if self._bridge is not None:
+                    ensure_bridge(self.remote, self._bridge)
+                self._follow(schema)
+            except OvsdbError as error:
+                if str(error) != told:
+                    LOG.warning("%s; trying again every %g s", error, RETRY_SECONDS)
+                told = str(error)
+            except Exception:
+                LOG.exception("following OVSDB %s failed; starting again", self.remote)
+            runtime.sleep(RETRY_SECONDS)
+
+    def _follow(self, schema: Mapping[str, Any]) -> None:
+        columns = ovs.db.idl.SchemaHelper(schema_json=schema)
+        for table, names in _COLUMNS.items():
+            columns.register_columns(table, names)
+        idl = _Idl(self.remote, columns)
+        sequence = idl.change_seqno
+        synced = False
+        try:
+            while True:
+                idl.run()
+                self.connected = bool(idl._session.is_connected())
+                if not self.connected:
+                    synced = False  # the database comes whole again: compare it whole
+                if idl.has_ever_connected() and idl.change_seqno != sequence:
+                    sequence = idl.change_seqno
+                    changed, idl.changed = idl.changed, {}
+                    if self.connected and not synced:
+                        synced = self._tell_all(idl)
+                    elif synced:
+                        self._tell(idl, changed)
+                poller = ovs.poller.Poller()
+                idl.wait(poller)
+                poller.block()
+        finally:
+            self.connected = False
+            idl.close()
+
+    def _tell_all(self, idl: _Idl) -> bool:
+        system = next(iter(idl.tables["Open_vSwitch"].rows.values()), None)
+        if system is None:
+            return False
+        ids = system.external_ids
+        host = ids.get("hostname") or ids.get("system-id") or self.remote
+        bridges = _bridges(idl)
+        interfaces = {row.name: row.external_ids for row in idl.tables["Interface"].rows.values()}
+        self._inventory.synced(self.remote, host, bridges, interfaces)
+        self._name_tables(bridges)
+        return True
+
+    def _tell(self, idl: _Idl, changed: Mapping[Any, Any]) -> None:
+        for (table, _), row in changed.items():
+            if table == "Interface":
+                self._inventory.interface(self.remote, row.name, row.ids)
+        if any(table == "Bridge" for table, _ in changed):
+            bridges = _bridges(idl)
+            self._inventory.bridges(self.remote, bridges)
+            self._name_tables(bridges)
+
+    def _name_tables(self, bridges: Mapping[int, str]) -> None:
+        """Names for tables are a comfort: they must not get in the way of packets."""
+        for name in bridges.values():
+            runtime.spawn(_try_name_tables, self.remote, name)
+
+
+@dataclass(frozen=True)
+class _InterfaceRow:
+    name: str
+    ids: Mapping[str, str] | None  # None: the row is gone
+
+
+class _Idl(ovs.db.idl.Idl):  # type: ignore[misc]
+    """Remembers which rows changed since somebody last looked."""
+
+    def __init__(self, remote: str, schema: Any) -> None:
+        self.changed: dict[tuple[str, Any], _InterfaceRow] = {}
+        super().__init__(remote, schema)
+
+    def notify(self, event: str, row: Any, updates: Any = None) -> None:
+        table = row._table.name
+        if table == "Interface":
+            gone = event == ovs.db.idl.ROW_DELETE
+            ids = None if gone else dict(row.external_ids)
+            self.changed[table, row.uuid] = _InterfaceRow(row.name, ids)
+        else:
+            self.changed[table, row.uuid] = _InterfaceRow("", None)
+
+
+def _bridges(idl: _Idl) -> dict[int, str]:
+    rows = idl.tables["Bridge"].rows.values()
+    return {int(row.datapath_id[0], 16): row.name for row in rows if row.datapath_id}
+
+
+# --- plain transactions ----------------------------------------------------------------------
+
+
+def call(remote: str, method: str, params: list[Any]) -> Any:
+    """One JSON-RPC request over a connection of its own (RFC 7047, 4). Errors: OvsdbError."""
+    error, stream = ovs.stream.Stream.open_block(ovs.stream.Stream.open(remote), timeout=5000)
+    if error:
+        raise OvsdbError(f"OVSDB {remote} is out of reach: is Open vSwitch running there?")
+    connection = ovs.jsonrpc.Connection(stream)
+    try:
+        request = ovs.jsonrpc.Message.create_request(method, params)
+        error, reply = connection.transact_block(request)
+    finally:
+        connection.close()
+    if error or reply is None:
+        raise OvsdbError(f"OVSDB {remote} hung up during {method}")
+    if reply.error:
+        raise OvsdbError(f"OVSDB {remote} refused {method}: {reply.error}")
+    return reply.result
+
+
+def transact(remote: str, operations: list[Mapping[str, Any]]) -> list[Any]:
+    """One transaction (RFC 7047, 4.1.3), all or nothing. Errors: OvsdbError."""
+    results: list[Any] = call(remote, "transact", [DATABASE, *operations])
+    for result in results:
+        if isinstance(result, Mapping) and "error" in result:
+            raise OvsdbError(f"OVSDB {remote}: {result['error']}: {result.get('details', '')}")
+    return results
+
+
+def get_schema(remote: str) -> Mapping[str, Any]:
+    schema: Mapping[str, Any] = call(remote, "get_schema", [DATABASE])
+    return schema
+
+
+def ensure_bridge(remote: str, bridge: IntegrationBridge) -> None:
+    """Make the integration bridge if it is missing, and set what must hold for it:
+    ``fail_mode=secure`` (a switch without us stays closed, and keeps its flows), OpenFlow 1.4, and
+    us as its controller."""
+    same_name = [["name", "==", bridge.name]]
+    found, system = transact(
+        remote,
+        [
+            _select("Bridge", same_name, ["_uuid"]),
+            _select("Open_vSwitch", [], ["datapath_types"]),
+        ],
+    )
+    settings: dict[str, Any] = {
+        "fail_mode": "secure",
+        "protocols": ["set", ["OpenFlow14"]],
+        "controller": ["set", [["named-uuid", "controller"]]],
+    }
+    controller = {
+        "target": bridge.controller,
+        # Our OpenFlow never goes through the bridge that it programs.
+        "connection_mode": "out-of-band",
+        "external_ids": _map(OWNER),
+    }
+    operations: list[Mapping[str, Any]] = [_insert("Controller", "controller", controller)]
+    if found["rows"]:
+        operations.append({"op": "update", "table": "Bridge", "where": same_name, "row": settings})
+    else:
+        kinds = system["rows"][0]["datapath_types"] if system["rows"] else ["set", []]
+        datapath_type = bridge.datapath_type or _datapath_type(kinds)
+        operations += [
+            _insert("Interface", "interface", {"name": bridge.name, "type": "internal"}),
+            _insert(
+                "Port",
+                "port",
+                {"name": bridge.name, "interfaces": ["set", [["named-uuid", "interface"]]]},
+            ),
+            _insert(
+                "Bridge",
+                "bridge",
+                {
+                    "name": bridge.name,
+                    "datapath_type": datapath_type,
+                    "external_ids": _map(OWNER),
+                    "ports": ["set", [["named-uuid", "port"]]],
+                    **settings,
+                },
+            ),
+            {
+                "op": "mutate",
+                "table": "Open_vSwitch",
+                "where": [],
+                "mutations": [["bridges", "insert", ["set", [["named-uuid", "bridge"]]]]],
+            },
+        ]
+    transact(remote, operations)
+
+
+def name_tables(remote: str, bridge: str) -> None:
+    """Give the bridge's tables their names, so that ``ovs-ofctl --names`` reads well."""
+    same_name = [["name", "==", bridge]]
+    (found,) = transact(remote, [_select("Bridge", same_name, ["flow_tables"])])
+    ids = {table.id for table in Table}
+    if not found["rows"] or {id for id, _ in found["rows"][0]["flow_tables"][1]} == ids:
+        return
+    inserts = [
+        _insert("Flow_Table", f"t{table.id}", {"name": table.name, "external_ids": _map(OWNER)})
+        for table in Table
+    ]
+    names = ["map", [[table.id, ["named-uuid", f"t{table.id}"]] for table in Table]]
+    update = {
+        "op": "update",
+        "table": "Bridge",
+        "where": same_name,
+        "row": {"flow_tables": names},
+    }
+    transact(remote, [*inserts, update])
+
+
+def _try_name_tables(remote: str, bridge: str) -> None:
+    try:
+        name_tables(remote, bridge)
+    except OvsdbError as error:
+        LOG.warning("tables of %s stay without names: %s", bridge, error)
+
+
+def _datapath_type(kinds: Any) -> str:
+    """The kernel's datapath where there is one, else OVS's own in userspace."""
+    names = kinds[1] if isinstance(kinds, list) else [kinds]
+    return "system" if "system" in names else "netdev"
+
+
+def _map(values: Mapping[str, str]) -> list[Any]:
+    return ["map", [list(item) for item in values.items()]]
+
+
+def _select(table: str, where: list[Any], columns: list[str]) -> Mapping[str, Any]:
+    return {"op": "select", "table": table, "where": where, "columns": columns}
+
+
+def _insert(table: str, name: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"op": "insert", "table": table, "uuid-name": name, "row": row}

@@ -1,0 +1,196 @@
+"""Make a switch hold exactly the flows that are wanted: one :class:`Reconciler` a connection.
+
+On connect, at every audit and when asked, it dumps the cookies that the switch holds, and what
+differs goes out; in between, only what the engine touched. Everything goes in bundles: adds before
+deletes (an ADD of the same match replaces in place), errors looked at before the commit, so that a
+bundle is either in or not. Flows that a switch refuses are set aside with the whole of their unit,
+named, and tried again at the next audit; all others go on. The learned table is never touched.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from controller import runtime
+from controller.engine import Engine, Unit, Wanted
+from controller.switch import codec
+from controller.switch.channel import Connection, Disconnected
+
+LOG = logging.getLogger(__name__)
+
+BUNDLE_MESSAGES = 2000
+"""Flow-mods in one bundle: userspace OVS commits in the thread that forwards packets."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A unit that the switch would not take, and the switch's own words (OpenFlow 1.4, 7.5.4)."""
+
+    unit: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Realised:
+    """How far a switch has confirmed: the engine's pass, and the newest commit in it."""
+
+    generation: int = 0
+    revision: int = 0
+
+
+@dataclass
+class Push:
+    """What one round sent."""
+
+    added: int = 0
+    deleted: int = 0
+
+
+@dataclass
+class Reconciler:
+    """Keeps one connected switch as wanted, until it disconnects.
+
+    ``target`` says which pass the engine has finished; it is read together with what the pass
+    touched. ``confirmed`` is called, in the reconciler's own greenlet, when a barrier has
+    confirmed all of it.
+    """
+
+    connection: Connection
+    engine: Engine
+    target: Callable[[], Realised]
+    confirmed: Callable[[Realised], None]
+    audit_seconds: float
+    realised: Realised = field(default_factory=Realised)
+    refused: dict[int, Refusal] = field(default_factory=dict)  # by cookie
+    audits: int = 0
+    repaired: int = 0
+    _installed: set[int] = field(default_factory=set)
+    _wake: runtime.Signal = field(default_factory=runtime.Signal)
+    _bundle: int = 0
+
+    def wake(self) -> None:
+        """The engine finished a pass, or the switch is gone: look."""
+        self._wake.set()
+
+    def run(self) -> None:
+        """Until the switch is gone."""
+        try:
+            self._resync()
+            while True:
+                if self._wake.wait(self.audit_seconds):
+                    self._follow()
+                else:
+                    self.audit()
+        except Disconnected as reason:
+            LOG.info("%s", reason)
+        except Exception:
+            # Hanging up makes the switch connect again, and that starts from a dump.
+            LOG.exception("reconciling switch %016x failed", self.connection.dpid)
+        finally:
+            self.connection.close()
+
+    def audit(self) -> Push:
+        """Dump, compare, repair; what differed had been changed by somebody else."""
+        push = self._resync()
+        self.audits += 1
+        if push.added or push.deleted:
+            self.repaired += push.added + push.deleted
+            LOG.warning(
+                "switch %016x: audit restored %d flows and removed %d",
+                *(self.connection.dpid, push.added, push.deleted),
+            )
+        return push
+
+    def _resync(self) -> Push:
+        self._installed = {flow.cookie for flow in self.connection.dump_flows()}
+        self.refused = {}
+        target, wanted, _ = self._take()
+        adds = [cookie for cookie in wanted.flows if cookie not in self._installed]
+        deletes = [cookie for cookie in self._installed if cookie not in wanted.flows]
+        return self._push(wanted, adds, deletes, target)
+
+    def _follow(self) -> Push:
+        target, wanted, touched = self._take()
+        for cookie in touched.intersection(self.refused):
+            del self.refused[cookie]  # its unit came to something else: it gets another chance
+        adds = [
+            cookie for cookie in touched if cookie in wanted.flows and cookie not in self._installed
+        ]
+        deletes = [cookie for cookie in touched & self._installed if cookie not in wanted.flows]
+        return self._push(wanted, adds, deletes, target)
+
+    def _push(self, wanted: Wanted, adds: list[int], deletes: list[int], target: Realised) -> Push:
+        # The bodies are taken now: while bundles are under way, the engine may run again.
+        messages = [(cookie, wanted.flows[cookie], True) for cookie in adds]
+        messages += [(cookie, codec.delete_flow(cookie), False) for cookie in deletes]
+        push = Push()
+        for chunk in _chunks(messages, BUNDLE_MESSAGES):
+            left = [message for message in chunk if message[0] not in self.refused]
+            while left and (errors := self._bundle_of(left)):
+                self._set_aside(left, errors)
+                left = [message for message in left if message[0] not in self.refused]
+            for cookie, _, add in left:
+                if add:
+                    self._installed.add(cookie)
+                    push.added += 1
+                else:
+                    self._installed.discard(cookie)
+                    push.deleted += 1
+        self.realised = target
+        self.confirmed(target)
+        return push
+
+    def _bundle_of(self, messages: list[_Message]) -> dict[int, codec.SwitchError]:
+        """Send a bundle; empty if it is in, else the errors by cookie, and nothing is in."""
+        connection = self.connection
+        self._bundle = bundle = self._bundle + 1
+        open_xid = connection.xid()
+        parts = [codec.bundle_control(open_xid, bundle, codec.BUNDLE_OPEN)]
+        cookies: dict[int, int] = {}
+        for cookie, body, _ in messages:
+            xid = connection.xid()
+            cookies[xid] = cookie
+            parts.append(codec.bundle_flow_mod(xid, bundle, body))
+        barrier = connection.xid()
+        parts.append(codec.message(codec.BARRIER_REQUEST, barrier))
+
+        errors = connection.errors_of(lambda: connection.call(barrier, b"".join(parts)))
+        if errors:
+            discard = connection.xid()
+            connection.call(discard, codec.bundle_control(discard, bundle, codec.BUNDLE_DISCARD))
+        else:
+            commit = connection.xid()
+            request = codec.bundle_control(commit, bundle, codec.BUNDLE_COMMIT)
+            errors = connection.errors_of(lambda: connection.call(commit, request))
+        if not errors:
+            return {}
+        blamed = {cookies[error.xid]: error for error in errors if error.xid in cookies}
+        if not blamed:
+            # The bundle as such was refused: nobody in particular is to blame, so start afresh.
+            raise Disconnected(f"switch {connection.dpid:016x} refused a bundle: {errors[0]}")
+        return blamed
+
+    def _set_aside(self, messages: list[_Message], errors: dict[int, codec.SwitchError]) -> None:
+        """Refuse the units of the flows that had errors, whole: half a unit is no feature."""
+        dpid = self.connection.dpid
+        origins = self.engine.origins(dpid, errors)
+        for cookie, error in errors.items():
+            units: list[Unit] = origins.get(cookie, [])
+            name = ", ".join(map(str, units)) or f"cookie {cookie:#x}"
+            refusal = Refusal(name, codec.error_text(error))
+            LOG.error("switch %016x refuses %s: %s", dpid, refusal.unit, refusal.error)
+            self.refused[cookie] = refusal
+            for unit in units:
+                for sibling in self.engine.cookies(unit):
+                    self.refused.setdefault(sibling, refusal)
+
+
+_Message = tuple[int, bytes, bool]  # cookie, flow-mod body, whether it adds
+
+
+def _chunks(items: list[_Message], size: int) -> Iterator[list[_Message]]:
+    for start in range(0, len(items), size):
+        runtime.breathe()
+        yield items[start : start + size]
