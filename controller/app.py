@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
+from oslo_config import cfg
+
+from controller.api.extension import Extension
 from controller.flow import Flow, Goto
 from controller.model import View
 from controller.pipeline import Band, Miss, Table
@@ -21,14 +24,15 @@ class App:
     ``units(view, switch)`` names the units that exist on a switch (a datapath id), and
     ``compile(view, switch, key)`` yields the flows of one of them. Both are pure functions of what
     they read through the view: no clock, no randomness, no I/O, and no order that depends on
-    anything but the model. ``extension`` is what the feature adds to the API, if anything.
+    anything but the model. ``extension`` makes, from the options, what the feature adds to the
+    API (``resources.py``), if anything.
     """
 
     id: int
     name: str
     units: Callable[[View, int], Iterable[Key]]
     compile: Callable[[View, int, Key], Iterable[Flow]]
-    extension: Any = None
+    extension: Callable[[cfg.ConfigOpts], Extension] | None = None
 
 
 def _units(view: View, switch: int) -> Iterable[Key]:

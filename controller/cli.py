@@ -156,9 +156,11 @@ def status(context: Context) -> None:
         "Switches",
         ["id", "name", "host", "connected", "realised", "flows", "repaired"],
         [
-            [s["id"], s["name"], s["host"], _yes(s["connected"])]
-            + [s["realised"], s["flows"], s["repaired"]]
-            for s in answer["switches"]
+            [
+                *(switch["id"], switch["name"], switch["host"], _yes(switch["connected"])),
+                *(switch["realised"], switch["flows"], switch["repaired"]),
+            ]
+            for switch in answer["switches"]
         ],
     )
     for switch in answer["switches"]:

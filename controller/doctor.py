@@ -15,8 +15,9 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 APT = "apt-get install --no-install-recommends"
 MINIMAL_OVS = (2, 17)  # Ubuntu 22.04's; the oldest one tried
@@ -32,6 +33,9 @@ class Finding:
     detail: str
     remedy: str = ""
     needed: bool = True  # False: only some commands, the demo or the tests want it
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 def diagnose(api: str = "http://127.0.0.1:9696", bridge: str = "br-int") -> list[Finding]:
@@ -104,26 +108,38 @@ def _open_vswitch() -> Iterator[Finding]:
 
 
 def _bridge(bridge: str) -> Iterator[Finding]:
-    columns = "--columns=fail_mode,controller"
-    rows, why = _run(f"ovs-vsctl --timeout=3 --format=json {columns} find Bridge name={bridge}")
-    if not bridge or rows is None:
-        return  # there is none, or no OVSDB to ask, which has been said
-    found = json.loads(rows)["data"]
-    if not found:
+    if not bridge:
+        return
+    rows = _rows(f"--columns=fail_mode,controller find Bridge name={bridge}")
+    if rows is None:
+        return  # no OVSDB to ask, which has been said
+    if not rows:
         yield Finding(f"bridge {bridge}", False, "not there", "tenantry serve")
         return
-    fail_mode, _ = found[0]
+    fail_mode, controllers = rows[0]
     yield Finding(
-        f"bridge {bridge} is secure",
+        f"bridge {bridge} fails secure",
         fail_mode == "secure",
         f"fail_mode is {fail_mode if isinstance(fail_mode, str) else 'not set'}",
         f"ovs-vsctl set-fail-mode {bridge} secure",
     )
-    connected, _ = _run("ovs-vsctl --timeout=3 --bare --columns=is_connected list Controller")
-    targets, _ = _run(f"ovs-vsctl --timeout=3 get-controller {bridge}")
-    ok = "true" in (connected or "")
-    detail = f"{(targets or '').strip() or 'no controller'}, {'' if ok else 'not '}connected"
+    all_targets = _rows("--columns=_uuid,target,is_connected list Controller") or []
+    # A set of one is written as its element alone: ["uuid", X], else ["set", [["uuid", X], ...]].
+    ours = [controllers] if controllers[0] == "uuid" else controllers[1]
+    targets = [(target, connected) for uuid, target, connected in all_targets if uuid in ours]
+    ok = any(connected is True for _, connected in targets)
+    names = " ".join(target for target, _ in targets) or "no controller"
+    detail = f"{names}, {'connected' if ok else 'not connected'}"
     yield Finding(f"bridge {bridge} is connected", ok, detail, "tenantry serve")
+
+
+def _rows(query: str) -> list[list[Any]] | None:
+    """What OVSDB answers, in its JSON notation (RFC 7047, section 5.1); None if it does not."""
+    answer, _ = _run(f"ovs-vsctl --timeout=3 --format=json {query}")
+    if answer is None:
+        return None
+    rows: list[list[Any]] = json.loads(answer)["data"]
+    return rows
 
 
 def _controller(api: str) -> Iterator[Finding]:

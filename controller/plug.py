@@ -14,7 +14,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,8 @@ Resource = Mapping[str, Any]
 MARK = "tenantry-plug"
 NETNS_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 #: What the kernel puts into every new namespace, depending on the modules it has.
-FALLBACK_DEVICES = frozenset(
-    ("lo", "sit0", "tunl0", "gre0", "gretap0", "erspan0", "ip_vti0")
-    + ("ip6tnl0", "ip6gre0", "ip6_vti0")
-)
+IPV4_FALLBACK_DEVICES = {"tunl0", "gre0", "gretap0", "erspan0", "ip_vti0"}
+FALLBACK_DEVICES = IPV4_FALLBACK_DEVICES | {"lo", "sit0", "ip6tnl0", "ip6gre0", "ip6_vti0"}
 
 
 class PlugError(Exception):
@@ -46,6 +44,17 @@ class Plugged:
     netns: str
     netns_interface: str
     addresses: tuple[str, ...]  # with prefix lengths
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def describe(self) -> str:
+        """For people: where it is, and how to use it."""
+        return (
+            f"port {self.port_id} is {self.netns_interface} in namespace {self.netns}, with "
+            f"{' and '.join(self.addresses) or 'no address'}; try\n"
+            f"  ip netns exec {self.netns} ip address"
+        )
 
 
 def run(command: str, stdin: str | None = None) -> str:
@@ -127,22 +136,25 @@ def plug(
         )
     except PlugError:
         if there is None:
-            _remove(tap, netns)
+            _remove(tap, netns, bridge)
         raise
     return Plugged(port_id, bridge, tap, netns, inner, tuple(addresses))
 
 
-def unplug(port_id: str) -> bool:
+def unplug(port: Resource, *, bridge: str, netns: str | None = None) -> bool:
     """Remove what :func:`plug` made for the port; False if there was nothing.
 
-    The namespace goes too if plug created it, nothing else is connected to it and nobody runs in
-    it.
+    Of the port only ``id`` is looked at, so that one that is deleted can be unplugged too. The
+    namespace goes as well if plug created it, nothing else is connected to it and nobody runs in
+    it. Raises PlugError, with nothing changed, if ``netns`` is given and the port is not there.
     """
-    tap = interface_name(port_id)
-    netns = _plugged_into(tap)
-    if netns is None:
+    tap = interface_name(str(port["id"]))
+    there = _plugged_into(tap)
+    if there is None:
         return False
-    _remove(tap, netns)
+    if netns not in (None, there):
+        raise PlugError(f"port {port['id']} is plugged into namespace {there}, not {netns}")
+    _remove(tap, there, bridge)
     return True
 
 
@@ -206,9 +218,9 @@ def _configure(
     run(f"ip netns exec {netns} ethtool -K {inner} tx off")
 
 
-def _remove(tap: str, netns: str) -> None:
+def _remove(tap: str, netns: str, bridge: str) -> None:
     """Take away both ends, and the namespace if it is ours and idle; what is missing is fine."""
-    run(f"ovs-vsctl --timeout=10 --if-exists del-port {tap}")
+    run(f"ovs-vsctl --timeout=10 --if-exists del-port {bridge} {tap}")
     _delete_link(tap)
     with suppress(PlugError):  # the namespace may be gone already
         aliases = {link["ifname"]: link.get("ifalias") for link in _links(netns)}

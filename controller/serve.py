@@ -1,14 +1,30 @@
-"""``tenantry serve``: from options to a running controller.
+"""From options to a running controller, and ``tenantry serve``.
 
-The only place where the core meets the list of apps. Runs until SIGINT or SIGTERM; on the way out
-it hangs up and leaves the switches as they are: their flows go on without us.
+The only place where the core meets the list of apps. A controller that stops hangs up and leaves
+the switches as they are: their flows go on without it.
 """
 
 from __future__ import annotations
 
 import logging
+import signal
+import socket
+from pathlib import Path
+from typing import Any
 
+import ovs.stream
 from oslo_config import cfg
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from apps import APPS
+from controller import api, config, runtime
+from controller.api import auth, operations
+from controller.model import Binding
+from controller.service import Service
+from controller.store import Body, Store, StoreError
+from controller.switch import channel
+from controller.switch.ovsdb import IntegrationBridge, Ovsdb
 
 LOG = logging.getLogger("tenantry")
 
@@ -17,9 +33,139 @@ class CannotServe(Exception):
     """Something outside is not as it must be; the message says what to do."""
 
 
+class Controller:
+    """All the parts, started. Errors while starting: CannotServe, ConfigError."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        extensions = [app.extension(conf) for app in APPS if app.extension]
+        kinds = api.kinds(
+            extensions,
+            physical_mtu=conf.networks.physical_mtu,
+            base_mac=conf.networks.base_mac,
+        )
+        self.store = _open_store(conf.store.url, kinds)
+        self.service = Service(
+            self.store,
+            APPS,
+            ovsdb_connections=conf.ovsdb.connections,
+            physical_interfaces=conf.networks.physical_interfaces,
+            audit_seconds=conf.openflow.audit_interval,
+            coalesce_seconds=conf.openflow.coalesce,
+        )
+        self.application = api.application(
+            self.store,
+            kinds,
+            auth.none(conf.api.default_project),
+            computed=self._observed,
+            routes=operations.routes(self.service),
+        )
+        openflow = config.address(conf.openflow.listen, "[openflow] listen")
+        tls = _tls(conf)
+        self.channel = channel.start(self.service)
+        port = _listening(openflow, lambda: self.channel.listen(*openflow, tls=tls))
+        self.openflow = openflow._replace(port=port)
+        self._listener = _listen_api(conf)
+        self.api_url = f"http://{config.Address(*self._listener.getsockname()[:2])}"
+        self._greenlets = [
+            runtime.spawn(self.service.run),
+            runtime.spawn(self._serve_api),
+            *(
+                runtime.spawn(Ovsdb(remote, self.service.inventory, self._bridge(conf)).run)
+                for remote in conf.ovsdb.connections
+            ),
+        ]
+
+    def stop(self) -> None:
+        """Let go of everything; switches keep their flows."""
+        for greenlet in self._greenlets:
+            greenlet.kill()
+        self._listener.close()
+        channel.stop(self.channel)
+        self.store.close()
+
+    def _observed(self, kind: str, body: Body) -> dict[str, Any]:
+        """What a resource shows that nobody wrote: where it is, and what has become of it."""
+        if kind != "port":
+            return {}
+        observed: dict[str, Any] = {"status": self.service.port_status(body["id"])}
+        binding = self.service.model.get(Binding, body["id"])
+        if binding is not None and not body["binding:host_id"]:
+            observed["binding:host_id"] = binding.host
+        return observed
+
+    def _bridge(self, conf: cfg.ConfigOpts) -> IntegrationBridge | None:
+        name = conf.ovsdb.integration_bridge
+        if not name:
+            return None
+        scheme = "ssl" if conf.openflow.tls_private_key else "tcp"
+        host = self.openflow.host if self.openflow.host not in ("0.0.0.0", "::") else "127.0.0.1"
+        target = f"{scheme}:{config.Address(host, self.openflow.port)}"
+        return IntegrationBridge(name, target, conf.ovsdb.datapath_type)
+
+    def _serve_api(self) -> None:
+        runtime.wsgi_server(self._listener, self.application, log_output=False, debug=False)
+
+
 def serve(conf: cfg.ConfigOpts, *, verbose: bool = False) -> None:
-    """Run until told to stop. Errors: CannotServe, ConfigError."""
+    """Run until SIGINT or SIGTERM. Errors: CannotServe, ConfigError."""
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    LOG.setLevel(logging.INFO)
+    stop = runtime.Signal()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    controller = Controller(conf)
+    LOG.info("API at %s, switches at %s", controller.api_url, controller.openflow)
+    stop.wait()
+    controller.stop()
+
+
+def _open_store(url: str, kinds: api.Kinds) -> Store:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        return Store(url, kinds)
+    except (StoreError, ArgumentError, OSError) as error:
+        raise CannotServe(f"[store] url = {url}: {error}") from error
+
+
+def _tls(conf: cfg.ConfigOpts) -> channel.Tls | None:
+    """TLS for OpenFlow and for ``ssl:`` OVSDB connections, which use the same three files."""
+    files = (
+        conf.openflow.tls_private_key,
+        conf.openflow.tls_certificate,
+        conf.openflow.tls_ca_certificates,
+    )
+    if not any(files):
+        return None
+    if not all(files):
+        raise config.ConfigError(
+            "[openflow] TLS needs all of tls_private_key, tls_certificate and tls_ca_certificates"
+        )
+    private_key, certificate, authority = files
+    ovs.stream.Stream.ssl_set_private_key_file(private_key)
+    ovs.stream.Stream.ssl_set_certificate_file(certificate)
+    ovs.stream.Stream.ssl_set_ca_cert_file(authority)
+    return channel.Tls(private_key, certificate, authority)
+
+
+def _listen_api(conf: cfg.ConfigOpts) -> socket.socket:
+    address = config.address(conf.api.listen, "[api] listen")
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener: socket.socket = _listening(
+        address, lambda: runtime.listen(tuple(address), family, backlog=128)
+    )
+    return listener
+
+
+def _listening(address: config.Address, listen: Any) -> Any:
+    try:
+        return listen()
+    except OSError as error:
+        raise CannotServe(
+            f"cannot listen at {address}: {error.strerror}; is another controller running? "
+            "Name another address in the configuration file"
+        ) from error

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from controller import runtime
 from controller.app import App
@@ -98,6 +98,7 @@ class Service:
             del self.connections[connection.dpid]
             if reconciler := self.reconcilers.pop(connection.dpid, None):
                 reconciler.wake()  # to see that it is over
+            self._tell_progress()
 
     # --- the loop ----------------------------------------------------------------------------
 
@@ -166,7 +167,7 @@ class Service:
         if port is None or binding is None or not port.admin_state_up:
             return "DOWN"
         reconciler = self.reconcilers.get(binding.switch)
-        if reconciler and any(port_id in refusal.unit for refusal in reconciler.refused.values()):
+        if reconciler and any(port_id in refusal.unit for refusal in reconciler.refused):
             return "ERROR"
         realised = self.realised.get(binding.switch, Realised())
         return "ACTIVE" if realised.generation >= self._wired[port_id] else "BUILD"
@@ -187,13 +188,18 @@ class Service:
 
     def wait_settled(self, seconds: float) -> bool:
         """Wait until :meth:`settled`; False if that takes longer than ``seconds``."""
+        return self.wait_until(self.settled, seconds)
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait for what passes, confirmations and lost connections bring about; False if that
+        takes longer than ``seconds``."""
         signal = runtime.Signal()
         self._progress.append(signal)
         deadline = time.monotonic() + seconds
         try:
-            while not self.settled():
+            while not condition():
                 if not signal.wait(max(0.0, deadline - time.monotonic())):
-                    return self.settled()
+                    return condition()
             return True
         finally:
             self._progress.remove(signal)

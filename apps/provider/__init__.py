@@ -6,7 +6,22 @@ if it is flat); on the ports of tenants they never do. The same VLAN id on two p
 two networks.
 """
 
+from oslo_config import cfg
+
+from apps.provider import resources
 from apps.provider.flows import compile, units
+from controller import config
+from controller.api.extension import Extension
 from controller.app import App
 
-PROVIDER = App(id=2, name="provider", units=units, compile=compile)
+
+def _extension(conf: cfg.ConfigOpts) -> Extension:
+    vlan_ranges = config.vlan_ranges(conf.networks.vlan_ranges)
+    return resources.extension(
+        tenant_network_type="vlan" if vlan_ranges else "local",
+        vlan_ranges=vlan_ranges,
+        physical_networks=conf.networks.physical_networks or None,
+    )
+
+
+PROVIDER = App(id=2, name="provider", units=units, compile=compile, extension=_extension)

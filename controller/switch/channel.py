@@ -244,23 +244,23 @@ class Channel(OSKenApp):  # type: ignore[misc]
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listening = runtime.listen((host, port), family, backlog=512)
         context = tls.context() if tls else None
-        runtime.spawn(self._accept, self._listening, context)
+        self._accepting = runtime.spawn(self._accept, self._listening, context)
         bound: int = self._listening.getsockname()[1]
         return bound
 
     def close(self) -> None:
         """Stop listening and hang up; the switches keep their flows."""
         if self._listening is not None:
+            # Killed first: whoever waits on a number that the system gives to another file would
+            # wake for that one.
+            self._accepting.kill()
             self._listening.close()
         for connection in list(self._connections.values()):
             connection.close()
 
     def _accept(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
         while True:
-            try:
-                peer, address = listening.accept()
-            except OSError:
-                return
+            peer, address = listening.accept()
             runtime.spawn(self._serve, peer, address, context)
 
     def _serve(self, peer: Any, address: Any, context: ssl.SSLContext | None) -> None:
@@ -314,10 +314,17 @@ class Channel(OSKenApp):  # type: ignore[misc]
 
 
 def start(observer: Observer) -> Channel:
-    """Start os-ken in this process (once), with the Channel as its only app."""
+    """Start os-ken in this process, with the Channel as its only app."""
     os_ken.cfg.CONF(args=[], project="os_ken", default_config_files=[])
     apps = AppManager.get_instance()
     apps.instantiate(_Handshake).start()
     channel: Channel = apps.instantiate(Channel, observer)
     channel.start()
     return channel
+
+
+def stop(channel: Channel) -> None:
+    """Hang up, stop listening, and make room for another :func:`start`."""
+    apps = AppManager.get_instance()
+    apps.uninstantiate(channel.name)
+    apps.uninstantiate(ofp_event.NAME)

@@ -12,9 +12,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from controller import runtime
-from controller.engine import Engine, Unit, Wanted
+from controller.engine import Engine, Wanted
 from controller.switch import codec
 from controller.switch.channel import Connection, Disconnected
 
@@ -26,10 +27,14 @@ BUNDLE_MESSAGES = 2000
 
 @dataclass(frozen=True)
 class Refusal:
-    """A unit that the switch would not take, and the switch's own words (OpenFlow 1.4, 7.5.4)."""
+    """A unit that the switch would not take, and the switch's own words (OpenFlow 1.4, 7.5.4).
+
+    ``cookies`` are those of all its flows: half a unit is no feature.
+    """
 
     unit: str
     error: str
+    cookies: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Reconciler:
     confirmed: Callable[[Realised], None]
     audit_seconds: float
     realised: Realised = field(default_factory=Realised)
-    refused: dict[int, Refusal] = field(default_factory=dict)  # by cookie
+    refused: list[Refusal] = field(default_factory=list)
     audits: int = 0
     repaired: int = 0
     _installed: set[int] = field(default_factory=set)
@@ -105,7 +110,7 @@ class Reconciler:
 
     def _resync(self) -> Push:
         self._installed = {flow.cookie for flow in self.connection.dump_flows()}
-        self.refused = {}
+        self.refused = []
         target, wanted, _ = self._take()
         adds = [cookie for cookie in wanted.flows if cookie not in self._installed]
         deletes = [cookie for cookie in self._installed if cookie not in wanted.flows]
@@ -113,24 +118,31 @@ class Reconciler:
 
     def _follow(self) -> Push:
         target, wanted, touched = self._take()
-        for cookie in touched.intersection(self.refused):
-            del self.refused[cookie]  # its unit came to something else: it gets another chance
-        adds = [
-            cookie for cookie in touched if cookie in wanted.flows and cookie not in self._installed
-        ]
+        # A refused unit that came to something else gets another chance, whole.
+        again = [refusal for refusal in self.refused if not touched.isdisjoint(refusal.cookies)]
+        self.refused = [refusal for refusal in self.refused if refusal not in again]
+        touched = touched.union(*(refusal.cookies for refusal in again))
+        adds = [cookie for cookie in touched - self._installed if cookie in wanted.flows]
         deletes = [cookie for cookie in touched & self._installed if cookie not in wanted.flows]
         return self._push(wanted, adds, deletes, target)
 
+    def _take(self) -> tuple[Realised, Wanted, set[int]]:
+        """What is wanted, as of which pass, and what that pass and those before it touched."""
+        if not self.connection.alive:
+            raise Disconnected(f"switch {self.connection.dpid:016x} is gone")
+        wanted = self.engine.wanted[self.connection.dpid]
+        return self.target(), wanted, wanted.take_touched()
+
     def _push(self, wanted: Wanted, adds: list[int], deletes: list[int], target: Realised) -> Push:
         # The bodies are taken now: while bundles are under way, the engine may run again.
-        messages = [(cookie, wanted.flows[cookie], True) for cookie in adds]
-        messages += [(cookie, codec.delete_flow(cookie), False) for cookie in deletes]
+        messages = [_Message(cookie, wanted.flows[cookie], True) for cookie in adds]
+        messages += [_Message(cookie, codec.delete_flow(cookie), False) for cookie in deletes]
         push = Push()
         for chunk in _chunks(messages, BUNDLE_MESSAGES):
-            left = [message for message in chunk if message[0] not in self.refused]
+            left = self._not_refused(chunk)
             while left and (errors := self._bundle_of(left)):
-                self._set_aside(left, errors)
-                left = [message for message in left if message[0] not in self.refused]
+                self._refuse(errors)
+                left = self._not_refused(left)
             for cookie, _, add in left:
                 if add:
                     self._installed.add(cookie)
@@ -172,22 +184,33 @@ class Reconciler:
             raise Disconnected(f"switch {connection.dpid:016x} refused a bundle: {errors[0]}")
         return blamed
 
-    def _set_aside(self, messages: list[_Message], errors: dict[int, codec.SwitchError]) -> None:
-        """Refuse the units of the flows that had errors, whole: half a unit is no feature."""
+    def _not_refused(self, messages: list[_Message]) -> list[_Message]:
+        refused = frozenset[int]().union(*(refusal.cookies for refusal in self.refused))
+        return [
+            message for message in messages if not message.adds or message.cookie not in refused
+        ]
+
+    def _refuse(self, errors: dict[int, codec.SwitchError]) -> None:
+        """Set aside the units of the flows that had errors."""
         dpid = self.connection.dpid
         origins = self.engine.origins(dpid, errors)
         for cookie, error in errors.items():
-            units: list[Unit] = origins.get(cookie, [])
-            name = ", ".join(map(str, units)) or f"cookie {cookie:#x}"
-            refusal = Refusal(name, codec.error_text(error))
+            units = origins.get(cookie, [])
+            refusal = Refusal(
+                unit=", ".join(map(str, units)) or f"cookie {cookie:#x}",
+                error=codec.error_text(error),
+                cookies=frozenset({cookie}).union(*map(self.engine.cookies, units)),
+            )
             LOG.error("switch %016x refuses %s: %s", dpid, refusal.unit, refusal.error)
-            self.refused[cookie] = refusal
-            for unit in units:
-                for sibling in self.engine.cookies(unit):
-                    self.refused.setdefault(sibling, refusal)
+            self.refused.append(refusal)
 
 
-_Message = tuple[int, bytes, bool]  # cookie, flow-mod body, whether it adds
+class _Message(NamedTuple):
+    """A flow-mod to be sent."""
+
+    cookie: int
+    body: bytes
+    adds: bool
 
 
 def _chunks(items: list[_Message], size: int) -> Iterator[list[_Message]]:

@@ -1,0 +1,75 @@
+# Tenantry. `make` alone tells what there is. Works as root, or as a user who may use sudo.
+
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+# Debian's own Python: Mininet is installed for it, whatever else comes first on the PATH.
+SYSTEM_PYTHON := /usr/bin/python3
+STAMP  := $(VENV)/.installed
+
+# Namespaces and switches need root; without it and sudo the demo says so and tests skip. What root
+# runs must not litter the user's tree with its files.
+ifneq ($(shell id -u),0)
+ifneq ($(shell command -v sudo),)
+SUDO := sudo env CI=$(CI) PYTHONDONTWRITEBYTECODE=1 PYTEST_ADDOPTS="-p no:cacheprovider" \
+        HYPOTHESIS_STORAGE_DIRECTORY=/tmp/tenantry-hypothesis
+endif
+endif
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: machine $(STAMP) ## two tenants in Mininet, a table of who reaches whom; CHECK=1 exits after it
+	@$(SUDO) $(SYSTEM_PYTHON) -B mininet/demo.py --tenantry $(CURDIR)/$(VENV)/bin/tenantry \
+	    $(if $(CHECK),--check)
+
+.PHONY: test
+test: machine $(STAMP) ## the whole suite; TESTS=tests/unit runs a part
+	@$(SUDO) $(PYTHON) -m pytest -q $(TESTS)
+
+.PHONY: run
+run: openvswitch $(STAMP) ## the controller on this machine's Open vSwitch; CONFIG=file
+	@$(SUDO) $(VENV)/bin/tenantry $(if $(CONFIG),--config-file $(CONFIG)) serve
+
+.PHONY: lint
+lint: $(STAMP) ## ruff and mypy --strict
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+.PHONY: format
+format: $(STAMP) ## lay the code out, mend what ruff can mend
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+.PHONY: bench
+bench: machine $(STAMP) ## every figure beside its bar, also in build/bench.json; ONLY=name runs one
+	@mkdir -p build
+	@$(SUDO) $(PYTHON) -m tests.bench $(ONLY)
+
+.PHONY: docs
+docs: $(STAMP) ## regenerate docs/pipeline.md from the code
+	@$(PYTHON) -m controller.pipeline_doc
+
+.PHONY: clean
+clean: ## remove everything that the other targets made here
+	@rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What the targets above stand on. Each does nothing, quickly, when there is nothing to do.
+
+.PHONY: machine
+machine:
+	@.ci/install-packages all
+
+.PHONY: openvswitch
+openvswitch: machine ## start this machine's Open vSwitch, with or without an init system
+	@.ci/start-openvswitch
+
+$(STAMP): setup.cfg pyproject.toml
+	@.ci/install-packages python
+	@echo "Installing Tenantry into $(VENV); the first time takes a minute"
+	@$(SYSTEM_PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@

@@ -1,0 +1,132 @@
+"""What a feature may add to the API: the one module of this package that apps import.
+
+Networks, subnets and ports are made of the same parts: a kind is an attribute map and the rules
+of every feature that has a say in it. Rules work on drafts only; they never write, and they hold
+no state that a draft depends on, save what they give back by way of ``draft.undo``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any, Protocol, TypeAlias
+
+from neutron_lib.constants import ATTR_NOT_SPECIFIED
+
+from controller.api.auth import Context
+from controller.store import Body, Claim, Commit, Draft, Link
+
+AttributeMap: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""Attributes of one collection, in the notation of ``neutron_lib.api.definitions``."""
+
+
+class Definition(Protocol):
+    """A Neutron API extension. The modules of ``neutron_lib.api.definitions`` are such."""
+
+    @property
+    def ALIAS(self) -> str: ...
+    @property
+    def NAME(self) -> str: ...
+    @property
+    def DESCRIPTION(self) -> str: ...
+    @property
+    def UPDATED_TIMESTAMP(self) -> str: ...
+    @property
+    def RESOURCE_ATTRIBUTE_MAP(self) -> Mapping[str, AttributeMap]: ...
+
+
+class Reader(Protocol):
+    """What a store and a draft have in common."""
+
+    def get(self, kind: str, id: str) -> Body | None: ...
+
+    def owner(self, claim: Claim) -> str | None: ...
+
+    def linked(self, target: str, role: str) -> Collection[str]: ...
+
+
+class Rules:
+    """What one feature has to say about one kind. It overrides what it needs.
+
+    A body holds every attribute of the kind; in :meth:`create` one that the request left out, and
+    that has no default, is ATTR_NOT_SPECIFIED, and becomes None if no feature fills it in. The
+    errors to raise are Neutron's. Values in a body are replaced, never changed in place.
+    """
+
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        """Check and complete ``body``."""
+
+    def created(self, draft: Draft, body: Body) -> None:
+        """``body`` is in the draft; change what else must change with it."""
+
+    def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
+        """Check and complete ``body``, which is ``before`` with the request's attributes."""
+
+    def delete(self, draft: Draft, context: Context, body: Body) -> None:
+        """Refuse if in use; delete what goes with it."""
+
+    def claims(self, body: Body) -> Iterable[Claim]:
+        """What a body wants for itself alone. Pure."""
+        return ()
+
+    def links(self, body: Body) -> Iterable[Link]:
+        """What a body needs to exist. Pure."""
+        return ()
+
+    def taken(self, claim: Claim, body: Body) -> Exception | None:
+        """The error for a claim of :meth:`claims` that another resource has."""
+        return None
+
+    def shared(self, reader: Reader, body: Body) -> bool:
+        """Whether every project may see and use the resource."""
+        return False
+
+    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+        """Add computed attributes to ``shown``, a copy of the body's visible attributes."""
+
+
+@dataclass(frozen=True)
+class NewKind:
+    """A kind of resource that an extension brings: its collection's URL is ``/v2.0/COLLECTION``.
+
+    Each gets a small integer ``key`` from ``keys``, unique in its kind and hidden from the API:
+    what a register or a tunnel header carries in place of the id.
+    """
+
+    name: str
+    collection: str
+    attributes: AttributeMap
+    not_found: Callable[[str], Exception]
+    keys: range | None = None
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A feature's part in the API.
+
+    ``definitions`` are listed under ``/v2.0/extensions`` and their attribute maps merged into the
+    kinds. ``rules`` by kind run after those of extensions that come earlier. ``committed`` is
+    told of every commit, for rules that keep a place to go on from.
+    """
+
+    definitions: tuple[Definition, ...] = ()
+    kinds: tuple[NewKind, ...] = ()
+    rules: Mapping[str, Rules] = field(default_factory=dict)
+    committed: Callable[[Commit], None] | None = None
+
+
+def given(value: object) -> bool:
+    """Whether the request set an attribute, to anything but null."""
+    return value is not None and value is not ATTR_NOT_SPECIFIED
+
+
+def timestamp() -> str:
+    """Now, as Neutron writes it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def changed(body: Body, **attributes: Any) -> Body:
+    """A new version of ``body`` with these attributes."""
+    version = {"revision_number": body["revision_number"] + 1, "updated_at": timestamp()}
+    return {**body, **attributes, **version}

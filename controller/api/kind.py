@@ -1,0 +1,162 @@
+"""What the API knows about each kind: its attributes, the rules of all features, and how a
+request's attributes become a body. Built once, from the core's and the apps' extensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from neutron_lib import exceptions
+from neutron_lib.api.attributes import AttributeInfo
+from neutron_lib.constants import ATTR_NOT_SPECIFIED
+from webob.exc import HTTPBadRequest
+
+from controller.api import standard
+from controller.api.auth import Context
+from controller.api.extension import Extension, NewKind, Rules, changed
+from controller.store import Body, Claim, ClaimTaken, Draft, Link
+
+# neutron-lib's converters and validators are written for well-formed JSON of the right type;
+# given something else, they may raise whatever Python raises.
+_MALFORMED = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
+
+
+class Kind:
+    """One kind of resource. It is also the store's :class:`Shape` of the kind."""
+
+    def __init__(self, new: NewKind, extensions: Sequence[Extension]) -> None:
+        self.name = new.name
+        self.collection = new.collection
+        self.not_found = new.not_found
+        self.rules: list[Rules] = [e.rules[new.name] for e in extensions if new.name in e.rules]
+        self.attributes: dict[str, Mapping[str, Any]] = {**standard.ATTRIBUTES, **new.attributes}
+        for extension in extensions:
+            for definition in extension.definitions:
+                for name, spec in definition.RESOURCE_ATTRIBUTE_MAP.get(
+                    self.collection, {}
+                ).items():
+                    self.attributes[name] = {**self.attributes.get(name, {}), **spec}
+        # Neutron's maps know the older name only; a body has the newer name only.
+        self.attributes["project_id"] = self.attributes["tenant_id"]
+        self.visible = [name for name, spec in self.attributes.items() if spec.get("is_visible")]
+        self._whole = AttributeInfo(self.attributes)
+        self._single = {name: AttributeInfo({name: s}) for name, s in self.attributes.items()}
+        self._keys = new.keys
+        self._last_key: int | None = None
+
+    def parse_new(self, context: Context, request: Body) -> Body:
+        """A body for :meth:`create`, of the attributes in a POST. Neutron's 400s."""
+        body = dict(request)
+        self._whole.populate_project_id(context, body, True)
+        self._whole.verify_attributes(body)
+        self._whole.fill_post_defaults(body, exc_cls=HTTPBadRequest)
+        self._convert(body)
+        del body["tenant_id"]
+        return body
+
+    def parse_update(self, context: Context, request: Body) -> Body:
+        """The attributes of a PUT, converted. Neutron's 400s."""
+        changes = dict(request)
+        for name in changes:
+            if name in self.attributes and not self.attributes[name]["allow_put"]:
+                raise HTTPBadRequest(f"Cannot update read-only attribute {name}")
+        self._whole.verify_attributes(changes)
+        self._convert(changes)
+        return changes
+
+    def _convert(self, values: Body) -> None:
+        for name in values:
+            try:
+                self._single[name].convert_values(values, exc_cls=HTTPBadRequest)
+            except _MALFORMED as error:
+                raise HTTPBadRequest(
+                    f"Invalid input for {name}. Reason: '{values[name]}' is malformed."
+                ) from error
+
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        """Put ``body``, completed by all rules, into the draft."""
+        for rules in self.rules:
+            rules.create(draft, context, body)
+        for name, value in body.items():
+            if value is ATTR_NOT_SPECIFIED:
+                body[name] = None
+        if self._keys is not None:
+            body["key"] = self._next_key(draft)
+        self._put(draft, body)
+        for rules in self.rules:
+            rules.created(draft, body)
+
+    def update(self, draft: Draft, context: Context, before: Body, changes: Body) -> Body:
+        """Put a new version, checked by all rules, in the place of ``before``; the new body, or
+        ``before`` if nothing differs."""
+        body = {**before, **changes}
+        for rules in self.rules:
+            rules.update(draft, context, before, body)
+        if body == before:
+            return before
+        body = changed(body)
+        self._put(draft, body)
+        return body
+
+    def delete(self, draft: Draft, context: Context, body: Body) -> None:
+        for rules in self.rules:
+            rules.delete(draft, context, body)
+        draft.delete(self.name, body["id"])
+
+    def _put(self, draft: Draft, body: Body) -> None:
+        try:
+            draft.put(self.name, body)
+        except ClaimTaken as taken:
+            for rules in self.rules:
+                error = rules.taken(taken.claim, body)
+                if error is not None:
+                    raise error from taken
+            raise exceptions.Conflict(str(taken)) from taken
+
+    def _next_key(self, draft: Draft) -> int:
+        """The first free key after the last one given out: a freed key rests for a while."""
+        assert self._keys is not None
+        if self._last_key is None:
+            self._last_key = max(map(int, draft.claimed("key", self.name)), default=0)
+        for _ in self._keys:
+            self._last_key += 1
+            if self._last_key not in self._keys:
+                self._last_key = self._keys.start
+            if draft.owner(self._key_claim(self._last_key)) is None:
+                return self._last_key
+        raise exceptions.ResourceExhausted(f"all {len(self._keys)} keys are in use")
+
+    def _key_claim(self, key: int) -> Claim:
+        return Claim("key", self.name, str(key))
+
+    def claims(self, body: Body) -> Iterator[Claim]:
+        if self._keys is not None:
+            yield self._key_claim(body["key"])
+        for rules in self.rules:
+            yield from rules.claims(body)
+
+    def links(self, body: Body) -> Iterator[Link]:
+        for rules in self.rules:
+            yield from rules.links(body)
+
+
+class Kinds(Mapping[str, Kind]):
+    """All kinds by name: the schema to open a store with."""
+
+    def __init__(self, extensions: Iterable[Extension]) -> None:
+        self.extensions = (standard.EXTENSION, *extensions)
+        self._kinds = {
+            new.name: Kind(new, self.extensions)
+            for extension in self.extensions
+            for new in extension.kinds
+        }
+
+    def __getitem__(self, name: str) -> Kind:
+        return self._kinds[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        return len(self._kinds)

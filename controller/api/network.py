@@ -1,0 +1,124 @@
+"""Networks: MTU, sharing, and when one may go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from neutron_lib import exceptions
+from neutron_lib.api.definitions import network, network_mtu, network_mtu_writable, port_security
+from neutron_lib.constants import (
+    DEVICE_OWNER_DHCP,
+    DEVICE_OWNER_DISTRIBUTED,
+    IPV4_MIN_MTU,
+    IPV6_MIN_MTU,
+)
+
+from controller.api.auth import Context
+from controller.api.extension import Extension, NewKind, Reader, Rules
+from controller.store import Body, Draft
+
+AUTO_DELETED = (DEVICE_OWNER_DHCP, DEVICE_OWNER_DISTRIBUTED)
+"""Owners of ports that go with their network or subnet without being asked."""
+
+LISTED = 10
+"""How many users of a resource an error names."""
+
+_MIN_MTU = {4: IPV4_MIN_MTU, 6: IPV6_MIN_MTU}
+
+
+class NetworkRules(Rules):
+    def __init__(self, physical_mtu: int) -> None:
+        self._physical_mtu = physical_mtu
+
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        if body["shared"]:
+            context.require_admin("only an admin may share a network")
+        self._settle_mtu(body)
+
+    def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
+        if body["shared"] != before["shared"]:
+            context.require_admin("only an admin may share a network")
+            if not body["shared"]:
+                self._check_unshared(draft, body)
+        if body["mtu"] != before["mtu"]:
+            self._settle_mtu(body)
+            for id in draft.linked(body["id"], "subnet"):
+                subnet = draft.get("subnet", id)
+                if subnet:
+                    check_mtu(body, subnet["ip_version"])
+
+    def _settle_mtu(self, body: Body) -> None:
+        """0 asks for the default, which is also the most: what the physical network carries."""
+        if body["mtu"] > self._physical_mtu:
+            raise exceptions.InvalidInput(
+                error_message=f"Requested MTU is too big, maximum is {self._physical_mtu}"
+            )
+        body["mtu"] = body["mtu"] or self._physical_mtu
+
+    def _check_unshared(self, draft: Draft, body: Body) -> None:
+        for id in draft.linked(body["id"], "port"):
+            port = draft.get("port", id)
+            if port and port["project_id"] != body["project_id"]:
+                raise exceptions.InvalidSharedSetting(network=body["name"] or body["id"])
+
+    def delete(self, draft: Draft, context: Context, body: Body) -> None:
+        used = []
+        for id in draft.linked(body["id"], "port"):
+            port = draft.get("port", id)
+            if port and port["device_owner"] in AUTO_DELETED:
+                draft.delete("port", id)
+            else:
+                used.append(id)
+        if used:
+            raise exceptions.NetworkInUse(
+                net_id=body["id"],
+                reason="There are one or more ports still in use on the network, id for these "
+                f"ports is: {listed(used)}",
+            )
+        for id in draft.linked(body["id"], "subnet"):
+            draft.delete("subnet", id)
+
+    def shared(self, reader: Reader, body: Body) -> bool:
+        return bool(body["shared"])
+
+    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+        shown["subnets"] = list(reader.linked(body["id"], "subnet"))
+        shown.setdefault("status", "ACTIVE")
+
+
+def network_of(draft: Draft, context: Context, body: Body) -> Body:
+    """The network that ``body`` is to be on. 404 if there is none that the caller may use."""
+    found = draft.get("network", body["network_id"])
+    if found is None or not (found["shared"] or context.owns(found)):
+        raise exceptions.NetworkNotFound(net_id=body["network_id"])
+    return found
+
+
+def check_mtu(body: Body, ip_version: int) -> None:
+    """IPv4 needs 68 octets (RFC 791), IPv6 1280 (RFC 8200, section 5)."""
+    if body["mtu"] < _MIN_MTU[ip_version]:
+        raise exceptions.NetworkMTUSubnetConflict(net_id=body["id"], mtu=_MIN_MTU[ip_version])
+
+
+def listed(ids: Iterable[str]) -> str:
+    """Ids for an error, not endlessly many."""
+    ids = list(ids)
+    more = len(ids) - LISTED
+    return ",".join(ids[:LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def extension(physical_mtu: int = 1500) -> Extension:
+    """The kind ``network``. ``physical_mtu`` is in octets of IP packet, as in an MTU always."""
+    return Extension(
+        definitions=(network_mtu, network_mtu_writable, port_security),
+        kinds=(
+            NewKind(
+                name="network",
+                collection="networks",
+                attributes=network.RESOURCE_ATTRIBUTE_MAP["networks"],
+                not_found=lambda id: exceptions.NetworkNotFound(net_id=id),
+                keys=range(1, 2**24),
+            ),
+        ),
+        rules={"network": NetworkRules(physical_mtu)},
+    )

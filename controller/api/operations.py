@@ -1,0 +1,201 @@
+"""``/tenantry/v1``: what Neutron has no words for. How the controller stands, which flows are
+wanted beside which are installed, and the proof that they are the same.
+
+Every answer is JSON; ``tenantry status|flows|diff|verify`` shows it to people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from webob import Request
+from webob.exc import HTTPNotFound
+
+from controller.api.auth import Context
+from controller.api.wsgi import Route
+from controller.flow import actions_text, match_text
+from controller.model import Binding, Host, Port, Switch
+from controller.model.binding import dpid_text
+from controller.pipeline import Table
+from controller.service import Service
+from controller.switch.codec import FlowStats
+from controller.switch.reconcile import Realised
+
+SETTLE_SECONDS = 10.0
+"""How long ``verify`` and ``wait`` wait for what is under way."""
+
+
+def routes(service: Service) -> list[Route]:
+    """What :func:`controller.api.application` serves beside Neutron's routes."""
+
+    def route(path: str, function: Callable[..., Any], *names: str) -> Route:
+        def handler(request: Request, context: Context) -> tuple[int, Any]:
+            try:
+                return 200, function(service, **{name: request.GET.get(name) for name in names})
+            except LookupError as error:
+                raise HTTPNotFound(str(error)) from error
+
+        return Route("GET", f"/tenantry/v1/{path}", handler)
+
+    return [
+        route("status", status),
+        route("flows", flows, "switch", "app", "object"),
+        route("diff", diff, "switch"),
+        route("verify", verify),
+    ]
+
+
+_TABLE_NAMES = {table.id: table.name for table in Table}
+
+
+def status(service: Service) -> dict[str, Any]:
+    """Revisions, switches, hosts, ports, and what is wrong if anything is."""
+    return {
+        "revision": service.store.head,
+        "realised": service.revision(),
+        "settled": service.settled(),
+        "waiting_for": service.inventory.waiting_for(),
+        "failed": {str(unit): error for unit, error in service.engine.failed.items()},
+        "switches": [_switch(service, switch) for switch in service.switches()],
+        "hosts": [{"id": host.id} for host in service.model.all(Host).values()],
+        "ports": [_port(service, port) for port in service.model.all(Port).values()],
+    }
+
+
+def _switch(service: Service, switch: Switch) -> dict[str, Any]:
+    reconciler = service.reconcilers.get(switch.id)
+    connection = service.connections.get(switch.id)
+    wanted = service.engine.wanted.get(switch.id)
+    return {
+        "id": dpid_text(switch.id),
+        "name": switch.name,
+        "host": switch.host,
+        "connected": connection is not None,
+        "peer": connection.peer if connection else None,
+        "realised": service.realised.get(switch.id, Realised()).revision,
+        "flows": len(wanted.flows) if wanted else 0,
+        "audits": reconciler.audits if reconciler else 0,
+        "repaired": reconciler.repaired if reconciler else 0,
+        "refused": [
+            {"unit": refusal.unit, "error": refusal.error}
+            for refusal in (reconciler.refused if reconciler else ())
+        ],
+    }
+
+
+def _port(service: Service, port: Port) -> dict[str, Any]:
+    binding = service.model.get(Binding, port.id)
+    return {
+        "id": port.id,
+        "name": port.name,
+        "project_id": port.project_id,
+        "network_id": port.network_id,
+        "status": service.port_status(port.id),
+        "host": binding.host if binding else None,
+        "switch": dpid_text(binding.switch) if binding else None,
+        "interface": binding.interface if binding else None,
+        "ofport": binding.ofport if binding else None,
+    }
+
+
+def flows(
+    service: Service, switch: str | None = None, app: str | None = None, object: str | None = None
+) -> list[dict[str, Any]]:
+    """Wanted flows beside installed ones, each with the app and the object it comes from.
+
+    ``switch`` is a datapath id or a name, ``object`` a part of an object's id. LookupError if
+    there is no such switch.
+    """
+    found = []
+    for dpid in _chosen(service, switch):
+        installed = _installed(service, dpid)
+        for unit, flow, cookie in service.engine.flows(dpid):
+            stats = installed.pop(cookie, None)
+            found.append(
+                {
+                    **_place(dpid, flow.table.id, flow.priority, cookie),
+                    "match": match_text(flow.match),
+                    "actions": actions_text(flow.actions),
+                    "app": unit.app.name,
+                    "object": " ".join(unit.key),
+                    "wanted": True,
+                    "installed": stats is not None,
+                    "packets": stats.packets if stats else None,
+                    "bytes": stats.bytes if stats else None,
+                }
+            )
+        found += [
+            {
+                **_place(dpid, stats.table_id, stats.priority, cookie),
+                **dict.fromkeys(("match", "actions", "app", "object")),
+                "wanted": False,
+                "installed": True,
+                "packets": stats.packets,
+                "bytes": stats.bytes,
+            }
+            for cookie, stats in installed.items()
+        ]
+    chosen = (
+        flow
+        for flow in found
+        if (app is None or flow["app"] == app)
+        and (object is None or object in (flow["object"] or ""))
+    )
+    return sorted(chosen, key=lambda f: (f["switch"], f["table_id"], -f["priority"], f["cookie"]))
+
+
+def diff(service: Service, switch: str | None = None) -> list[dict[str, Any]]:
+    """Only the flows that are wanted and not installed, or installed and not wanted."""
+    return [flow for flow in flows(service, switch) if flow["wanted"] != flow["installed"]]
+
+
+def verify(service: Service) -> dict[str, Any]:
+    """Wanted equals a computation from nothing, and installed equals wanted, on every switch."""
+    settled = service.wait_settled(SETTLE_SECONDS)
+    oracle = service.engine.recompute()
+    switches = []
+    for dpid, wanted in service.engine.wanted.items():
+        connected = dpid in service.reconcilers
+        installed = _installed(service, dpid).keys() if connected else set()
+        cookies = wanted.flows.keys()
+        switches.append(
+            {
+                "id": dpid_text(dpid),
+                "connected": connected,
+                "wanted": len(cookies),
+                "installed": len(installed),
+                "missing": len(cookies - installed) if connected else 0,
+                "foreign": len(installed - cookies) if connected else 0,
+                "stale": len(cookies ^ oracle.get(dpid, {}).keys()),
+                "conflicts": len(wanted.conflicts()),
+            }
+        )
+    wrong = ("missing", "foreign", "stale", "conflicts")
+    failed = {str(unit): error for unit, error in service.engine.failed.items()}
+    sound = settled and not failed and not any(s[fault] for s in switches for fault in wrong)
+    return {"ok": sound, "settled": settled, "failed": failed, "switches": switches}
+
+
+def _installed(service: Service, dpid: int) -> dict[int, FlowStats]:
+    connection = service.connections.get(dpid)
+    return {flow.cookie: flow for flow in connection.dump_flows()} if connection else {}
+
+
+def _chosen(service: Service, switch: str | None) -> Iterator[int]:
+    known = {record.id: {record.name, dpid_text(record.id)} for record in service.switches()}
+    chosen = [dpid for dpid, names in known.items() if switch is None or switch in names]
+    if switch is not None and not chosen:
+        names = ", ".join(sorted(record.name for record in service.switches())) or "none yet"
+        raise LookupError(f"there is no switch {switch}; known: {names}")
+    return iter(chosen)
+
+
+def _place(dpid: int, table_id: int, priority: int, cookie: int) -> dict[str, Any]:
+    return {
+        "switch": dpid_text(dpid),
+        "table_id": table_id,
+        "table": _TABLE_NAMES.get(table_id),
+        "priority": priority,
+        "cookie": f"{cookie:#018x}",
+    }

@@ -1,0 +1,168 @@
+"""What a list request asks for: filters, sorting, paging. Neutron's parameters, Neutron's 400s."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, TypeAlias
+from urllib.parse import urlencode
+
+from neutron_lib import exceptions
+from neutron_lib.api.converters import convert_kvp_list_to_dict
+from webob import Request
+from webob.exc import HTTPBadRequest
+
+from controller.api.kind import Kind
+from controller.store import Body
+
+Test: TypeAlias = Callable[[Any], bool]
+"""Whether the value of an attribute passes a filter."""
+
+_NOT_FILTERS = frozenset({"fields", "sort_key", "sort_dir", "limit", "marker", "page_reverse"})
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+
+
+class Query:
+    """The query string of a list request for one kind."""
+
+    def __init__(self, request: Request, kind: Kind) -> None:
+        self._params = request.GET.dict_of_lists()
+        self._path_url: str = request.path_url
+        self.fields: list[str] = [name for name in self._params.get("fields", ()) if name]
+        self.filters: list[tuple[str, Test]] = self._parse_filters(kind)
+        """Attribute and test; an item is listed if it passes all."""
+        self._sorts = self._parse_sorts(kind)
+        self._limit = self._parse_limit()
+        self.marker: str | None = self._last("marker") if self._limit else None
+        self._reverse = (self._last("page_reverse") or "").lower() == "true"
+
+    def _last(self, name: str) -> str | None:
+        values: list[str] = self._params.get(name, [])
+        return values[-1] if values else None
+
+    def _parse_filters(self, kind: Kind) -> list[tuple[str, Test]]:
+        wanted = {name: v for name, v in self._params.items() if name not in _NOT_FILTERS}
+        unknown = [name for name in wanted if not kind.attributes.get(name, {}).get("is_filter")]
+        if unknown:
+            raise HTTPBadRequest(f"{unknown} is invalid attribute for filtering")
+        if "tenant_id" in wanted and "project_id" in wanted:
+            raise exceptions.TenantIdProjectIdFilterConflict()
+        return [_filter(kind, name, values) for name, values in wanted.items()]
+
+    def _parse_sorts(self, kind: Kind) -> list[tuple[str, bool]]:
+        """Attributes to sort by, and whether descending."""
+        keys = [key for key in self._params.get("sort_key", ()) if key]
+        directions = [direction for direction in self._params.get("sort_dir", ()) if direction]
+        if len(keys) != len(directions):
+            raise HTTPBadRequest("The number of sort_keys and sort_dirs must be same")
+        wrong = [key for key in keys if not kind.attributes.get(key, {}).get("is_sort_key")]
+        if wrong:
+            raise HTTPBadRequest(f"{wrong} is invalid attribute for sort_keys")
+        wrong = [direction for direction in directions if direction not in ("asc", "desc")]
+        if wrong:
+            raise HTTPBadRequest(
+                f"{wrong} is invalid value for sort_dirs, valid value is 'asc' and 'desc'"
+            )
+        return [(k, d == "desc") for k, d in zip(keys, directions, strict=True)]
+
+    def _parse_limit(self) -> int:
+        """Items a page; 0 is all of them."""
+        text = self._last("limit") or "0"
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
+            raise exceptions.BadRequest(
+                resource="limit", msg=f"Limit must be an integer 0 or greater and not '{text}'"
+            )
+        return int(text)
+
+    def sort(self, items: list[Body]) -> list[Body]:
+        """In the order asked for, if any; pages need an order that is the same every time."""
+        if self._limit:
+            items = sorted(items, key=lambda item: item["id"])
+        for name, descending in reversed(self._sorts):
+            items = sorted(items, key=partial(_sort_key, name), reverse=descending)
+        return items
+
+    def page(self, items: list[Body]) -> list[Body]:
+        """The items of ``items``, sorted, that belong on the page."""
+        if not self._limit:
+            return items
+        at = next((n for n, item in enumerate(items) if item["id"] == self.marker), None)
+        if self._reverse:
+            end = len(items) if at is None else at
+            return items[max(0, end - self._limit) : end]
+        start = 0 if at is None else at + 1
+        return items[start : start + self._limit]
+
+    def links(self, page: list[Body]) -> list[dict[str, str]]:
+        """Where the next and the previous page are; none without a limit."""
+        if not self._limit:
+            return []
+        full = len(page) >= self._limit
+        links = []
+        if full or self._reverse:
+            links.append({"rel": "next", "href": self._href(page[-1:], reverse=False)})
+        if full or not self._reverse:
+            links.append({"rel": "previous", "href": self._href(page[:1], reverse=True)})
+        return links
+
+    def _href(self, marker: Iterable[Body], reverse: bool) -> str:
+        params = {k: v for k, v in self._params.items() if k not in ("marker", "page_reverse")}
+        params["marker"] = [item["id"] for item in marker]
+        params["page_reverse"] = ["True"] if reverse else []
+        return f"{self._path_url}?{urlencode(params, doseq=True)}"
+
+
+def _sort_key(name: str, item: Body) -> tuple[bool, Any]:
+    """Nothing sorts before anything."""
+    value = item.get(name)
+    return (False, 0) if value is None else (True, value)
+
+
+def _filter(kind: Kind, name: str, values: list[str]) -> tuple[str, Test]:
+    """The attribute that a parameter is about, and what its value must be."""
+    if name in _TAG_TESTS:
+        wanted = {tag for value in values for tag in value.split(",")}
+        test = _TAG_TESTS[name]
+        return "tags", lambda tags: test(wanted, set(tags))
+    if name == "changed_since":
+        since = values[-1]
+        if not _TIMESTAMP.match(since):
+            raise exceptions.InvalidInput(
+                error_message=f"The input changed_since '{since}' must be in the following "
+                "format: YYYY-MM-DDTHH:MM:SS[Z]"
+            )
+        return "updated_at", lambda updated_at: updated_at >= since
+    if name == "fixed_ips":
+        return name, _fixed_ips_test(values)
+    convert = kind.attributes[name].get("convert_to", str)
+    try:
+        converted = [convert(value) for value in values]
+    except (ValueError, TypeError) as error:
+        raise HTTPBadRequest(f"Invalid input for {name}. Reason: {error}") from error
+    attribute = "project_id" if name == "tenant_id" else name
+    # A converter gives the type that the attribute has; without one, numbers compare as text.
+    return attribute, lambda value: value in converted or str(value) in converted
+
+
+_TAG_TESTS: dict[str, Callable[[set[str], set[str]], bool]] = {
+    "tags": lambda wanted, tags: wanted <= tags,
+    "tags-any": lambda wanted, tags: bool(wanted & tags),
+    "not-tags": lambda wanted, tags: not wanted <= tags,
+    "not-tags-any": lambda wanted, tags: not wanted & tags,
+}
+
+
+def _fixed_ips_test(values: list[str]) -> Test:
+    wanted: dict[str, list[str]] = convert_kvp_list_to_dict(values)
+    unknown = sorted(set(wanted) - {"subnet_id", "ip_address", "ip_address_substr"})
+    if unknown:
+        raise HTTPBadRequest(f"{unknown} is invalid attribute for filtering fixed_ips")
+    substrings = wanted.pop("ip_address_substr", None)
+
+    def passes(ip: Body) -> bool:
+        return all(ip[name] in allowed for name, allowed in wanted.items()) and (
+            substrings is None or any(text in ip["ip_address"] for text in substrings)
+        )
+
+    return lambda fixed_ips: any(map(passes, fixed_ips))

@@ -1,0 +1,262 @@
+"""The operations that all kinds share: create, show, list, update, delete, and tags.
+
+What is special about a kind is in its rules. A write is one function of a draft, run by
+:meth:`Store.write`; nothing here touches the store in any other way.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from neutron_lib import exceptions
+from neutron_lib.api import validators
+from webob import Request
+from webob.exc import HTTPBadRequest
+
+from controller import runtime
+from controller.api.auth import Context
+from controller.api.extension import Reader, changed, timestamp
+from controller.api.faults import RevisionNumberConstraintFailed, TagNotFound
+from controller.api.kind import Kind
+from controller.api.query import Query
+from controller.api.standard import MAX_TAG_LENGTH
+from controller.api.wsgi import Answer, Route, read_json
+from controller.store import Body, Draft, Store
+
+Computed: TypeAlias = Callable[[str, Body], Mapping[str, Any]]
+"""Attributes that are observed rather than stored, by kind and body: ``status``, and
+``binding:host_id`` where the user left it open."""
+
+_OBSERVED = frozenset({"status", "binding:host_id"})
+_SLICE = 100  # items between two breaths
+_IF_MATCH = re.compile(r'"?revision_number=(\d{1,18})"?')
+
+
+class Collection:
+    """The resources of one kind, as ``/v2.0/COLLECTION`` shows them."""
+
+    def __init__(self, store: Store, kind: Kind, computed: Computed) -> None:
+        self._store = store
+        self._kind = kind
+        self._computed = computed
+
+    def routes(self) -> Iterator[Route]:
+        path = f"/v2.0/{self._kind.collection}"
+        yield Route("GET", path, self.index)
+        yield Route("POST", path, self.create)
+        yield Route("GET", path + "/{id}", self.show)
+        yield Route("PUT", path + "/{id}", self.update)
+        yield Route("DELETE", path + "/{id}", self.delete)
+        yield Route("GET", path + "/{id}/tags", self.list_tags)
+        yield Route("PUT", path + "/{id}/tags", self.replace_tags)
+        yield Route("DELETE", path + "/{id}/tags", self.remove_tags)
+        yield Route("GET", path + "/{id}/tags/{tag}", self.has_tag)
+        yield Route("PUT", path + "/{id}/tags/{tag}", self.add_tag)
+        yield Route("DELETE", path + "/{id}/tags/{tag}", self.remove_tag)
+
+    # Reading
+
+    def show(self, request: Request, context: Context, id: str) -> Answer:
+        fields = [name for name in request.GET.getall("fields") if name]
+        self._store.catch_up()
+        body = self._find(self._store, context, id)
+        return 200, {self._kind.name: self._output(self._present(body), fields)}
+
+    def index(self, request: Request, context: Context) -> Answer:
+        query = Query(request, self._kind)
+        self._store.catch_up()
+        if query.marker is not None:
+            self._find(self._store, context, query.marker)
+        items = query.sort(list(self._matching(context, query)))
+        page = query.page(items)
+        answer: Body = {
+            self._kind.collection: [self._output(shown, query.fields) for shown in page]
+        }
+        links = query.links(page)
+        if links:
+            answer[f"{self._kind.collection}_links"] = links
+        return 200, answer
+
+    def _matching(self, context: Context, query: Query) -> Iterator[Body]:
+        """What the caller may see and asks for, presented, and the marker in any case."""
+        stored = [(name, test) for name, test in query.filters if name not in _OBSERVED]
+        observed = [(name, test) for name, test in query.filters if name in _OBSERVED]
+        # A snapshot: others may write while this one breathes.
+        for number, body in enumerate([*self._store.read(self._kind.name).values()], 1):
+            if number % _SLICE == 0:
+                runtime.breathe()
+            if body["id"] != query.marker and not self._may_see(self._store, context, body):
+                continue
+            if body["id"] == query.marker:
+                yield self._present(body)
+            elif all(test(body[name]) for name, test in stored if name in body):
+                shown = self._present(body)
+                computed = [(name, test) for name, test in stored if name not in body]
+                if all(test(shown.get(name)) for name, test in (*observed, *computed)):
+                    yield shown
+
+    def _may_see(self, reader: Reader, context: Context, body: Body) -> bool:
+        return context.owns(body) or any(r.shared(reader, body) for r in self._kind.rules)
+
+    def _find(self, reader: Reader, context: Context, id: str) -> Body:
+        body = reader.get(self._kind.name, id)
+        if body is None or not self._may_see(reader, context, body):
+            raise self._kind.not_found(id)
+        return body
+
+    def _present(self, body: Body) -> Body:
+        shown = {**body, "tenant_id": body["project_id"]}
+        shown.update(self._computed(self._kind.name, body))
+        for rules in self._kind.rules:
+            rules.present(self._store, body, shown)
+        return shown
+
+    def _output(self, shown: Body, fields: Iterable[str] = ()) -> Body:
+        wanted = set(fields)
+        return {
+            name: shown[name]
+            for name in self._kind.visible
+            if name in shown and (not wanted or name in wanted)
+        }
+
+    # Writing
+
+    def create(self, request: Request, context: Context) -> Answer:
+        payload = read_json(request)
+        items = self._items(payload)
+        parsed = []
+        for number, item in enumerate(items, 1):
+            parsed.append(self._kind.parse_new(context, item))
+            if number % _SLICE == 0:
+                runtime.breathe()
+
+        def change(draft: Draft) -> list[Body]:
+            now = timestamp()
+            version = {"created_at": now, "updated_at": now, "revision_number": 1}
+            bodies = []
+            for number, attributes in enumerate(parsed, 1):
+                body = {"id": str(uuid.uuid4()), "tags": [], **attributes, **version}
+                self._kind.create(draft, context, body)
+                bodies.append(body)
+                if number % _SLICE == 0:
+                    runtime.breathe()
+            return bodies
+
+        bodies = self._store.write(change, context.actor)
+        shown = [self._output(self._present(body)) for body in bodies]
+        if self._kind.collection in payload:
+            return 201, {self._kind.collection: shown}
+        return 201, {self._kind.name: shown[0]}
+
+    def _items(self, payload: Any) -> list[Body]:
+        """The resources in a POST: one, or several under the collection's name."""
+        name, collection = self._kind.name, self._kind.collection
+        if not isinstance(payload, dict) or not payload:
+            raise HTTPBadRequest("Resource body required")
+        if collection not in payload:
+            return [self._item(payload)]
+        items = payload[collection]
+        if not isinstance(items, list) or not items:
+            raise HTTPBadRequest("Resource body required")
+        nested = (i[name] if isinstance(i, dict) and name in i else i for i in items)
+        return [self._item({name: item}) for item in nested]
+
+    def _item(self, payload: Any) -> Body:
+        item = payload.get(self._kind.name) if isinstance(payload, dict) else None
+        if not isinstance(item, dict):
+            raise HTTPBadRequest(f"Unable to find '{self._kind.name}' in request body")
+        return item
+
+    def update(self, request: Request, context: Context, id: str) -> Answer:
+        changes = self._kind.parse_update(context, self._item(read_json(request)))
+
+        def change(draft: Draft) -> Body:
+            before = self._own(draft, request, context, id)
+            return self._kind.update(draft, context, before, changes)
+
+        body = self._store.write(change, context.actor)
+        return 200, {self._kind.name: self._output(self._present(body))}
+
+    def delete(self, request: Request, context: Context, id: str) -> Answer:
+        def change(draft: Draft) -> None:
+            self._kind.delete(draft, context, self._own(draft, request, context, id))
+
+        self._store.write(change, context.actor)
+        return 204, None
+
+    def _own(self, draft: Draft, request: Request, context: Context, id: str) -> Body:
+        """The resource, if the caller may change it, at the revision that If-Match asks for."""
+        body = self._find(draft, context, id)
+        if not context.owns(body):
+            raise exceptions.NotAuthorized()
+        constraint = request.headers.get("If-Match")
+        if constraint is not None:
+            match = _IF_MATCH.fullmatch(constraint)
+            if match is None:
+                raise exceptions.BadRequest(
+                    resource="If-Match", msg=f"'{constraint}' is not of the form revision_number=N"
+                )
+            if int(match[1]) != body["revision_number"]:
+                raise RevisionNumberConstraintFailed(int(match[1]), body["revision_number"])
+        return body
+
+    # Tags
+
+    def list_tags(self, request: Request, context: Context, id: str) -> Answer:
+        self._store.catch_up()
+        return 200, {"tags": self._find(self._store, context, id)["tags"]}
+
+    def has_tag(self, request: Request, context: Context, id: str, tag: str) -> Answer:
+        self._store.catch_up()
+        if tag not in self._find(self._store, context, id)["tags"]:
+            raise TagNotFound(tag=tag)
+        return 204, None
+
+    def replace_tags(self, request: Request, context: Context, id: str) -> Answer:
+        payload = read_json(request)
+        if not isinstance(payload, dict) or "tags" not in payload:
+            raise exceptions.InvalidInput(error_message="Invalid tags body")
+        _check(validators.validate_list_of_unique_strings(payload["tags"], MAX_TAG_LENGTH))
+        self._retag(request, context, id, lambda tags: payload["tags"])
+        return 200, {"tags": payload["tags"]}
+
+    def add_tag(self, request: Request, context: Context, id: str, tag: str) -> Answer:
+        _check(validators.validate_string(tag, MAX_TAG_LENGTH))
+        self._retag(request, context, id, lambda tags: tags if tag in tags else [*tags, tag])
+        return 201, None
+
+    def remove_tag(self, request: Request, context: Context, id: str, tag: str) -> Answer:
+        def without(tags: list[str]) -> list[str]:
+            if tag not in tags:
+                raise TagNotFound(tag=tag)
+            return [other for other in tags if other != tag]
+
+        self._retag(request, context, id, without)
+        return 204, None
+
+    def remove_tags(self, request: Request, context: Context, id: str) -> Answer:
+        self._retag(request, context, id, lambda tags: [])
+        return 204, None
+
+    def _retag(
+        self,
+        request: Request,
+        context: Context,
+        id: str,
+        retag: Callable[[Any], Any],
+    ) -> None:
+        def change(draft: Draft) -> None:
+            body = self._own(draft, request, context, id)
+            tags = retag(body["tags"])
+            if tags != body["tags"]:
+                draft.put(self._kind.name, changed(body, tags=tags))
+
+        self._store.write(change, context.actor)
+
+
+def _check(wrong: str | None) -> None:
+    if wrong:
+        raise exceptions.InvalidInput(error_message=wrong)

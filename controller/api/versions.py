@@ -1,0 +1,65 @@
+"""Discovery: which versions of the API there are, which resources, which extensions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from neutron_lib import exceptions
+from webob import Request
+
+from controller.api.auth import Context
+from controller.api.extension import Definition
+from controller.api.kind import Kinds
+from controller.api.wsgi import Answer, Route
+
+
+class Discovery:
+    def __init__(self, kinds: Kinds) -> None:
+        self._kinds = kinds
+        self._definitions: dict[str, Definition] = {
+            definition.ALIAS: definition
+            for extension in kinds.extensions
+            for definition in extension.definitions
+        }
+
+    def routes(self) -> Iterator[Route]:
+        yield Route("GET", "/", self.versions)
+        yield Route("GET", "/v2.0", self.resources)
+        yield Route("GET", "/v2.0/extensions", self.extensions)
+        yield Route("GET", "/v2.0/extensions/{alias}", self.extension)
+
+    def versions(self, request: Request, context: Context) -> Answer:
+        link = {"rel": "self", "href": f"{request.host_url}/v2.0/"}
+        return 200, {"versions": [{"id": "v2.0", "status": "CURRENT", "links": [link]}]}
+
+    def resources(self, request: Request, context: Context) -> Answer:
+        return 200, {
+            "resources": [
+                {
+                    "name": kind.name,
+                    "collection": kind.collection,
+                    "links": [
+                        {"rel": "self", "href": f"{request.host_url}/v2.0/{kind.collection}"}
+                    ],
+                }
+                for kind in self._kinds.values()
+            ]
+        }
+
+    def extensions(self, request: Request, context: Context) -> Answer:
+        return 200, {"extensions": [_show(d) for d in self._definitions.values()]}
+
+    def extension(self, request: Request, context: Context, alias: str) -> Answer:
+        if alias not in self._definitions:
+            raise exceptions.ExtensionsNotFound(extensions=alias)
+        return 200, {"extension": _show(self._definitions[alias])}
+
+
+def _show(definition: Definition) -> dict[str, object]:
+    return {
+        "alias": definition.ALIAS,
+        "name": definition.NAME,
+        "description": definition.DESCRIPTION,
+        "updated": definition.UPDATED_TIMESTAMP,
+        "links": [],
+    }

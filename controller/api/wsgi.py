@@ -1,0 +1,139 @@
+"""From WSGI to handlers and back: routes, authentication, JSON, the limit on bodies, errors.
+
+A handler takes the request, the caller's context and what the path says, and answers a status
+and a value for JSON, or raises. It knows nothing of WSGI servers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from neutron_lib import exceptions
+from webob import Request, Response
+from webob.exc import (
+    HTTPBadRequest,
+    HTTPMethodNotAllowed,
+    HTTPNotFound,
+    HTTPRequestEntityTooLarge,
+    HTTPUnsupportedMediaType,
+)
+
+from controller.api import faults
+from controller.api.auth import Authenticator
+
+MAX_BODY = 1 << 20
+"""Octets; a request with more is refused unread."""
+
+Answer: TypeAlias = tuple[int, Any] | Response
+"""Status and value for JSON (None is an empty body); or a response made by the handler."""
+
+Handler: TypeAlias = Callable[..., Answer]
+"""``handler(request, context, **names)``, where the names are those in the route's pattern."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``pattern`` is a path; ``{name}`` in it stands for one segment."""
+
+    method: str
+    pattern: str
+    handler: Handler
+
+
+class Application:
+    """The WSGI application."""
+
+    def __init__(self, routes: Iterable[Route], authenticate: Authenticator) -> None:
+        self._authenticate = authenticate
+        self._paths: dict[str, tuple[re.Pattern[str], dict[str, Handler]]] = {}
+        for route in routes:
+            expression = re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", route.pattern.replace(".", r"\."))
+            _, handlers = self._paths.setdefault(route.pattern, (re.compile(expression), {}))
+            handlers[route.method] = route.handler
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        request = Request(environ)
+        try:
+            response = self._respond(request)
+        except Exception as error:
+            response = faults.response(error)
+        return response(environ, start_response)  # type: ignore[no-any-return]
+
+    def _respond(self, request: Request) -> Response:
+        handler, names = self._route(request)
+        answer = handler(request, self._authenticate(request), **names)
+        if isinstance(answer, Response):
+            return answer
+        status, value = answer
+        if value is None:
+            return Response(status=status, content_type=None)
+        return Response(json.dumps(value).encode(), status=status, content_type="application/json")
+
+    def _route(self, request: Request) -> tuple[Handler, dict[str, str]]:
+        try:
+            path, _ = request.path_info.rstrip("/") or "/", request.GET
+        except UnicodeDecodeError as error:
+            raise HTTPBadRequest("The URL is not UTF-8") from error
+        method = "GET" if request.method == "HEAD" else request.method
+        for expression, handlers in self._paths.values():
+            match = expression.fullmatch(path)
+            if match is not None:
+                if method not in handlers:
+                    raise HTTPMethodNotAllowed(headers={"Allow": ", ".join(sorted(handlers))})
+                return handlers[method], match.groupdict()
+        raise HTTPNotFound("The resource could not be found.")
+
+
+def read_json(request: Request) -> Any:
+    """The body of a request; None if it has none. Refuses what is not JSON by RFC 8259 and fit to
+    be stored: no NaN, no infinity, no lone surrogates, no NUL characters."""
+    raw = _read(request)
+    if not raw:
+        return None
+    if request.content_type not in ("application/json", ""):
+        raise HTTPUnsupportedMediaType(
+            f"The request body is {request.content_type}; only application/json is understood"
+        )
+    try:
+        value = json.loads(raw.decode(), parse_constant=_refuse, parse_float=_finite)
+        if b"\\u" in raw or b"\0" in raw:
+            _check_text(json.dumps(value, ensure_ascii=False))
+    except (ValueError, RecursionError) as error:
+        raise exceptions.MalformedRequestBody(reason=f"Cannot understand JSON: {error}") from error
+    return value
+
+
+def _read(request: Request) -> bytes:
+    too_large = HTTPRequestEntityTooLarge(
+        f"The request body is larger than {MAX_BODY} octets; send the resources in several requests"
+    )
+    try:
+        if (request.content_length or 0) > MAX_BODY:
+            raise too_large
+        raw: bytes = request.body_file.read(MAX_BODY + 1)
+    except (ValueError, OSError) as error:
+        raise HTTPBadRequest("The request body cannot be read") from error
+    if len(raw) > MAX_BODY:
+        raise too_large
+    return raw
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{text} is too large")
+    return value
+
+
+def _check_text(text: str) -> None:
+    text.encode()  # UnicodeEncodeError, a ValueError, for a lone surrogate
+    if "\\u0000" in text:
+        raise ValueError("NUL characters cannot be stored")

@@ -1,0 +1,309 @@
+"""Writes ``docs/pipeline.md``: ``python -m controller.pipeline_doc`` (``--check``: is it stale?).
+
+The page says nothing of its own. Tables and fields come from ``pipeline.py``, and every flow and
+every arrow in it was compiled by the features from the :func:`sample` below, which the tests use
+too. Besides ``serve.py`` this is the only module of the core that imports the list of apps.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from apps import APPS
+from controller.app import App
+from controller.engine import Engine, Unit
+from controller.flow import Flow, Goto, Resubmit, SetField
+from controller.model import Change, Interface, Model, Network, Port, Record, Switch
+from controller.model.binding import rebind
+from controller.model.records import FixedIp
+from controller.pipeline import FIELDS, PHYSICAL, Band, Miss, Table
+
+PAGE = Path(__file__).parent.parent / "docs" / "pipeline.md"
+
+# --- the sample topology ---------------------------------------------------------------------
+
+SAMPLE = """\
+s1, s2      switches, joined by the physical network "wire" on OpenFlow port 1 of each
+blue   (1)  VLAN network, tag 101 on the wire
+  blue-1   (11)  on s1
+  blue-2   (12)  on s2
+  blue-any (13)  on s1, without port security: it may have any MAC address
+  blue-off (14)  on s1, switched off (admin_state_up false)
+green  (2)  flat network on the wire
+  green-1  (21)  on s1
+red    (3)  local network, of s1 alone
+  red-1    (31)  on s1
+  red-2    (32)  on s1
+"""
+"""The sample in words; in brackets the keys that NETWORK, IN_PORT and OUT_PORT carry."""
+
+S1, S2 = 1, 2
+
+
+def sample() -> Model:
+    """A small model with one of each kind of network and port there is."""
+    model = Model()
+    records: list[Record] = [
+        Switch(S1, "s1", "host1"),
+        Switch(S2, "s2", "host2"),
+        *(_interface(switch, "eth1", 1, physical_network="wire") for switch in (S1, S2)),
+        _network("blue", 1, "vlan", "wire", 101),
+        _network("green", 2, "flat", "wire", None),
+        _network("red", 3, "local", None, None),
+        *_plugged("blue-1", 11, "blue", S1, 3),
+        *_plugged("blue-2", 12, "blue", S2, 3),
+        *_plugged("blue-any", 13, "blue", S1, 4, port_security=False),
+        *_plugged("blue-off", 14, "blue", S1, 5, admin_state_up=False),
+        *_plugged("green-1", 21, "green", S1, 6),
+        *_plugged("red-1", 31, "red", S1, 7),
+        *_plugged("red-2", 32, "red", S1, 8),
+    ]
+    changes = [Change(type(record), record.id, record) for record in records]
+    model.apply(changes)
+    model.apply(rebind(model, changes))
+    return model
+
+
+def _network(
+    id: str, key: int, network_type: str, physical_network: str | None, vlan: int | None
+) -> Network:
+    return Network(id, key, "project", id, True, 1500, network_type, physical_network, vlan)
+
+
+def _interface(
+    switch: int, name: str, ofport: int, *, iface_id: str = "", physical_network: str = ""
+) -> Interface:
+    host = f"host{switch}"
+    return Interface((switch, name), switch, name, ofport, host, iface_id, physical_network)
+
+
+def _plugged(
+    id: str,
+    key: int,
+    network: str,
+    switch: int,
+    ofport: int,
+    *,
+    admin_state_up: bool = True,
+    port_security: bool = True,
+) -> tuple[Record, Record]:
+    """A port with an address of each family, and the interface that it is plugged into."""
+    addresses = (FixedIp("v4", 4, 0x0A000000 + key), FixedIp("v6", 6, (0xFD << 120) + key))
+    mac = 0xFA163E000000 + key
+    port = Port(
+        id, key, network, "project", id, mac, addresses, admin_state_up, port_security, "", ""
+    )
+    return port, _interface(switch, f"tap-{id}"[:15], ofport, iface_id=id)
+
+
+# --- its flows -------------------------------------------------------------------------------
+
+
+class Compiled(NamedTuple):
+    """A flow of the sample, and which unit yields it."""
+
+    unit: Unit
+    flow: Flow
+
+
+def compiled(apps: Iterable[App] = APPS) -> list[Compiled]:
+    """Every flow of the sample: by switch, app and unit, and then in the order they are yielded."""
+    apps = tuple(apps)
+    engine = Engine(sample(), apps)
+    for _ in engine.run():
+        pass
+    if engine.failed:
+        raise RuntimeError(f"the sample does not compile: {engine.failed}")
+    found = [
+        Compiled(unit, flow) for switch in engine.wanted for unit, flow, _ in engine.flows(switch)
+    ]
+    return sorted(found, key=lambda one: (one.unit.switch, apps.index(one.unit.app), one.unit.key))
+
+
+def listing(flows: Iterable[Compiled]) -> str:
+    """Flows as ``ovs-ofctl add-flows`` reads them, each unit's under a comment that names it."""
+    paragraphs = []
+    for unit, group in groupby(flows, key=lambda one: one.unit):
+        texts = [flow.text() for _, flow in group]
+        paragraphs.append("\n".join([f"# s{unit.switch} {unit}", *texts]) + "\n")
+    return "\n".join(paragraphs)
+
+
+def _one_of_each(flows: Iterable[Compiled]) -> Iterator[Compiled]:
+    """The first flow of each shape: what the others are like differs in numbers only."""
+    seen = set()
+    for unit, flow in flows:
+        kinds = frozenset((type(action), getattr(action, "field", "")) for action in flow.actions)
+        shape = (unit.app.id, unit.key[0], flow.priority, frozenset(flow.match), kinds)
+        if shape not in seen:
+            seen.add(shape)
+            yield Compiled(unit, flow)
+
+
+# --- the page --------------------------------------------------------------------------------
+
+
+def stages() -> list[Table]:
+    """The tables that a packet goes through by goto; the others are visited by resubmit."""
+    first, *_, last = Table
+    return [first, *sorted({table.next for table in Table if table is not last}, key=_by_id)]
+
+
+def _by_id(table: Table) -> int:
+    return table.id
+
+
+def page() -> str:
+    """The whole of ``docs/pipeline.md``."""
+    flows = compiled()
+    parts = [
+        "# The pipeline",
+        "Generated by `python -m controller.pipeline_doc` from `controller/pipeline.py` and from "
+        "the flows that the features compile; a test fails when it is stale. Do not edit it.",
+        "A packet enters at table 0 and goes forward from table to table, carrying what is known "
+        "about it in registers. Each table belongs to one feature (an app, `apps/NAME/`), and "
+        "others may contribute flows to it. `tenantry flows` shows the same for your switches.",
+        "## The way of a packet",
+        _fenced(_drawing(flows)),
+        "## Tables",
+        _grid(("Id", "Table", "Owner", "Contributors", "Nothing matched"), map(_table_row, Table)),
+        "Ids are permanent and have gaps: a new table gets a free one, and every jump before it "
+        "leads there.",
+        "## Fields",
+        _grid(
+            ("Field", "Register", "Bits", "From", "To", "What it says"),
+            (
+                (f.name, f"`{f}`", str(f.bits), f.first, f.last, _sentence(f.doc) + ".")
+                for f in FIELDS
+            ),
+        ),
+        f"PHYSICAL is {PHYSICAL:#x}. A register is free for another field outside the tables "
+        "between which it lives.",
+        "## Priorities",
+        _grid(("Band", "From"), _bands()),
+        "## Cookies",
+        "The first byte of a flow's cookie is its app's id, the other seven are a hash of the "
+        "whole flow: equal cookies are equal flows. `0xff` marks what a switch learned by itself; "
+        "there follow the keys of the network and the port.",
+        _grid(("App", "Id"), ((app.name, f"`{app.id:#04x}`") for app in APPS)),
+        "## Table by table",
+        "The flows were compiled from this sample, one of each shape that the table has:",
+        _fenced(SAMPLE),
+        *(_section(table, flows) for table in Table),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _fenced(text: str) -> str:
+    return f"```\n{text.rstrip()}\n```"
+
+
+def _grid(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _bands() -> list[tuple[str, str]]:
+    bands = {name: value for name, value in vars(Band).items() if name.isupper()}
+    return [(name, str(value)) for name, value in sorted(bands.items(), key=lambda it: it[1])]
+
+
+def _table_row(table: Table) -> tuple[str, ...]:
+    anchor = f"[{table.name}](#{table.id}-{table.name.lower()})"
+    return (
+        str(table.id),
+        anchor,
+        table.owner,
+        ", ".join(sorted(table.contributors)) or "-",
+        _miss(table),
+    )
+
+
+def _miss(table: Table) -> str:
+    if table.miss is Miss.DROP:
+        return "drops"
+    return f"goes on to {table.next.name}" if table.miss is Miss.NEXT else "the owner's own flow"
+
+
+def _drawing(flows: list[Compiled]) -> str:
+    """The stages downwards with the gotos between them; beside each, what it visits."""
+    gotos: dict[Table, set[Table]] = {}
+    visits: dict[Table, set[Table]] = {}
+    for _, flow in flows:
+        for action in flow.actions:
+            if isinstance(action, Goto):
+                gotos.setdefault(flow.table, set()).add(action.table)
+            elif isinstance(action, Resubmit):
+                visits.setdefault(flow.table, set()).add(action.table)
+    lines = ["        a packet", "           |", "           v"]
+    for table in stages():
+        line = f"  {table.id:>3}  {table.name:<12}"
+        for visited in sorted(visits.get(table, ()), key=_by_id):
+            onward = sorted(visits.get(visited, ()), key=_by_id)
+            line += f" <-->  {visited.id} {visited.name}"
+            line += "".join(f" <-->  {end.id} {end.name}" for end in onward)
+        lines.append(line.rstrip())
+        ways = sorted(gotos.get(table, ()), key=_by_id)
+        if ways:
+            far = ", ".join(way.name for way in ways if way is not table.next)
+            lines += ["           |" + (f"  or straight to {far}" if far else ""), "           v"]
+    lines += ["           |", "           v", "     ports of the switch"]
+    lines += ["", "  v  goto: the packet goes on      <-->  resubmit: it looks in and comes back"]
+    return "\n".join(lines)
+
+
+def _section(table: Table, flows: list[Compiled]) -> str:
+    contributors = ", ".join(sorted(table.contributors))
+    facts = [
+        f"- Owner: {table.owner}" + (f", with flows of {contributors}" if contributors else ""),
+        f"- Matches on: {', '.join(f'`{field}`' for field in sorted(table.matches))}",
+        f"- Nothing matched: {_miss(table)}",
+    ]
+    if table.learned:
+        body = "Its flows are the switch's own, made by `learn` actions."
+    else:
+        here = [one for one in flows if one.flow.table is table]
+        facts.append(f"- Reads {_names(_read(here))}; writes {_names(_written(here))}")
+        body = _fenced(listing(_one_of_each(here)))
+    return "\n\n".join([f"### {table.id} {table.name}", table.doc, "\n".join(facts), body])
+
+
+def _read(flows: list[Compiled]) -> set[str]:
+    return {field for _, flow in flows for field in flow.match}
+
+
+def _written(flows: list[Compiled]) -> set[str]:
+    actions = [action for _, flow in flows for action in flow.actions]
+    return {action.field for action in actions if isinstance(action, SetField)}
+
+
+def _names(registers: set[str]) -> str:
+    return " and ".join(field.name for field in FIELDS if field in registers) or "nothing"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page; with ``--check``, 1 if it is not what it should be."""
+    fresh = page()
+    if arguments == ["--check"]:
+        if PAGE.exists() and PAGE.read_text() == fresh:
+            return 0
+        print("docs/pipeline.md is stale: run python -m controller.pipeline_doc", file=sys.stderr)
+        return 1
+    if arguments:
+        print("usage: python -m controller.pipeline_doc [--check]", file=sys.stderr)
+        return 2
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(fresh)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

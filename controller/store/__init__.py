@@ -1,0 +1,36 @@
+"""The store: what people asked for, durable, and the log of every change to it.
+
+``change.py`` has the values, ``replica.py`` what is in memory, ``draft.py`` a change being made,
+``sql.py`` the four tables, ``store.py`` the :class:`Store` that ties them together. The store
+knows no kind of resource: what a kind claims and links is told to it by the kind's :class:`Shape`.
+"""
+
+from controller.store.change import (
+    Behind,
+    Body,
+    Change,
+    Claim,
+    ClaimTaken,
+    Commit,
+    Link,
+    LinkBroken,
+    Shape,
+    StoreError,
+)
+from controller.store.draft import Draft
+from controller.store.store import Store
+
+__all__ = [
+    "Behind",
+    "Body",
+    "Change",
+    "Claim",
+    "ClaimTaken",
+    "Commit",
+    "Draft",
+    "Link",
+    "LinkBroken",
+    "Shape",
+    "Store",
+    "StoreError",
+]

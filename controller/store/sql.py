@@ -1,0 +1,236 @@
+"""The four tables, and every statement that is run on them. All of it blocks.
+
+``commit_log`` is the lock: a write inserts number N + 1 first, which succeeds for exactly one
+writer. Unique claims and the foreign keys of links repeat in the database what the draft has
+already checked. Nothing here is SQLite's alone but :func:`_configure_sqlite`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError
+
+from controller.store.change import Behind, Body, Change, Commit, Shape, StoreError
+
+SCHEMA = 1
+"""Version of the tables; commit 0 says which version a database has."""
+
+_metadata = sa.MetaData()
+
+_resource = sa.Table(
+    "resource",
+    _metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("type", sa.String, nullable=False, index=True),
+    sa.Column("project_id", sa.String, nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.String, nullable=False),
+    sa.Column("updated_at", sa.String, nullable=False),
+)
+_claim = sa.Table(
+    "claim",
+    _metadata,
+    sa.Column("kind", sa.String, primary_key=True),
+    sa.Column("scope", sa.String, primary_key=True),
+    sa.Column("value", sa.String, primary_key=True),
+    sa.Column("owner", sa.ForeignKey("resource.id"), nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+_link = sa.Table(
+    "link",
+    _metadata,
+    sa.Column("source", sa.ForeignKey("resource.id"), primary_key=True),
+    sa.Column(
+        "target", sa.ForeignKey("resource.id", ondelete="RESTRICT"), primary_key=True, index=True
+    ),
+    sa.Column("role", sa.String, primary_key=True),
+    sqlite_with_rowid=False,
+)
+_commit_log = sa.Table(
+    "commit_log",
+    _metadata,
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("time", sa.String, nullable=False),
+    sa.Column("actor", sa.String, nullable=False),
+    sa.Column("changes", sa.JSON, nullable=False),  # [[kind, id, before, after], ...]
+)
+
+_head = sa.select(sa.func.max(_commit_log.c.number))
+_resources = sa.select(_resource.c.type, _resource.c.id, _resource.c.body).order_by(
+    _resource.c.created_at, _resource.c.id
+)
+
+
+def connect(url: str, now: datetime) -> sa.Engine:
+    """Open a database, and make the tables if there are none. StoreError says what to mend."""
+    try:
+        engine = sa.create_engine(url, json_serializer=partial(json.dumps, separators=(",", ":")))
+    except (sa.exc.ArgumentError, ImportError) as error:
+        raise StoreError(f"database URL {url!r} cannot be used: {error}") from error
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _configure_sqlite)
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    try:
+        _metadata.create_all(engine)
+        _begin_log(engine, now)
+    except DBAPIError as error:
+        engine.dispose()
+        raise _explained(engine, error) from error
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the begin event does it; sqlite3's own way is too clever
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _explained(engine: sa.Engine, error: DBAPIError) -> StoreError:
+    where = engine.url.render_as_string(hide_password=True)
+    return StoreError(
+        f"cannot use the database {where}: {error.orig}. Check that its directory exists, that "
+        "this user may write to both the directory and the file, and that the file is Tenantry's "
+        "and whole; otherwise restore a backup, or move the file away to start with an empty one."
+    )
+
+
+def _begin_log(engine: sa.Engine, now: datetime) -> None:
+    with engine.connect() as connection:
+        row = connection.execute(sa.select(_commit_log).where(_commit_log.c.number == 0)).first()
+    if row is None:
+        first = {
+            "number": 0,
+            "time": now.isoformat(),
+            "actor": "tenantry",
+            "changes": {"schema": SCHEMA},
+        }
+        try:
+            with engine.begin() as connection:
+                connection.execute(_commit_log.insert(), first)
+        except IntegrityError:
+            return _begin_log(engine, now)  # another process was first
+    elif row.changes["schema"] != SCHEMA:
+        engine.dispose()
+        raise StoreError(
+            f"the database has schema {row.changes['schema']}, and this version of Tenantry "
+            f"knows {SCHEMA}: run the version that wrote it, or a newer one"
+        )
+    return None
+
+
+def load(engine: sa.Engine) -> tuple[int, list[tuple[str, str, Body]]]:
+    """The newest commit number, and kind, id and body of every resource at that commit."""
+    try:
+        with engine.connect() as connection:
+            # One snapshot for both statements: no commit may fall in between.
+            connection = connection.execution_options(isolation_level="SERIALIZABLE")
+            head: int = connection.execute(_head).scalar_one()
+            rows = [(row.type, row.id, row.body) for row in connection.execute(_resources)]
+    except (DatabaseError, ValueError) as error:
+        cause = error if isinstance(error, DBAPIError) else DBAPIError(None, None, error)
+        raise _explained(engine, cause) from error
+    return head, rows
+
+
+def commits(engine: sa.Engine, after: int, limit: int | None = None) -> list[Commit]:
+    """Commits with a number greater than ``after``, oldest first."""
+    query = (
+        sa.select(_commit_log)
+        .where(_commit_log.c.number > after)
+        .order_by(_commit_log.c.number)
+        .limit(limit)
+    )
+    with engine.connect() as connection:
+        return [
+            Commit(
+                number=row.number,
+                time=datetime.fromisoformat(row.time),
+                actor=row.actor,
+                changes=tuple(Change(*change) for change in row.changes) if row.number else (),
+            )
+            for row in connection.execute(query)
+        ]
+
+
+def append(engine: sa.Engine, schema: Mapping[str, Shape], commit: Commit) -> None:
+    """Write a commit in one transaction. Behind if its number is no longer the next.
+
+    Durable when this returns: a killed process, or SQLite's machine losing power, loses nothing.
+    """
+    with engine.begin() as connection:
+        row = {
+            "number": commit.number,
+            "time": commit.time.isoformat(),
+            "actor": commit.actor,
+            "changes": [[c.kind, c.id, c.before, c.after] for c in commit.changes],
+        }
+        try:
+            connection.execute(_commit_log.insert(), row)
+        except IntegrityError as error:
+            raise Behind(f"commit {commit.number} is already written") from error
+        for statement, rows in _statements(schema, commit.changes):
+            if rows:
+                connection.execute(statement, rows)
+
+
+_key = _resource.c.id == sa.bindparam("key")
+_drop_claim = _claim.delete().where(
+    *(column == sa.bindparam(column.name) for column in _claim.primary_key)
+)
+_drop_link = _link.delete().where(
+    *(column == sa.bindparam(column.name) for column in _link.primary_key)
+)
+
+
+def _statements(
+    schema: Mapping[str, Shape], changes: tuple[Change, ...]
+) -> Iterator[tuple[sa.Executable, list[Body]]]:
+    """In an order in which each fits what is already there."""
+    created = [c for c in changes if c.before is None]
+    deleted = [c for c in changes if c.after is None]
+    updated = [c for c in changes if c.before is not None and c.after is not None]
+    gone_claims, new_claims = _difference(
+        changes,
+        lambda c, body: ((*claim, c.id) for claim in schema[c.kind].claims(body)),
+    )
+    gone_links, new_links = _difference(
+        changes, lambda c, body: ((c.id, *link) for link in schema[c.kind].links(body))
+    )
+    claim_columns, link_columns = _claim.c.keys(), _link.c.keys()
+    yield _drop_claim, [dict(zip(claim_columns[:3], row, strict=False)) for row in gone_claims]
+    yield _drop_link, [dict(zip(link_columns, row, strict=True)) for row in gone_links]
+    yield _resource.delete().where(_key), [{"key": c.id} for c in deleted]
+    yield _resource.insert(), [{"id": c.id, **_columns(c)} for c in created]
+    yield _resource.update().where(_key), [{"key": c.id, **_columns(c)} for c in updated]
+    yield _claim.insert(), [dict(zip(claim_columns, row, strict=True)) for row in new_claims]
+    yield _link.insert(), [dict(zip(link_columns, row, strict=True)) for row in new_links]
+
+
+def _difference(
+    changes: tuple[Change, ...],
+    rows: Callable[[Change, Body], Iterator[tuple[str, ...]]],
+) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """Rows that go, and rows that come."""
+    before = {row: None for c in changes if c.before is not None for row in rows(c, c.before)}
+    after = {row: None for c in changes if c.after is not None for row in rows(c, c.after)}
+    return [row for row in before if row not in after], [row for row in after if row not in before]
+
+
+def _columns(change: Change) -> Body:
+    body = change.after
+    assert body is not None
+    return {
+        "type": change.kind,
+        "project_id": body.get("project_id", ""),
+        "body": body,
+        "revision": body.get("revision_number", 0),
+        "created_at": body.get("created_at", ""),
+        "updated_at": body.get("updated_at", ""),
+    }

@@ -1,0 +1,264 @@
+"""The demo network in Mininet's terms, and the Mininet classes that know Neutron ports.
+
+Two tenants with the same addresses on two switches that a VLAN trunk joins, and a provider VLAN
+that leaves through a physical port of the first::
+
+    red1 red2 blue1 web -- s1 ===== trunk ===== s2 -- red3 blue2 blue3
+                           |
+                         uplink (VLAN 200, tagged)
+                           |
+                          phy1 -- outside                 phy1 is an ordinary switch, not ours
+
+Usable on its own, against a controller that runs already (``make run``)::
+
+    sudo mn --custom mininet/topology.py --topo tenants --switch tenantry --controller remote
+
+This file owns what is built; :mod:`demo` owns what is started around it and what is checked. It
+runs on the system's Python with Mininet alone, and ``mn`` executes it by path: it must import
+nothing of this project.
+"""
+
+import json
+import urllib.error
+import urllib.request
+from ipaddress import ip_network
+from urllib.parse import urlencode
+
+from mininet.link import Intf
+from mininet.node import Host, OVSBridge, OVSSwitch
+from mininet.topo import Topo
+from mininet.util import errRun
+
+API = "http://127.0.0.1:9696"
+SUBNETS = ("10.0.0.0/24", "fd00:a::/64")  # of both tenants: equal on purpose
+PROVIDER_SUBNETS = ("203.0.113.0/24", "2001:db8:200::/64")
+PROVIDER_VLAN = 200
+TRUNK, UPLINK = "trunk", "uplink"  # names of physical networks, as the controller's config has them
+
+#: host -> (tenant and network, switch, last part of its address). All but the last of each tenant
+#: have an address that the other tenant uses too.
+TENANT_HOSTS = {
+    "red1": ("red", "s1", 11),
+    "red2": ("red", "s1", 12),
+    "red3": ("red", "s2", 13),
+    "blue1": ("blue", "s1", 11),
+    "blue2": ("blue", "s2", 12),
+    "blue3": ("blue", "s2", 14),
+}
+
+
+class Neutron:
+    """As much of a Neutron client as a topology needs."""
+
+    def __init__(self, api=API):
+        self.api = api
+
+    def request(self, method, path, body=None):
+        """Send one request; return the decoded answer. Raises RuntimeError with Neutron's text."""
+        request = urllib.request.Request(
+            f"{self.api}/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            text = error.read().decode(errors="replace")
+            raise RuntimeError(f"{method} {path} answered {error.code}: {text}") from None
+        except urllib.error.URLError as error:
+            raise RuntimeError(
+                f"no Neutron API at {self.api} ({error.reason}); start one with `make run`"
+            ) from None
+
+    def list(self, kind, **filters):
+        return self.request("GET", f"v2.0/{kind}s?{urlencode(filters)}")[f"{kind}s"]
+
+    def ensure(self, kind, name, project_id, **body):
+        """The resource of that name in that project, created with ``body`` if there is none."""
+        found = self.list(kind, name=name, project_id=project_id)
+        if found:
+            return found[0]
+        body.update(name=name, project_id=project_id)
+        return self.request("POST", f"v2.0/{kind}s", {kind: body})[kind]
+
+
+class TenantHost(Host):
+    """A host that takes MAC, MTU and addresses from ``neutron_port`` (a dict of the API's).
+
+    ``subnets`` holds the subnet of each address; ``mtu`` is the network's.
+    """
+
+    def config(self, neutron_port=None, subnets=(), mtu=1500, **params):
+        if neutron_port is None:
+            return super().config(**params)
+        params.update(mac=neutron_port["mac_address"], ip=None)
+        result = super().config(**params)
+        intf = self.defaultIntf()
+        commands = [f"ip link set {intf} mtu {mtu}"]
+        by_id = {subnet["id"]: subnet for subnet in subnets}
+        for fixed in neutron_port["fixed_ips"]:
+            subnet = by_id[fixed["subnet_id"]]
+            address = f"{fixed['ip_address']}/{ip_network(subnet['cidr']).prefixlen}"
+            # Neutron guards addresses against duplicates: the kernel need not wait to find some.
+            nodad = " nodad" if subnet["ip_version"] == 6 else ""
+            commands.append(f"ip address add {address} dev {intf}{nodad}")
+        # A userspace switch sees the frames before any hardware would fill the checksums in.
+        commands.append(f"ethtool -K {intf} tx off >/dev/null")
+        output = self.cmd("; ".join(commands))
+        if output.strip():
+            raise RuntimeError(f"{self.name} could not be configured: {output.strip()}")
+        return result
+
+
+class TenantSwitch(OVSSwitch):
+    """An Open vSwitch for Tenantry: fails secure, OpenFlow 1.4, interfaces bound to Neutron ports.
+
+    The interface to a :class:`TenantHost` names the host's port as its ``iface-id``, which is what
+    binds it; a link made with ``physical_network=NAME`` is marked as the way to that network.
+    Without ``datapath`` it is the kernel's if there is one, else userspace.
+    """
+
+    def __init__(self, name, datapath=None, **params):
+        params.setdefault("failMode", "secure")
+        params.setdefault("protocols", "OpenFlow14")
+        super().__init__(name, datapath=datapath or available_datapath(), **params)
+
+    def intfOpts(self, intf):
+        options = super().intfOpts(intf)
+        link = intf.link
+        peer = link.intf2 if link.intf1 is intf else link.intf1
+        port = peer.node.params.get("neutron_port")
+        if port is not None:
+            options += f" external_ids:iface-id={port['id']}"
+            options += f' external_ids:attached-mac=\\"{port["mac_address"]}\\"'
+        physical_network = intf.params.get("physical_network")
+        if physical_network is not None:
+            options += f" external_ids:tenantry-physical-network={physical_network}"
+        return options
+
+    def start(self, controllers):
+        for intf in self.intfList():
+            silence(intf)
+        super().start(controllers)
+
+
+class PhysicalSwitch(OVSBridge):
+    """What stands in the rack: an ordinary learning switch, which Tenantry does not control.
+
+    A link made with ``vlan=N`` is an access port of that VLAN; every other is a trunk.
+    """
+
+    def __init__(self, name, datapath=None, **params):
+        super().__init__(name, datapath=datapath or available_datapath(), **params)
+
+    def intfOpts(self, intf):
+        options = super().intfOpts(intf)
+        vlan = intf.params.get("vlan")
+        return options if vlan is None else f"{options} -- set Port {intf} tag={vlan}"
+
+    def start(self, controllers):
+        for intf in self.intfList():
+            silence(intf)
+        super().start(controllers)
+
+
+class Tenants(Topo):
+    """Creates the networks and ports through the API (those missing), then the hosts on them."""
+
+    def build(self, api=API):
+        neutron = Neutron(api)
+        self.addSwitch("s1")
+        self.addSwitch("s2")
+        self.addLink("s1", "s2", physical_network=TRUNK)
+        networks = {}
+        for name, (tenant, switch, number) in TENANT_HOSTS.items():
+            if tenant not in networks:
+                networks[tenant] = self.network(neutron, tenant, tenant, SUBNETS)
+            self.tenant_host(neutron, name, tenant, switch, number, *networks[tenant])
+
+        provider = self.network(
+            neutron,
+            "provider",
+            "provider",
+            PROVIDER_SUBNETS,
+            **{
+                "provider:network_type": "vlan",
+                "provider:physical_network": UPLINK,
+                "provider:segmentation_id": PROVIDER_VLAN,
+            },
+        )
+        self.tenant_host(neutron, "web", "provider", "s1", 10, *provider)
+
+        # The dpid is for OVSDB alone: by default Mininet would give it s1's, after the digit.
+        self.addSwitch("phy1", cls=PhysicalSwitch, dpid="00000000000000ff")
+        self.addLink("s1", "phy1", params1={"physical_network": UPLINK})
+        # Outside of Neutron's world, so it answers to no port, only to the VLAN.
+        _, subnets = provider
+        stranger = {
+            "id": None,
+            "mac_address": "02:00:00:00:02:00",
+            "fixed_ips": addresses(subnets, 200),
+        }
+        self.addHost("outside", cls=OutsideHost, stranger=stranger, subnets=subnets)
+        self.addLink("outside", "phy1", params2={"vlan": PROVIDER_VLAN})
+
+    def network(self, neutron, name, project, cidrs, **body):
+        """The network of that name and its subnets."""
+        network = neutron.ensure("network", name, project, **body)
+        subnets = [
+            neutron.ensure(
+                "subnet",
+                f"{name}-ipv{ip_network(cidr).version}",
+                project,
+                network_id=network["id"],
+                cidr=cidr,
+                ip_version=ip_network(cidr).version,
+            )
+            for cidr in cidrs
+        ]
+        return network, subnets
+
+    def tenant_host(self, neutron, name, project, switch, number, network, subnets):
+        port = neutron.ensure(
+            "port",
+            name,
+            project,
+            network_id=network["id"],
+            fixed_ips=addresses(subnets, number),
+        )
+        self.addHost(name, cls=TenantHost, neutron_port=port, subnets=subnets, mtu=network["mtu"])
+        self.addLink(name, switch)
+
+
+class OutsideHost(TenantHost):
+    """A host of the physical network: configured like a tenant's, known to nobody."""
+
+    def config(self, stranger, **params):
+        return super().config(neutron_port=stranger, **params)
+
+
+def addresses(subnets, number):
+    """``fixed_ips`` with the ``number``-th address of each subnet."""
+    return [
+        {"subnet_id": subnet["id"], "ip_address": str(ip_network(subnet["cidr"])[number])}
+        for subnet in subnets
+    ]
+
+
+def available_datapath():
+    """Mininet's word for the datapath to use: ``kernel`` where the module is there or loads."""
+    _, _, failed = errRun("ovs-dpctl dump-dps")
+    return "user" if failed else "kernel"
+
+
+def silence(intf: Intf):
+    """Stop the kernel from speaking IPv6 on an interface that belongs to a switch."""
+    with open(f"/proc/sys/net/ipv6/conf/{intf}/disable_ipv6", "w") as setting:
+        setting.write("1")
+
+
+topos = {"tenants": Tenants}
+switches = {"tenantry": TenantSwitch}
+hosts = {"tenantry": TenantHost}

@@ -1,0 +1,100 @@
+"""The API at WSGI level: requests in, answers out, a store in a file of the test's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from webob import Request
+
+from apps.provider import resources as provider
+from controller import api as neutron
+from controller.api import auth
+from controller.store import Store
+
+
+class Api:
+    """A client that checks the status of every answer, and remembers nothing."""
+
+    def __init__(self, url: str, kinds: neutron.Kinds, **options: Any) -> None:
+        self.kinds = kinds
+        self.store = Store(url, kinds)
+        authenticate = options.pop("authenticate", auth.none("default"))
+        self.app = neutron.application(self.store, kinds, authenticate, **options)
+
+    def request(
+        self, method: str, path: str, body: object = None, **headers: str
+    ) -> tuple[int, Any]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = Request.blank(path, method=method, headers=named)
+        if body is not None:
+            request.body = body if isinstance(body, bytes) else json.dumps(body).encode()
+            request.content_type = named.get("Content-Type", "application/json")
+        response = request.get_response(self.app)
+        return response.status_int, json.loads(response.body) if response.body else None
+
+    def create(self, kind: str, **attributes: Any) -> Any:
+        status, answer = self.request("POST", f"/v2.0/{kind}s", {kind: attributes})
+        assert status == 201, answer
+        return answer[kind]
+
+    def update(self, kind: str, id: str, **attributes: Any) -> Any:
+        status, answer = self.request("PUT", f"/v2.0/{kind}s/{id}", {kind: attributes})
+        assert status == 200, answer
+        return answer[kind]
+
+    def show(self, kind: str, id: str) -> Any:
+        status, answer = self.request("GET", f"/v2.0/{kind}s/{id}")
+        assert status == 200, answer
+        return answer[kind]
+
+    def list(self, kind: str, query: str = "") -> Any:
+        status, answer = self.request("GET", f"/v2.0/{kind}s?{query}")
+        assert status == 200, answer
+        return answer[f"{kind}s"]
+
+    def delete(self, kind: str, id: str) -> None:
+        status, answer = self.request("DELETE", f"/v2.0/{kind}s/{id}")
+        assert status == 204, answer
+
+    def refused(
+        self, status: int, error: str, method: str, path: str, body: object = None, **headers: str
+    ) -> str:
+        """The message of a refusal, which changes nothing."""
+        head = self.store.head
+        seen, answer = self.request(method, path, body, **headers)
+        assert (seen, answer["NeutronError"]["type"]) == (status, error), answer
+        assert self.store.head == head
+        return str(answer["NeutronError"]["message"])
+
+
+@pytest.fixture
+def make_api(tmp_path: Path) -> Iterator[Callable[..., Api]]:
+    """Makes an Api on the test's database; extensions and options are the test's to choose."""
+    made: list[Api] = []
+
+    def make(*extensions: neutron.Extension, physical_mtu: int = 1500, **options: Any) -> Api:
+        kinds = neutron.kinds(extensions or [provider.extension()], physical_mtu=physical_mtu)
+        made.append(Api(f"sqlite:///{tmp_path}/tenantry.db", kinds, **options))
+        return made[-1]
+
+    yield make
+    for api in made:
+        api.store.close()
+
+
+@pytest.fixture
+def api(make_api: Callable[..., Api]) -> Api:
+    return make_api()
+
+
+@pytest.fixture
+def network(api: Api) -> str:
+    """The id of a network with an IPv4 subnet, 10.0.0.0/24, and an IPv6 one, 2001:db8::/64."""
+    id: str = api.create("network", name="blue")["id"]
+    api.create("subnet", network_id=id, cidr="10.0.0.0/24", ip_version=4, name="four")
+    api.create("subnet", network_id=id, cidr="2001:db8::/64", ip_version=6, name="six")
+    return id

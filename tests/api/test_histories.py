@@ -1,0 +1,129 @@
+"""Whatever people ask for, in whatever order: memory, database and log say the same, and the
+promises of the API hold."""
+
+from __future__ import annotations
+
+import ipaddress
+import tempfile
+from collections import Counter
+from typing import Any
+
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apps.provider import resources as provider
+from controller import api as neutron
+from controller.store import Store
+from controller.store.replica import Replica
+from tests.api.conftest import Api
+
+CIDRS = ["10.0.0.0/29", "10.0.0.8/29", "10.0.0.0/28", "2001:db8::/125", "2001:db8:1::/64"]
+MACS = ["fa:16:3e:00:00:01", "fa:16:3e:00:00:02"]
+ADDRESSES = ["10.0.0.2", "10.0.0.10", "2001:db8::2", "192.0.2.1"]
+
+STEP = st.tuples(
+    st.sampled_from(
+        [
+            "network",
+            "subnet",
+            "slaac",
+            "port",
+            "port",
+            "ports",
+            "move",
+            "rename",
+            "tag",
+            "delete",
+            "delete",
+        ]
+    ),
+    st.integers(0, 7),
+    st.integers(0, 7),
+)
+
+
+def step(api: Api, action: str, one: int, two: int) -> None:
+    """Do something, whether it succeeds or not."""
+
+    def some(kind: str) -> str:
+        ids = list(api.store.read(kind))
+        return ids[one % len(ids)] if ids else "nothing"
+
+    kind = ("network", "subnet", "port")[two % 3]
+    if action == "network":
+        wire = {"provider:network_type": "vlan", "provider:physical_network": "p1"}
+        body: Any = {**wire, "provider:segmentation_id": one} if two % 2 else {}
+        api.request("POST", "/v2.0/networks", {"network": body})
+    elif action in ("subnet", "slaac"):
+        cidr = CIDRS[two % len(CIDRS)]
+        body = {"network_id": some("network"), "cidr": cidr, "ip_version": 6 if ":" in cidr else 4}
+        if action == "slaac":
+            body = {**body, "cidr": "2001:db8:2::/64", "ip_version": 6, "ipv6_ra_mode": "slaac"}
+        api.request("POST", "/v2.0/subnets", {"subnet": body})
+    elif action == "port":
+        body = {"network_id": some("network")}
+        if two < len(MACS):
+            body["mac_address"] = MACS[two]
+        elif two < 6:
+            body["fixed_ips"] = [{"ip_address": ADDRESSES[two % 4]}]
+        api.request("POST", "/v2.0/ports", {"port": body})
+    elif action == "ports":
+        api.request("POST", "/v2.0/ports", {"ports": [{"network_id": some("network")}] * (two + 1)})
+    elif action == "move":
+        fixed_ips = [{"subnet_id": some("subnet")}] * (two % 3)
+        body = {"fixed_ips": fixed_ips, "mac_address": MACS[two % 2]}
+        api.request("PUT", f"/v2.0/ports/{some('port')}", {"port": body})
+    elif action == "rename":
+        api.request("PUT", f"/v2.0/{kind}s/{some(kind)}", {kind: {"name": str(one)}})
+    elif action == "tag":
+        api.request("PUT", f"/v2.0/{kind}s/{some(kind)}/tags/{one}")
+    else:
+        api.request("DELETE", f"/v2.0/{kind}s/{some(kind)}")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(STEP, min_size=5, max_size=30))
+def test_memory_database_and_log_agree(steps: list[tuple[str, int, int]]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        url = f"sqlite:///{directory}/tenantry.db"
+        api = Api(url, neutron.kinds([provider.extension()]))
+        for action, one, two in steps:
+            step(api, action, one, two)
+        reloaded = Store(url, api.kinds)
+        assert reloaded._replica == api.store._replica
+        assert reloaded.head == api.store.head
+        replayed = Replica(api.kinds)
+        for commit in api.store.history(0):
+            replayed.apply(commit.changes)
+        assert replayed == api.store._replica
+        assert_rows_follow_from_bodies(api)
+        assert_promises(api)
+        api.store.close()
+        reloaded.close()
+
+
+def assert_rows_follow_from_bodies(api: Api) -> None:
+    claims, links = set(), set()
+    for kind in api.kinds.values():
+        for id, body in api.store.read(kind.name).items():
+            claims |= {(*claim, id) for claim in kind.claims(body)}
+            links |= {(id, *link) for link in kind.links(body)}
+    with api.store._engine.connect() as connection:
+        assert {*map(tuple, connection.execute(sa.text("SELECT * FROM claim")))} == claims
+        assert {*map(tuple, connection.execute(sa.text("SELECT * FROM link")))} == links
+
+
+def assert_promises(api: Api) -> None:
+    subnets = api.store.read("subnet")
+    seen: Counter[object] = Counter()
+    for port in api.store.read("port").values():
+        seen[port["network_id"], port["mac_address"]] += 1
+        seen["key", port["key"]] += 1
+        for ip in port["fixed_ips"]:
+            subnet = subnets[ip["subnet_id"]]
+            assert subnet["network_id"] == port["network_id"]
+            address = ipaddress.ip_address(ip["ip_address"])
+            assert address in ipaddress.ip_network(subnet["cidr"])
+            seen[port["network_id"], address] += 1
+    assert not [what for what, count in seen.items() if count > 1]

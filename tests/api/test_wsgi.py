@@ -1,0 +1,231 @@
+"""Requests that are wrong before any resource is looked at, and discovery."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from webob import Request
+
+from controller.api import Route
+from controller.api.wsgi import MAX_BODY
+from tests.api.conftest import Api
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"{", "Cannot understand JSON"),
+        (b'{"network": NaN}', "NaN is not JSON"),
+        (b'{"network": {"name": 1e999}}', "too large"),
+        (b'{"network": {"name": "\xff"}}', "Cannot understand JSON"),
+        (b'{"network": {"name": "\\ud800"}}', "surrogates not allowed"),
+        (b'{"network": {"name": "\\u0000"}}', "NUL"),
+        (b'{"network": {"mtu": ' + b"9" * 5000 + b"}}", "Cannot understand JSON"),
+        (b"[" * 100_000, "Cannot understand JSON"),
+    ],
+)
+def test_what_is_not_json_is_refused(api: Api, raw: bytes, message: str) -> None:
+    seen = api.refused(400, "MalformedRequestBody", "POST", "/v2.0/networks", raw)
+    assert message in seen
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (None, "Resource body required"),
+        ([], "Resource body required"),
+        ("network", "Resource body required"),
+        ({}, "Resource body required"),
+        ({"networks": []}, "Resource body required"),
+        ({"networks": {}}, "Resource body required"),
+        ({"networks": [{"name": "a"}, 7]}, "Unable to find 'network' in request body"),
+        ({"network": None}, "Unable to find 'network' in request body"),
+        ({"network": []}, "Unable to find 'network' in request body"),
+        ({"port": {}}, "Unable to find 'network' in request body"),
+    ],
+)
+def test_what_is_no_resource_is_refused(api: Api, body: object, message: str) -> None:
+    assert message in api.refused(400, "HTTPBadRequest", "POST", "/v2.0/networks", body)
+
+
+def test_other_content_is_refused(api: Api) -> None:
+    headers = {"Content_Type": "application/x-www-form-urlencoded"}
+    body = b'{"network": {}}'
+    api.refused(415, "HTTPUnsupportedMediaType", "POST", "/v2.0/networks", body, **headers)
+
+
+def test_too_large_a_body_is_refused_unread(api: Api) -> None:
+    class Unreadable(io.BytesIO):
+        def read(self, *args: Any) -> bytes:
+            raise AssertionError("read")
+
+    request = Request.blank("/v2.0/networks", method="POST", content_type="application/json")
+    request.environ["wsgi.input"] = Unreadable()
+    request.content_length = MAX_BODY + 1
+    response = request.get_response(api.app)
+    assert response.status_int == 413
+    assert response.json["NeutronError"]["type"] == "HTTPRequestEntityTooLarge"
+    fits = b'{"network": {"description": "' + b"x" * (MAX_BODY - 40) + b'"}}'
+    api.refused(400, "HTTPBadRequest", "POST", "/v2.0/networks", fits)
+
+
+def test_a_chunked_body_is_limited_too(api: Api) -> None:
+    request = Request.blank("/v2.0/networks", method="POST", content_type="application/json")
+    request.environ["wsgi.input"] = io.BytesIO(b" " * (MAX_BODY + 1))
+    request.environ["wsgi.input_terminated"] = True
+    request.environ["HTTP_TRANSFER_ENCODING"] = "chunked"
+    request.content_length = None
+    assert request.get_response(api.app).status_int == 413
+
+
+@pytest.mark.parametrize(
+    "path", ["/v2.1", "/v2.0/colours", "/v2.0/networks/1/2", "/v2.0/networks/x/tags/y/z"]
+)
+def test_unknown_paths(api: Api, path: str) -> None:
+    api.refused(404, "HTTPNotFound", "GET", path)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PATCH", "/v2.0/networks", "GET, POST"),
+        ("DELETE", "/v2.0/networks", "GET, POST"),
+        ("POST", "/v2.0/networks/x", "DELETE, GET, PUT"),
+        ("POST", "/", "GET"),
+    ],
+)
+def test_unknown_methods(api: Api, method: str, path: str, allowed: str) -> None:
+    response = Request.blank(path, method=method).get_response(api.app)
+    assert (response.status_int, response.headers["Allow"]) == (405, allowed)
+    assert response.json["NeutronError"]["type"] == "HTTPMethodNotAllowed"
+
+
+def test_a_read_only_project_header(api: Api) -> None:
+    api.refused(400, "HTTPBadRequest", "GET", "/v2.0/networks", X_Project_Id="x" * 256)
+
+
+def test_discovery(api: Api) -> None:
+    _, root = api.request("GET", "/")
+    (version,) = root["versions"]
+    assert (version["id"], version["status"]) == ("v2.0", "CURRENT")
+    assert version["links"][0]["href"] == "http://localhost/v2.0/"
+    _, resources = api.request("GET", "/v2.0/")
+    assert {r["collection"] for r in resources["resources"]} == {"networks", "subnets", "ports"}
+    _, extensions = api.request("GET", "/v2.0/extensions")
+    aliases = {extension["alias"] for extension in extensions["extensions"]}
+    assert {"provider", "binding", "net-mtu", "standard-attr-tag", "pagination"} <= aliases
+    for alias in aliases:
+        status, answer = api.request("GET", f"/v2.0/extensions/{alias}")
+        assert (status, answer["extension"]["alias"]) == (200, alias)
+    api.refused(404, "ExtensionsNotFound", "GET", "/v2.0/extensions/colours")
+
+
+def test_other_routes_are_served_beside_neutrons(make_api: Callable[..., Api]) -> None:
+    def show(request: Request, context: Any, switch: str) -> tuple[int, Any]:
+        return 200, {"switch": switch, "project": context.project_id}
+
+    def fail(request: Request, context: Any) -> tuple[int, Any]:
+        raise RuntimeError("a secret")
+
+    api = make_api(
+        routes=[
+            Route("GET", "/tenantry/v1/switches/{switch}", show),
+            Route("GET", "/tenantry/v1/fail", fail),
+        ]
+    )
+    assert api.request("GET", "/tenantry/v1/switches/s1") == (
+        200,
+        {"switch": "s1", "project": "default"},
+    )
+    message = api.refused(500, "HTTPInternalServerError", "GET", "/tenantry/v1/fail")
+    assert "secret" not in message
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
+    | st.sampled_from(
+        ["10.0.0.9", "10.0.0.0/24", "2001:db8::/64", "fa:16:3e:00:00:01", "::1%eth0"]
+    ),
+    lambda values: (
+        st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=4), values, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@pytest.fixture
+def routes(api: Api, network: str) -> Iterator[tuple[Api, dict[str, str]]]:
+    """The API, with an id of each kind."""
+    port = api.create("port", network_id=network)["id"]
+    subnet = api.list("subnet")[0]["id"]
+    yield api, {"network": network, "subnet": subnet, "port": port}
+
+
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_no_junk_is_an_internal_error(
+    routes: tuple[Api, dict[str, str]], data: st.DataObject
+) -> None:
+    api, ids = routes
+    kind = data.draw(st.sampled_from(sorted(ids)))
+    names = [name for name in api.kinds[kind].attributes if name != "network_id"]
+    attributes = data.draw(
+        st.dictionaries(st.sampled_from(names) | st.text(max_size=4), JSON, max_size=3)
+    )
+    if kind != "network" and data.draw(st.booleans()):
+        attributes["network_id"] = ids["network"]
+    if kind == "subnet" and data.draw(st.booleans()):
+        attributes = {"cidr": "10.9.0.0/24", "ip_version": 4, **attributes}
+    body = data.draw(st.sampled_from([{kind: attributes}, {f"{kind}s": [attributes]}]) | JSON)
+    path = f"/v2.0/{kind}s" + data.draw(
+        st.sampled_from(["", f"/{ids[kind]}", f"/{ids[kind]}/tags", f"/{ids[kind]}/tags/x"])
+    )
+    method = data.draw(st.sampled_from(["GET", "POST", "PUT"]))
+    query = data.draw(
+        st.dictionaries(
+            st.sampled_from([*names, "limit", "marker", "sort_key"]),
+            st.text(max_size=6),
+            max_size=2,
+        )
+    )
+    request = Request.blank(path, method=method, content_type="application/json")
+    request.query_string = (
+        "&".join(f"{k}={v}" for k, v in query.items())
+        .encode("utf-8", "surrogatepass")
+        .decode("latin-1")
+    )
+    request.body = json.dumps(body).encode()
+    response = request.get_response(api.app)
+    assert response.status_int < 500 or response.status_int == 503, response.text
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "X"]),
+    path=st.binary(max_size=20),
+    query=st.binary(max_size=20),
+    body=st.binary(max_size=30),
+)
+def test_no_bytes_are_an_internal_error(
+    api: Api, method: str, path: bytes, query: bytes, body: bytes
+) -> None:
+    for prefix in ("/", "/v2.0/", "/v2.0/networks/"):
+        request = Request.blank("/", method=method)
+        request.environ["PATH_INFO"] = prefix + path.decode("latin-1")
+        request.environ["QUERY_STRING"] = query.decode("latin-1")
+        request.body = body
+        assert request.get_response(api.app).status_int < 500

@@ -1,0 +1,194 @@
+"""A whole controller in the test's own process, on a real Open vSwitch, with guests plugged in.
+
+The API is called as WSGI; switches and OVSDB are reached as in production. Everything waits on
+revisions that switches have confirmed, never on the clock.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from webob import Request
+
+from controller import config, runtime
+from controller.api import operations
+from controller.model import Interface
+from controller.serve import Controller
+from tests.namespace import Guest, run
+from tests.openvswitch import OpenVSwitch
+
+SETTLE_SECONDS = 20
+
+
+class Refused(Exception):
+    """The API answered with an error."""
+
+    def __init__(self, status: int, body: Any) -> None:
+        super().__init__(f"{status}: {body}")
+        self.status = status
+        self.body = body
+
+
+class Lab:
+    """A controller with its Open vSwitch. Use :func:`lab` to make one."""
+
+    def __init__(self, controller: Controller, ovs: OpenVSwitch) -> None:
+        self.controller = controller
+        self.service = controller.service
+        self.ovs = ovs
+        self._guests: list[Guest] = []
+        self._numbers = itertools.count(1)
+
+    # --- the API -----------------------------------------------------------------------------
+
+    def api(self, method: str, path: str, body: Any = None, project: str = "demo") -> Any:
+        """Call the API; the decoded answer. Errors: Refused."""
+        request = Request.blank(path, method=method, headers={"X-Project-Id": project})
+        if body is not None:
+            request.json = body
+        response = request.get_response(self.controller.application)
+        answer = json.loads(response.body) if response.body else None
+        if response.status_code >= 400:
+            raise Refused(response.status_code, answer)
+        return answer
+
+    def create(self, kind: str, project: str = "demo", **attributes: Any) -> Any:
+        return self.api("POST", f"/v2.0/{kind}s", {kind: attributes}, project)[kind]
+
+    def update(self, kind: str, id: str, **attributes: Any) -> Any:
+        return self.api("PUT", f"/v2.0/{kind}s/{id}", {kind: attributes})[kind]
+
+    def delete(self, kind: str, id: str) -> None:
+        self.api("DELETE", f"/v2.0/{kind}s/{id}")
+
+    def network(self, *cidrs: str, project: str = "demo", **attributes: Any) -> Any:
+        """A network with a subnet for each CIDR."""
+        network = self.create("network", project, **attributes)
+        for cidr in cidrs:
+            version = 6 if ":" in cidr else 4
+            self.create("subnet", project, network_id=network["id"], cidr=cidr, ip_version=version)
+        return network
+
+    def port(self, network: Any, **attributes: Any) -> Any:
+        return self.create("port", network["project_id"], network_id=network["id"], **attributes)
+
+    def status(self, port: Any) -> str:
+        status: str = self.api("GET", f"/v2.0/ports/{port['id']}")["port"]["status"]
+        return status
+
+    # --- the switches ------------------------------------------------------------------------
+
+    def add_bridge(self, name: str) -> None:
+        """A bridge that connects to the controller."""
+        self.ovs.add_bridge(name, f"tcp:{self.controller.openflow}")
+        self.until(lambda: any(s.name == name for s in self.service.switches()))
+        self.settle()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that passes of the controller bring about."""
+        assert self.service.wait_until(condition, SETTLE_SECONDS), "it did not come about"
+
+    def settle(self) -> None:
+        """Until every switch has confirmed everything that the controller knows of."""
+        assert self.service.wait_settled(SETTLE_SECONDS), "switches did not confirm in time"
+
+    def flows(self, bridge: str) -> list[str]:
+        """What is installed, sorted, without counters."""
+        dump = self.ovs.ofctl("--no-stats", "--names", "dump-flows", bridge)
+        return sorted(line.strip() for line in dump.splitlines() if "actions=" in line)
+
+    def verify(self) -> None:
+        """Wanted equals a computation from nothing, and installed equals wanted."""
+        answer = operations.verify(self.service)
+        assert answer["ok"], answer
+
+    # --- what is plugged in ------------------------------------------------------------------
+
+    def attach(self, port: Any, bridge: str = "br-int", interface: str | None = None) -> str:
+        """An interface on a bridge with the port's iface-id; its name. Waits until ACTIVE."""
+        name = interface or f"if{next(self._numbers)}"
+        kind = [] if interface or self.ovs.dummy else ["type=internal"]
+        self.ovs.vsctl(
+            *("add-port", bridge, name, "--", "set", "interface", name, *kind),
+            f"external_ids:iface-id={port['id']}",
+        )
+        self.until(lambda: self.service.port_status(port["id"]) == "ACTIVE")
+        return name
+
+    def detach(self, interface: str) -> None:
+        self.ovs.vsctl("del-port", interface)
+        self.until(lambda: all(name != interface for _, name in self.service.model.all(Interface)))
+        self.settle()
+
+    def wire(self, bridge: str, interface: str, physical_network: str) -> None:
+        """Put an interface that exists on a bridge, as one that leads to a physical network."""
+        self.ovs.vsctl(
+            *("add-port", bridge, interface, "--", "set", "interface", interface),
+            f"external_ids:tenantry-physical-network={physical_network}",
+        )
+        self.until(
+            lambda: any(
+                name == interface and record.physical_network == physical_network
+                for (_, name), record in self.service.model.all(Interface).items()
+            )
+        )
+        self.settle()
+
+    def guest(self, port: Any | None = None, bridge: str = "br-int") -> Guest:
+        """A machine; with ``port``, plugged into a bridge as it, with its MAC and addresses."""
+        guest = Guest()
+        self._guests.append(guest)
+        if port is not None:
+            number = next(self._numbers)
+            ours, theirs = f"tap{number}", f"eth{number}"
+            run("ip", "link", "add", ours, "type", "veth", "peer", "name", theirs)
+            run("ip", "link", "set", ours, "up")
+            guest.take(theirs)
+            guest.run("ip", "link", "set", theirs, "name", "eth0")
+            guest.run("ip", "link", "set", "eth0", "address", port["mac_address"])
+            guest.run("sysctl", "-qw", "net.ipv6.conf.eth0.accept_dad=0")
+            guest.run("ethtool", "-K", "eth0", "tx", "off")  # userspace OVS sends none of its own
+            guest.run("ip", "link", "set", "eth0", "up")
+            for ip in port["fixed_ips"]:
+                subnet = self.api("GET", f"/v2.0/subnets/{ip['subnet_id']}")["subnet"]
+                length = subnet["cidr"].rpartition("/")[2]
+                guest.run("ip", "address", "add", f"{ip['ip_address']}/{length}", "dev", "eth0")
+            self.attach(port, bridge, ours)
+        return guest
+
+    def close(self) -> None:
+        for guest in self._guests:
+            guest.close()
+        self.controller.stop()
+
+
+@contextmanager
+def lab(ovs: OpenVSwitch, directory: Path, **options: str) -> Iterator[Lab]:
+    """A running controller on ``ovs``. ``options`` are "group__name" of configuration options."""
+    values = {
+        "store__url": f"sqlite:///{directory}/tenantry.db",
+        "api__listen": "127.0.0.1:0",
+        "openflow__listen": "127.0.0.1:0",
+        "ovsdb__connections": ovs.remote,
+        "ovsdb__datapath_type": "dummy" if ovs.dummy else "netdev",
+        **options,
+    }
+    file = directory / "tenantry.conf"
+    groups: dict[str, list[str]] = {}
+    for name, value in values.items():
+        group, _, option = name.partition("__")
+        groups.setdefault(group, []).append(f"{option} = {value}")
+    file.write_text("".join(f"[{g}]\n" + "\n".join(o) + "\n" for g, o in groups.items()))
+    made = Lab(Controller(config.load([str(file)])), ovs)
+    try:
+        if values.get("ovsdb__integration_bridge", "br-int"):
+            made.until(lambda: bool(made.service.reconcilers))
+            made.settle()
+        yield made
+    finally:
+        made.close()

@@ -1,0 +1,76 @@
+"""``make demo``, as a person runs it: the table holds, and nothing is left behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mininet.conftest import SYSTEM_PYTHON
+
+PATIENCE = 90.0
+
+
+@pytest.fixture
+def demo(mininet: Path, tenantry: Path, tmp_path: Path) -> Iterator[list[str]]:
+    """The words that run it. Afterwards its files, processes and interfaces must be gone."""
+    before = os.listdir("/sys/class/net")
+    here = tmp_path / "t"  # short: Unix sockets lie below it
+    here.mkdir()
+    words = ["env", f"TMPDIR={here}", "PYTHONDONTWRITEBYTECODE=1", SYSTEM_PYTHON]
+    yield [*words, str(mininet / "demo.py"), "--tenantry", str(tenantry)]
+    assert list(here.iterdir()) == []
+    assert os.listdir("/sys/class/net") == before
+    assert processes_that_mention(str(here)) == []
+
+
+def processes_that_mention(text: str) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue  # it has ended
+        if text.encode() in words:
+            found.append(words.split(b"\0")[0].decode())
+    return found
+
+
+def test_check(demo: list[str]) -> None:
+    done = subprocess.run([*demo, "--check"], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.endswith(" ok")}
+    assert len(rows) == 8
+    assert rows["red1"].split()[2:] == ["red2", "red3"] * 5 + ["ok"]
+    assert rows["blue3"].split()[2:] == ["blue1", "blue2"] * 5 + ["ok"]
+    assert rows["outside"].split()[2:] == ["web"] * 5 + ["ok"]
+    assert re.search(r"frames on the trunk .*VLAN \d+ red: [1-9].*foreign: 0", done.stdout)
+    assert re.search(r"frames on the uplink .*VLAN 200 provider: [1-9].*foreign: 0", done.stdout)
+
+
+def test_stays_up_until_interrupted(demo: list[str]) -> None:
+    # Its own session: the signals below are for it and its children, as from a terminal.
+    process = subprocess.Popen(
+        demo, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    with process:
+        output = ""
+        for line in process.stdout:
+            output += line
+            if line.startswith("Ctrl-C"):
+                break
+        found = re.search(r"Neutron API is at (http://127\.0\.0\.1:\d+)\.", output)
+        assert found, output
+        with urllib.request.urlopen(f"{found[1]}/v2.0/networks", timeout=10) as answer:
+            names = {network["name"] for network in json.load(answer)["networks"]}
+        assert names == {"red", "blue", "provider"}
+        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # an impatient second one must not stop the cleanup
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130

@@ -1,0 +1,151 @@
+"""Stock ``mn`` with stock Open vSwitch switches, whose OVSDB the controller does not know.
+
+Ports are bound by what OpenFlow alone tells: the datapath id and the name of the interface.
+"""
+
+import json
+import re
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.openvswitch import OpenVSwitch
+
+API = "http://127.0.0.1:9696"  # the namespace is the test's own
+PATIENCE = 30.0
+CONFIG = """\
+[store]
+url = sqlite:///{directory}/tenantry.db
+[ovsdb]
+connections =
+[networks]
+vlan_ranges = trunk:1000:1999
+physical_interfaces = s1-eth3:trunk, s2-eth3:trunk
+"""
+#: What `--topo linear,2,2 --mac` makes: host -> (tenant, switch, interface, number); the number,
+#: which ends MAC and address, follows the alphabet.
+HOSTS = {
+    "h1s1": ("red", 1, "s1-eth1", 1),
+    "h2s1": ("blue", 1, "s1-eth2", 3),
+    "h1s2": ("red", 2, "s2-eth1", 2),
+    "h2s2": ("blue", 2, "s2-eth2", 4),
+}
+#: mn changes sysctls of the whole machine when it starts, and kills by name when it fails.
+HARMLESS = """\
+import mininet.net
+mininet.net.fixLimits = lambda: None
+def cleanup():
+    pass
+"""
+
+
+def request(method: str, path: str, body: object = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+    asked = urllib.request.Request(f"{API}{path}", data, headers, method=method)
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        return json.load(answer)
+
+
+def create(kind: str, **body: object) -> Any:
+    return request("POST", f"/v2.0/{kind}s", {kind: body})[kind]
+
+
+def until(what: str, answers: Any) -> None:
+    """Ask until ``answers()``; the test fails after :data:`PATIENCE` seconds."""
+    deadline = time.monotonic() + PATIENCE
+    while not answers():
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:.0f} s"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def controller(own_netns: None, tenantry: Path, tmp_path: Path) -> Iterator[None]:
+    config, log = tmp_path / "tenantry.conf", tmp_path / "tenantry.log"
+    config.write_text(CONFIG.format(directory=tmp_path))
+    with open(log, "w") as output:
+        process = subprocess.Popen(
+            [tenantry, "--config-file", config, "serve"], stdout=output, stderr=output
+        )
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            return bool(request("GET", "/tenantry/v1/status"))
+        except OSError:
+            return False
+
+    try:
+        until("controller", answers)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_stock_switches(mininet: Path, controller: None, ovs: OpenVSwitch, tmp_path: Path) -> None:
+    networks = {tenant: create("network", name=tenant) for tenant in ("red", "blue")}
+    for tenant, network in networks.items():
+        create("subnet", network_id=network["id"], cidr="10.0.0.0/8", ip_version=4, name=tenant)
+    for name, (tenant, switch, interface, number) in HOSTS.items():
+        create(
+            "port",
+            name=name,
+            network_id=networks[tenant]["id"],
+            mac_address=f"00:00:00:00:00:{number:02x}",
+            fixed_ips=[{"ip_address": f"10.0.0.{number}"}],
+            **{
+                "binding:host_id": f"{switch:016x}",
+                "binding:profile": {"interface_name": interface},
+            },
+        )
+
+    harmless = tmp_path / "harmless.py"
+    harmless.write_text(HARMLESS)
+    switch = "ovsk,protocols=OpenFlow14,datapath=user"
+    words = f"mn --custom {harmless} --switch {switch} --topo linear,2,2 --mac --controller remote"
+    mn = subprocess.Popen(
+        words.split(),
+        env=ovs.environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+
+        def wired() -> bool:
+            assert mn.poll() is None, mn.communicate()[0]
+            ports = request("GET", "/v2.0/ports")["ports"]
+            return all(port["status"] == "ACTIVE" for port in ports)
+
+        until("ports ACTIVE", wired)
+        assert request("GET", "/tenantry/v1/verify")["ok"]
+        # Link-local IPv6 addresses follow from the MACs that --mac gave. The words are not hosts'
+        # names, because mn's command line replaces those by addresses.
+        pings = [
+            f"h1s1 ping -6 -n -q -c1 -w2 fe80::200:ff:fe00:{number:x}%h1s1-eth0 "
+            f"&& echo reached {number} || echo missed {number}"
+            for _, _, _, number in HOSTS.values()
+            if number != 1
+        ]
+        output = mn.communicate("\n".join(["pingall 1", *pings, "exit", ""]), PATIENCE)[0]
+    finally:
+        mn.kill()
+        mn.wait()
+    assert set(re.findall(r"(\w+) -> (.*)", output)) == {
+        ("h1s1", "h1s2 X X "),
+        ("h1s2", "h1s1 X X "),
+        ("h2s1", "X X h2s2 "),
+        ("h2s2", "X X h2s1 "),
+    }, output
+    assert set(re.findall(r"(reached|missed) (\d)$", output, re.MULTILINE)) == {
+        ("reached", "2"),
+        ("missed", "3"),
+        ("missed", "4"),
+    }, output

@@ -1,0 +1,239 @@
+"""Real packets between namespaces, through a userspace Open vSwitch that Tenantry programs."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from controller import runtime
+from tests.lab import Lab, lab
+from tests.namespace import Guest, run
+from tests.openvswitch import OpenVSwitch
+
+
+@pytest.fixture
+def net(ovs: OpenVSwitch, tmp_path: Path) -> Iterator[Lab]:
+    with lab(ovs, tmp_path, networks__vlan_ranges="wire:100:199") as running:
+        yield running
+        running.verify()
+
+
+def fetches(client: Guest, server: Guest, address: str) -> bool:
+    """Whether a TCP connection to ``address`` reaches ``server``, whatever else answers there."""
+    family = "-6" if ":" in address else "-4"
+    listener = server.start("iperf3", family, "-s", "-1", "--forceflush", "-p", "5201")
+    try:
+        assert listener.stdout is not None
+        while "Server listening" not in listener.stdout.readline():
+            assert listener.poll() is None
+        words = client.command(
+            *("iperf3", family, "-c", address, "-n", "64K", "--connect-timeout", "1000")
+        )
+        return subprocess.run(words, capture_output=True).returncode == 0
+    finally:
+        listener.terminate()
+        listener.communicate()
+
+
+def addresses(port: dict) -> list[str]:
+    return [ip["ip_address"] for ip in port["fixed_ips"]]
+
+
+def join_by_trunk(net: Lab) -> None:
+    """A second bridge, br-two, and a wire between trunk1 on br-int and trunk2 on it."""
+    net.add_bridge("br-two")
+    run("ip", "link", "add", "trunk1", "type", "veth", "peer", "name", "trunk2")
+    for bridge, trunk in (("br-int", "trunk1"), ("br-two", "trunk2")):
+        run("sysctl", "-qw", f"net.ipv6.conf.{trunk}.disable_ipv6=1")  # the kernel keeps silent
+        run("ip", "link", "set", trunk, "up")
+        net.wire(bridge, trunk, "wire")
+
+
+def test_equal_addresses_of_two_tenants_stay_apart(net: Lab) -> None:
+    guests: dict[str, list[Guest]] = {}
+    for project in ("red", "blue"):
+        network = net.network("10.0.0.0/24", "fd00::/64", project=project)
+        ports = [net.port(network) for _ in range(2)]
+        guests[project] = [net.guest(port) for port in ports]
+    for four, six in [addresses(ports[1])]:
+        for project in ("red", "blue"):
+            client, server = guests[project]
+            assert client.pings(four)
+            assert client.pings(six)
+            assert fetches(client, server, four)
+            assert fetches(client, server, six)
+    # An address that only the other tenant has is not there.
+    alone = net.port(net.network("10.0.0.0/24", "fd00::/64", project="green"))
+    stranger = net.guest(alone)
+    assert not any(stranger.pings(address) for address in addresses(ports[1]))
+
+
+def test_two_switches_joined_by_a_trunk(net: Lab) -> None:
+    join_by_trunk(net)
+    pairs = []
+    for project in ("red", "blue"):
+        network = net.network("10.0.0.0/24", "fd00::/64", project=project)
+        ports = [net.port(network) for _ in range(2)]
+        here, there = net.guest(ports[0]), net.guest(ports[1], bridge="br-two")
+        pairs.append((network, here, there, addresses(ports[1])))
+    net.settle()
+    sniffer = subprocess.Popen(
+        ["tcpdump", "-nn", "-e", "-l", "-i", "trunk1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert sniffer.stderr is not None
+    while "listening on" not in sniffer.stderr.readline():
+        assert sniffer.poll() is None
+    for _, here, there, (four, six) in pairs:
+        assert here.pings(four)
+        assert here.pings(six)
+        assert fetches(here, there, four)
+    sniffer.terminate()
+    frames, _ = sniffer.communicate()
+    assert frames.count("ICMP") >= 4
+    tags = {
+        line.partition("vlan ")[2].partition(",")[0]
+        for line in frames.splitlines()
+        if " > " in line
+    }
+    shown = (net.api("GET", f"/v2.0/networks/{network['id']}") for network, *_ in pairs)
+    assert tags == {str(answer["network"]["provider:segmentation_id"]) for answer in shown}
+
+
+def test_deleting_a_port_removes_its_flows_and_nothing_else(net: Lab) -> None:
+    network = net.network("10.0.0.0/24", "fd00::/64")
+    ports = [net.port(network) for _ in range(2)]
+    a, b = (net.guest(port) for port in ports)
+    before = net.flows("br-int")
+    for remove in ("unplug", "delete"):
+        third = net.port(network)
+        interface = net.attach(third)
+        assert net.flows("br-int") != before
+        if remove == "unplug":
+            net.detach(interface)
+            assert net.status(third) == "DOWN"
+        net.delete("port", third["id"])
+        net.settle()
+        assert net.flows("br-int") == before
+        if remove == "delete":
+            net.detach(interface)
+    assert a.pings(addresses(ports[1])[0])
+    assert b.pings(addresses(ports[0])[1])
+
+
+def test_moving_a_port_moves_its_flows(net: Lab) -> None:
+    join_by_trunk(net)
+    network = net.network("10.0.0.0/24", "fd00::/64")
+    still, moving = (net.port(network) for _ in range(2))
+    watcher = net.guest(still)
+    mover = net.guest(moving)
+    assert watcher.pings(addresses(moving)[0])
+    mover.close()  # its end of the wire goes, and with it the interface
+    net._guests.remove(mover)
+    net.ovs.vsctl("--if-exists", "del-port", "tap2")
+    net.until(lambda: net.service.port_status(moving["id"]) == "DOWN")
+    net.guest(moving, bridge="br-two")
+    net.settle()
+    assert watcher.pings(addresses(moving)[0])
+    assert watcher.pings(addresses(moving)[1])
+
+
+def test_traffic_goes_on_without_the_controller(net: Lab) -> None:
+    network = net.network("10.0.0.0/24", "fd00::/64")
+    ports = [net.port(network) for _ in range(2)]
+    a, _ = (net.guest(port) for port in ports)
+    net.controller.channel.close()
+    for address in addresses(ports[1]):
+        assert a.pings(address, count=3)
+
+
+def test_tampering_is_repaired_by_the_audit_and_at_once_on_reconnect(
+    ovs: OpenVSwitch, tmp_path: Path
+) -> None:
+    with lab(ovs, tmp_path, openflow__audit_interval="1") as net:
+        network = net.network("10.0.0.0/24")
+        ports = [net.port(network) for _ in range(2)]
+        a, _ = (net.guest(port) for port in ports)
+        before = net.flows("br-int")
+        (reconciler,) = net.service.reconcilers.values()
+        for tamper in (
+            ("del-flows", "br-int"),
+            ("add-flow", "br-int", "table=0,priority=999,actions=drop"),
+            ("del-flows", "br-int", "table=95"),
+        ):
+            repaired = reconciler.repaired
+            ovs.ofctl(*tamper)
+            net.until(lambda before=repaired: reconciler.repaired > before)
+            assert net.flows("br-int") == before
+        assert a.pings(addresses(ports[1])[0])
+
+        # A new connection does not wait for an audit.
+        reconciler.audit_seconds = 3600
+        reconciler.wake()
+        ovs.ofctl("del-flows", "br-int", "table=0")
+        reconciler.connection.close()
+        net.until(lambda: reconciler not in net.service.reconcilers.values())
+        net.until(lambda: bool(net.service.reconcilers))
+        net.settle()
+        assert net.flows("br-int") == before
+
+
+def test_a_switch_that_lost_everything_gets_it_back(net: Lab) -> None:
+    network = net.network("10.0.0.0/24", "fd00::/64")
+    ports = [net.port(network) for _ in range(2)]
+    a, _ = (net.guest(port) for port in ports)
+    before = net.flows("br-int")
+    net.ovs.stop_switch()
+    net.until(lambda: not net.service.reconcilers)
+    net.ovs.start_switch()
+    net.until(lambda: bool(net.service.reconcilers))
+    net.until(lambda: net.flows("br-int") == before)
+    net.settle()
+    assert a.pings(addresses(ports[1])[0])
+
+
+def test_a_flow_that_the_switch_refuses_is_named_and_others_go_on(net: Lab, monkeypatch) -> None:
+    network = net.network("10.0.0.0/24")
+    bad, good = net.port(network), net.port(network)
+    from apps.l2 import flows
+    from controller.flow import Flow, SetField
+    from controller.pipeline import Table
+
+    compiled = flows._port
+
+    def with_mistake(view, port_id):
+        yield from compiled(view, port_id)
+        if port_id == bad["id"]:
+            # vlan_vid with a bit that is not there: OVS answers "bad set argument"
+            yield Flow(Table.CLASSIFY, 7, {"in_port": 77}, (SetField("vlan_vid", 0x3FFF),))
+
+    monkeypatch.setattr(flows, "_port", with_mistake)
+    net.ovs.vsctl(
+        "add-port",
+        "br-int",
+        "x0",
+        "--",
+        "set",
+        "interface",
+        "x0",
+        "type=internal",
+        f"external_ids:iface-id={bad['id']}",
+    )
+    net.until(lambda: net.service.port_status(bad["id"]) == "ERROR")
+    guest = net.guest(good)
+    assert net.status(good) == "ACTIVE"
+    (switch,) = net.api("GET", "/tenantry/v1/status")["switches"]
+    (refusal,) = switch["refused"]
+    assert bad["id"] in refusal["unit"]
+    assert "bad action" in refusal["error"]
+    assert not [line for line in net.flows("br-int") if "in_port=x0" in line]
+    monkeypatch.undo()
+    net.update("port", bad["id"], name="mended")
+    net.until(lambda: net.service.port_status(bad["id"]) == "ACTIVE")
+    assert guest is not None
+    runtime.breathe()

@@ -1,0 +1,143 @@
+"""Hypothesis strategies for flows: any that we can write, and those that Open vSwitch accepts."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from controller.flow import (
+    OXM,
+    VLAN_PRESENT,
+    Action,
+    Flow,
+    Goto,
+    Learn,
+    Output,
+    PopVlan,
+    PushVlan,
+    Resubmit,
+    SetField,
+    Value,
+)
+from controller.pipeline import IN_PORT, NETWORK, OUT_PORT, Cookie, Table
+
+_BITS = {"vlan_vid": 13, "vlan_pcp": 3, "ip_dscp": 6}
+
+
+def bits(field: str) -> int:
+    """How many bits of a field's bytes are the field."""
+    return _BITS.get(field, OXM[field].bytes * 8)
+
+
+def numbers(width: int) -> st.SearchStrategy[int]:
+    return st.integers(0, (1 << width) - 1)
+
+
+def values(field: str, *, maskable: bool = True) -> st.SearchStrategy[Value]:
+    """An exact value or, for a field that can have one, a value under a mask."""
+    exact = numbers(bits(field))
+    masked = st.tuples(exact, exact).map(lambda pair: (pair[0] & pair[1], pair[1]))
+    return st.one_of(exact, masked) if maskable else exact
+
+
+fields = st.sampled_from(sorted(OXM))
+tables = st.sampled_from(list(Table))
+
+matches: st.SearchStrategy[dict[str, Value]] = st.sets(fields, max_size=8).flatmap(
+    lambda chosen: st.fixed_dictionaries({field: values(field) for field in sorted(chosen)})
+)
+
+set_fields = fields.flatmap(lambda field: numbers(bits(field)).map(lambda n: SetField(field, n)))
+
+plain_actions: st.SearchStrategy[Action] = st.one_of(
+    set_fields,
+    st.builds(Output, numbers(32)),
+    st.just(PushVlan()),
+    st.just(PopVlan()),
+    st.builds(Resubmit, tables),
+)
+learns = st.builds(
+    Learn,
+    table=tables,
+    network=st.just(NETWORK),
+    out_port=st.sampled_from([IN_PORT, OUT_PORT]),
+    port_key=numbers(32),
+    idle_timeout=numbers(16),
+    limit=st.integers(1, 0xFFFFFFFF),
+    cookie=st.builds(Cookie.learned, numbers(24), numbers(32)),
+)
+
+
+def action_lists(actions: st.SearchStrategy[Action]) -> st.SearchStrategy[tuple[Action, ...]]:
+    """Some actions, and perhaps a goto at the end."""
+    ends = st.one_of(st.just(()), st.builds(Goto, tables).map(lambda goto: (goto,)))
+    return st.tuples(st.lists(actions, max_size=6), ends).map(lambda two: (*two[0], *two[1]))
+
+
+flows = st.builds(Flow, tables, numbers(16), matches, action_lists(plain_actions))
+"""Flows of every field, masked or not, and of every action but Learn, valid or not."""
+
+# --- what Open vSwitch accepts -------------------------------------------------------------------
+
+_FAMILIES: dict[str, tuple[dict[str, int], tuple[str, ...]]] = {
+    "any": ({}, ()),
+    "ipv4": ({"eth_type": 0x0800}, ("ipv4_src", "ipv4_dst", "ip_dscp")),
+    "ipv6": ({"eth_type": 0x86DD}, ("ipv6_src", "ipv6_dst", "ip_dscp")),
+    "arp": (
+        {"eth_type": 0x0806},
+        ("arp_op", "arp_spa", "arp_tpa", "arp_sha", "arp_tha"),
+    ),
+    "tcp": ({"eth_type": 0x0800, "ip_proto": 6}, ("ipv4_src", "tcp_src", "tcp_dst")),
+    "udp6": ({"eth_type": 0x86DD, "ip_proto": 17}, ("ipv6_dst", "udp_src", "udp_dst")),
+    "icmp": ({"eth_type": 0x0800, "ip_proto": 1}, ("icmpv4_type", "icmpv4_code")),
+    "icmpv6": ({"eth_type": 0x86DD, "ip_proto": 58}, ("icmpv6_type", "icmpv6_code")),
+    "solicitation": (
+        {"eth_type": 0x86DD, "ip_proto": 58, "icmpv6_type": 135, "icmpv6_code": 0},
+        ("ipv6_nd_target", "ipv6_nd_sll"),
+    ),
+    "advertisement": (
+        {"eth_type": 0x86DD, "ip_proto": 58, "icmpv6_type": 136, "icmpv6_code": 0},
+        ("ipv6_nd_target", "ipv6_nd_tll"),
+    ),
+}
+"""Kinds of packet: what a match must say first (its prerequisites), and what it may say then."""
+
+_ALWAYS = ("metadata", "eth_src", "eth_dst", "tunnel_id", *(f"reg{n}" for n in range(16)))
+_EXACT_ONLY = {"arp_op", "ip_dscp", "icmpv4_type", "icmpv4_code", "icmpv6_type", "icmpv6_code"}
+_READ_ONLY: set[str] = set()
+
+
+@st.composite
+def valid_flows(draw: st.DrawFn) -> Flow:
+    """A flow that Open vSwitch takes: prerequisites first, and only jumps forward."""
+    first, then = _FAMILIES[draw(st.sampled_from(sorted(_FAMILIES)))]
+    match: dict[str, Value] = dict(first)
+    table = draw(tables)
+    may_match = (*_ALWAYS, *then)
+    for field in sorted(draw(st.sets(st.sampled_from(may_match), max_size=5))):
+        match[field] = draw(values(field, maskable=field not in _EXACT_ONLY))
+    if draw(st.booleans()):
+        match["in_port"] = draw(st.integers(1, 0xFEFF))
+    tagged = draw(st.sampled_from([None, 0, VLAN_PRESENT, VLAN_PRESENT | 77]))
+    if tagged is not None:
+        match["vlan_vid"] = tagged
+        if tagged:
+            match["vlan_pcp"] = draw(numbers(3))
+    settable = st.sampled_from([f for f in may_match if f not in _READ_ONLY])
+    actions: list[Action] = draw(
+        st.lists(
+            st.one_of(
+                settable.flatmap(lambda f: numbers(bits(f)).map(lambda n: SetField(f, n))),
+                st.builds(Output, st.integers(1, 0xFEFF)),
+                st.builds(Resubmit, tables),
+                learns,
+            ),
+            max_size=6,
+        )
+    )
+    if draw(st.booleans()):
+        vlan = SetField("vlan_vid", VLAN_PRESENT | draw(st.integers(0, 4095)))
+        actions += [PushVlan(), vlan, Output(draw(st.integers(1, 0xFEFF))), PopVlan()]
+    later = [other for other in Table if other.id > table.id]
+    if later and draw(st.booleans()):
+        actions.append(Goto(draw(st.sampled_from(later))))
+    return Flow(table, draw(numbers(16)), match, tuple(actions))

@@ -1,0 +1,284 @@
+"""The codec against two others: os-ken's serialiser byte for byte, and Open vSwitch's own words."""
+
+from __future__ import annotations
+
+import shutil
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from os_ken.ofproto import ofproto_v1_4 as ofp
+from os_ken.ofproto import ofproto_v1_4_parser as parser
+from os_ken.ofproto.ofproto_protocol import ProtocolDesc
+
+from controller.flow import (
+    OXM,
+    Action,
+    Flow,
+    Goto,
+    Output,
+    PopVlan,
+    PushVlan,
+    Resubmit,
+    SetField,
+    Value,
+    value_text,
+)
+from controller.pipeline import Table
+from controller.switch import codec
+from tests import ofctl
+from tests.conftest import need
+from tests.property import flows as some
+
+DATAPATH = ProtocolDesc(ofp.OFP_VERSION)
+
+some_xids = some.numbers(32)
+
+# --- our values as os-ken's objects --------------------------------------------------------------
+
+
+def oxm(field: str, value: int) -> int | str:
+    """os-ken takes addresses as text."""
+    return value_text(field, value) if OXM[field].notation in ("mac", "ipv4", "ipv6") else value
+
+
+def match_of(match: dict[str, Value] | Any) -> parser.OFPMatch:
+    return parser.OFPMatch(
+        **{
+            str(field): tuple(oxm(field, part) for part in value)
+            if isinstance(value, tuple)
+            else oxm(field, value)
+            for field, value in match.items()
+        }
+    )
+
+
+def action_of(action: Action) -> parser.OFPAction:
+    match action:
+        case SetField(field, value):
+            return parser.OFPActionSetField(**{str(field): oxm(field, value)})
+        case Output(port):
+            return parser.OFPActionOutput(port, ofp.OFPCML_MAX)
+        case PushVlan():
+            return parser.OFPActionPushVlan(0x8100)
+        case PopVlan():
+            return parser.OFPActionPopVlan()
+        case Resubmit(table):
+            return parser.NXActionResubmitTable(in_port=0xFFF8, table_id=table.id)
+    raise TypeError(action)
+
+
+def flow_mod_of(flow: Flow, cookie: int) -> parser.OFPFlowMod:
+    applied = [action_of(action) for action in flow.actions if not isinstance(action, Goto)]
+    instructions: list[Any] = []
+    if applied:
+        instructions.append(parser.OFPInstructionActions(ofp.OFPIT_APPLY_ACTIONS, applied))
+    if flow.actions and isinstance(flow.actions[-1], Goto):
+        instructions.append(parser.OFPInstructionGotoTable(flow.actions[-1].table.id))
+    return parser.OFPFlowMod(
+        DATAPATH,
+        cookie=cookie,
+        table_id=flow.table.id,
+        priority=flow.priority,
+        out_port=ofp.OFPP_ANY,
+        out_group=ofp.OFPG_ANY,
+        match=match_of(flow.match),
+        instructions=instructions,
+    )
+
+
+def serialised(message: Any, xid: int) -> bytes:
+    message.set_xid(xid)
+    message.serialize()
+    return bytes(message.buf)
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", sorted(OXM))
+def test_every_field_is_matched_and_set_as_os_ken_does(field: str) -> None:
+    ones = (1 << some.bits(field)) - 1
+    for value in (0, 1, ones, ones >> 1, (1, 1), (ones, ones), (0, 0)):
+        actions = () if isinstance(value, tuple) else (SetField(field, value),)
+        flow = Flow(Table.CLASSIFY, 1, {field: value}, actions)
+        cookie, body = codec.encode_flow(flow, 1)
+        ours = codec.message(codec.FLOW_MOD, 7, body)
+        assert ours == serialised(flow_mod_of(flow, cookie), 7)
+
+
+@given(flow=some.flows, app_id=st.integers(0, 254), xid=some_xids)
+def test_flow_mods_equal_os_kens(flow: Flow, app_id: int, xid: int) -> None:
+    cookie, body = codec.encode_flow(flow, app_id)
+    assert codec.message(codec.FLOW_MOD, xid, body) == serialised(flow_mod_of(flow, cookie), xid)
+
+
+@given(flow=some.flows, bundle=some.numbers(32), xid=some_xids)
+def test_flow_mods_in_a_bundle_equal_os_kens(flow: Flow, bundle: int, xid: int) -> None:
+    cookie, body = codec.encode_flow(flow, 1)
+    inner = flow_mod_of(flow, cookie)
+    inner.set_xid(xid)
+    flags = ofp.OFPBF_ATOMIC | ofp.OFPBF_ORDERED
+    theirs = serialised(parser.OFPBundleAddMsg(DATAPATH, bundle, flags, inner, []), xid)
+    assert codec.bundle_flow_mod(xid, bundle, body) == theirs
+
+
+@given(bundle=some.numbers(32), xid=some_xids)
+def test_bundle_control_equals_os_kens(bundle: int, xid: int) -> None:
+    flags = ofp.OFPBF_ATOMIC | ofp.OFPBF_ORDERED
+    for ours, theirs in (
+        (codec.BUNDLE_OPEN, ofp.OFPBCT_OPEN_REQUEST),
+        (codec.BUNDLE_COMMIT, ofp.OFPBCT_COMMIT_REQUEST),
+        (codec.BUNDLE_DISCARD, ofp.OFPBCT_DISCARD_REQUEST),
+    ):
+        control = parser.OFPBundleCtrlMsg(DATAPATH, bundle, theirs, flags, [])
+        assert codec.bundle_control(xid, bundle, ours) == serialised(control, xid)
+
+
+@given(cookie=some.numbers(64), xid=some_xids)
+def test_deletes_by_cookie_equal_os_kens(cookie: int, xid: int) -> None:
+    delete = parser.OFPFlowMod(
+        DATAPATH,
+        command=ofp.OFPFC_DELETE,
+        table_id=ofp.OFPTT_ALL,
+        cookie=cookie,
+        cookie_mask=(1 << 64) - 1,
+        priority=0,
+        out_port=ofp.OFPP_ANY,
+        out_group=ofp.OFPG_ANY,
+    )
+    ours = codec.message(codec.FLOW_MOD, xid, codec.delete_flow(cookie))
+    assert ours == serialised(delete, xid)
+
+
+@given(xid=some_xids)
+def test_requests_equal_os_kens(xid: int) -> None:
+    stats = parser.OFPFlowStatsRequest(
+        DATAPATH, table_id=ofp.OFPTT_ALL, out_port=ofp.OFPP_ANY, out_group=ofp.OFPG_ANY
+    )
+    assert codec.flow_stats_request(xid) == serialised(stats, xid)
+    barrier = codec.message(codec.BARRIER_REQUEST, xid)
+    assert barrier == serialised(parser.OFPBarrierRequest(DATAPATH), xid)
+
+
+@settings(
+    max_examples=4,
+    deadline=None,
+    suppress_health_check=[HealthCheck.large_base_example, *HealthCheck],
+)
+@given(batch=st.lists(some.valid_flows(), min_size=120, max_size=120))
+def test_open_vswitch_reads_bytes_as_it_reads_text(batch: list[Flow]) -> None:
+    """Learn included. So the bytes are right, and so is what we tell people they mean."""
+    need(shutil.which("ovs-ofctl") is not None, "ovs-ofctl")
+    printed = ofctl.read_bytes(codec.encode_flow(flow, 1).body for flow in batch)
+    written = ofctl.read_text(flow.text() for flow in batch)
+    assert [ofctl.without_cookie(line) for line in printed] == written
+    assert len(printed) == len(batch)
+
+
+# --- cookies -------------------------------------------------------------------------------------
+
+
+@given(flow=some.flows, app_id=st.integers(0, 254))
+def test_cookie_is_the_flow(flow: Flow, app_id: int) -> None:
+    cookie, body = codec.encode_flow(flow, app_id)
+    assert cookie >> 56 == app_id
+    assert cookie != 0
+    assert int.from_bytes(body[:8], "big") == cookie
+    backwards = dict(reversed(flow.match.items()))
+    again = Flow(flow.table, flow.priority, backwards, tuple(flow.actions))
+    assert codec.encode_flow(again, app_id) == (cookie, body)
+
+
+@given(flow=some.flows, other=some.flows)
+def test_another_flow_has_another_cookie(flow: Flow, other: Flow) -> None:
+    """Also when it differs in one part only; and what would replace it in a switch is told."""
+    variants = [other, *(flow._replace(**{part: getattr(other, part)}) for part in Flow._fields)]
+    cookie, body = codec.encode_flow(flow, 1)
+    for variant in variants:
+        other_cookie, other_body = codec.encode_flow(variant, 1)
+        assert (other_cookie == cookie) == (variant == flow)
+        same_place = variant[:3] == flow[:3]  # table, priority, match
+        assert (codec.flow_identity(body) == codec.flow_identity(other_body)) == same_place
+
+
+def test_goto_stands_only_at_the_end() -> None:
+    with pytest.raises(TypeError, match="Goto"):
+        codec.encode_flow(Flow(Table.CLASSIFY, 1, {}, (Goto(Table.OUTPUT), Output(1))), 1)
+
+
+@pytest.mark.parametrize("value", [-1, 1 << 32, (1 << 32, 1)])
+def test_a_value_that_does_not_fit_is_an_error(value: Value) -> None:
+    with pytest.raises(OverflowError):
+        codec.encode_flow(Flow(Table.CLASSIFY, 1, {"reg0": value}, ()), 1)
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+STATS = "!HBxIIHHHHH2xQQQ"
+
+
+def stats_entry(flow: Flow, stats: codec.FlowStats, seconds: int) -> bytes:
+    """``ofp_flow_stats`` (OpenFlow 1.4, 7.3.5.2) around a flow-mod's own match and instructions."""
+    import struct
+
+    content = codec.encode_match(flow.match) + codec.encode_instructions(flow.actions)
+    head = (48 + len(content), stats.table_id, seconds, 0, stats.priority, 0, 0, 0, 0)
+    return struct.pack(STATS, *head, stats.cookie, stats.packets, stats.bytes) + content
+
+
+some_stats = st.builds(
+    codec.FlowStats,
+    some.numbers(8),
+    some.numbers(16),
+    some.numbers(64),
+    some.numbers(64),
+    some.numbers(64),
+)
+
+
+@given(
+    held=st.lists(st.tuples(some.flows, some_stats), max_size=5),
+    more=st.booleans(),
+    xid=some_xids,
+)
+def test_flow_stats_are_read_as_os_ken_reads_them(
+    held: list[tuple[Flow, codec.FlowStats]], more: bool, xid: int
+) -> None:
+    entries = b"".join(stats_entry(flow, stats, 9) for flow, stats in held)
+    head = bytes((0, 1, 0, int(more), 0, 0, 0, 0))
+    data = codec.message(codec.MULTIPART_REPLY, xid, head + entries)
+    assert codec.read_flow_stats(data) == ([stats for _, stats in held], more)
+    theirs = parser.OFPFlowStatsReply.parser(
+        SimpleNamespace(ofproto_parser=parser), 5, codec.MULTIPART_REPLY, len(data), xid, data
+    )
+    assert [entry.cookie for entry in theirs.body] == [stats.cookie for _, stats in held]
+    assert [entry.packet_count for entry in theirs.body] == [stats.packets for _, stats in held]
+
+
+def test_a_broken_flow_stats_entry_is_an_error_and_no_endless_loop() -> None:
+    entry = stats_entry(Flow(Table.CLASSIFY, 0, {}, ()), codec.FlowStats(0, 0, 0, 0, 0), 0)
+    data = codec.message(codec.MULTIPART_REPLY, 1, bytes((0, 1, 0, 0, 0, 0, 0, 0)) + entry)
+    with pytest.raises(ValueError, match="0 bytes"):
+        codec.read_flow_stats(data[:16] + b"\0\0" + data[18:])
+
+
+@given(kind=some.numbers(16), code=some.numbers(16), data=st.binary(max_size=80), xid=some_xids)
+@example(kind=ofp.OFPET_BUNDLE_FAILED, code=ofp.OFPBFC_MSG_FAILED, data=b"", xid=1)
+def test_errors_are_read(kind: int, code: int, data: bytes, xid: int) -> None:
+    error = parser.OFPErrorMsg(DATAPATH, type_=kind, code=code, data=data)
+    read = codec.read_error(serialised(error, xid))
+    assert read == codec.SwitchError(xid, kind, code)
+    assert f"type {kind}, code {code}" in codec.error_text(read)
+
+
+@given(kind=some.numbers(8), xid=some_xids, body=st.binary(max_size=40))
+def test_headers_read_back(kind: int, xid: int, body: bytes) -> None:
+    header = codec.read_header(codec.message(kind, xid, body))
+    assert header == (codec.VERSION, kind, 8 + len(body), xid)
+
+
+def test_learned_tables() -> None:
+    assert {Table.L2_LEARNED.id} == codec.LEARNED_TABLES

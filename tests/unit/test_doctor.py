@@ -1,0 +1,60 @@
+"""The doctor looks at a real Open vSwitch and tells what it lacks."""
+
+import pytest
+
+from controller.doctor import Finding, diagnose
+from tests.openvswitch import OpenVSwitch
+
+NOWHERE = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+def ovs(monkeypatch: pytest.MonkeyPatch, dummy_ovs: OpenVSwitch) -> OpenVSwitch:
+    """An Open vSwitch where every ovs-* command looks for it."""
+    monkeypatch.setenv("OVS_RUNDIR", str(dummy_ovs.directory))
+    pid = (dummy_ovs.directory / "ovs-vswitchd.pid").read_text().strip()
+    usual = dummy_ovs.directory / f"ovs-vswitchd.{pid}.ctl"
+    usual.symlink_to(dummy_ovs.directory / "ovs-vswitchd.ctl")
+    return dummy_ovs
+
+
+def findings(bridge: str) -> dict[str, Finding]:
+    return {finding.what: finding for finding in diagnose(NOWHERE, bridge)}
+
+
+def test_without_open_vswitch(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    monkeypatch.setenv("OVS_RUNDIR", str(tmp_path))
+    found = findings("br-int")
+    assert not found["ovsdb-server"].ok
+    assert not found["ovs-vswitchd"].ok
+    assert found["ovs-vswitchd"].remedy
+    assert not found["controller"].ok
+    assert found["controller"].remedy == "tenantry serve"
+    assert NOWHERE in found["controller"].detail
+    assert "bridge br-int" not in found
+
+
+def test_with_open_vswitch(ovs: OpenVSwitch) -> None:
+    found = findings("br-int")
+    assert found["ovsdb-server"].ok
+    assert found["ovs-vswitchd"].ok
+    assert found["Open vSwitch >= 2.17"].ok
+    assert not found["bridge br-int"].ok
+
+    # Nobody listens there; another bridge's connection must not be taken for this one's.
+    ovs.add_bridge("br-int", controller="tcp:127.0.0.1:1")
+    ovs.vsctl("set-fail-mode", "br-int", "standalone")
+    found = findings("br-int")
+    insecure = found["bridge br-int fails secure"]
+    assert (insecure.ok, insecure.detail) == (False, "fail_mode is standalone")
+    unconnected = found["bridge br-int is connected"]
+    assert (unconnected.ok, unconnected.detail) == (False, "tcp:127.0.0.1:1, not connected")
+
+    ovs.vsctl(*insecure.remedy.split()[1:])  # the remedy mends it
+    assert findings("br-int")["bridge br-int fails secure"].ok
+
+
+def test_a_controllerless_bridge_is_reported(ovs: OpenVSwitch) -> None:
+    ovs.add_bridge("br-int")
+    found = findings("br-int")["bridge br-int is connected"]
+    assert (found.ok, found.detail) == (False, "no controller, not connected")

@@ -1,0 +1,183 @@
+"""The pipeline's contract, and every flow that the features compile held against it."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+
+import pytest
+
+from apps import APPS
+from controller import pipeline_doc
+from controller.app import PIPELINE
+from controller.engine import Engine
+from controller.flow import OXM, Flow, Goto, Learn, Resubmit, SetField
+from controller.pipeline import FIELDS, Band, Cookie, Field, Miss, Table
+from controller.pipeline_doc import Compiled
+
+FLOWS = pipeline_doc.compiled()
+STAGES = pipeline_doc.stages()
+BANDS = (Band.DEFAULT, Band.SPECIFIC, Band.GUARD)
+BAND_WIDTH = 100
+
+
+def test_table_ids_never_change() -> None:
+    """Add a table here when you make one; never change a line: switches in use hold flows."""
+    assert {table.id: table.name for table in Table} == {
+        0: "CLASSIFY",
+        70: "L2_LOOKUP",
+        72: "L2_LEARNED",
+        75: "FLOOD",
+        76: "FLOOD_PART",
+        95: "OUTPUT",
+    }
+
+
+def test_app_ids_never_change() -> None:
+    """Add an app here when you make one; never change a line: cookies in switches bear the id."""
+    assert {app.id: app.name for app in APPS} == {0: "pipeline", 1: "l2", 2: "provider"}
+    assert len(APPS) == len({app.name for app in APPS})
+    assert all(0 <= app.id < Cookie.LEARNED_APP for app in APPS)
+
+
+def test_tables_name_apps_and_fields_that_exist() -> None:
+    apps = {app.name for app in APPS}
+    for table in Table:
+        assert {table.owner} | table.contributors <= apps, table
+        assert table.owner not in table.contributors, table
+        assert table.matches <= OXM.keys(), table
+
+
+def test_the_way_through_the_stages_goes_forward_to_output() -> None:
+    assert [table.id for table in STAGES] == sorted(table.id for table in STAGES)
+    assert STAGES[0] is Table.CLASSIFY
+    assert STAGES[-1] is Table.OUTPUT
+    for table in set(Table) - {Table.OUTPUT}:
+        assert table.next.id > table.id
+
+
+# --- fields --------------------------------------------------------------------------------------
+
+
+def words(field: Field) -> set[str]:
+    """The 32-bit registers that a field lies in; xreg and xxreg are made of them."""
+    register = re.fullmatch(r"(x{0,2})reg(\d+)", field)
+    if register is None:
+        return {str(field)}
+    size = 1 << len(register[1])
+    first = int(register[2]) * size
+    return {f"reg{number}" for number in range(first, first + size)}
+
+
+def test_words_of_wide_registers() -> None:
+    def made(register: str) -> Field:
+        return Field(register, name="", bits=1, first="", last="", doc="")
+
+    assert words(made("xreg1")) == words(made("reg2")) | words(made("reg3"))
+    assert words(made("xxreg0")) == {"reg0", "reg1", "reg2", "reg3"}
+
+
+def alive(field: Field, table: Table) -> bool:
+    return Table[field.first].id <= table.id <= Table[field.last].id
+
+
+def test_no_two_fields_share_a_register_while_both_live() -> None:
+    for one, other in combinations(FIELDS, 2):
+        both = [table for table in Table if alive(one, table) and alive(other, table)]
+        assert not (both and words(one) & words(other)), f"{one.name} and {other.name} in {both}"
+
+
+def test_fields_fit_their_registers() -> None:
+    for field in FIELDS:
+        assert field.bits <= OXM[field].bytes * 8
+        assert Table[field.first].id <= Table[field.last].id
+
+
+# --- flows ---------------------------------------------------------------------------------------
+
+
+def ids(one: Compiled) -> str:
+    return f"s{one.unit.switch} {one.unit}: {one.flow.text()[:60]}"
+
+
+each_flow = pytest.mark.parametrize("one", FLOWS, ids=ids)
+
+
+@each_flow
+def test_flow_stands_in_a_table_that_is_open_to_its_app(one: Compiled) -> None:
+    table, app = one.flow.table, one.unit.app
+    assert not table.learned, "the switch itself fills this table"
+    if one.flow.priority == Band.MISS:
+        assert not one.flow.match
+        assert (table.miss, app.name) in {(Miss.OWN, table.owner), (Miss.NEXT, PIPELINE.name)}
+    else:
+        assert app.name in {table.owner, *table.contributors}
+
+
+@each_flow
+def test_flow_matches_what_its_table_allows(one: Compiled) -> None:
+    assert {str(field) for field in one.flow.match} <= one.flow.table.matches
+
+
+@each_flow
+def test_flow_has_a_priority_of_a_band(one: Compiled) -> None:
+    priority = one.flow.priority
+    assert priority == Band.MISS or any(band <= priority < band + BAND_WIDTH for band in BANDS), (
+        priority
+    )
+
+
+@each_flow
+def test_flow_jumps_forward(one: Compiled) -> None:
+    for action in one.flow.actions:
+        if isinstance(action, Goto):
+            assert action.table in STAGES, "what is visited by resubmit cannot be gone to"
+            assert action.table.id > one.flow.table.id
+            assert action is one.flow.actions[-1]
+        elif isinstance(action, Resubmit):
+            assert action.table.id > one.flow.table.id
+        elif isinstance(action, Learn):
+            assert action.table.learned
+            assert action.table.id > one.flow.table.id
+
+
+@each_flow
+def test_flow_reads_and_writes_fields_where_they_live(one: Compiled) -> None:
+    lives = {str(field): field for field in FIELDS}
+    for name in one.flow.match:
+        if name in lives:
+            assert alive(lives[name], one.flow.table), f"reads {name}"
+    for action in one.flow.actions:
+        if isinstance(action, SetField) and (field := lives.get(action.field)):
+            assert alive(field, one.flow.table), f"writes {field.name}"
+            assert 0 <= action.value < 1 << field.bits
+        elif isinstance(action, Learn):
+            assert alive(action.out_port, action.table)
+            assert alive(action.network, action.table)
+            assert Cookie.app_id(action.cookie) == Cookie.LEARNED_APP
+
+
+def test_every_table_has_an_answer_to_what_nothing_matched() -> None:
+    answers = {(one.unit.switch, one.flow.table) for one in FLOWS if one.flow.priority == Band.MISS}
+    for switch in {one.unit.switch for one in FLOWS}:
+        for table in Table:
+            assert ((switch, table) in answers) == (table.miss is not Miss.DROP), table
+
+
+def test_no_two_flows_contradict_each_other() -> None:
+    engine = Engine(pipeline_doc.sample(), APPS)
+    for _ in engine.run():
+        pass
+    for wanted in engine.wanted.values():
+        assert len(wanted.flows) > 10
+        assert wanted.conflicts() == []
+
+
+def test_learned_cookies_tell_network_and_port_apart() -> None:
+    cookies = {Cookie.learned(network, port) for network in (1, 2) for port in (1, 2, 0xFFFF0000)}
+    assert len(cookies) == 6
+    assert {Cookie.app_id(cookie) for cookie in cookies} == {Cookie.LEARNED_APP}
+
+
+def test_a_flow_without_actions_reads_as_drop() -> None:
+    assert Flow(Table.CLASSIFY, 300, {}, ()).text() == "table=0,priority=300 actions=drop"
