@@ -35,12 +35,16 @@ class OpenVSwitch:
         return f"unix:{self.directory}/db.sock"
 
     def __enter__(self) -> OpenVSwitch:
-        database = self.directory / "conf.db"
-        run("ovsdb-tool", "create", str(database), SCHEMA)
-        self._start("ovsdb-server", str(database), f"--remote=punix:{self.directory}/db.sock")
-        self._until_listening(self.directory / "db.sock")
-        self.vsctl("--no-wait", "init")
-        self.start_switch()
+        try:
+            database = self.directory / "conf.db"
+            run("ovsdb-tool", "create", str(database), SCHEMA)
+            self._start("ovsdb-server", str(database), f"--remote=punix:{self.directory}/db.sock")
+            self._until_listening(self.directory / "db.sock")
+            self.vsctl("--no-wait", "init")
+            self.start_switch()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -80,8 +84,12 @@ class OpenVSwitch:
     def _until_listening(path: Path) -> None:
         """ovs-vsctl's own ``--retry`` waits a whole second before it tries again."""
         deadline = time.monotonic() + 10
-        with socket.socket(socket.AF_UNIX) as client:
-            while client.connect_ex(str(path)) != 0:
+        while True:
+            try:
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.connect(str(path))
+                return
+            except OSError:
                 assert time.monotonic() < deadline, "ovsdb-server does not come up"
                 time.sleep(0.002)
 
