@@ -9,7 +9,7 @@ import logging
 from neutron_lib import exceptions
 from neutron_lib.api.faults import FAULT_MAP
 from webob import Response
-from webob.exc import HTTPException, HTTPPreconditionFailed
+from webob.exc import HTTPException, HTTPInternalServerError, HTTPPreconditionFailed
 
 from controller.store import Behind, LinkBroken
 
@@ -45,38 +45,33 @@ class RevisionNumberConstraintFailed(HTTPPreconditionFailed):  # type: ignore[mi
 def response(error: Exception) -> Response:
     """The answer to a request that ended in ``error``; 500, logged, for what nobody foresaw."""
     if isinstance(error, HTTPException):
-        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        return _response(
-            error.status_int, type(error).__name__, error.detail or str(error), headers
-        )
+        answer = _answer(error.status_int, error, error.detail or error.explanation)
+        if "Allow" in error.headers:
+            answer.headers["Allow"] = error.headers["Allow"]
+        return answer
     if isinstance(error, LinkBroken):
-        error = ResourceInUse(reason=str(error)) if error.users else _vanished(error)
-    if isinstance(error, Behind):
+        error = (
+            ResourceInUse(reason=str(error))
+            if error.users
+            else exceptions.ObjectNotFound(id=error.target)
+        )
+    elif isinstance(error, Behind):
         error = exceptions.ServiceUnavailable()
     for foreseen, fault in FAULT_MAP.items():
         if isinstance(error, foreseen):
-            return _response(fault.code, type(error).__name__, str(error))
+            return _answer(fault.code, error, str(error))
     LOG.error("request failed", exc_info=error)
-    return _response(
+    return _answer(
         500,
-        "HTTPInternalServerError",
+        HTTPInternalServerError(),
         "Request Failed: internal server error while processing your request.",
     )
 
 
-def _vanished(error: LinkBroken) -> Exception:
-    not_found: Exception = exceptions.ObjectNotFound(id=error.target)
-    return not_found
-
-
-def _response(
-    status: int, kind: str, message: str, headers: dict[str, str] | None = None
-) -> Response:
-    body = {"NeutronError": {"type": kind, "message": message, "detail": ""}}
+def _answer(status: int, error: Exception, message: str) -> Response:
+    fault = {"type": type(error).__name__, "message": message, "detail": ""}
     return Response(
-        json.dumps(body).encode(),
+        json.dumps({"NeutronError": fault}).encode(),
         status=status,
         content_type="application/json",
-        headerlist=None,
-        **({"headers": headers} if headers else {}),
     )

@@ -180,13 +180,15 @@ def append(engine: sa.Engine, schema: Mapping[str, Shape], commit: Commit) -> No
                 connection.execute(statement, rows)
 
 
-_key = _resource.c.id == sa.bindparam("key")
-_drop_claim = _claim.delete().where(
-    *(column == sa.bindparam(column.name) for column in _claim.primary_key)
+_this = _resource.c.id == sa.bindparam("key")
+_CREATE, _UPDATE = _resource.insert(), _resource.update().where(_this)
+_DELETE = _resource.delete().where(_this)
+_CLAIM, _LINK = _claim.insert(), _link.insert()
+_UNCLAIM, _UNLINK = (
+    table.delete().where(*(c == sa.bindparam(c.name) for c in table.primary_key))
+    for table in (_claim, _link)
 )
-_drop_link = _link.delete().where(
-    *(column == sa.bindparam(column.name) for column in _link.primary_key)
-)
+_CLAIM_COLUMNS, _LINK_COLUMNS = _claim.c.keys(), _link.c.keys()
 
 
 def _statements(
@@ -203,14 +205,13 @@ def _statements(
     gone_links, new_links = _difference(
         changes, lambda c, body: ((c.id, *link) for link in schema[c.kind].links(body))
     )
-    claim_columns, link_columns = _claim.c.keys(), _link.c.keys()
-    yield _drop_claim, [dict(zip(claim_columns[:3], row, strict=False)) for row in gone_claims]
-    yield _drop_link, [dict(zip(link_columns, row, strict=True)) for row in gone_links]
-    yield _resource.delete().where(_key), [{"key": c.id} for c in deleted]
-    yield _resource.insert(), [{"id": c.id, **_columns(c)} for c in created]
-    yield _resource.update().where(_key), [{"key": c.id, **_columns(c)} for c in updated]
-    yield _claim.insert(), [dict(zip(claim_columns, row, strict=True)) for row in new_claims]
-    yield _link.insert(), [dict(zip(link_columns, row, strict=True)) for row in new_links]
+    yield _UNCLAIM, [dict(zip(_CLAIM_COLUMNS, row, strict=True)) for row in gone_claims]
+    yield _UNLINK, [dict(zip(_LINK_COLUMNS, row, strict=True)) for row in gone_links]
+    yield _DELETE, [{"key": c.id} for c in deleted]
+    yield _CREATE, [{"id": c.id, **_columns(c)} for c in created]
+    yield _UPDATE, [{"key": c.id, **_columns(c)} for c in updated]
+    yield _CLAIM, [dict(zip(_CLAIM_COLUMNS, row, strict=True)) for row in new_claims]
+    yield _LINK, [dict(zip(_LINK_COLUMNS, row, strict=True)) for row in new_links]
 
 
 def _difference(

@@ -87,7 +87,6 @@ class Store:
         """
         with self._writing:
             for _ in range(ATTEMPTS):
-                self.catch_up()
                 draft = Draft(self._replica, self.head)
                 try:
                     result = change(draft)
@@ -96,14 +95,24 @@ class Store:
                         commit = Commit(draft.head + 1, _now(), actor, changes)
                         runtime.in_thread(sql.append, self._engine, self._schema, commit)
                         self._apply(commit)
+                        return result
                 except BaseException as error:
                     for undo in reversed(draft.undo):
                         undo()
-                    if isinstance(error, Behind):
-                        continue
-                    raise
-                return result
+                    if not isinstance(error, Exception) or self._is_newest(draft, error):
+                        raise
+                else:
+                    if self._is_newest(draft):
+                        return result
         raise Behind(f"other processes wrote first, {ATTEMPTS} times in a row")
+
+    def _is_newest(self, draft: Draft, error: Exception | None = None) -> bool:
+        """Whether a draft that wrote nothing was of the newest state; what it found stands then.
+
+        A write that succeeds needs no such question: its number is the proof.
+        """
+        self.catch_up()
+        return self.head == draft.head and not isinstance(error, Behind)
 
     def catch_up(self) -> None:
         """Learn of every commit that any process has made before this call."""

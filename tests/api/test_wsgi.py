@@ -106,7 +106,7 @@ def test_unknown_methods(api: Api, method: str, path: str, allowed: str) -> None
     assert response.json["NeutronError"]["type"] == "HTTPMethodNotAllowed"
 
 
-def test_a_read_only_project_header(api: Api) -> None:
+def test_an_endless_project_is_refused(api: Api) -> None:
     api.refused(400, "HTTPBadRequest", "GET", "/v2.0/networks", X_Project_Id="x" * 256)
 
 

@@ -1,0 +1,111 @@
+"""From flows as values to flows that a real switch has confirmed, beside ``ovs-ofctl --bundle``."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from statistics import median
+
+from controller import runtime
+from controller.app import App, Key
+from controller.engine import Engine
+from controller.flow import Flow
+from controller.model import Change, Host, Model, Switch, View
+from controller.switch import channel
+from controller.switch.channel import Connection
+from controller.switch.reconcile import Realised, Reconciler
+from tests import namespace
+from tests.bench import ROUNDS, Figure, codec, seconds
+from tests.openvswitch import OpenVSwitch
+
+PER_UNIT = 10
+
+
+class Bench:
+    """An engine whose only app yields given flows while a record is there, and its switch."""
+
+    def __init__(self, ovs: OpenVSwitch, flows: list[Flow]) -> None:
+        units = [flows[start : start + PER_UNIT] for start in range(0, len(flows), PER_UNIT)]
+
+        def keys(view: View, switch: int) -> Iterable[Key]:
+            return [(str(number),) for number in range(len(units))] if view.ids(Host) else []
+
+        def compile(view: View, switch: int, key: Key) -> Iterable[Flow]:
+            return units[int(key[0])]
+
+        self._model = Model()
+        self._engine = Engine(self._model, [App(200, "bench", keys, compile)])
+        self._connected, self._confirmed = runtime.Signal(), runtime.Signal()
+        self._generation = 0
+        self.channel = channel.start(self)
+        port = self.channel.listen("127.0.0.1", 0)
+        ovs.add_bridge("br-int", f"tcp:127.0.0.1:{port}")
+        assert self._connected.wait(20)
+
+    # The channel's observer.
+
+    def ports(self, dpid: int, ports: object) -> None: ...
+
+    def disconnected(self, connection: Connection) -> None: ...
+
+    def connected(self, connection: Connection) -> None:
+        self._model.apply([Change(Switch, connection.dpid, Switch(connection.dpid, "", ""))])
+        self._run()
+        self._reconciler = Reconciler(
+            connection,
+            self._engine,
+            target=lambda: Realised(self._generation),
+            confirmed=self._done,
+            audit_seconds=3600,
+        )
+        runtime.spawn(self._reconciler.run)
+
+    def _done(self, realised: Realised) -> None:
+        self._connected.set()
+        if realised.generation == self._generation:
+            self._confirmed.set()
+
+    def _run(self) -> None:
+        for _ in self._engine.run():
+            pass
+
+    def want(self, wanted: bool) -> None:
+        """All the flows, or none of them: from the model to the switch's confirmation."""
+        record = Host("bench") if wanted else None
+        self._generation += 1
+        self._engine.touch(self._model.apply([Change(Host, "bench", record)]))
+        self._run()
+        self._confirmed.wait(0)
+        self._reconciler.wake()
+        assert self._confirmed.wait(120)
+
+
+def compare(ovs: OpenVSwitch, count: int, rounds: int = ROUNDS) -> tuple[float, float, float]:
+    """Median seconds of ours and of ovs-ofctl for the same flows, and the median ratio."""
+    flows = codec.flows(count)
+    ratios, ours, theirs = [], [], []
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.writelines(flow.text() + "\n" for flow in flows)
+        file.flush()
+        bench = Bench(ovs, flows)
+        try:
+            for _ in range(rounds):
+                ours.append(seconds(lambda: bench.want(True)))
+                assert len(ovs.ofctl("dump-flows", "br-int").splitlines()) >= len(flows)
+                bench.want(False)
+                theirs.append(
+                    seconds(lambda: ovs.ofctl("--bundle", "add-flows", "br-int", file.name))
+                )
+                ovs.ofctl("del-flows", "br-int")
+                ratios.append(ours[-1] / theirs[-1])
+        finally:
+            channel.stop(bench.channel)
+    return median(ours), median(theirs), median(ratios)
+
+
+def bench() -> Iterator[Figure]:
+    with namespace.entered(), OpenVSwitch() as ovs:
+        ours, theirs, ratio = compare(ovs, 10_000)
+    yield Figure("push.10k", ours, "s")
+    yield Figure("push.10k.ovs-ofctl", theirs, "s")
+    yield Figure("push.10k.ratio", ratio, "x ovs-ofctl --bundle", 3)
