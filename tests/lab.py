@@ -15,7 +15,7 @@ from typing import Any
 
 from webob import Request
 
-from controller import config, runtime
+from controller import config
 from controller.api import operations
 from controller.model import Interface
 from controller.serve import Controller

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from controller import runtime
+from tests import capture
 from tests.lab import Lab, lab
 from tests.namespace import Guest, run
 from tests.openvswitch import OpenVSwitch
@@ -80,29 +81,13 @@ def test_two_switches_joined_by_a_trunk(net: Lab) -> None:
         here, there = net.guest(ports[0]), net.guest(ports[1], bridge="br-two")
         pairs.append((network, here, there, addresses(ports[1])))
     net.settle()
-    sniffer = subprocess.Popen(
-        ["tcpdump", "-nn", "-e", "-l", "-i", "trunk1"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert sniffer.stderr is not None
-    while "listening on" not in sniffer.stderr.readline():
-        assert sniffer.poll() is None
-    for _, here, there, (four, six) in pairs:
-        assert here.pings(four)
-        assert here.pings(six)
-        assert fetches(here, there, four)
-    sniffer.terminate()
-    frames, _ = sniffer.communicate()
-    assert frames.count("ICMP") >= 4
-    tags = {
-        line.partition("vlan ")[2].partition(",")[0]
-        for line in frames.splitlines()
-        if " > " in line
-    }
+    with capture.vlans("trunk1") as seen:
+        for _, here, there, (four, six) in pairs:
+            assert here.pings(four)
+            assert here.pings(six)
+            assert fetches(here, there, four)
     shown = (net.api("GET", f"/v2.0/networks/{network['id']}") for network, *_ in pairs)
-    assert tags == {str(answer["network"]["provider:segmentation_id"]) for answer in shown}
+    assert seen == {answer["network"]["provider:segmentation_id"] for answer in shown}
 
 
 def test_deleting_a_port_removes_its_flows_and_nothing_else(net: Lab) -> None:

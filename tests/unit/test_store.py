@@ -198,6 +198,21 @@ def test_a_change_is_made_anew_when_another_process_was_first(
     assert store.head == 2
 
 
+def test_a_refusal_by_an_old_state_is_not_believed(
+    store: Store, open_store: Callable[[], Store]
+) -> None:
+    put(open_store(), "a")
+
+    def change(draft: Draft) -> str:
+        if draft.get("thing", "a") is None:
+            raise LookupError("a")
+        return "found"
+
+    assert store.write(change, "test") == "found"
+    with pytest.raises(LookupError):
+        store.write(lambda draft: [][draft.head], "test")
+
+
 def test_a_write_that_always_comes_second_gives_up(
     store: Store, open_store: Callable[[], Store]
 ) -> None:
