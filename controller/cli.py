@@ -68,6 +68,8 @@ class Output:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self.console = Console(highlight=False, soft_wrap=True)
+        if not self.console.is_terminal:
+            self.console = Console(highlight=False, soft_wrap=True, width=1000)
 
     def json(self, answer: Json) -> bool:
         """True if that was all."""
@@ -76,7 +78,9 @@ class Output:
         return self.as_json
 
     def table(self, title: str, columns: list[str], rows: list[list[Any]]) -> None:
-        table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*("-" if cell is None else str(cell) for cell in row))
         self.console.print(table if rows else f"[italic]{title}[/]: none")

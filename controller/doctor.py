@@ -110,13 +110,21 @@ def _open_vswitch() -> Iterator[Finding]:
 def _bridge(bridge: str) -> Iterator[Finding]:
     if not bridge:
         return
-    rows = _rows(f"--columns=fail_mode,controller find Bridge name={bridge}")
+    rows = _rows(f"--columns=fail_mode,controller,datapath_id find Bridge name={bridge}")
     if rows is None:
         return  # no OVSDB to ask, which has been said
     if not rows:
         yield Finding(f"bridge {bridge}", False, "not there", "tenantry serve")
         return
-    fail_mode, controllers = rows[0]
+    fail_mode, controllers, datapath_id = rows[0]
+    # An empty set instead of a text: OVS wants a kernel module for it that is not there.
+    works = isinstance(datapath_id, str)
+    yield Finding(
+        f"bridge {bridge} works",
+        works,
+        f"datapath id {datapath_id}" if works else "Open vSwitch cannot make its datapath",
+        f"ovs-vsctl set Bridge {bridge} datapath_type=netdev",
+    )
     yield Finding(
         f"bridge {bridge} fails secure",
         fail_mode == "secure",

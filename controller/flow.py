@@ -66,8 +66,19 @@ OXM: dict[str, Oxm] = {
     **{f"reg{n}": Oxm(_NXM1, n, 4) for n in range(16)},
 }
 
-# ovs-ofctl's own names, where they differ from OpenFlow's.
+# ovs-ofctl's own names, where they differ from OpenFlow's; in matches it has kept older ones.
 _OFCTL_NAME = {
+    "ipv4_src": "ip_src",
+    "ipv4_dst": "ip_dst",
+    "icmpv4_type": "icmp_type",
+    "icmpv4_code": "icmp_code",
+    "ipv6_nd_target": "nd_target",
+    "ipv6_nd_sll": "nd_sll",
+    "ipv6_nd_tll": "nd_tll",
+    "tunnel_id": "tun_id",
+}
+_OFCTL_MATCH_NAME = {
+    **_OFCTL_NAME,
     "ip_proto": "nw_proto",
     "ipv4_src": "nw_src",
     "ipv4_dst": "nw_dst",
@@ -75,16 +86,9 @@ _OFCTL_NAME = {
     "tcp_dst": "tp_dst",
     "udp_src": "tp_src",
     "udp_dst": "tp_dst",
-    "icmpv4_type": "icmp_type",
-    "icmpv4_code": "icmp_code",
     "eth_src": "dl_src",
     "eth_dst": "dl_dst",
     "eth_type": "dl_type",
-    "ip_dscp": "ip_dscp",
-    "ipv6_nd_target": "nd_target",
-    "ipv6_nd_sll": "nd_sll",
-    "ipv6_nd_tll": "nd_tll",
-    "tunnel_id": "tun_id",
 }
 
 
@@ -105,7 +109,7 @@ def match_text(match: Mapping[str, Value]) -> str:
     parts = []
     for field in sorted(match, key=match_order):
         value = match[field]
-        name = _OFCTL_NAME.get(field, field)
+        name = _OFCTL_MATCH_NAME.get(field, field)
         if isinstance(value, tuple):
             parts.append(f"{name}={value_text(field, value[0])}/{value_text(field, value[1])}")
         else:
@@ -128,7 +132,8 @@ class SetField(NamedTuple):
     value: int
 
     def text(self) -> str:
-        return f"set_field:{value_text(self.field, self.value)}->{self.field}"
+        name = _OFCTL_NAME.get(self.field, self.field)
+        return f"set_field:{value_text(self.field, self.value)}->{name}"
 
 
 class Output(NamedTuple):

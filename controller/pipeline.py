@@ -180,6 +180,9 @@ class Table(Enum):
         contributors="provider",
     )
 
+    def __repr__(self) -> str:
+        return f"Table.{self.name}"
+
     @property
     def id(self) -> int:
         """The OpenFlow table number: permanent, never reused."""

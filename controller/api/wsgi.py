@@ -19,7 +19,6 @@ from webob.exc import (
     HTTPMethodNotAllowed,
     HTTPNotFound,
     HTTPRequestEntityTooLarge,
-    HTTPUnsupportedMediaType,
 )
 
 from controller.api import faults
@@ -89,15 +88,12 @@ class Application:
 
 
 def read_json(request: Request) -> Any:
-    """The body of a request; None if it has none. Refuses what is not JSON by RFC 8259 and fit to
-    be stored: no NaN, no infinity, no lone surrogates, no NUL characters."""
+    """The body of a request; None if it has none. Its Content-Type does not matter, as in Neutron:
+    ``curl -d`` names another. Refuses what is not JSON by RFC 8259 and fit to be stored: no NaN,
+    no infinity, no lone surrogates, no NUL characters."""
     raw = _read(request)
     if not raw:
         return None
-    if request.content_type not in ("application/json", ""):
-        raise HTTPUnsupportedMediaType(
-            f"The request body is {request.content_type}; only application/json is understood"
-        )
     try:
         value = json.loads(raw.decode(), parse_constant=_refuse, parse_float=_finite)
         if b"\\u" in raw or b"\0" in raw:

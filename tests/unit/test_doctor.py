@@ -45,6 +45,7 @@ def test_with_open_vswitch(ovs: OpenVSwitch) -> None:
     ovs.add_bridge("br-int", controller="tcp:127.0.0.1:1")
     ovs.vsctl("set-fail-mode", "br-int", "standalone")
     found = findings("br-int")
+    assert found["bridge br-int works"].ok
     insecure = found["bridge br-int fails secure"]
     assert (insecure.ok, insecure.detail) == (False, "fail_mode is standalone")
     unconnected = found["bridge br-int is connected"]
@@ -58,3 +59,11 @@ def test_a_controllerless_bridge_is_reported(ovs: OpenVSwitch) -> None:
     ovs.add_bridge("br-int")
     found = findings("br-int")["bridge br-int is connected"]
     assert (found.ok, found.detail) == (False, "no controller, not connected")
+
+
+def test_a_bridge_without_a_datapath_is_reported(ovs: OpenVSwitch) -> None:
+    ovs.vsctl("add-br", "br-int", "--", "set", "Bridge", "br-int", "datapath_type=none-such")
+    broken = findings("br-int")["bridge br-int works"]
+    assert not broken.ok
+    ovs.vsctl(*broken.remedy.split()[1:])  # the remedy mends it
+    assert findings("br-int")["bridge br-int works"].ok
