@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from oslo_config import cfg
 
@@ -13,38 +13,50 @@ from controller.flow import Flow, Goto
 from controller.model import View
 from controller.pipeline import Band, Miss, Table
 
-Key: TypeAlias = tuple[str, ...]
-"""What tells a unit of an app on a switch from the others: a kind, and the ids of its objects."""
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """One kind of unit: the smallest things that a feature compiles, each by itself.
+
+    ``ids(view, switch)`` tells of which objects there is a unit on a switch (a datapath id), and
+    ``compile(view, switch, id)`` yields the flows of one of them. Both are pure functions of what
+    they read through the view: no clock, no randomness, no I/O, and no order that depends on
+    anything but the model. When something they read changes, they run again; nothing else does.
+    """
+
+    kind: str
+    ids: Callable[[View, int], AbstractSet[str]]
+    compile: Callable[[View, int, str], Iterable[Flow]]
 
 
 @dataclass(frozen=True, eq=False)
 class App:
-    """A feature: a permanent id (the first byte of its flows' cookies), a name, and what it does.
+    """A feature: a permanent id (the first byte of its flows' cookies), a name, its units.
 
-    ``units(view, switch)`` names the units that exist on a switch (a datapath id), and
-    ``compile(view, switch, key)`` yields the flows of one of them. Both are pure functions of what
-    they read through the view: no clock, no randomness, no I/O, and no order that depends on
-    anything but the model. ``extension`` makes, from the options, what the feature adds to the
-    API (``resources.py``), if anything.
+    ``extension`` makes, from the options, what the feature adds to the API (``resources.py``), if
+    anything.
     """
 
     id: int
     name: str
-    units: Callable[[View, int], Iterable[Key]]
-    compile: Callable[[View, int, Key], Iterable[Flow]]
+    units: tuple[Units, ...]
     extension: Callable[[cfg.ConfigOpts], Extension] | None = None
 
 
-def _units(view: View, switch: int) -> Iterable[Key]:
-    return [("misses",)]
+def once(view: View, switch: int) -> AbstractSet[str]:
+    """The ids of a kind that has a single unit on each switch."""
+    return _ONCE
 
 
-def _compile(view: View, switch: int, key: Key) -> Iterable[Flow]:
+_ONCE = frozenset({""})
+
+
+def _misses(view: View, switch: int, id: str) -> Iterator[Flow]:
     """Every table's answer to what none of its flows matched; a table that drops needs none."""
     for table in Table:
         if table.miss is Miss.NEXT:
             yield Flow(table, Band.MISS, {}, (Goto(table.next),))
 
 
-PIPELINE = App(id=0, name="pipeline", units=_units, compile=_compile)
+PIPELINE = App(id=0, name="pipeline", units=(Units("misses", once, _misses),))
 """The core's own app: the frame that the features' flows stand in."""

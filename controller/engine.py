@@ -3,7 +3,7 @@
 ::
 
     model changes ──> reads touched ──> queries ──> unit lists ──> units ──> Wanted (per switch)
-                                        derived     app.units      app.compile
+                                        derived     Units.ids      Units.compile
 
 Each box is a *node*: a function that was run through a recording view, the reads it made, and its
 value. A change touches reads; the nodes that had made them become dirty; :meth:`Engine.run` runs
@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from controller.app import App, Key
+from controller.app import App, Units
 from controller.flow import Flow
 from controller.model import Model, Read, Switch, View
 from controller.switch.codec import encode_flow, flow_identity
@@ -32,14 +33,15 @@ T = TypeVar("T")
 
 
 class Unit(NamedTuple):
-    """The smallest thing that is compiled: one key of one app on one switch."""
+    """The smallest thing that is compiled: one object of one kind of one app on one switch."""
 
     app: App
+    units: Units
     switch: int
-    key: Key
+    id: str
 
     def __str__(self) -> str:
-        return " ".join((self.app.name, *self.key))
+        return f"{self.app.name} {self.units.kind} {self.id}".rstrip()
 
 
 class Wanted:
@@ -142,42 +144,46 @@ class _Switches(_Node):
         switches = engine.evaluate(self, lambda view: view.ids(Switch))
         for switch in switches - self.lists.keys():
             engine.wanted[switch] = Wanted()
-            self.lists[switch] = [_UnitList(app, switch) for app in engine.apps]
+            self.lists[switch] = [
+                _UnitList(app, units, switch) for app in engine.apps for units in app.units
+            ]
             for units in self.lists[switch]:
                 engine.mark(units)
         for switch in self.lists.keys() - switches:
             for units in self.lists.pop(switch):
-                for key in list(units.nodes):
-                    units.drop(engine, key)
+                for id in list(units.nodes):
+                    units.drop(engine, id)
                 engine.forget(units)
             del engine.wanted[switch]
 
 
 class _UnitList(_Node):
-    """Which units an app has on a switch."""
+    """The units of one kind on a switch, by id."""
 
-    __slots__ = ("app", "nodes", "switch")
+    __slots__ = ("app", "ids", "nodes", "switch", "units")
     stage = 1
 
-    def __init__(self, app: App, switch: int) -> None:
+    def __init__(self, app: App, units: Units, switch: int) -> None:
         super().__init__()
         self.app = app
+        self.units = units
         self.switch = switch
-        self.nodes: dict[Key, _UnitNode] = {}
+        self.ids: AbstractSet[str] = frozenset()
+        self.nodes: dict[str, _UnitNode] = {}
 
     def refresh(self, engine: Engine) -> None:
-        unit = Unit(self.app, self.switch, ("units",))
-        keys: frozenset[Key] = frozenset()
-        with engine.failing_closed(unit):
-            keys = engine.evaluate(self, lambda view: frozenset(self.app.units(view, self.switch)))
-        for key in self.nodes.keys() - keys:
-            self.drop(engine, key)
-        for key in keys - self.nodes.keys():
-            node = self.nodes[key] = _UnitNode(Unit(self.app, self.switch, key))
+        ids: AbstractSet[str] = frozenset()
+        with engine.failing_closed(Unit(self.app, self.units, self.switch, "")):
+            ids = engine.evaluate(self, lambda view: self.units.ids(view, self.switch))
+        before, self.ids = self.ids, ids
+        for id in before - ids:
+            self.drop(engine, id)
+        for id in ids - before:
+            node = self.nodes[id] = _UnitNode(Unit(self.app, self.units, self.switch, id))
             engine.mark(node)
 
-    def drop(self, engine: Engine, key: Key) -> None:
-        node = self.nodes.pop(key)
+    def drop(self, engine: Engine, id: str) -> None:
+        node = self.nodes.pop(id)
         node.replace(engine, {})
         engine.forget(node)
 
@@ -194,14 +200,14 @@ class _UnitNode(_Node):
         self.cookies: tuple[int, ...] = ()
 
     def refresh(self, engine: Engine) -> None:
-        app, switch, key = self.unit
+        app, units, switch, id = self.unit
         flows: dict[int, bytes] = {}
         with engine.failing_closed(self.unit):
             flows = engine.evaluate(
                 self,
                 lambda view: {
                     cookie: body
-                    for flow in app.compile(view, switch, key)
+                    for flow in units.compile(view, switch, id)
                     for cookie, body in (encode_flow(flow, app.id),)
                 },
             )
@@ -262,7 +268,7 @@ class Engine:
     # --- asking ----------------------------------------------------------------------------
 
     def units(self, switch: int) -> list[Unit]:
-        """The units of a switch, app by app."""
+        """The units of a switch, app by app and kind by kind."""
         lists = self._switches.lists.get(switch, ())
         return [node.unit for units in lists for node in units.nodes.values()]
 
@@ -274,7 +280,7 @@ class Engine:
         view = View(self._model)
         for unit in self.units(switch):
             if unit not in self.failed:
-                for flow in unit.app.compile(view, switch, unit.key):
+                for flow in unit.units.compile(view, switch, unit.id):
                     yield unit, flow, encode_flow(flow, unit.app.id).cookie
 
     def origins(self, switch: int, cookies: Iterable[int]) -> dict[int, list[Unit]]:
@@ -290,7 +296,7 @@ class Engine:
     def cookies(self, unit: Unit) -> tuple[int, ...]:
         """The cookies of a unit's flows."""
         for units in self._switches.lists.get(unit.switch, ()):
-            if units.app is unit.app and (node := units.nodes.get(unit.key)):
+            if units.units is unit.units and (node := units.nodes.get(unit.id)):
                 return node.cookies
         return ()
 

@@ -104,6 +104,14 @@ def value_text(field: str, value: int) -> str:
     return str(value) if notation == "decimal" else hex(value)
 
 
+def _mask_text(field: str, mask: int) -> str:
+    """A mask in the notation of its field; that of an address by its length, if it is a prefix."""
+    size, ones = OXM[field].bytes * 8, mask.bit_count()
+    if OXM[field].notation in ("ipv4", "ipv6") and mask == (1 << size) - (1 << size - ones):
+        return str(ones)
+    return value_text(field, mask)
+
+
 def match_text(match: Mapping[str, Value]) -> str:
     """A match as ``ovs-ofctl`` writes it."""
     parts = []
@@ -111,7 +119,7 @@ def match_text(match: Mapping[str, Value]) -> str:
         value = match[field]
         name = _OFCTL_MATCH_NAME.get(field, field)
         if isinstance(value, tuple):
-            parts.append(f"{name}={value_text(field, value[0])}/{value_text(field, value[1])}")
+            parts.append(f"{name}={value_text(field, value[0])}/{_mask_text(field, value[1])}")
         else:
             parts.append(f"{name}={value_text(field, value)}")
     return ",".join(parts)

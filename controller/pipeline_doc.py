@@ -121,7 +121,15 @@ def compiled(apps: Iterable[App] = APPS) -> list[Compiled]:
     found = [
         Compiled(unit, flow) for switch in engine.wanted for unit, flow, _ in engine.flows(switch)
     ]
-    return sorted(found, key=lambda one: (one.unit.switch, apps.index(one.unit.app), one.unit.key))
+    return sorted(
+        found,
+        key=lambda one: (
+            one.unit.switch,
+            apps.index(one.unit.app),
+            one.unit.units.kind,
+            one.unit.id,
+        ),
+    )
 
 
 def listing(flows: Iterable[Compiled]) -> str:
@@ -138,7 +146,7 @@ def _one_of_each(flows: Iterable[Compiled]) -> Iterator[Compiled]:
     seen = set()
     for unit, flow in flows:
         kinds = frozenset((type(action), getattr(action, "field", "")) for action in flow.actions)
-        shape = (unit.app.id, unit.key[0], flow.priority, frozenset(flow.match), kinds)
+        shape = (unit.app.id, unit.units.kind, flow.priority, frozenset(flow.match), kinds)
         if shape not in seen:
             seen.add(shape)
             yield Compiled(unit, flow)

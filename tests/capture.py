@@ -1,4 +1,4 @@
-"""Which VLANs passed a wire. The kernel keeps the frames, so nothing is missed and nothing races."""
+"""Which VLANs passed a wire. The kernel keeps the frames: nothing is missed, nothing races."""
 
 from __future__ import annotations
 

@@ -6,7 +6,17 @@ unknown unicast go to the network's ports and nowhere else. What lies beyond the
 features (``provider``), who meet this one in L2_LOOKUP, FLOOD_PART and OUTPUT.
 """
 
-from apps.l2.flows import compile, units
-from controller.app import App
+from apps.l2.flows import compile_frames, compile_network, compile_part, compile_port
+from controller.app import App, Units, once
+from controller.model import networks_on, parts_on, ports_on
 
-L2 = App(id=1, name="l2", units=units, compile=compile)
+L2 = App(
+    id=1,
+    name="l2",
+    units=(
+        Units("frames", once, compile_frames),
+        Units("network", networks_on, compile_network),
+        Units("part", parts_on, compile_part),
+        Units("port", ports_on, compile_port),
+    ),
+)

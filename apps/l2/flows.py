@@ -3,11 +3,10 @@ tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from controller.app import Key
 from controller.flow import Action, Flow, Goto, Learn, Output, Resubmit, SetField
-from controller.model import Binding, Network, Port, View, networks_on
+from controller.model import Binding, Network, Port, View
 from controller.pipeline import (
     BEYOND,
     FLOOD_PART,
@@ -23,32 +22,11 @@ LEARNED_IDLE_SECONDS = 300  # the ageing time of IEEE 802.1Q, 8.8.3
 LEARNED_PER_PORT = 64
 """MAC addresses that a switch remembers behind one port, so that no port can fill the table."""
 
-PORTS_PER_PART = 512
-"""Ports that one FLOOD_PART flow copies to: at 32 bytes of actions each, a flow-mod (at most
-64 KiB) could hold four times as many."""
-
 GROUP_BIT = 1 << 40  # of a MAC address: multicast or broadcast
 BRIDGE_RESERVED = (0x0180C2000000, 0xFFFFFFFFFFF0)  # STP, LACP, LLDP ...: IEEE 802.1Q, 8.6.3
 
 
-def units(view: View, switch: int) -> Iterator[Key]:
-    yield ("frames",)
-    for network_id in networks_on(view, switch):
-        yield ("network", network_id)
-    for port_id in view.ids(Binding, switch=switch):
-        yield ("port", port_id)
-
-
-def compile(view: View, switch: int, key: Key) -> Iterable[Flow]:
-    match key:
-        case ("port", port_id):
-            return _port(view, port_id)
-        case ("network", network_id):
-            return _network(view, switch, network_id)
-    return _frames()
-
-
-def _frames() -> Iterator[Flow]:
+def compile_frames(view: View, switch: int, id: str) -> Iterator[Flow]:
     """Frames that no bridge forwards, and the way of unknown destinations past L2_LEARNED."""
     # A learned group address would take the whole network's broadcasts to one port.
     yield Flow(Table.CLASSIFY, Band.GUARD, {"eth_src": (GROUP_BIT, GROUP_BIT)}, ())
@@ -61,7 +39,7 @@ def _frames() -> Iterator[Flow]:
     )
 
 
-def _port(view: View, port_id: str) -> Iterator[Flow]:
+def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     """A port on this switch: where its packets belong, and how to reach it."""
     binding, port = view.get(Binding, port_id), view.get(Port, port_id)
     if binding is None or port is None or not port.admin_state_up:
@@ -109,7 +87,7 @@ def _learning(network: Network, port: Port) -> Iterator[Action]:
         )
 
 
-def _network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
+def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     """Where a network's broadcasts go: beyond the switch, then to its ports, part by part.
 
     OVS itself never sends a copy back to where the packet came from.
@@ -117,21 +95,35 @@ def _network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     network = view.get(Network, network_id)
     if network is None or not network.admin_state_up:
         return
-    bound = view.ids(Binding, switch=switch, network_id=network_id)
-    ports = [port for port_id in bound if (port := view.get(Port, port_id))]
-    keys = sorted(port.key for port in ports if port.admin_state_up)
-    parts = [keys[start : start + PORTS_PER_PART] for start in range(0, len(keys), PORTS_PER_PART)]
+    parts = view.distinct(Binding, "part", switch=switch, network_id=network_id)
     copies: list[Action] = []
-    for number in (BEYOND, *range(1, len(parts) + 1)):
+    for number in (BEYOND, *sorted(map(_flood_part, parts))):
         copies += (SetField(FLOOD_PART, number), Resubmit(Table.FLOOD_PART))
     yield Flow(Table.FLOOD, Band.DEFAULT, {NETWORK: network.key, OUT_PORT: 0}, tuple(copies))
-    for number, part in enumerate(parts, start=1):
-        to_ports: list[Action] = []
-        for key in part:
-            to_ports += (SetField(OUT_PORT, key), Resubmit(Table.FLOOD.next))
-        yield Flow(
-            Table.FLOOD_PART,
-            Band.DEFAULT,
-            {NETWORK: network.key, FLOOD_PART: number},
-            tuple(to_ports),
-        )
+
+
+def compile_part(view: View, switch: int, part: str) -> Iterator[Flow]:
+    """A copy for each port of a part."""
+    bound = [
+        port for id in view.ids(Binding, switch=switch, part=part) if (port := view.get(Port, id))
+    ]
+    network = view.get(Network, part.partition("/")[0])
+    if network is None:
+        return
+    copies: list[Action] = []
+    for key in sorted(port.key for port in bound if port.admin_state_up):
+        copies += (SetField(OUT_PORT, key), _TO_PORT)
+    yield Flow(
+        Table.FLOOD_PART,
+        Band.DEFAULT,
+        {NETWORK: network.key, FLOOD_PART: _flood_part(part)},
+        tuple(copies),
+    )
+
+
+_TO_PORT = Resubmit(Table.FLOOD.next)
+
+
+def _flood_part(part: str) -> int:
+    """FLOOD_PART of a part: 0 is BEYOND."""
+    return int(part.partition("/")[2]) + 1

@@ -9,10 +9,10 @@ two networks.
 from oslo_config import cfg
 
 from apps.provider import resources
-from apps.provider.flows import compile, units
+from apps.provider.flows import compile_beyond, compile_network, ports_beyond, wired_networks
 from controller import config
 from controller.api.extension import Extension
-from controller.app import App
+from controller.app import App, Units
 
 
 def _extension(conf: cfg.ConfigOpts) -> Extension:
@@ -24,4 +24,12 @@ def _extension(conf: cfg.ConfigOpts) -> Extension:
     )
 
 
-PROVIDER = App(id=2, name="provider", units=units, compile=compile, extension=_extension)
+PROVIDER = App(
+    id=2,
+    name="provider",
+    units=(
+        Units("network", wired_networks, compile_network),
+        Units("beyond", ports_beyond, compile_beyond),
+    ),
+    extension=_extension,
+)

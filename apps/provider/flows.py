@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from controller.app import Key
 from controller.flow import (
     VLAN_PRESENT,
     Action,
@@ -17,7 +16,7 @@ from controller.flow import (
     Resubmit,
     SetField,
 )
-from controller.model import Binding, Interface, Network, Port, View, networks_on
+from controller.model import Binding, Interface, Network, Port, View, derived, networks_on
 from controller.pipeline import (
     BEYOND,
     FLOOD_PART,
@@ -35,22 +34,23 @@ LEARNED_PER_NETWORK = 4096
 """MAC addresses beyond the switch that it remembers in one network."""
 
 
-def units(view: View, switch: int) -> Iterator[Key]:
-    for network_id in networks_on(view, switch):
-        if _wires(view, switch, network_id):
-            yield ("network", network_id)
-            here = view.ids(Binding, switch=switch, network_id=network_id)
-            for port_id in view.ids(Binding, network_id=network_id) - here:
-                yield ("beyond", port_id)
+@derived
+def wired_networks(view: View, switch: int) -> frozenset[str]:
+    """The networks on a switch that it can reach by a wire."""
+    return frozenset(
+        network_id for network_id in networks_on(view, switch) if _wires(view, switch, network_id)
+    )
 
 
-def compile(view: View, switch: int, key: Key) -> Iterable[Flow]:
-    match key:
-        case ("network", network_id):
-            return _network(view, switch, network_id)
-        case ("beyond", port_id):
-            return _beyond(view, switch, port_id)
-    raise LookupError(key)
+def ports_beyond(view: View, switch: int) -> frozenset[str]:
+    """The ports of those networks that are plugged in elsewhere."""
+    return frozenset[str]().union(
+        *(
+            view.ids(Binding, network_id=network_id)
+            - view.ids(Binding, switch=switch, network_id=network_id)
+            for network_id in wired_networks(view, switch)
+        )
+    )
 
 
 def _wires(view: View, switch: int, network_id: str) -> list[int]:
@@ -62,7 +62,7 @@ def _wires(view: View, switch: int, network_id: str) -> list[int]:
     return sorted(interface.ofport for interface in found)
 
 
-def _network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
+def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     """Off the wire by tag, onto the wire with the tag, and one copy of each broadcast."""
     network = view.get(Network, network_id)
     wires = _wires(view, switch, network_id)
@@ -128,7 +128,7 @@ def _learning(network: Network) -> Learn:
     )
 
 
-def _beyond(view: View, switch: int, port_id: str) -> Iterator[Flow]:
+def compile_beyond(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     """A port that is bound to another switch is reached by the wire."""
     binding, port = view.get(Binding, port_id), view.get(Port, port_id)
     if binding is None or port is None or not port.admin_state_up:

@@ -118,7 +118,7 @@ def flows(
                     "match": match_text(flow.match),
                     "actions": actions_text(flow.actions),
                     "app": unit.app.name,
-                    "object": " ".join(unit.key),
+                    "object": f"{unit.units.kind} {unit.id}".rstrip(),
                     "wanted": True,
                     "installed": stats is not None,
                     "packets": stats.packets if stats else None,

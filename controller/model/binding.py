@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import cast
 
 from controller.model.model import Change, Model, Record
-from controller.model.records import Binding, Interface, Port
+from controller.model.records import PARTS, Binding, Interface, Port
 
 
 def dpid_text(dpid: int) -> str:
@@ -75,6 +75,7 @@ def _bind(model: Model, port_id: str) -> Binding | None:
     return Binding(
         id=port_id,
         network_id=port.network_id,
+        part=f"{port.network_id}/{port.key % PARTS}",
         switch=chosen.switch,
         interface=chosen.name,
         host=chosen.host,

@@ -166,22 +166,32 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A port that is plugged in: which switch, which OpenFlow port. ``id`` is the port's."""
+    """A port that is plugged in: which switch, which OpenFlow port. ``id`` is the port's.
+
+    ``part`` is one of PARTS into which the ports of a network are dealt, so that what is done for
+    all of them together (a flood) need not be done again as a whole for each that comes or goes.
+    """
 
     INDEXES: ClassVar[Indexes] = (
         ("switch",),
         ("network_id",),
         ("switch", "network_id"),
         ("switch", "interface"),
+        ("switch", "part"),
+        ("switch", "network_id", "part"),
     )
 
     id: str
     network_id: str
+    part: str  # network id and number: "NETWORK/7"
     switch: int
     interface: str
     host: str
     ofport: int
 
+
+PARTS = 16
+"""Parts of a network. A flow that copies to a whole part must fit 64 KiB, at some 32 bytes a port."""
 
 FROM_STORE: dict[str, tuple[type[Record], Callable[[Body], Record]]] = {
     "network": (Network, Network.from_body),

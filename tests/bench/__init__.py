@@ -1,8 +1,8 @@
 """Figures beside their bars: ``make bench``, or ``make bench ONLY=name``.
 
-Trust ratios measured in one run, not seconds: every figure that has a peer is measured in turns with
-it (A B A B ...), and medians are compared. A benchmark is a function in one of the modules of this
-package that yields :class:`Figure`; its module is named in ``__main__.py``.
+Trust ratios measured in one run, not seconds: every figure that has a peer is measured in turns
+with it (A B A B ...), and medians are compared. A benchmark is a function in one of the modules of
+this package that yields :class:`Figure`; its module is named in ``__main__.py``.
 """
 
 from __future__ import annotations
@@ -40,6 +40,6 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def in_turns(*works: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
-    """The median seconds of each, measured in turns, so that a noisy neighbour disturbs all alike."""
+    """The median seconds of each, in turns, so that a noisy neighbour disturbs all alike."""
     times = [[seconds(work) for work in works] for _ in range(rounds)]
     return [median(column) for column in zip(*times, strict=True)]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from statistics import median
 
 from controller import runtime
-from controller.app import App, Key
+from controller.app import App, Units
 from controller.engine import Engine
 from controller.flow import Flow
-from controller.model import Change, Host, Model, Switch, View
+from controller.model import Change, Host, Model, Switch
 from controller.switch import channel
 from controller.switch.channel import Connection
 from controller.switch.reconcile import Realised, Reconciler
@@ -25,16 +25,17 @@ class Bench:
     """An engine whose only app yields given flows while a record is there, and its switch."""
 
     def __init__(self, ovs: OpenVSwitch, flows: list[Flow]) -> None:
-        units = [flows[start : start + PER_UNIT] for start in range(0, len(flows), PER_UNIT)]
-
-        def keys(view: View, switch: int) -> Iterable[Key]:
-            return [(str(number),) for number in range(len(units))] if view.ids(Host) else []
-
-        def compile(view: View, switch: int, key: Key) -> Iterable[Flow]:
-            return units[int(key[0])]
-
+        chunks = {
+            str(start): flows[start : start + PER_UNIT] for start in range(0, len(flows), PER_UNIT)
+        }
+        every = frozenset(chunks)
+        kind = Units(
+            "chunk",
+            ids=lambda view, switch: every if view.ids(Host) else frozenset(),
+            compile=lambda view, switch, id: chunks[id],
+        )
         self._model = Model()
-        self._engine = Engine(self._model, [App(200, "bench", keys, compile)])
+        self._engine = Engine(self._model, [App(200, "bench", (kind,))])
         self._connected, self._confirmed = runtime.Signal(), runtime.Signal()
         self._generation = 0
         self.channel = channel.start(self)

@@ -46,10 +46,13 @@ matches: st.SearchStrategy[dict[str, Value]] = st.sets(fields, max_size=8).flatm
     lambda chosen: st.fixed_dictionaries({field: values(field) for field in sorted(chosen)})
 )
 
-set_fields = fields.flatmap(lambda field: numbers(bits(field)).map(lambda n: SetField(field, n)))
+
+def _set_fields(field: str) -> st.SearchStrategy[SetField]:
+    return numbers(bits(field)).map(lambda value: SetField(field, value))
+
 
 plain_actions: st.SearchStrategy[Action] = st.one_of(
-    set_fields,
+    fields.flatmap(_set_fields),
     st.builds(Output, numbers(32)),
     st.just(PushVlan()),
     st.just(PopVlan()),
@@ -103,7 +106,19 @@ _FAMILIES: dict[str, tuple[dict[str, int], tuple[str, ...]]] = {
 
 _ALWAYS = ("metadata", "eth_src", "eth_dst", "tunnel_id", *(f"reg{n}" for n in range(16)))
 _EXACT_ONLY = {"arp_op", "ip_dscp", "icmpv4_type", "icmpv4_code", "icmpv6_type", "icmpv6_code"}
-_READ_ONLY: set[str] = set()
+_VALID_BITS = {"arp_op": 8}  # Open vSwitch keeps no more of it
+
+
+def _valid_values(field: str) -> st.SearchStrategy[Value]:
+    if field in _VALID_BITS:
+        return numbers(_VALID_BITS[field])
+    if OXM[field].notation == "ipv6":  # ovs-ofctl takes a mask like 2000:: for a length
+        full = (1 << 128) - 1
+        prefixes = st.integers(1, 128).map(lambda length: full >> 128 - length << 128 - length)
+        return st.one_of(
+            numbers(128), st.builds(lambda v, mask: (v & mask, mask), numbers(128), prefixes)
+        )
+    return values(field, maskable=field not in _EXACT_ONLY)
 
 
 @st.composite
@@ -114,7 +129,7 @@ def valid_flows(draw: st.DrawFn) -> Flow:
     table = draw(tables)
     may_match = (*_ALWAYS, *then)
     for field in sorted(draw(st.sets(st.sampled_from(may_match), max_size=5))):
-        match[field] = draw(values(field, maskable=field not in _EXACT_ONLY))
+        match[field] = draw(_valid_values(field))
     if draw(st.booleans()):
         match["in_port"] = draw(st.integers(1, 0xFEFF))
     tagged = draw(st.sampled_from([None, 0, VLAN_PRESENT, VLAN_PRESENT | 77]))
@@ -122,11 +137,11 @@ def valid_flows(draw: st.DrawFn) -> Flow:
         match["vlan_vid"] = tagged
         if tagged:
             match["vlan_pcp"] = draw(numbers(3))
-    settable = st.sampled_from([f for f in may_match if f not in _READ_ONLY])
+    settable = st.sampled_from([field for field in may_match if field not in _VALID_BITS])
     actions: list[Action] = draw(
         st.lists(
             st.one_of(
-                settable.flatmap(lambda f: numbers(bits(f)).map(lambda n: SetField(f, n))),
+                settable.flatmap(_set_fields),
                 st.builds(Output, st.integers(1, 0xFEFF)),
                 st.builds(Resubmit, tables),
                 learns,
