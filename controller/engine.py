@@ -129,6 +129,11 @@ class _Query(_Node):
             self.value, self.error = value, error
             engine.touch([self])
 
+    def result(self) -> Any:
+        if self.error:
+            raise self.error
+        return self.value
+
 
 class _Switches(_Node):
     """The root: which switches there are, and for each the unit lists of all apps."""
@@ -160,26 +165,25 @@ class _Switches(_Node):
 class _UnitList(_Node):
     """The units of one kind on a switch, by id."""
 
-    __slots__ = ("app", "ids", "nodes", "switch", "units")
+    __slots__ = ("ids", "nodes", "unit")
     stage = 1
 
     def __init__(self, app: App, units: Units, switch: int) -> None:
         super().__init__()
-        self.app = app
-        self.units = units
-        self.switch = switch
+        self.unit = Unit(app, units, switch, "")  # all of them; by this name it fails
         self.ids: AbstractSet[str] = frozenset()
         self.nodes: dict[str, _UnitNode] = {}
 
     def refresh(self, engine: Engine) -> None:
         ids: AbstractSet[str] = frozenset()
-        with engine.failing_closed(Unit(self.app, self.units, self.switch, "")):
-            ids = engine.evaluate(self, lambda view: self.units.ids(view, self.switch))
+        _, units, switch, _ = self.unit
+        with engine.failing_closed(self.unit):
+            ids = engine.evaluate(self, lambda view: units.ids(view, switch))
         before, self.ids = self.ids, ids
         for id in before - ids:
             self.drop(engine, id)
         for id in ids - before:
-            node = self.nodes[id] = _UnitNode(Unit(self.app, self.units, self.switch, id))
+            node = self.nodes[id] = _UnitNode(self.unit._replace(id=id))
             engine.mark(node)
 
     def drop(self, engine: Engine, id: str) -> None:
@@ -236,6 +240,7 @@ class Engine:
         self._model = model
         self._queries: dict[tuple[Any, ...], _Query] = {}
         self._readers: dict[Read, set[_Node]] = {}
+        self._let_go: set[_Query] = set()  # by a reader; perhaps nobody reads them any more
         self._dirty: tuple[dict[_Node, None], ...] = ({}, {}, {})  # by stage, oldest first
         self._switches = _Switches()
         self.mark(self._switches)
@@ -257,6 +262,12 @@ class Engine:
             del dirty[node]
             node.refresh(self)
             yield
+        # Only now: in one wave, a query may be let go by one reader and taken up by another.
+        while self._let_go:
+            query = self._let_go.pop()
+            if query not in self._readers:
+                del self._queries[query.function, query.args]
+                self.forget(query)
 
     def recompute(self) -> dict[int, dict[int, bytes]]:
         """What should be wanted, from nothing: the oracle that ``wanted`` is held against."""
@@ -296,7 +307,7 @@ class Engine:
     def cookies(self, unit: Unit) -> tuple[int, ...]:
         """The cookies of a unit's flows."""
         for units in self._switches.lists.get(unit.switch, ()):
-            if units.units is unit.units and (node := units.nodes.get(unit.id)):
+            if units.unit.units is unit.units and (node := units.nodes.get(unit.id)):
                 return node.cookies
         return ()
 
@@ -323,7 +334,7 @@ class Engine:
     def forget(self, node: _Node) -> None:
         """The node is gone: it reads nothing any more and will not run."""
         self._dirty[node.stage].pop(node, None)
-        if isinstance(node, _UnitNode):
+        if isinstance(node, _UnitNode | _UnitList):
             self.failed.pop(node.unit, None)
         gone, node.reads = node.reads, frozenset()
         self._unread(node, gone)
@@ -335,11 +346,10 @@ class Engine:
             if not readers:
                 del self._readers[read]
                 if isinstance(read, _Query):
-                    del self._queries[read.function, read.args]
-                    self.forget(read)
+                    self._let_go.add(read)
 
-    def derive(self, function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Read]:
-        """The value of a derived query, computed if new or dirty, and the read it counts as."""
+    def derive(self, function: Callable[..., Any], args: tuple[Any, ...]) -> _Query:
+        """A derived query, computed if new or dirty."""
         query = self._queries.get((function, args))
         if query is None:
             query = self._queries[function, args] = _Query(function, args)
@@ -347,9 +357,7 @@ class Engine:
         elif query in self._dirty[query.stage]:
             del self._dirty[query.stage][query]
             query.refresh(self)
-        if query.error:
-            raise query.error
-        return query.value, query
+        return query
 
     @contextmanager
     def failing_closed(self, unit: Unit) -> Iterator[None]:

@@ -191,7 +191,7 @@ class Binding:
 
 
 PARTS = 16
-"""Parts of a network. A flow that copies to a whole part must fit 64 KiB, at some 32 bytes a port."""
+"""Parts of a network. A flow that copies to a whole part must fit 64 KiB: 32 bytes a port."""
 
 FROM_STORE: dict[str, tuple[type[Record], Callable[[Body], Record]]] = {
     "network": (Network, Network.from_body),

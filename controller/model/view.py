@@ -22,11 +22,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Memo(Protocol):
-    """Keeps the values of derived queries; the engine is one."""
+class Query(Hashable, Protocol):
+    """A derived query that was computed; as a read, it stands for itself."""
 
-    def derive(self, function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Read]:
-        """The value of ``function(view, *args)`` and the read that stands for it."""
+    def result(self) -> Any:
+        """What it came to; raises what it raised."""
+
+
+class Memo(Protocol):
+    """Keeps derived queries; the engine is one."""
+
+    def derive(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Query:
+        """``function(view, *args)``, computed if it must be."""
 
 
 class View:
@@ -69,9 +76,9 @@ class View:
     def derive(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         if self._memo is None:
             return function(self, *args)
-        value, read = self._memo.derive(function, args)
-        self.reads.add(read)
-        return value
+        query = self._memo.derive(function, args)
+        self.reads.add(query)  # also if it raises: its reader must run again when it recovers
+        return query.result()
 
 
 def derived(function: Callable[Concatenate[View, P], T]) -> Callable[Concatenate[View, P], T]:

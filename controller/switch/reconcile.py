@@ -138,21 +138,28 @@ class Reconciler:
         messages = [_Message(cookie, wanted.flows[cookie], True) for cookie in adds]
         messages += [_Message(cookie, codec.delete_flow(cookie), False) for cookie in deletes]
         push = Push()
+        self._send(messages, push)
+        # Parts of a refused unit that were in before it was refused.
+        halves = self._installed & self._refused_cookies()
+        self._send([_Message(cookie, codec.delete_flow(cookie), False) for cookie in halves], push)
+        self.realised = target
+        self.confirmed(target)
+        return push
+
+    def _send(self, messages: list[_Message], push: Push) -> None:
+        """Bundle after bundle, until each is in but for what the switch refuses."""
         for chunk in _chunks(messages, BUNDLE_MESSAGES):
             left = self._not_refused(chunk)
             while left and (errors := self._bundle_of(left)):
                 self._refuse(errors)
                 left = self._not_refused(left)
-            for cookie, _, add in left:
-                if add:
+            for cookie, _, adds in left:
+                if adds:
                     self._installed.add(cookie)
                     push.added += 1
                 else:
                     self._installed.discard(cookie)
                     push.deleted += 1
-        self.realised = target
-        self.confirmed(target)
-        return push
 
     def _bundle_of(self, messages: list[_Message]) -> dict[int, codec.SwitchError]:
         """Send a bundle; empty if it is in, else the errors by cookie, and nothing is in."""
@@ -189,6 +196,9 @@ class Reconciler:
         return [
             message for message in messages if not message.adds or message.cookie not in refused
         ]
+
+    def _refused_cookies(self) -> frozenset[int]:
+        return frozenset[int]().union(*(refusal.cookies for refusal in self.refused))
 
     def _refuse(self, errors: dict[int, codec.SwitchError]) -> None:
         """Set aside the units of the flows that had errors."""
