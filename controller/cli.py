@@ -10,6 +10,7 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
+import uuid
 from typing import Any
 
 import click
@@ -288,8 +289,16 @@ def plug_command(context: Context, port: str, netns: str | None, bridge: str) ->
 @click.option("--bridge", default="br-int", show_default=True, help="The integration bridge.")
 @click.pass_obj
 def unplug_command(context: Context, port: str, netns: str | None, bridge: str) -> None:
-    """Undo `plug`: remove the interface, and the namespace if plug had made it."""
-    body = context.client.find("ports", port)
+    """Undo `plug`: remove the interface, and the namespace if plug had made it.
+
+    A port that is deleted already is named by its id.
+    """
+    try:
+        body = context.client.find("ports", port)
+    except click.ClickException:
+        if not _is_uuid(port):
+            raise
+        body = {"id": port}
     try:
         plug.unplug(body, bridge=bridge, netns=netns)
     except plug.PlugError as error:
@@ -309,6 +318,13 @@ def doctor_command(context: Context) -> None:
         context.output.table("This machine", ["", "what", "found", "to mend it"], rows)
     if not all(finding.ok for finding in findings if finding.needed):
         raise SystemExit(1)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def _yes(value: bool) -> str:

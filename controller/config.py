@@ -56,6 +56,12 @@ OPENFLOW = [
         help="Seconds between comparisons of what a switch holds with what it should hold.",
     ),
     cfg.FloatOpt(
+        "engine_audit_interval",
+        default=600.0,
+        min=1.0,
+        help="Seconds between recomputations of all wanted flows from nothing, in the background.",
+    ),
+    cfg.FloatOpt(
         "coalesce",
         default=0.002,
         min=0.0,

@@ -20,12 +20,16 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from time import perf_counter
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from controller.app import App, Units
 from controller.flow import Flow
 from controller.model import Model, Read, Switch, View
-from controller.switch.codec import encode_flow, flow_identity
+from controller.switch.codec import encode_flow
+from controller.wanted import Wanted
 
 LOG = logging.getLogger(__name__)
 
@@ -44,52 +48,6 @@ class Unit(NamedTuple):
         return f"{self.app.name} {self.units.kind} {self.id}".rstrip()
 
 
-class Wanted:
-    """The flows that a switch should hold: encoded bodies by cookie.
-
-    A flow that several units yield is held once and counted. ``touched`` collects the cookies
-    that came or went; whoever pushes to the switch takes them from there.
-    """
-
-    def __init__(self) -> None:
-        self.flows: dict[int, bytes] = {}
-        self.touched: set[int] = set()
-        self._shared: dict[int, int] = {}  # how many units more than one want a cookie
-
-    def add(self, cookie: int, body: bytes) -> None:
-        if cookie in self.flows:
-            self._shared[cookie] = self._shared.get(cookie, 0) + 1
-        else:
-            self.flows[cookie] = body
-            self.touched.add(cookie)
-
-    def remove(self, cookie: int) -> None:
-        more = self._shared.get(cookie, 0)
-        if not more:
-            del self.flows[cookie]
-            self.touched.add(cookie)
-        elif more == 1:
-            del self._shared[cookie]
-        else:
-            self._shared[cookie] = more - 1
-
-    def take_touched(self) -> set[int]:
-        touched, self.touched = self.touched, set()
-        return touched
-
-    def conflicts(self) -> list[tuple[int, int]]:
-        """Pairs of cookies with equal table, priority and match but different actions.
-
-        Only one of the two can be in a switch: a mistake in an app. The list should be empty.
-        """
-        seen: dict[bytes, int] = {}
-        return [
-            (other, cookie)
-            for cookie, body in self.flows.items()
-            if (other := seen.setdefault(flow_identity(body), cookie)) != cookie
-        ]
-
-
 class _Node:
     """Something computed from the model, and the reads it made. ``stage`` orders the work."""
 
@@ -101,6 +59,11 @@ class _Node:
 
     def refresh(self, engine: Engine) -> None:
         """Compute again, and pass on what that changes."""
+        raise NotImplementedError
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What it is, for the counters: an app, or what stands for one, and a kind."""
         raise NotImplementedError
 
 
@@ -134,6 +97,10 @@ class _Query(_Node):
             raise self.error
         return self.value
 
+    @property
+    def kind(self) -> tuple[str, str]:
+        return ("queries", self.function.__name__)
+
 
 class _Switches(_Node):
     """The root: which switches there are, and for each the unit lists of all apps."""
@@ -160,6 +127,10 @@ class _Switches(_Node):
                     units.drop(engine, id)
                 engine.forget(units)
             del engine.wanted[switch]
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        return ("engine", "switches")
 
 
 class _UnitList(_Node):
@@ -190,6 +161,10 @@ class _UnitList(_Node):
         node = self.nodes.pop(id)
         node.replace(engine, {})
         engine.forget(node)
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        return (self.unit.app.name, f"{self.unit.units.kind} ids")
 
 
 class _UnitNode(_Node):
@@ -228,6 +203,18 @@ class _UnitNode(_Node):
                 wanted.remove(cookie)
         self.cookies = tuple(flows)
 
+    @property
+    def kind(self) -> tuple[str, str]:
+        return (self.unit.app.name, self.unit.units.kind)
+
+
+@dataclass
+class Runs:
+    """How often something was computed, and for how many seconds in all."""
+
+    count: int = 0
+    seconds: float = 0.0
+
 
 class Engine:
     """Wanted flows of every switch in the model, for a list of apps."""
@@ -237,11 +224,15 @@ class Engine:
         self.wanted: dict[int, Wanted] = {}
         self.failed: dict[Unit, str] = {}
         """Units whose compile raised, and what: they yield no flows (a switch fails closed)."""
+        self.runs: dict[tuple[str, str, str], Runs] = {}
+        """Counters by app, kind of unit, and cause: the kind of record that had changed, the query
+        that came to something else, or "new"."""
         self._model = model
         self._queries: dict[tuple[Any, ...], _Query] = {}
         self._readers: dict[Read, set[_Node]] = {}
         self._let_go: set[_Query] = set()  # by a reader; perhaps nobody reads them any more
-        self._dirty: tuple[dict[_Node, None], ...] = ({}, {}, {})  # by stage, oldest first
+        # By stage, oldest first, each with the cause that made it dirty first.
+        self._dirty: tuple[dict[_Node, str], ...] = ({}, {}, {})
         self._switches = _Switches()
         self.mark(self._switches)
 
@@ -249,7 +240,7 @@ class Engine:
         """Mark whoever had made these reads; call it with what ``Model.apply`` answered."""
         for read in reads:
             for node in self._readers.get(read, ()):
-                self.mark(node)
+                self.mark(node, read)
 
     def run(self) -> Iterator[None]:
         """Run everything dirty; yields after each node, so that the caller can breathe.
@@ -259,8 +250,12 @@ class Engine:
         queries, lists, units = self._dirty
         while dirty := queries or lists or units:
             node = next(iter(dirty))
-            del dirty[node]
+            cause = dirty.pop(node)
+            started = perf_counter()
             node.refresh(self)
+            runs = self.runs.setdefault((*node.kind, cause), Runs())
+            runs.count += 1
+            runs.seconds += perf_counter() - started
             yield
         # Only now: in one wave, a query may be let go by one reader and taken up by another.
         while self._let_go:
@@ -294,6 +289,16 @@ class Engine:
                 for flow in unit.units.compile(view, switch, unit.id):
                     yield unit, flow, encode_flow(flow, unit.app.id).cookie
 
+    def size(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """For each kind of node how many there are, and how many reads they made."""
+        found: dict[tuple[str, str], tuple[int, int]] = {}
+        lists = [units for lists in self._switches.lists.values() for units in lists]
+        nodes: list[_Node] = [*self._queries.values(), *lists]
+        for node in chain(nodes, *(units.nodes.values() for units in lists)):
+            count, reads = found.get(node.kind, (0, 0))
+            found[node.kind] = (count + 1, reads + len(node.reads))
+        return found
+
     def origins(self, switch: int, cookies: Iterable[int]) -> dict[int, list[Unit]]:
         """The units that yield these cookies."""
         asked = frozenset(cookies)
@@ -313,8 +318,9 @@ class Engine:
 
     # --- for nodes -------------------------------------------------------------------------
 
-    def mark(self, node: _Node) -> None:
-        self._dirty[node.stage][node] = None
+    def mark(self, node: _Node, read: Read | None = None) -> None:
+        """It must run again because of ``read``, or because it is new."""
+        self._dirty[node.stage].setdefault(node, _cause(read))
 
     def evaluate(self, node: _Node, function: Callable[[View], T]) -> T:
         """Run a node's function through a recording view; what it read replaces its reads.
@@ -368,3 +374,12 @@ class Engine:
         except Exception as error:
             LOG.exception("%s does not compile; its flows are left out", unit)
             self.failed[unit] = f"{type(error).__name__}: {error}"
+
+
+def _cause(read: Read | None) -> str:
+    if isinstance(read, _Query):
+        return read.function.__name__
+    if isinstance(read, tuple):
+        name: str = read[0].__name__
+        return name
+    return "new"

@@ -28,6 +28,9 @@ from controller.switch.ovsdb import IntegrationBridge, Ovsdb
 
 LOG = logging.getLogger("tenantry")
 
+SIGNAL_SECONDS = 0.2
+"""How long SIGINT and SIGTERM may go unnoticed."""
+
 
 class CannotServe(Exception):
     """Something outside is not as it must be; the message says what to do."""
@@ -50,6 +53,7 @@ class Controller:
             ovsdb_connections=conf.ovsdb.connections,
             physical_interfaces=conf.networks.physical_interfaces,
             audit_seconds=conf.openflow.audit_interval,
+            engine_audit_seconds=conf.openflow.engine_audit_interval,
             coalesce_seconds=conf.openflow.coalesce,
         )
         self.application = api.application(
@@ -68,6 +72,7 @@ class Controller:
         self.api_url = f"http://{config.Address(*self._listener.getsockname()[:2])}"
         self._greenlets = [
             runtime.spawn(self.service.run),
+            runtime.spawn(self.service.run_audits),
             runtime.spawn(self._serve_api),
             *(
                 runtime.spawn(Ovsdb(remote, self.service.inventory, self._bridge(conf)).run)
@@ -85,6 +90,8 @@ class Controller:
 
     def _observed(self, kind: str, body: Body) -> dict[str, Any]:
         """What a resource shows that nobody wrote: where it is, and what has become of it."""
+        if kind == "network":
+            return {"status": self.service.network_status(body["id"])}
         if kind != "port":
             return {}
         observed: dict[str, Any] = {"status": self.service.port_status(body["id"])}
@@ -118,7 +125,9 @@ def serve(conf: cfg.ConfigOpts, *, verbose: bool = False) -> None:
         signal.signal(number, lambda *_: stop.set())
     controller = Controller(conf)
     LOG.info("API at %s, switches at %s", controller.api_url, controller.openflow)
-    stop.wait()
+    # A signal does not wake the hub from its sleep, so look now and then.
+    while not stop.wait(SIGNAL_SECONDS):
+        pass
     controller.stop()
 
 

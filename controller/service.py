@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from controller import runtime
 from controller.app import App
 from controller.engine import Engine
-from controller.model import Binding, Change, Model, Port, Switch
+from controller.model import Binding, Change, Model, Network, Port, Switch
 from controller.model.binding import rebind
 from controller.model.records import FROM_STORE
 from controller.store import Commit, Store
@@ -32,6 +34,37 @@ LOG = logging.getLogger(__name__)
 
 SLICE_SECONDS = 0.02
 """How long the engine computes before it lets others run: echo replies, API calls."""
+
+
+BATCH = 500
+"""Changes that go into the model between two breaths."""
+
+
+class Pass(NamedTuple):
+    """What one pass did: from how many changes, how many nodes ran, how long it took."""
+
+    generation: int
+    changes: int
+    nodes: int
+    seconds: float
+
+
+def _in_slices(engine: Engine, rest: float = 0.0) -> int:
+    """Let the engine run to its end, resting for ``rest`` seconds between slices; how many nodes
+    ran."""
+    nodes = 0
+    started = time.monotonic()
+    for _ in engine.run():
+        nodes += 1
+        if time.monotonic() - started > SLICE_SECONDS:
+            runtime.sleep(rest)
+            started = time.monotonic()
+    return nodes
+
+
+def _batches(changes: list[Change]) -> Iterator[list[Change]]:
+    for start in range(0, len(changes), BATCH):
+        yield changes[start : start + BATCH]
 
 
 class Service:
@@ -48,6 +81,7 @@ class Service:
         ovsdb_connections: Iterable[str] = (),
         physical_interfaces: Mapping[str, str] | None = None,
         audit_seconds: float = 120.0,
+        engine_audit_seconds: float = 600.0,
         coalesce_seconds: float = 0.002,
     ) -> None:
         self.store = store
@@ -58,13 +92,19 @@ class Service:
         self.reconcilers: dict[int, Reconciler] = {}
         self.realised: dict[int, Realised] = {}
         self._audit_seconds = audit_seconds
+        self._engine_audit_seconds = engine_audit_seconds
         self._coalesce_seconds = coalesce_seconds
         self._inbox: list[Change] = []
         self._revision = store.head  # the newest commit in the inbox or before
         self._wake = runtime.Signal()
         self._progress: list[runtime.Signal] = []
         self._target = Realised()
-        self._wired: dict[str, int] = {}  # port id: the pass that last moved its binding
+        self._wired: dict[str, int] = {}  # the pass that last moved a port, or changed a network
+        self._passing = runtime.Lock()
+        self._shadows: list[Engine] = []
+        self.passes: deque[Pass] = deque(maxlen=20)
+        self.engine_audits = 0
+        self.engine_differences = 0
         for kind, (record, parse) in FROM_STORE.items():
             for id, body in store.read(kind).items():
                 self._inbox.append(Change(record, id, parse(body)))
@@ -108,25 +148,31 @@ class Service:
             self._wake.wait()
             runtime.sleep(self._coalesce_seconds)
             try:
-                self._pass()
+                with self._passing:
+                    self._pass()
             except Exception:
                 LOG.exception("a pass failed; the next change starts another")
 
     def _pass(self) -> None:
+        started = time.monotonic()
         changes, self._inbox = self._inbox, []
         revision = self._revision
         generation = self._target.generation + 1
-        touched = self.model.apply(changes)
-        bound = rebind(self.model, changes)
-        touched |= self.model.apply(bound)
-        for change in bound:
-            self._wired[str(change.id)] = generation
-        self.engine.touch(touched)
-        started = time.monotonic()
-        for _ in self.engine.run():
-            if time.monotonic() - started > SLICE_SECONDS:
-                runtime.breathe()
-                started = time.monotonic()
+        for some in _batches(changes):
+            touched = self.model.apply(some)
+            bound = rebind(self.model, some)
+            touched |= self.model.apply(bound)
+            for kind, id, record in (*some, *bound):
+                if kind in (Binding, Network):
+                    if record is None:
+                        self._wired.pop(str(id), None)
+                    else:
+                        self._wired[str(id)] = generation
+            self.engine.touch(touched)
+            for shadow in self._shadows:
+                shadow.touch(touched)
+            runtime.breathe()
+        nodes = _in_slices(self.engine)
         # From here on without a break: what was touched belongs to this generation.
         self._target = Realised(generation, revision)
         for dpid in self.engine.wanted:
@@ -135,7 +181,56 @@ class Service:
                 reconciler.wake()
             elif dpid in self.connections:
                 self._start_reconciler(self.connections[dpid])
+        self.passes.append(Pass(generation, len(changes), nodes, time.monotonic() - started))
         self._tell_progress()
+
+    # --- the oracle --------------------------------------------------------------------------
+
+    def shadow(self) -> Engine:
+        """An engine computed from nothing, in slices, while the other goes on: on return the two
+        have seen the same changes, and must want the same."""
+        shadow = Engine(self.model, self.engine.apps)
+        self._shadows.append(shadow)
+        try:
+            _in_slices(shadow, SLICE_SECONDS)
+            with self._passing:  # no pass until the last of it is computed
+                _in_slices(shadow)
+        finally:
+            self._shadows.remove(shadow)
+        return shadow
+
+    def audit_engine(self) -> int:
+        """Compare the engine with its shadow; if they differ, adopt the shadow, and say so. How
+        many flows differed: any at all are a mistake of ours."""
+        shadow = self.shadow()
+        different = 0
+        for dpid, wanted in shadow.wanted.items():
+            wanted.touched = wanted.flows.keys() ^ self.engine.wanted[dpid].flows.keys()
+            wanted.touched |= self.engine.wanted[dpid].touched
+            different += len(wanted.flows.keys() ^ self.engine.wanted[dpid].flows.keys())
+        self.engine_audits += 1
+        if different:
+            self.engine_differences += different
+            LOG.error(
+                "the engine was wrong about %d flows; recomputed all, please report", different
+            )
+            shadow.runs = self.engine.runs
+            self.engine = shadow
+            for reconciler in self.reconcilers.values():
+                reconciler.engine = shadow
+            self._wake.set()
+        return different
+
+    def run_audits(self) -> None:
+        """Audit the engine, now and then, for as long as the process lives."""
+        while True:
+            runtime.sleep(self._engine_audit_seconds)
+            try:
+                self.audit_engine()
+            except Exception:
+                LOG.exception("the engine's audit failed")
+
+    # --- reconcilers -------------------------------------------------------------------------
 
     def _start_reconciler(self, connection: Connection) -> None:
         """Only now: the switch is connected, its interfaces are known, its flows computed."""
@@ -171,6 +266,17 @@ class Service:
             return "ERROR"
         realised = self.realised.get(binding.switch, Realised())
         return "ACTIVE" if realised.generation >= self._wired[port_id] else "BUILD"
+
+    def network_status(self, network_id: str) -> str:
+        """ACTIVE once every switch that has the network has confirmed its newest change; BUILD
+        before that; DOWN if it is switched off."""
+        network = self.model.get(Network, network_id)
+        if network is None or not network.admin_state_up:
+            return "DOWN"
+        changed = self._wired.get(network_id, 0)
+        switches = self.model.distinct(Binding, ("network_id", "switch"), (network_id,))
+        behind = (self.realised.get(dpid, Realised()).generation < changed for dpid in switches)
+        return "BUILD" if any(behind) else "ACTIVE"
 
     def revision(self) -> int:
         """The newest commit that every connected switch has confirmed."""

@@ -176,6 +176,7 @@ class Binding:
         ("switch",),
         ("network_id",),
         ("switch", "network_id"),
+        ("network_id", "switch"),
         ("switch", "interface"),
         ("switch", "part"),
         ("switch", "network_id", "part"),

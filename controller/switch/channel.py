@@ -81,6 +81,8 @@ class Connection:
         self._xid = 0
         self._replies: dict[int, runtime.Queue] = {}
         self._errors: list[codec.SwitchError] | None = None
+        self.on_foreign_changes: Callable[[list[codec.ForeignChange]], None] = lambda changes: None
+        """Called when the switch tells that somebody else changed flows, if it can tell."""
 
     @property
     def alive(self) -> bool:
@@ -92,9 +94,14 @@ class Connection:
         return self._xid
 
     def send(self, data: bytes) -> None:
-        """Queue bytes to the switch; waits while the switch does not read. Errors: Disconnected."""
-        if not self._datapath.send(data):
+        """Queue bytes to the switch; waits while the switch does not read, which holds up nobody
+        else. Errors: Disconnected."""
+        with runtime.Timeout(REPLY_SECONDS, False):
+            if self._datapath.send(data):
+                return
             raise Disconnected(f"switch {self.dpid:016x} is gone")
+        self.close()
+        raise Disconnected(f"switch {self.dpid:016x} did not read for {REPLY_SECONDS} s")
 
     def call(self, xid: int, data: bytes) -> bytes:
         """Send a message and wait for the reply that bears ``xid``, an error included."""
@@ -124,6 +131,11 @@ class Connection:
             del self._replies[xid]
         return found
 
+    def watch_flows(self) -> None:
+        """Ask the switch to tell when somebody else changes its flows. Not every switch can; one
+        that cannot answers with an error, and the audit must do."""
+        self.send(codec.flow_monitor_request(self.xid()))
+
     def errors_of(self, work: Callable[[], Any]) -> list[codec.SwitchError]:
         """Do something that sends messages and waits; the errors that came meanwhile."""
         errors: list[codec.SwitchError] = []
@@ -147,6 +159,10 @@ class Connection:
         raise Disconnected(f"switch {self.dpid:016x} did not answer for {REPLY_SECONDS} s")
 
     def _receive(self, header: codec.Header, data: bytes) -> None:
+        if header.kind == codec.MULTIPART_REPLY and codec.is_flow_monitor_reply(data):
+            if changes := codec.read_flow_updates(data):
+                self.on_foreign_changes(changes)
+            return
         replies = self._replies.get(header.xid)
         if header.kind == codec.ERROR and self._errors is not None:
             self._errors.append(codec.read_error(data))
@@ -202,7 +218,10 @@ class _Datapath(os_ken_controller.Datapath):  # type: ignore[misc]
         connection = self.connection
         if connection is not None and (
             header.kind in _RAW
-            or (header.kind == codec.MULTIPART_REPLY and header.xid in connection._replies)
+            or (
+                header.kind == codec.MULTIPART_REPLY
+                and (header.xid in connection._replies or codec.is_flow_monitor_reply(data))
+            )
         ):
             connection._receive(header, data)
             return

@@ -228,6 +228,11 @@ def flow_identity(body: bytes) -> bytes:
     return body[16:17] + body[22:24] + body[_FLOW_MOD_MATCH : _FLOW_MOD_MATCH + match_length]
 
 
+def priority(body: bytes) -> int:
+    """The priority in an encoded body."""
+    return int.from_bytes(body[22:24], "big")
+
+
 def delete_flow(cookie: int) -> bytes:
     """The flow-mod body that deletes the flow of exactly this cookie, in whatever table.
 
@@ -300,6 +305,52 @@ def _entries(data: bytes) -> Iterator[FlowStats]:
         if length < _STATS_ENTRY.size:
             raise ValueError(f"flow stats entry of {length} bytes")
         offset += length
+
+
+_FLOW_MONITOR = 16  # OFPMP_FLOW_MONITOR
+_MONITOR = struct.Struct("!IIIHBB")
+_ADDED, _REMOVED, _MODIFIED = 1, 2, 3
+_MONITOR_FLAGS = 1 << _ADDED | 1 << _REMOVED | 1 << _MODIFIED
+
+
+def flow_monitor_request(xid: int) -> bytes:
+    """Ask to be told when somebody else changes flows (7.3.5.18), of every table but those that
+    the switch fills by itself. Changes of our own come abbreviated."""
+    watched = [table.id for table in Table if not table.learned]
+    monitors = b"".join(
+        _MONITOR.pack(number, _ANY, _ANY, _MONITOR_FLAGS, table, 0) + encode_match({})
+        for number, table in enumerate(watched, start=1)
+    )
+    return message(MULTIPART_REQUEST, xid, _MULTIPART_HEAD.pack(_FLOW_MONITOR, 0) + monitors)
+
+
+def is_flow_monitor_reply(data: bytes) -> bool:
+    """Whether a multipart reply tells of flows that changed."""
+    kind, _ = _MULTIPART_HEAD.unpack_from(data, 8)
+    return bool(kind == _FLOW_MONITOR)
+
+
+_FLOW_UPDATE = struct.Struct("!HH12xQ")
+
+
+class ForeignChange(NamedTuple):
+    """Somebody else added, removed or modified a flow. A modified one keeps its cookie."""
+
+    modified: bool
+    cookie: int
+
+
+def read_flow_updates(data: bytes) -> list[ForeignChange]:
+    """What a flow monitor tells of changes that were not ours (7.3.5.18.2)."""
+    found = []
+    offset, end = 16, len(data)
+    while offset + 4 <= end:
+        length, event = _MATCH_HEAD.unpack_from(data, offset)
+        if event in (_ADDED, _REMOVED, _MODIFIED):
+            _, _, cookie = _FLOW_UPDATE.unpack_from(data, offset)
+            found.append(ForeignChange(event == _MODIFIED, cookie))
+        offset += max(length, 8)
+    return found
 
 
 class SwitchError(NamedTuple):

@@ -58,6 +58,7 @@ class Inventory:
     ) -> None:
         """All that an OVSDB says, after it connected (again)."""
         before = self._bridges.get(remote, {})
+        name_before = self._hosts.get(remote, host)
         self._hosts[remote] = host
         self._bridges[remote] = dict(bridges)
         self._external[remote] = {
@@ -66,6 +67,8 @@ class Inventory:
         self._awaited.discard(remote)
         self._emit([Change(Host, host, Host(host))])
         self._tell(self._ports if not self._awaited else {*before, *bridges})
+        if name_before not in self._hosts.values():
+            self._emit([Change(Host, name_before, None)])
 
     def bridges(self, remote: str, bridges: Mapping[int, str]) -> None:
         """The bridges of an OVSDB, by datapath id, are now these."""

@@ -45,7 +45,7 @@ class IntegrationBridge:
 
     name: str
     controller: str  # e.g. "tcp:127.0.0.1:6653"
-    datapath_type: str  # "system" or "netdev"; "" chooses by what the host has
+    datapath_type: str  # "system" or "netdev"; "" is what the host can do
 
 
 class Ovsdb:
@@ -197,13 +197,7 @@ def ensure_bridge(remote: str, bridge: IntegrationBridge) -> None:
     ``fail_mode=secure`` (a switch without us stays closed, and keeps its flows), OpenFlow 1.4, and
     us as its controller."""
     same_name = [["name", "==", bridge.name]]
-    found, system = transact(
-        remote,
-        [
-            _select("Bridge", same_name, ["_uuid"]),
-            _select("Open_vSwitch", [], ["datapath_types"]),
-        ],
-    )
+    (found,) = transact(remote, [_select("Bridge", same_name, ["_uuid"])])
     settings: dict[str, Any] = {
         "fail_mode": "secure",
         "protocols": ["set", ["OpenFlow14"]],
@@ -215,38 +209,52 @@ def ensure_bridge(remote: str, bridge: IntegrationBridge) -> None:
         "connection_mode": "out-of-band",
         "external_ids": _map(OWNER),
     }
-    operations: list[Mapping[str, Any]] = [_insert("Controller", "controller", controller)]
+    operations = [_insert("Controller", "controller", controller)]
     if found["rows"]:
-        operations.append({"op": "update", "table": "Bridge", "where": same_name, "row": settings})
+        operations.append(_update("Bridge", same_name, settings))
     else:
-        kinds = system["rows"][0]["datapath_types"] if system["rows"] else ["set", []]
-        datapath_type = bridge.datapath_type or _datapath_type(kinds)
+        port = {"name": bridge.name, "interfaces": ["set", [["named-uuid", "interface"]]]}
+        row = {
+            "name": bridge.name,
+            "datapath_type": bridge.datapath_type or "system",
+            "external_ids": _map(OWNER),
+            "ports": ["set", [["named-uuid", "port"]]],
+            **settings,
+        }
         operations += [
             _insert("Interface", "interface", {"name": bridge.name, "type": "internal"}),
-            _insert(
-                "Port",
-                "port",
-                {"name": bridge.name, "interfaces": ["set", [["named-uuid", "interface"]]]},
-            ),
-            _insert(
-                "Bridge",
-                "bridge",
-                {
-                    "name": bridge.name,
-                    "datapath_type": datapath_type,
-                    "external_ids": _map(OWNER),
-                    "ports": ["set", [["named-uuid", "port"]]],
-                    **settings,
-                },
-            ),
-            {
-                "op": "mutate",
-                "table": "Open_vSwitch",
-                "where": [],
-                "mutations": [["bridges", "insert", ["set", [["named-uuid", "bridge"]]]]],
-            },
+            _insert("Port", "port", port),
+            _insert("Bridge", "bridge", row),
+            _mutate("Open_vSwitch", ["bridges", "insert", ["set", [["named-uuid", "bridge"]]]]),
         ]
-    transact(remote, operations)
+    _apply(remote, operations)
+    if not found["rows"] and not bridge.datapath_type:
+        (made,) = transact(remote, [_select("Bridge", same_name, ["datapath_id"])])
+        if not made["rows"][0]["datapath_id"][1]:
+            # The kernel has no openvswitch module. The database does not tell: it lists the
+            # "system" datapath in any case.
+            _apply(remote, [_update("Bridge", same_name, {"datapath_type": "netdev"})])
+
+
+def _apply(remote: str, operations: list[Mapping[str, Any]]) -> None:
+    """Commit, and wait until ovs-vswitchd has done it, as ``ovs-vsctl`` does."""
+    system = _select("Open_vSwitch", [], ["next_cfg"])
+    *_, after = transact(
+        remote, [*operations, _mutate("Open_vSwitch", ["next_cfg", "+=", 1]), system]
+    )
+    if not after["rows"]:
+        raise OvsdbError(f"OVSDB {remote} is empty; run `ovs-vsctl init` on its host")
+    number = after["rows"][0]["next_cfg"]
+    reached = {
+        "op": "wait",
+        "timeout": 10_000,
+        "table": "Open_vSwitch",
+        "where": [["cur_cfg", "<", number]],
+        "columns": ["cur_cfg"],
+        "until": "==",
+        "rows": [],
+    }
+    transact(remote, [reached])
 
 
 def name_tables(remote: str, bridge: str) -> None:
@@ -261,13 +269,7 @@ def name_tables(remote: str, bridge: str) -> None:
         for table in Table
     ]
     names = ["map", [[table.id, ["named-uuid", f"t{table.id}"]] for table in Table]]
-    update = {
-        "op": "update",
-        "table": "Bridge",
-        "where": same_name,
-        "row": {"flow_tables": names},
-    }
-    transact(remote, [*inserts, update])
+    transact(remote, [*inserts, _update("Bridge", same_name, {"flow_tables": names})])
 
 
 def _try_name_tables(remote: str, bridge: str) -> None:
@@ -275,12 +277,6 @@ def _try_name_tables(remote: str, bridge: str) -> None:
         name_tables(remote, bridge)
     except OvsdbError as error:
         LOG.warning("tables of %s stay without names: %s", bridge, error)
-
-
-def _datapath_type(kinds: Any) -> str:
-    """The kernel's datapath where there is one, else OVS's own in userspace."""
-    names = kinds[1] if isinstance(kinds, list) else [kinds]
-    return "system" if "system" in names else "netdev"
 
 
 def _map(values: Mapping[str, str]) -> list[Any]:
@@ -293,3 +289,11 @@ def _select(table: str, where: list[Any], columns: list[str]) -> Mapping[str, An
 
 def _insert(table: str, name: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"op": "insert", "table": table, "uuid-name": name, "row": row}
+
+
+def _update(table: str, where: list[Any], row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"op": "update", "table": table, "where": where, "row": row}
+
+
+def _mutate(table: str, mutation: list[Any]) -> Mapping[str, Any]:
+    return {"op": "mutate", "table": table, "where": [], "mutations": [mutation]}

@@ -10,19 +10,27 @@ named, and tried again at the next audit; all others go on. The learned table is
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from controller import runtime
-from controller.engine import Engine, Wanted
+from controller.engine import Engine
 from controller.switch import codec
 from controller.switch.channel import Connection, Disconnected
+from controller.wanted import Wanted
 
 LOG = logging.getLogger(__name__)
 
 BUNDLE_MESSAGES = 2000
 """Flow-mods in one bundle: userspace OVS commits in the thread that forwards packets."""
+
+SUSPICION_SECONDS = 0.05
+"""From a change by somebody else to the audit that mends it."""
+
+FIRST_BACK_OFF_SECONDS = 1.0
+"""Until refused units are offered again; doubled each time, up to the audit interval."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,11 @@ class Reconciler:
     repaired: int = 0
     _installed: set[int] = field(default_factory=set)
     _wake: runtime.Signal = field(default_factory=runtime.Signal)
+    _distrusted: set[int] = field(default_factory=set)
     _bundle: int = 0
+    _audit_at: float = 0.0  # on the monotonic clock, as is the next
+    _retry_at: float = 0.0
+    _back_off: float = FIRST_BACK_OFF_SECONDS
 
     def wake(self) -> None:
         """The engine finished a pass, or the switch is gone: look."""
@@ -82,12 +94,17 @@ class Reconciler:
     def run(self) -> None:
         """Until the switch is gone."""
         try:
+            self.connection.on_foreign_changes = self._suspect
+            self.connection.watch_flows()
             self._resync()
             while True:
-                if self._wake.wait(self.audit_seconds):
+                soonest = min(self._audit_at, self._retry_at if self.refused else self._audit_at)
+                if self._wake.wait(max(0.0, soonest - time.monotonic())):
                     self._follow()
-                else:
+                if time.monotonic() >= self._audit_at:
                     self.audit()
+                elif self.refused and time.monotonic() >= self._retry_at:
+                    self._retry()
         except Disconnected as reason:
             LOG.info("%s", reason)
         except Exception:
@@ -95,6 +112,15 @@ class Reconciler:
             LOG.exception("reconciling switch %016x failed", self.connection.dpid)
         finally:
             self.connection.close()
+
+    def _suspect(self, changes: list[codec.ForeignChange]) -> None:
+        """Somebody else changed flows: audit soon, when they may have finished.
+
+        A flow that was modified in place bears our cookie still, so no dump would show it.
+        """
+        self._distrusted.update(change.cookie for change in changes if change.modified)
+        self._audit_at = min(self._audit_at, time.monotonic() + SUSPICION_SECONDS)
+        self._wake.set()
 
     def audit(self) -> Push:
         """Dump, compare, repair; what differed had been changed by somebody else."""
@@ -109,7 +135,9 @@ class Reconciler:
         return push
 
     def _resync(self) -> Push:
-        self._installed = {flow.cookie for flow in self.connection.dump_flows()}
+        self._audit_at = time.monotonic() + self.audit_seconds
+        distrusted, self._distrusted = self._distrusted, set()
+        self._installed = {flow.cookie for flow in self.connection.dump_flows()} - distrusted
         self.refused = []
         target, wanted, _ = self._take()
         adds = [cookie for cookie in wanted.flows if cookie not in self._installed]
@@ -122,9 +150,20 @@ class Reconciler:
         again = [refusal for refusal in self.refused if not touched.isdisjoint(refusal.cookies)]
         self.refused = [refusal for refusal in self.refused if refusal not in again]
         touched = touched.union(*(refusal.cookies for refusal in again))
+        return self._follow_up(target, wanted, touched)
+
+    def _follow_up(self, target: Realised, wanted: Wanted, touched: set[int]) -> Push:
         adds = [cookie for cookie in touched - self._installed if cookie in wanted.flows]
         deletes = [cookie for cookie in touched & self._installed if cookie not in wanted.flows]
         return self._push(wanted, adds, deletes, target)
+
+    def _retry(self) -> None:
+        """Offer what was refused once more, ever more rarely."""
+        refused, self.refused = self.refused, []
+        target, wanted, touched = self._take()
+        self._follow_up(target, wanted, touched.union(*(refusal.cookies for refusal in refused)))
+        self._back_off = self._back_off * 2 if self.refused else FIRST_BACK_OFF_SECONDS
+        self._retry_at = time.monotonic() + self._back_off
 
     def _take(self) -> tuple[Realised, Wanted, set[int]]:
         """What is wanted, as of which pass, and what that pass and those before it touched."""
@@ -136,6 +175,9 @@ class Reconciler:
     def _push(self, wanted: Wanted, adds: list[int], deletes: list[int], target: Realised) -> Push:
         # The bodies are taken now: while bundles are under way, the engine may run again.
         messages = [_Message(cookie, wanted.flows[cookie], True) for cookie in adds]
+        if len(messages) > BUNDLE_MESSAGES:
+            # Between two bundles packets flow: no exception may be in later than its rule.
+            messages.sort(key=lambda message: -codec.priority(message.body))
         messages += [_Message(cookie, codec.delete_flow(cookie), False) for cookie in deletes]
         push = Push()
         self._send(messages, push)
@@ -212,6 +254,8 @@ class Reconciler:
                 cookies=frozenset({cookie}).union(*map(self.engine.cookies, units)),
             )
             LOG.error("switch %016x refuses %s: %s", dpid, refusal.unit, refusal.error)
+            if not self.refused:
+                self._retry_at = time.monotonic() + self._back_off
             self.refused.append(refusal)
 
 

@@ -141,35 +141,43 @@ def test_traffic_goes_on_without_the_controller(net: Lab) -> None:
         assert a.pings(address, count=3)
 
 
-def test_tampering_is_repaired_by_the_audit_and_at_once_on_reconnect(
-    ovs: OpenVSwitch, tmp_path: Path
-) -> None:
-    with lab(ovs, tmp_path, openflow__audit_interval="1") as net:
+@pytest.mark.parametrize("told", [True, False], ids=["flow monitor", "audit"])
+def test_tampering_is_repaired(ovs: OpenVSwitch, tmp_path: Path, told: bool) -> None:
+    interval = "3600" if told else "1"
+    with lab(ovs, tmp_path, openflow__audit_interval=interval) as net:
         network = net.network("10.0.0.0/24")
         ports = [net.port(network) for _ in range(2)]
         a, _ = (net.guest(port) for port in ports)
         before = net.flows("br-int")
         (reconciler,) = net.service.reconcilers.values()
-        for tamper in (
+        if not told:
+            reconciler.connection.on_foreign_changes = lambda changes: None
+        tampering = [
             ("del-flows", "br-int"),
             ("add-flow", "br-int", "table=0,priority=999,actions=drop"),
             ("del-flows", "br-int", "table=95"),
-        ):
+        ]
+        if told:
+            tampering.append(("mod-flows", "br-int", "table=95,actions=drop"))
+        for tamper in tampering:
             repaired = reconciler.repaired
             ovs.ofctl(*tamper)
             net.until(lambda before=repaired: reconciler.repaired > before)
             assert net.flows("br-int") == before
         assert a.pings(addresses(ports[1])[0])
 
-        # A new connection does not wait for an audit.
-        reconciler.audit_seconds = 3600
-        reconciler.wake()
-        ovs.ofctl("del-flows", "br-int", "table=0")
-        reconciler.connection.close()
-        net.until(lambda: reconciler not in net.service.reconcilers.values())
-        net.until(lambda: bool(net.service.reconcilers))
-        net.settle()
-        assert net.flows("br-int") == before
+
+def test_tampering_is_repaired_on_reconnect(net: Lab) -> None:
+    net.attach(net.port(net.network("10.0.0.0/24")))
+    before = net.flows("br-int")
+    (reconciler,) = net.service.reconcilers.values()
+    reconciler.connection.on_foreign_changes = lambda changes: None
+    net.ovs.ofctl("del-flows", "br-int", "table=0")
+    reconciler.connection.close()
+    net.until(lambda: reconciler not in net.service.reconcilers.values())
+    net.until(lambda: bool(net.service.reconcilers))
+    net.settle()
+    assert net.flows("br-int") == before
 
 
 def test_a_switch_that_lost_everything_gets_it_back(net: Lab) -> None:

@@ -153,6 +153,6 @@ def valid_flows(draw: st.DrawFn) -> Flow:
         vlan = SetField("vlan_vid", VLAN_PRESENT | draw(st.integers(0, 4095)))
         actions += [PushVlan(), vlan, Output(draw(st.integers(1, 0xFEFF))), PopVlan()]
     later = [other for other in Table if other.id > table.id]
-    if later and draw(st.booleans()):
+    if draw(st.booleans()) and later:
         actions.append(Goto(draw(st.sampled_from(later))))
     return Flow(table, draw(numbers(16)), match, tuple(actions))

@@ -185,7 +185,7 @@ def test_cookie_is_the_flow(flow: Flow, app_id: int) -> None:
     assert cookie >> 56 == app_id
     assert cookie != 0
     assert int.from_bytes(body[:8], "big") == cookie
-    backwards = dict(reversed(flow.match.items()))
+    backwards = dict(reversed(list(flow.match.items())))
     again = Flow(flow.table, flow.priority, backwards, tuple(flow.actions))
     assert codec.encode_flow(again, app_id) == (cookie, body)
 

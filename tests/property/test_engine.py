@@ -172,9 +172,9 @@ class Toy:
         @derived
         def ports(view: View, network_id: str) -> int:
             """How many ports a network has."""
-            view.get(Network, network_id)
+            found = view.find(Port, network_id=network_id)
             note(f"query {network_id}")
-            return len(view.find(Port, network_id=network_id))
+            return len(found)
 
         def networks(view: View, switch: int) -> frozenset[str]:
             ids = view.ids(Network)
@@ -232,7 +232,7 @@ def test_only_what_had_read_a_change_runs_again() -> None:
     assert bench.put(port("p", "a")) == {"query a": 1, "unit a": 1}
     assert bench.put(network("c")) == {"list": 1, "query c": 1, "unit c": 1}
     assert bench.put(port("p", "b")) == {"query a": 1, "unit a": 1, "query b": 1, "unit b": 1}
-    assert bench.change(Change(Network, "c", None)) == {"list": 1, "query c": 1}
+    assert bench.change(Change(Network, "c", None)) == {"list": 1}
 
 
 def test_a_query_is_shared_by_all_that_ask_it() -> None:

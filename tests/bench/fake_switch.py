@@ -1,0 +1,178 @@
+"""A switch that only listens: as much OpenFlow 1.4 as a controller needs to believe in it.
+
+It holds flows by table, priority and match, answers dumps, barriers, roles and bundles, and counts
+what it is sent. It forwards nothing. Sections refer to the OpenFlow 1.4.0 specification.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from typing import Any
+
+from controller import runtime
+from controller.switch import codec
+
+RETRY_SECONDS = 0.2
+
+
+class _Kind:
+    """Message types (7.1.1) that the controller's own codec has no use for."""
+
+    HELLO, ECHO_REQUEST, ECHO_REPLY = 0, 2, 3
+    FEATURES_REQUEST, FEATURES_REPLY, PORT_STATUS = 5, 6, 12
+    ROLE_REQUEST, ROLE_REPLY = 24, 25
+
+
+class _Multipart:
+    """Multipart types (7.3.5), and the flag that says that more follows."""
+
+    FLOW, PORT_DESC = 1, 13
+    MORE = 1
+
+
+_BAD_MULTIPART = struct.pack("!HH", 1, 2)  # 7.5.4.2
+_FLOW_MOD = struct.Struct("!QQBBHHHIIIHH")  # 7.3.4.2, without its match
+_FLOW_MOD_DELETE = 3
+_FLOW_STATS = struct.Struct("!HBxIIHHHHH2xQQQHH4x")  # 7.3.5.2, with an empty match
+_PORT = struct.Struct("!IH2x6s2x16sII")  # 7.2.1, without properties
+_PORT_ADDED = bytes(8)  # 7.4.3
+_ENTRIES_A_REPLY = 1000
+_BUNDLE_ADD_HEAD = 16  # 7.3.9.6: up to the end of the header of the message inside
+
+
+class Switch:
+    """What one switch holds, and its connection."""
+
+    def __init__(self, dpid: int, names: list[str]) -> None:
+        self.dpid = dpid
+        self.ports = dict(enumerate(names, 1))
+        self.flow_mods = 0
+        self.echoes: list[float] = []
+        """How long the controller took to answer each echo request, in seconds."""
+        self._cookies: dict[bytes, int] = {}  # by table, priority and match
+        self._flows: dict[int, bytes] = {}  # the other way around
+        self._bundles: dict[int, list[memoryview]] = {}
+        self._socket: Any = None
+
+    @property
+    def flows(self) -> int:
+        return len(self._cookies)
+
+    def run(self, host: str, port: int) -> None:
+        """Connect, and again whenever that fails or ends, as OVS does."""
+        while True:
+            try:
+                with socket.create_connection((host, port)) as self._socket:
+                    self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    self._send(_Kind.HELLO, 0)
+                    self._read()
+            except OSError:
+                pass
+            self._bundles.clear()
+            runtime.sleep(RETRY_SECONDS)
+
+    def disconnect(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+
+    def add_port(self, name: str) -> None:
+        number = len(self.ports) + 1
+        self.ports[number] = name
+        self._send(_Kind.PORT_STATUS, 0, _PORT_ADDED + self._port(number))
+
+    def echo(self, interval: float) -> None:
+        """Ask for an echo every ``interval`` seconds, for ever."""
+        while True:
+            self._send(_Kind.ECHO_REQUEST, 0, struct.pack("!d", time.perf_counter()))
+            runtime.sleep(interval)
+
+    def _send(self, kind: int, xid: int, body: bytes = b"") -> None:
+        self._socket.sendall(codec.message(kind, xid, body))
+
+    def _read(self) -> None:
+        buffer = b""
+        while received := self._socket.recv(1 << 18):
+            buffer += received
+            data, offset = memoryview(buffer), 0
+            while len(data) - offset >= 8:
+                header = codec.read_header(data[offset:])
+                if len(data) - offset < header.length:
+                    break
+                self._message(header.kind, header.xid, data[offset + 8 : offset + header.length])
+                offset += header.length
+            buffer = buffer[offset:]
+
+    def _message(self, kind: int, xid: int, body: memoryview) -> None:
+        match kind:
+            case codec.BUNDLE_ADD:
+                (bundle,) = struct.unpack_from("!I", body)
+                self._bundles[bundle].append(body[_BUNDLE_ADD_HEAD:])
+            case codec.FLOW_MOD:
+                self._flow_mod(body)
+            case codec.BUNDLE_CONTROL:
+                bundle, request, flags = struct.unpack_from("!IHH", body)
+                self._bundle(bundle, request)
+                reply = struct.pack("!IHH", bundle, request + 1, flags)
+                self._send(codec.BUNDLE_CONTROL, xid, reply)
+            case codec.BARRIER_REQUEST:
+                self._send(codec.BARRIER_REPLY, xid)
+            case codec.MULTIPART_REQUEST:
+                self._multipart(xid, struct.unpack_from("!H", body)[0])
+            case _Kind.ECHO_REQUEST:
+                self._send(_Kind.ECHO_REPLY, xid, bytes(body))
+            case _Kind.ECHO_REPLY if body:
+                self.echoes.append(time.perf_counter() - struct.unpack("!d", body)[0])
+            case _Kind.FEATURES_REQUEST:
+                features = struct.pack("!QIBB2xII", self.dpid, 0, 254, 0, 0, 0)
+                self._send(_Kind.FEATURES_REPLY, xid, features)
+            case _Kind.ROLE_REQUEST:
+                self._send(_Kind.ROLE_REPLY, xid, bytes(body))
+
+    def _bundle(self, bundle: int, request: int) -> None:
+        if request == codec.BUNDLE_OPEN:
+            self._bundles[bundle] = []
+        elif request == codec.BUNDLE_DISCARD:
+            del self._bundles[bundle]
+        elif request == codec.BUNDLE_COMMIT:
+            for flow_mod in self._bundles.pop(bundle):
+                self._flow_mod(flow_mod)
+
+    def _flow_mod(self, body: memoryview) -> None:
+        self.flow_mods += 1
+        cookie, _, table, command, _, _, priority, *_ = _FLOW_MOD.unpack_from(body)
+        if command == _FLOW_MOD_DELETE:  # by cookie, as our reconciler does
+            self._cookies.pop(self._flows.pop(cookie, b""), None)
+            return
+        (length,) = struct.unpack_from("!H", body, _FLOW_MOD.size + 2)
+        matches = body[_FLOW_MOD.size : _FLOW_MOD.size + length]
+        flow = struct.pack("!BH", table, priority) + matches
+        replaced = self._cookies.get(flow)
+        if replaced is not None:
+            del self._flows[replaced]
+        self._cookies[flow], self._flows[cookie] = cookie, flow
+
+    def _multipart(self, xid: int, kind: int) -> None:
+        if kind == _Multipart.PORT_DESC:
+            entries = [*map(self._port, self.ports)]
+        elif kind == _Multipart.FLOW:
+            entries = [*map(self._flow_stats, self._flows.items())]
+        else:
+            self._send(codec.ERROR, xid, _BAD_MULTIPART)
+            return
+        starts = range(0, max(1, len(entries)), _ENTRIES_A_REPLY)
+        for start in starts:
+            head = struct.pack("!HH4x", kind, _Multipart.MORE if start != starts[-1] else 0)
+            part = b"".join(entries[start : start + _ENTRIES_A_REPLY])
+            self._send(codec.MULTIPART_REPLY, xid, head + part)
+
+    def _port(self, number: int) -> bytes:
+        name = self.ports[number].encode()
+        return _PORT.pack(number, _PORT.size, number.to_bytes(6, "big"), name, 0, 0)
+
+    @staticmethod
+    def _flow_stats(item: tuple[int, bytes]) -> bytes:
+        cookie, flow = item
+        table, priority = struct.unpack_from("!BH", flow)
+        size = _FLOW_STATS.size
+        return _FLOW_STATS.pack(size, table, 0, 0, priority, 0, 0, 0, 0, cookie, 0, 0, 1, 4)

@@ -1,0 +1,159 @@
+"""A controller in a process of its own, and a client of its API with one connection kept alive.
+
+The child is the whole of ``tenantry serve``, but can also be asked when its switches had confirmed
+what (see :func:`main`), to the microsecond and at no cost to it.
+"""
+
+import controller.runtime  # noqa: F401  isort: skip
+import http.client
+import json
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from controller import config
+from controller.model import Binding
+from controller.serve import Controller
+from controller.service import Service
+from tests.bench import beside
+from tests.bench.beside import Beside
+
+SECONDS = 300
+
+
+class Client:
+    """One keep-alive connection to an API."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname and parts.port
+        self._connection = http.client.HTTPConnection(parts.hostname, parts.port)
+        self._connection.connect()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def send(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        """One request; the answer's body as it came. Errors: AssertionError."""
+        self._connection.request(method, path, body)
+        response = self._connection.getresponse()
+        answer = response.read()
+        assert response.status < 400, f"{method} {path}: {response.status} {answer[:500]!r}"
+        return answer
+
+    def api(self, method: str, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        answer = self.send(method, path, data)
+        return json.loads(answer) if answer else None
+
+    def network(self, cidrs: list[str], **attributes: Any) -> str:
+        """The id of a new network with a subnet for each CIDR."""
+        network = self.api("POST", "/v2.0/networks", {"network": attributes})["network"]
+        id: str = network["id"]
+        for cidr in cidrs:
+            version = 6 if ":" in cidr else 4
+            subnet = {"network_id": id, "cidr": cidr, "ip_version": version}
+            self.api("POST", "/v2.0/subnets", {"subnet": subnet})
+        return id
+
+    def ports(self, ports: list[dict[str, Any]], at_once: int = 1000) -> list[str]:
+        """Create ports in bulk, as many in a request as fit its limit of 1 MiB; their ids."""
+        ids: list[str] = []
+        for start in range(0, len(ports), at_once):
+            body = {"ports": ports[start : start + at_once]}
+            ids += [port["id"] for port in self.api("POST", "/v2.0/ports", body)["ports"]]
+        return ids
+
+
+class Served(Beside):
+    """A controller beside this process, and a client of it."""
+
+    def __init__(self, directory: Path, **options: str) -> None:
+        """``options`` are "group__name" of the configuration; its database is in ``directory``."""
+        super().__init__("tests.bench.served", file=str(configuration(directory, **options)))
+        where = self.call("where")
+        self.openflow: tuple[str, int] = tuple(where["openflow"])
+        self.client = Client(where["api"])
+
+    def close(self) -> None:
+        self.client.close()
+        super().close()
+
+    def settled(self, switches: int) -> float:
+        """When all was confirmed by so many switches, by time.perf_counter()."""
+        moment: float = self.call("settled", switches=switches)
+        return moment
+
+
+def configuration(directory: Path, **options: str) -> Path:
+    """A configuration file; ``options`` are "group__name". Listens at any port of the loopback."""
+    values = {
+        "store__url": f"sqlite:///{directory}/tenantry.db",
+        "api__listen": "127.0.0.1:0",
+        "openflow__listen": "127.0.0.1:0",
+        "ovsdb__connections": "",
+        "ovsdb__datapath_type": "netdev",
+        **options,
+    }
+    lines = []
+    for name, value in values.items():
+        group, _, option = name.partition("__")
+        lines.append(f"[{group}]\n{option} = {value}\n")
+    file = directory / "tenantry.conf"
+    file.write_text("".join(lines))
+    return file
+
+
+class Watch:
+    """What a parent may ask a controller in this process."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._service: Service = controller.service
+
+    def where(self) -> dict[str, Any]:
+        return {"api": self._controller.api_url, "openflow": self._controller.openflow}
+
+    def settled(self, switches: int) -> float:
+        service = self._service
+
+        def done() -> bool:
+            return (
+                len(service.connections) == switches
+                and not service.inventory.waiting_for()
+                and service.settled()
+            )
+
+        assert service.wait_until(done, SECONDS), "switches did not confirm in time"
+        return time.perf_counter()
+
+    def active(self, port: str) -> float:
+        """When the port was wired, by time.perf_counter()."""
+        service = self._service
+        assert service.wait_until(lambda: service.port_status(port) == "ACTIVE", SECONDS), port
+        return time.perf_counter()
+
+    def counts(self) -> dict[str, float]:
+        service = self._service
+        bound = service.model.all(Binding)
+        return {
+            "flows": sum(len(wanted.flows) for wanted in service.engine.wanted.values()),
+            "bound": len(bound),
+            "active": sum(service.port_status(str(port)) == "ACTIVE" for port in bound),
+            "resident": beside.resident(),
+        }
+
+
+def main() -> None:
+    controller = Controller(config.load([beside.arguments()["file"]]))
+    watch = Watch(controller)
+    calls = ("where", "settled", "active", "counts")
+    try:
+        beside.answer({name: getattr(watch, name) for name in calls})
+    finally:
+        controller.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""What a person with pencil and paper would expect of the controller: a plain model of what was
+asked for and what is plugged in, and what must follow from it.
+
+Written from the documentation, not from the code, and on purpose slow and obvious: it recomputes
+everything at every question. It must never import from ``apps`` or ask the controller anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+HOST = "test-host"
+
+
+@dataclass
+class Plug:
+    """An interface on a bridge: a port's (``iface_id``), a wire's, or nobody's."""
+
+    bridge: str
+    ofport: int
+    iface_id: str = ""
+    physical_network: str = ""
+
+
+class Place(NamedTuple):
+    """Where a port is."""
+
+    interface: str
+    bridge: str
+
+
+@dataclass
+class Reference:
+    """Everything that was asked for (bodies as the API answered them) and is plugged in."""
+
+    networks: dict[str, Any] = field(default_factory=dict)
+    subnets: dict[str, Any] = field(default_factory=dict)
+    ports: dict[str, Any] = field(default_factory=dict)
+    bridges: dict[str, int] = field(default_factory=dict)  # name: datapath id
+    plugs: dict[str, Plug] = field(default_factory=dict)  # by interface
+
+    def of(self, kind: str) -> dict[str, Any]:
+        found: dict[str, Any] = getattr(self, f"{kind}s")
+        return found
+
+    def place(self, port: Any) -> Place | None:
+        """Its interface: by ``iface-id``, or by the name that the port itself gives on the host
+        that it gives. Of several, one on the port's own host first, then the first switch."""
+        host, profile = port["binding:host_id"], port["binding:profile"]
+        candidates = []
+        for name, plug in self.plugs.items():
+            dpid = self.bridges[plug.bridge]
+            there = host in (HOST, f"{dpid:016x}")
+            by_name = there and not plug.iface_id and profile.get("interface_name") == name
+            if plug.iface_id == port["id"] or by_name:
+                candidates.append((not there, dpid, plug.ofport, Place(name, plug.bridge)))
+        return min(candidates)[-1] if candidates else None
+
+    def status(self, port: Any) -> str:
+        return "ACTIVE" if port["admin_state_up"] and self.place(port) else "DOWN"
+
+    def wires(self, network: Any, bridge: str) -> set[str]:
+        """The interfaces by which a bridge reaches a network's physical network."""
+        physical_network = network["provider:physical_network"]
+        return {
+            name
+            for name, plug in self.plugs.items()
+            if plug.bridge == bridge and plug.physical_network == physical_network is not None
+        }
+
+    def tag(self, network: Any) -> str:
+        """What is written behind a wire's name where the network's frames bear a tag."""
+        vlan = network["provider:network_type"] == "vlan"
+        return f".{network['provider:segmentation_id']}" if vlan else ""
+
+    def talks(self, port: Any) -> bool:
+        """Whether it and its network are up."""
+        return bool(port["admin_state_up"] and self.networks[port["network_id"]]["admin_state_up"])
+
+    def hears(self, port: Any) -> set[str]:
+        """Where a broadcast from a plugged port leaves its bridge: at the network's other ports,
+        and tagged at the wires."""
+        place, network = self.place(port), self.networks[port["network_id"]]
+        if place is None or not self.talks(port):
+            return set()
+        near = {
+            other.interface
+            for peer in self.ports.values()
+            if peer["network_id"] == network["id"] and self.talks(peer)
+            if (other := self.place(peer)) and other.bridge == place.bridge
+        }
+        far = {wire + self.tag(network) for wire in self.wires(network, place.bridge)}
+        return near - {place.interface} | far
+
+    def known(self, bridge: str) -> set[tuple[str, str]]:
+        """The destinations that a bridge must know: (network id, MAC address). A network's ports
+        on the bridge itself, and, if it is there at all and has a wire there, all its others."""
+        found = set()
+        for network in self.networks.values():
+            ports = [p for p in self.ports.values() if p["network_id"] == network["id"]]
+            places = {port["id"]: self.place(port) for port in ports}
+            here = any(place and place.bridge == bridge for place in places.values())
+            for port in ports:
+                place = places[port["id"]]
+                if place and self.talks(port):
+                    beyond = here and bool(self.wires(network, bridge))
+                    if place.bridge == bridge or beyond:
+                        found.add((network["id"], port["mac_address"]))
+        return found

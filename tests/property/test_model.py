@@ -1,0 +1,129 @@
+"""The model against brute force: what indexes answer, and which reads a change touches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any
+
+from hypothesis import given
+
+from controller.model import (
+    Binding,
+    Change,
+    Interface,
+    Model,
+    Network,
+    Port,
+    Read,
+    Record,
+    Switch,
+    View,
+)
+from tests.property import histories
+
+KINDS: tuple[type[Record], ...] = (Network, Port, Switch, Interface, Binding)
+
+
+def key(record: Record, fields: Iterable[str]) -> tuple[Any, ...]:
+    return tuple(getattr(record, field) for field in fields)
+
+
+def possible_reads(records: Iterable[Record]) -> set[Read]:
+    """Every read that can answer with something, where these records are."""
+    reads: set[Read] = set()
+    for record in records:
+        kind = type(record)
+        reads.add((kind, record.id))
+        for fields in ((), *kind.INDEXES):
+            values = key(record, fields)
+            reads |= {(kind, fields, values), (kind, fields, values, "ids")}
+            if fields:
+                reads.add((kind, fields, values[:-1], "distinct"))
+    return reads
+
+
+def _id(record: Record) -> Any:
+    return record.id
+
+
+def answer(records: list[Record], read: Any) -> Any:
+    """What a read must answer, from a plain list of records."""
+    kind, what, *rest = read
+    alike = [record for record in records if type(record) is kind]
+    if not rest:
+        return next((record for record in alike if record.id == what), None)
+    values, *how = rest
+    if how == ["distinct"]:
+        return {key(r, what)[-1] for r in alike if key(r, what)[:-1] == values}
+    found = [record for record in alike if key(record, what) == values]
+    if how == ["ids"]:
+        return {record.id for record in found}
+    return sorted(found, key=_id)
+
+
+def ask(view: View, read: Any) -> Any:
+    """The same, of the model by way of a view."""
+    kind, what, *rest = read
+    if not rest:
+        return view.get(kind, what)
+    values, *how = rest
+    equal = dict(zip(what, values, strict=False))
+    if how == ["distinct"]:
+        return view.distinct(kind, what[-1], **equal)
+    return view.ids(kind, **equal) if how == ["ids"] else view.find(kind, **equal)
+
+
+def contents(model: Model) -> list[Record]:
+    return [record for kind in KINDS for record in model.all(kind).values()]
+
+
+@given(history=histories.batches)
+def test_indexes_answer_as_brute_force_does(history: list[list[Change]]) -> None:
+    model = Model()
+    ever: set[Read] = set()
+    for batch in history:
+        histories.apply(model, batch)
+        ever |= possible_reads(contents(model))
+    records = contents(model)
+    for read in ever:
+        view = View(model)
+        assert ask(view, read) == answer(records, read)
+        assert view.reads == {read}, "what is recorded is what was read"
+
+
+@given(history=histories.batches)
+def test_a_change_touches_exactly_the_reads_that_answer_otherwise(
+    history: list[list[Change]],
+) -> None:
+    model = Model()
+    for change in chain.from_iterable(history):
+        before = contents(model)
+        touched = model.apply([change])
+        after = contents(model)
+        possible = possible_reads([*before, *after])
+        differing = {read for read in possible if answer(before, read) != answer(after, read)}
+        # Nobody can ask for the distinct values of no field.
+        assert touched - {(change.type, (), (), "distinct")} == differing
+
+
+@given(history=histories.batches)
+def test_a_batch_touches_no_less_than_its_changes_one_by_one(history: list[list[Change]]) -> None:
+    at_once, one_by_one = Model(), Model()
+    for batch in history:
+        touched = at_once.apply(batch)
+        assert touched == set[Read]().union(*(one_by_one.apply([change]) for change in batch))
+    assert contents(at_once) == contents(one_by_one)
+
+
+@given(history=histories.batches)
+def test_what_is_gone_leaves_nothing_behind(history: list[list[Change]]) -> None:
+    model = Model()
+    for batch in history:
+        histories.apply(model, batch)
+    histories.apply(model, [c._replace(record=None) for c in histories.everything(model)])
+    assert contents(model) == []
+    for kind, indexes in model._indexes.items():
+        for index in indexes.values():
+            assert not index.buckets, kind
+            assert not index.distinct, kind

@@ -1,0 +1,185 @@
+"""What OpenFlow and OVSDB tell of the same switch becomes records, whoever speaks first."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.model import Change, Host, Interface, Model, Switch
+from controller.model.binding import dpid_text
+from controller.switch.inventory import PHYSICAL_NETWORK, Inventory
+
+REMOTE, OTHER = "unix:/run/one.sock", "tcp:192.0.2.1:6640"
+
+
+class Bench:
+    """An inventory whose changes go straight into a model."""
+
+    def __init__(self, *remotes: str, physical_interfaces: dict[str, str] | None = None) -> None:
+        self.model = Model()
+        self.emitted: list[Change] = []
+        self.inventory = Inventory(remotes, self._emit, physical_interfaces or {})
+
+    def _emit(self, changes: list[Change]) -> None:
+        self.emitted += changes
+        self.model.apply(changes)
+
+    def switches(self) -> dict[int, tuple[str, str]]:
+        return {s.id: (s.name, s.host) for s in self.model.all(Switch).values()}
+
+    def interfaces(self) -> dict[tuple[int, str], tuple[int, str, str]]:
+        """By datapath id and name: number, iface-id and physical network."""
+        found = self.model.all(Interface).values()
+        return {i.id: (i.ofport, i.iface_id, i.physical_network) for i in found}
+
+
+def iface(port_id: str) -> dict[str, str]:
+    return {"iface-id": port_id}
+
+
+@pytest.mark.parametrize("openflow_first", [True, False])
+def test_switch_with_ovsdb_in_either_order(openflow_first: bool) -> None:
+    bench = Bench(REMOTE)
+
+    def openflow() -> None:
+        bench.inventory.ports(1, {5: "tap1", 6: "eth1"})
+
+    def ovsdb() -> None:
+        ids = {"tap1": iface("p"), "eth1": {PHYSICAL_NETWORK: "wire"}, "unrelated": iface("q")}
+        bench.inventory.synced(REMOTE, "node1", {1: "br-int"}, ids)
+
+    first, second = (openflow, ovsdb) if openflow_first else (ovsdb, openflow)
+    first()
+    assert bench.switches() == {}
+    second()
+    assert bench.switches() == {1: ("br-int", "node1")}
+    assert bench.interfaces() == {(1, "tap1"): (5, "p", ""), (1, "eth1"): (6, "", "wire")}
+    assert bench.model.get(Host, "node1") == Host("node1")
+    assert {i.host for i in bench.model.all(Interface).values()} == {"node1"}
+
+
+def test_a_switch_is_held_back_until_every_ovsdb_has_had_its_say() -> None:
+    bench = Bench(REMOTE, OTHER)
+    bench.inventory.ports(1, {5: "tap1"})
+    bench.inventory.ports(2, {5: "tap1"})
+    bench.inventory.ports(3, {5: "eth1"})
+    assert bench.inventory.waiting_for() == sorted([REMOTE, OTHER])
+    bench.inventory.synced(REMOTE, "node1", {1: "br-int"}, {"tap1": iface("p")})
+    assert bench.switches() == {1: ("br-int", "node1")}, "2 and 3 may be the other's"
+    assert bench.inventory.waiting_for() == [OTHER]
+    bench.inventory.synced(OTHER, "node2", {2: "br-int"}, {"tap1": iface("q")})
+    assert bench.inventory.waiting_for() == []
+    assert bench.switches() == {
+        1: ("br-int", "node1"),
+        2: ("br-int", "node2"),
+        3: (dpid_text(3), ""),
+    }
+    assert bench.interfaces()[1, "tap1"] == (5, "p", "")
+    assert bench.interfaces()[2, "tap1"] == (5, "q", "")
+
+
+def test_without_ovsdb_nobody_is_waited_for() -> None:
+    bench = Bench(physical_interfaces={"eth1": "wire"})
+    bench.inventory.ports(3, {1: "eth1", 2: "s1-eth2"})
+    assert bench.switches() == {3: (dpid_text(3), "")}
+    assert bench.interfaces() == {(3, "eth1"): (1, "", "wire"), (3, "s1-eth2"): (2, "", "")}
+
+
+def test_what_ovsdb_says_of_a_wire_beats_the_options() -> None:
+    bench = Bench(REMOTE, physical_interfaces={"eth1": "wire"})
+    bench.inventory.synced(REMOTE, "node1", {1: "br"}, {"eth1": {PHYSICAL_NETWORK: "cable"}})
+    bench.inventory.ports(1, {1: "eth1"})
+    assert bench.interfaces() == {(1, "eth1"): (1, "", "cable")}
+
+
+LONG = "tap0123456789abcdef"
+CUT = LONG[:15]
+
+
+def test_names_longer_than_openflow_can_say() -> None:
+    """OVSDB tells the whole name, OpenFlow 15 bytes of it."""
+    bench = Bench(REMOTE)
+    bench.inventory.ports(1, {5: CUT})
+    bench.inventory.synced(REMOTE, "node1", {1: "br"}, {LONG: iface("p")})
+    assert bench.interfaces() == {(1, CUT): (5, "p", "")}
+    bench.inventory.interface(REMOTE, LONG, iface("q"))
+    assert bench.interfaces() == {(1, CUT): (5, "q", "")}
+    bench.inventory.interface(REMOTE, LONG, None)
+    assert bench.interfaces() == {(1, CUT): (5, "", "")}
+
+
+def test_interfaces_come_change_and_go() -> None:
+    bench = Bench(REMOTE)
+    bench.inventory.synced(REMOTE, "node1", {1: "br"}, {})
+    bench.inventory.ports(1, {})
+    bench.inventory.interface(REMOTE, "tap1", iface("p"))
+    assert bench.interfaces() == {}, "no number yet"
+    bench.inventory.ports(1, {5: "tap1"})
+    assert bench.interfaces() == {(1, "tap1"): (5, "p", "")}
+    bench.inventory.ports(1, {8: "tap1"})
+    assert bench.interfaces() == {(1, "tap1"): (8, "p", "")}
+    bench.inventory.interface(REMOTE, "tap1", {})
+    assert bench.interfaces() == {(1, "tap1"): (8, "", "")}
+    bench.inventory.ports(1, {})
+    assert bench.interfaces() == {}
+
+
+def test_an_interface_gone_from_ovsdb_first() -> None:
+    bench = Bench(REMOTE)
+    bench.inventory.synced(REMOTE, "node1", {1: "br"}, {"tap1": iface("p")})
+    bench.inventory.ports(1, {5: "tap1"})
+    bench.inventory.interface(REMOTE, "tap1", None)
+    assert bench.interfaces() == {(1, "tap1"): (5, "", "")}
+    bench.inventory.ports(1, {})
+    assert bench.interfaces() == {}
+    bench.inventory.interface(REMOTE, "tap1", None)  # once more is no error
+
+
+def test_interfaces_of_other_bridges_are_left_alone() -> None:
+    bench = Bench(REMOTE, OTHER)
+    bench.inventory.synced(REMOTE, "node1", {1: "br"}, {"tap1": iface("p")})
+    bench.inventory.synced(OTHER, "node2", {2: "br"}, {"tap1": iface("q")})
+    bench.inventory.ports(1, {5: "tap1"})
+    bench.inventory.ports(2, {5: "tap1"})
+    bench.inventory.interface(REMOTE, "tap1", iface("r"))
+    assert bench.interfaces() == {(1, "tap1"): (5, "r", ""), (2, "tap1"): (5, "q", "")}
+
+
+def test_reconnected_ovsdb_with_changes() -> None:
+    """What happened while the connection was down is made up for."""
+    bench = Bench(REMOTE)
+    bench.inventory.synced(REMOTE, "node1", {1: "br", 2: "br2"}, {"tap1": iface("p")})
+    bench.inventory.ports(1, {5: "tap1", 6: "tap2"})
+    bench.inventory.ports(2, {1: "eth1"})
+    bench.inventory.synced(REMOTE, "node1", {1: "br-int"}, {"tap2": iface("q")})
+    assert bench.switches() == {1: ("br-int", "node1"), 2: (dpid_text(2), "")}
+    assert bench.interfaces() == {
+        (1, "tap1"): (5, "", ""),
+        (1, "tap2"): (6, "q", ""),
+        (2, "eth1"): (1, "", ""),
+    }
+
+
+def test_reconnected_switch_with_changes() -> None:
+    bench = Bench()
+    bench.inventory.ports(1, {1: "eth1", 2: "eth2"})
+    bench.inventory.ports(1, {1: "eth2", 3: "eth3"})
+    assert bench.interfaces() == {(1, "eth2"): (1, "", ""), (1, "eth3"): (3, "", "")}
+
+
+def test_a_bridge_that_ovsdb_tells_of_later() -> None:
+    bench = Bench(REMOTE)
+    bench.inventory.synced(REMOTE, "node1", {}, {"tap1": iface("p")})
+    bench.inventory.ports(1, {5: "tap1"})
+    assert bench.switches() == {1: (dpid_text(1), "")}
+    bench.inventory.bridges(REMOTE, {1: "br-new"})
+    assert bench.switches() == {1: ("br-new", "node1")}
+    assert bench.interfaces() == {(1, "tap1"): (5, "p", "")}
+
+
+def test_a_host_that_changes_its_name_leaves_no_second_host() -> None:
+    bench = Bench(REMOTE)
+    bench.inventory.synced(REMOTE, "node1", {1: "br"}, {})
+    bench.inventory.ports(1, {})
+    bench.inventory.synced(REMOTE, "renamed", {1: "br"}, {})
+    assert bench.switches() == {1: ("br", "renamed")}
+    assert set(bench.model.all(Host)) == {"renamed"}
