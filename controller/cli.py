@@ -28,12 +28,12 @@ class Client:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
 
-    def get(self, path: str, **query: str | None) -> Json:
-        """Errors: ClickException, with what to do."""
+    def get(self, path: str, seconds: float = 60.0, /, **query: object) -> Json:
+        """The answer, if it comes within ``seconds``. Errors: ClickException, with what to do."""
         given = {name: value for name, value in query.items() if value is not None}
         url = f"{self.url}{path}?{urllib.parse.urlencode(given)}"
         try:
-            with urllib.request.urlopen(url, timeout=60) as reply:
+            with urllib.request.urlopen(url, timeout=seconds) as reply:
                 return json.load(reply)
         except urllib.error.HTTPError as error:
             raise click.ClickException(_message(error)) from None
@@ -244,6 +244,66 @@ def verify(context: Context) -> None:
         context.output.console.print(good if answer["ok"] else bad)
     if not answer["ok"]:
         raise SystemExit(1)
+
+
+@main.command()
+@click.option("--port", help="Until this port (id or name) is ACTIVE.")
+@click.option("--revision", type=int, help="Until this revision is realised; else the newest.")
+@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds.")
+@click.pass_obj
+def wait(context: Context, port: str | None, revision: int | None, timeout: float) -> None:
+    """Wait until what was asked for is realised: confirmed by every connected switch.
+
+    Exits 1 if that takes longer than the timeout.
+    """
+    port_id = context.client.find("ports", port)["id"] if port else None
+    answer = context.client.get(
+        "/tenantry/v1/wait",
+        timeout + 10,
+        port=port_id,
+        revision=revision,
+        seconds=timeout,
+    )
+    if not context.output.json(answer):
+        told = answer.get("status") or f"realised {answer['realised']} of {answer['revision']}"
+        context.output.console.print(told)
+    if not answer["ok"]:
+        raise SystemExit(1)
+
+
+@main.command()
+@click.pass_obj
+def engine(context: Context) -> None:
+    """Show what the engine keeps, what ran again and why, and how long it took."""
+    answer = context.client.get("/tenantry/v1/engine")
+    output = context.output
+    if output.json(answer):
+        return
+    columns = ["app", "kind", "count", "reads"]
+    rows = [[node[column] for column in columns] for node in answer["nodes"]]
+    output.table("What there is", columns, rows)
+    output.console.print()
+    output.table(
+        "What ran, and what had changed",
+        ["app", "kind", "cause", "runs", "ms"],
+        [
+            [run["app"], run["kind"], run["cause"], run["count"], f"{run['seconds'] * 1000:.1f}"]
+            for run in answer["runs"]
+        ],
+    )
+    output.console.print()
+    output.table(
+        "The last passes",
+        ["pass", "changes", "nodes run", "ms"],
+        [
+            [done["generation"], done["changes"], done["nodes"], f"{done['seconds'] * 1000:.1f}"]
+            for done in answer["passes"]
+        ],
+    )
+    output.console.print(
+        f"\naudits of the engine: {answer['audits']}, "
+        f"flows that it was wrong about: {answer['differences']}"
+    )
 
 
 @main.command("cloud-config")

@@ -12,31 +12,26 @@ nothing may come through in either direction.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import select
-import socket
-import struct
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from controller import plug
+from controller.traffic import Heard, Talk, nanoseconds_between
 
 PER_SECOND = 1000
 INTRUDERS_PER_SECOND = 100
-BROADCAST_EVERY = 100  # packets: floods must not reach an intruder either
 AFTERMATH_SECONDS = 0.5  # of traffic, at the least, when all is whole again
-STRAGGLER_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.05
-PORT = 7777
 AUDIT_SECONDS = 2
 
 STAGE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -56,13 +51,6 @@ connections = unix:{DIRECTORY}/db.sock
 integration_bridge = {BRIDGE}
 """
 
-# From asm-generic/socket.h and linux/if_packet.h: Python has no names for them.
-SO_RCVBUFFORCE, SO_TIMESTAMPNS = 33, 35
-PACKET_OUTGOING = 4
-ETH_P_ALL = 3
-_TIMESPEC = struct.Struct("@ll")
-_PAYLOAD = struct.Struct("!Biq")  # the guest's number, the packet's (-1: broadcast), when sent
-
 
 class DrillError(Exception):
     """The drill could not be carried out; the text says why."""
@@ -75,6 +63,7 @@ class Result:
     event: str
     sent: int
     lost: int
+    lost_afterwards: int  # of the lost ones, those sent when all was whole again
     duplicates: int
     longest_gap_ms: float  # between two arrivals at the same guest
     longest_way_ms: float  # of one packet, from guest to guest
@@ -84,8 +73,9 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Nothing was delivered that the rules forbid; nothing was lost, unless the switch died."""
-        return not self.leaked and (not self.lost or self.event == "ovs-restart")
+        """Nothing forbidden was delivered, and nothing was lost, unless the switch itself died."""
+        lost = self.lost_afterwards if self.event == "ovs-restart" else self.lost
+        return not lost and not self.leaked
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -94,7 +84,8 @@ class Result:
         """For people."""
         return (
             f"{self.event}: {EVENTS[self.event].__doc__}\n"
-            f"  lost {self.lost} of {self.sent} packets, {self.duplicates} came twice\n"
+            f"  lost {self.lost} of {self.sent} packets ({self.lost_afterwards} of them when all"
+            f" was whole again); {self.duplicates} came twice\n"
             f"  longest gap between two arrivals {self.longest_gap_ms:.1f} ms; longest way of a"
             f" packet {self.longest_way_ms:.1f} ms, before the event {self.calm_way_ms:.1f} ms\n"
             f"  whole again after {self.whole_seconds:.2f} s\n"
@@ -109,10 +100,11 @@ def drill(event: str, packets: int = 10_000) -> Result:
     """
     if event not in EVENTS:
         raise DrillError(f"there is no drill {event}; there are {', '.join(EVENTS)}")
-    words = [*STAGE, sys.executable, "-m", "controller.drill", "play", event, str(packets)]
+    words = [*STAGE, sys.executable, "-m", "controller.drill", event, str(packets)]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     if done.returncode:
-        raise DrillError(done.stdout.strip() or "cannot make namespaces: run it as root")
+        advice = "the drill failed as told above; it makes namespaces: run it as root"
+        raise DrillError(done.stdout.strip() or advice)
     return Result(**json.loads(done.stdout))
 
 
@@ -196,16 +188,20 @@ class Stage:
         return self.api("POST", f"/v2.0/{kind}s", {kind: attributes}, project)[kind]
 
     def peers(self) -> set[str]:
-        """The connections of the controller's switches; empty if it does not answer."""
-        try:
-            switches = self.api("GET", "/tenantry/v1/status")["switches"]
-        except OSError:
-            return set()
+        """The connections that the controller has to switches."""
+        switches = self.api("GET", "/tenantry/v1/status")["switches"]
         return {switch["peer"] for switch in switches if switch["connected"]}
 
-    def whole(self) -> bool:
-        """The switch is connected, and holds exactly what a computation from nothing wants."""
-        return bool(self.peers()) and bool(self.api("GET", "/tenantry/v1/verify")["ok"])
+    def whole(self, gone: Set[str] = frozenset()) -> bool:
+        """A switch is connected, otherwise than by a connection that is to be ``gone``, and holds
+        exactly what a computation from nothing wants."""
+        try:
+            peers = self.peers()
+            if not peers or peers & gone:
+                return False
+            return bool(self.api("GET", "/tenantry/v1/verify")["ok"])
+        except OSError:  # the controller is not up yet
+            return False
 
     def flows_of(self, guest: Guest) -> list[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = self.api(
@@ -284,13 +280,14 @@ def reconnect(stage: Stage) -> None:
 
 
 def tamper(stage: Stage) -> None:
-    """flows of another tenant are deleted by hand, foreign ones added, its port pulled and put"""
-    doomed = stage.flows_of(stage.stranger)
-    plug.run(f"ovs-vsctl --timeout=10 del-port {BRIDGE} {stage.stranger.plugged.interface}")
-    stage.plug(stage.stranger.port)
-    commands = [f"delete cookie={flow['cookie']}/-1" for flow in doomed]
-    commands += [f"add cookie={n},table=0,priority={n},vlan_tci={n},actions=drop" for n in range(9)]
-    plug.run(f"ovs-ofctl -O OpenFlow14 add-flows {BRIDGE} -", stdin="\n".join(commands) + "\n")
+    """a port is pulled out and put back; flows are deleted by hand, foreign ones are added"""
+    victim = stage.stranger
+    plug.run(f"ovs-vsctl --timeout=10 del-port {BRIDGE} {victim.plugged.interface}")
+    stage.plug(victim.port)
+    stage.until(lambda: stage.is_active(victim), "controller")
+    flows = [f"delete cookie={flow['cookie']}/-1" for flow in stage.flows_of(victim)]
+    flows += [f"add table={n},priority=7,dl_type=0x88b5,actions=drop" for n in range(100)]
+    plug.run(f"ovs-ofctl -O OpenFlow14 add-flows {BRIDGE} -", stdin="\n".join(flows) + "\n")
 
 
 def ovs_restart(stage: Stage) -> None:
@@ -310,40 +307,36 @@ RECONNECTS = {"restart", "reconnect", "ovs-restart"}
 
 def play(event: str, packets: int) -> Result:
     """The drill itself, in a process that :data:`STAGE` started."""
-    _say("starting an Open vSwitch, a controller and four guests of its own")
+    _say("starting an Open vSwitch, a controller and four guests for the drill")
     stage = Stage()
     talks = [
         _talk(stage.one, stage.two, PER_SECOND),
         _talk(stage.two, stage.one, PER_SECOND),
-        _talk(stage.stranger, stage.one, INTRUDERS_PER_SECOND),
-        _talk(stage.unbound, stage.one, INTRUDERS_PER_SECOND),
+        _talk(stage.stranger, stage.one, INTRUDERS_PER_SECOND, intruder=True),
+        _talk(stage.unbound, stage.one, INTRUDERS_PER_SECOND, intruder=True),
     ]
-    for talk in talks:
-        assert talk.stdout is not None
-        if talk.stdout.readline() != "ready\n":
-            raise DrillError("a guest does not come up")
     _say(f"sending at least {packets} packets each way, {PER_SECOND} a second")
     start = time.time_ns()
     for talk in talks:
-        assert talk.stdin is not None
-        talk.stdin.write(f"{start}\n")
-        talk.stdin.flush()
+        talk.begin(start)
     seconds = packets / PER_SECOND
     time.sleep(seconds / 2)
-    before = stage.peers() if event in RECONNECTS else set()
-    began = time.time_ns()
+    gone = stage.peers() if event in RECONNECTS else set()
     _say(f"{event}: {EVENTS[event].__doc__}")
+    began = time.time_ns()
     EVENTS[event](stage)
-    stage.until(lambda: stage.peers() != before and stage.whole(), "controller")
-    whole = (time.time_ns() - began) / 1e9
-    _say(f"whole again after {whole:.2f} s")
-    # The others must have had their chance too: what is needed for that, and what was promised.
-    time.sleep(max(AFTERMATH_SECONDS, seconds - (time.time_ns() - start) / 1e9))
+    stage.until(lambda: stage.whole(gone), "controller")
+    whole = time.time_ns()
+    _say(f"whole again after {(whole - began) / 1e9:.2f} s")
+    time.sleep(max(AFTERMATH_SECONDS, seconds - (whole - start) / 1e9))
     for talk in talks:
-        assert talk.stdin is not None
-        talk.stdin.close()
-    heard = [Heard(**json.load(talk.stdout)) for talk in talks if talk.stdout is not None]
-    return judge(event, heard, began, whole)
+        talk.end()
+    return judge(event, [talk.heard() for talk in talks], start, began, whole)
+
+
+def _talk(guest: Guest, to: Guest, per_second: int, intruder: bool = False) -> Talk:
+    where = guest.plugged.netns, guest.plugged.netns_interface
+    return Talk(guest.number, *where, to.addresses, per_second, intruder)
 
 
 def _say(text: str) -> None:
@@ -353,131 +346,43 @@ def _say(text: str) -> None:
 # --- judging ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What a guest has to tell. Times are nanoseconds since the epoch."""
-
-    number: int
-    sent: int
-    frames: int  # that reached an intruder's wire; 0 for others, who do not count them
-    arrivals: list[tuple[int, int, int, int]]  # from whom, which packet, when sent, when come
-
-
-def judge(event: str, heard: list[Heard], began: int, whole_seconds: float) -> Result:
+def judge(event: str, heard: list[Heard], start: int, began: int, whole: int) -> Result:
     """Of what the guests heard (one and two first, then the intruders) make a result. Pure."""
     one, two, *intruders = heard
     leaked = sum(intruder.frames for intruder in intruders)
-    lost = duplicates = 0
+    lost: list[int] = []  # when they were due
+    duplicates = 0
+    period = nanoseconds_between(PER_SECOND)
     gaps, ways, calm = [0], [0], [0]
     for sender, receiver in ((one, two), (two, one)):
         leaked += sum(arrival[0] != sender.number for arrival in receiver.arrivals)
         came = [a for a in receiver.arrivals if a[0] == sender.number and a[1] >= 0]
         different = {packet for _, packet, _, _ in came}
-        lost += sender.sent - len(different)
+        lost += [start + n * period for n in range(sender.sent) if n not in different]
         duplicates += len(came) - len(different)
         times = sorted(arrived for *_, arrived in came)
-        gaps += [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        gaps += [later - earlier for earlier, later in itertools.pairwise(times)]
         ways += [arrived - sent for _, _, sent, arrived in came]
         calm += [arrived - sent for _, _, sent, arrived in came if arrived < began]
     return Result(
         event=event,
         sent=one.sent + two.sent,
-        lost=lost,
+        lost=len(lost),
+        lost_afterwards=sum(due > whole for due in lost),
         duplicates=duplicates,
         longest_gap_ms=max(gaps) / 1e6,
         longest_way_ms=max(ways) / 1e6,
         calm_way_ms=max(calm) / 1e6,
-        whole_seconds=whole_seconds,
+        whole_seconds=(whole - began) / 1e9,
         leaked=leaked,
     )
 
 
-# --- inside a guest --------------------------------------------------------------------------
-
-
-def _talk(guest: Guest, to: Guest, per_second: int) -> subprocess.Popen[str]:
-    """Start :func:`talk` in the namespace of a guest."""
-    words = [str(guest.number), guest.plugged.netns_interface, str(per_second), *to.addresses]
-    return subprocess.Popen(
-        [
-            *("ip", "netns", "exec", guest.plugged.netns),
-            *(sys.executable, "-m", "controller.drill", "talk", *words),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def talk(number: int, interface: str, per_second: int, four: str, six: str) -> Heard:
-    """Send to a guest's two addresses in turns, by a timetable, and hear what comes meanwhile.
-
-    Says "ready", reads from stdin when to begin, and goes on until stdin ends. An intruder (by its
-    number) hears every frame on its wire instead of only what is sent to its addresses.
-    """
-    senders = [
-        (_udp(socket.AF_INET, interface), (four, PORT), ("255.255.255.255", PORT)),
-        (_udp(socket.AF_INET6, interface), (six, PORT), ("ff02::1", PORT)),
-    ]
-    wire = None
-    if number > 2:
-        wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-        wire.bind((interface, 0))
-    ears = [wire] if wire else [udp for udp, _, _ in senders]
-    print("ready", flush=True)
-    start = int(sys.stdin.readline())
-    period = 1_000_000_000 // per_second
-    sent, frames = 0, 0
-    arrivals: list[tuple[int, int, int, int]] = []
-    last_words: float | None = None  # when to stop listening, once stdin has ended
-    while last_words is None or time.monotonic() < last_words:
-        due = start + sent * period
-        if last_words is None and time.time_ns() >= due:
-            udp, address, everybody = senders[sent % 2]
-            udp.sendto(_PAYLOAD.pack(number, sent, time.time_ns()), address)
-            sent += 1
-            if sent % BROADCAST_EVERY == 0:
-                udp.sendto(_PAYLOAD.pack(number, -1, time.time_ns()), everybody)
-            wait = 0.0
-        elif last_words is None:
-            wait = max(0.0, (due - time.time_ns()) / 1e9)
-        else:
-            wait = STRAGGLER_SECONDS
-        listen = [*ears, sys.stdin] if last_words is None else ears
-        for ear in select.select(listen, [], [], wait)[0]:
-            if ear is sys.stdin:
-                last_words = time.monotonic() + STRAGGLER_SECONDS
-            elif ear is wire:
-                frames += wire.recvfrom(64)[1][2] != PACKET_OUTGOING
-            else:
-                data, [(_, _, stamp)], _, _ = ear.recvmsg(64, 64)
-                seconds, nanoseconds = _TIMESPEC.unpack(stamp)
-                who, packet, when = _PAYLOAD.unpack(data)
-                if who != number:  # the kernel lets us hear our own broadcasts
-                    arrivals.append((who, packet, when, seconds * 1_000_000_000 + nanoseconds))
-    return Heard(number, sent, frames, arrivals)
-
-
-def _udp(family: int, interface: str) -> socket.socket:
-    udp = socket.socket(family, socket.SOCK_DGRAM)
-    udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
-    udp.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-    # What the switch delivered shall not be lost here, nor wait for our turn on the processor.
-    udp.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 24)
-    udp.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-    if family == socket.AF_INET6:
-        udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    udp.bind(("", PORT))
-    return udp
-
-
 if __name__ == "__main__":
     try:
-        if sys.argv[1] == "talk":
-            n, name, rate, *to = sys.argv[2:]
-            answer = asdict(talk(int(n), name, int(rate), *to))
-        else:
-            answer = play(sys.argv[2], int(sys.argv[3])).as_dict()
+        json.dump(play(sys.argv[1], int(sys.argv[2])).as_dict(), sys.stdout)
     except (DrillError, plug.PlugError, OSError) as error:
-        sys.exit(print(error) or 1)
-    json.dump(answer, sys.stdout)
+        print(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

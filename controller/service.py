@@ -101,6 +101,7 @@ class Service:
         self._target = Realised()
         self._wired: dict[str, int] = {}  # the pass that last moved a port, or changed a network
         self._passing = runtime.Lock()
+        self._computing = False
         self._shadows: list[Engine] = []
         self.passes: deque[Pass] = deque(maxlen=20)
         self.engine_audits = 0
@@ -149,9 +150,13 @@ class Service:
             runtime.sleep(self._coalesce_seconds)
             try:
                 with self._passing:
+                    self._computing = True
                     self._pass()
             except Exception:
                 LOG.exception("a pass failed; the next change starts another")
+            finally:
+                self._computing = False
+                self._tell_progress()
 
     def _pass(self) -> None:
         started = time.monotonic()
@@ -182,7 +187,6 @@ class Service:
             elif dpid in self.connections:
                 self._start_reconciler(self.connections[dpid])
         self.passes.append(Pass(generation, len(changes), nodes, time.monotonic() - started))
-        self._tell_progress()
 
     # --- the oracle --------------------------------------------------------------------------
 
@@ -286,7 +290,7 @@ class Service:
 
     def settled(self) -> bool:
         """Nothing is under way: all that happened is computed, and confirmed where connected."""
-        return not self._inbox and all(
+        return not (self._inbox or self._computing) and all(
             self.realised.get(dpid) == self._target
             for dpid in self.engine.wanted
             if dpid in self.connections

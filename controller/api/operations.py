@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from webob import Request
-from webob.exc import HTTPNotFound
+from prometheus_client import generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from webob import Request, Response
+from webob.exc import HTTPBadRequest, HTTPNotFound
 
 from controller.api.auth import Context
 from controller.api.wsgi import Route
@@ -23,7 +25,10 @@ from controller.switch.codec import FlowStats
 from controller.switch.reconcile import Realised
 
 SETTLE_SECONDS = 10.0
-"""How long ``verify`` and ``wait`` wait for what is under way."""
+"""How long ``verify`` waits for what is under way, and ``wait`` if it is not told."""
+
+WAIT_SECONDS = 3600.0
+"""The longest that ``wait`` may be told to wait."""
 
 
 def routes(service: Service) -> list[Route]:
@@ -35,6 +40,8 @@ def routes(service: Service) -> list[Route]:
                 return 200, function(service, **{name: request.GET.get(name) for name in names})
             except LookupError as error:
                 raise HTTPNotFound(str(error)) from error
+            except ValueError as error:
+                raise HTTPBadRequest(str(error)) from error
 
         return Route("GET", f"/tenantry/v1/{path}", handler)
 
@@ -43,6 +50,9 @@ def routes(service: Service) -> list[Route]:
         route("flows", flows, "switch", "app", "object"),
         route("diff", diff, "switch"),
         route("verify", verify),
+        route("engine", engine),
+        route("wait", wait, "port", "revision", "seconds"),
+        Route("GET", "/metrics", lambda request, context: _metrics(service)),
     ]
 
 
@@ -153,7 +163,7 @@ def diff(service: Service, switch: str | None = None) -> list[dict[str, Any]]:
 def verify(service: Service) -> dict[str, Any]:
     """Wanted equals a computation from nothing, and installed equals wanted, on every switch."""
     settled = service.wait_settled(SETTLE_SECONDS)
-    oracle = service.engine.recompute()
+    oracle = {dpid: wanted.flows for dpid, wanted in service.shadow().wanted.items()}
     switches = []
     for dpid, wanted in service.engine.wanted.items():
         connected = dpid in service.reconcilers
@@ -175,6 +185,95 @@ def verify(service: Service) -> dict[str, Any]:
     failed = {str(unit): error for unit, error in service.engine.failed.items()}
     sound = settled and not failed and not any(s[fault] for s in switches for fault in wrong)
     return {"ok": sound, "settled": settled, "failed": failed, "switches": switches}
+
+
+def engine(service: Service) -> dict[str, Any]:
+    """Units and reads, what ran why and for how long, the last passes, the audits."""
+    return {
+        "nodes": [
+            {"app": app, "kind": kind, "count": count, "reads": reads}
+            for (app, kind), (count, reads) in sorted(service.engine.size().items())
+        ],
+        "runs": [
+            {"app": app, "kind": kind, "cause": cause, "count": runs.count, "seconds": runs.seconds}
+            for (app, kind, cause), runs in sorted(service.engine.runs.items())
+        ],
+        "passes": [done._asdict() for done in service.passes],
+        "audits": service.engine_audits,
+        "differences": service.engine_differences,
+    }
+
+
+def wait(
+    service: Service,
+    port: str | None = None,
+    revision: str | None = None,
+    seconds: str | None = None,
+) -> dict[str, Any]:
+    """Wait until a port is ACTIVE, or until all connected switches have confirmed a revision (the
+    newest, if none is named), but no longer than ``seconds``. LookupError if there is no such
+    port, ValueError if a number is none."""
+    longest = min(float(seconds or SETTLE_SECONDS), WAIT_SECONDS)
+    if port is not None:
+        port_id = port
+        if service.store.get("port", port_id) is None:
+            raise LookupError(f"there is no port {port_id}")
+        done = service.wait_until(lambda: service.port_status(port_id) == "ACTIVE", longest)
+        return {"ok": done, "port": port_id, "status": service.port_status(port_id)}
+    wanted = service.store.head if revision is None else int(revision)
+    done = service.wait_until(lambda: service.revision() >= wanted, longest)
+    return {"ok": done, "revision": wanted, "realised": service.revision()}
+
+
+def _metrics(service: Service) -> Response:
+    """Counters for Prometheus."""
+    return Response(
+        generate_latest(_Registry(service)),
+        content_type="text/plain; version=0.0.4",
+        charset="utf8",
+    )
+
+
+class _Registry:
+    """What ``prometheus_client`` collects from: made of the counters that there are anyhow."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[Metric]:
+        service = self._service
+        runs = CounterMetricFamily(
+            "tenantry_engine_runs", "Computations, by what had changed.", labels=_RUN_LABELS
+        )
+        seconds = CounterMetricFamily(
+            "tenantry_engine_seconds", "Seconds spent on them.", labels=_RUN_LABELS
+        )
+        for labels, done in service.engine.runs.items():
+            runs.add_metric(labels, done.count)
+            seconds.add_metric(labels, done.seconds)
+        yield from (runs, seconds)
+        yield GaugeMetricFamily(
+            "tenantry_engine_failed_units", "Units that do not compile.", len(service.engine.failed)
+        )
+        yield CounterMetricFamily(
+            "tenantry_engine_differences",
+            "Flows about which the engine's audit found it wrong.",
+            service.engine_differences,
+        )
+        for name, help, value in _SWITCH_GAUGES:
+            gauge = GaugeMetricFamily(name, help, labels=("switch",))
+            for switch in service.switches():
+                gauge.add_metric([dpid_text(switch.id)], float(_switch(service, switch)[value]))
+            yield gauge
+
+
+_RUN_LABELS = ("app", "kind", "cause")
+_SWITCH_GAUGES = (
+    ("tenantry_switch_connected", "Whether the switch is connected.", "connected"),
+    ("tenantry_switch_flows", "Flows that it should hold.", "flows"),
+    ("tenantry_switch_revision", "The newest commit that it has confirmed.", "realised"),
+    ("tenantry_switch_repaired", "Flows that audits had to mend.", "repaired"),
+)
 
 
 def _installed(service: Service, dpid: int) -> dict[int, FlowStats]:

@@ -8,12 +8,15 @@ never waits. Rows are found by name and nothing that is not ours is ever removed
 
 from __future__ import annotations
 
+import json
 import logging
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import ovs.db.idl
+import ovs.json
 import ovs.jsonrpc
 import ovs.poller
 import ovs.stream
@@ -107,7 +110,7 @@ class Ovsdb:
         if system is None:
             return False
         ids = system.external_ids
-        host = ids.get("hostname") or ids.get("system-id") or self.remote
+        host = ids.get("hostname") or ids.get("system-id") or _host_of(self.remote)
         bridges = _bridges(idl)
         interfaces = {row.name: row.external_ids for row in idl.tables["Interface"].rows.values()}
         self._inventory.synced(self.remote, host, bridges, interfaces)
@@ -129,10 +132,53 @@ class Ovsdb:
             runtime.spawn(_try_name_tables, self.remote, name)
 
 
+class _Parser:
+    """Does what ``ovs.json.Parser`` does, with the standard library's: a database of thousands of
+    interfaces is in within a tenth of the time.
+
+    A message can only be at its end where a ``}`` is the last that was received, so that is when
+    it is worth trying.
+    """
+
+    _decoder = json.JSONDecoder()
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._value: Any = None
+        self._done = False
+
+    def feed(self, text: str) -> int:
+        """How many of these characters belong to the message."""
+        self._text += text
+        if not text.endswith("}"):
+            return len(text)
+        try:
+            self._value, end = self._decoder.raw_decode(self._text.lstrip())
+        except ValueError:
+            return len(text)
+        self._done = True
+        end += len(self._text) - len(self._text.lstrip())
+        return len(text) - (len(self._text) - end)
+
+    def is_done(self) -> bool:
+        return self._done
+
+    def finish(self) -> Any:
+        """The message; a string that says what is wrong if there is none."""
+        return self._value if self._done else "the message is not whole"
+
+
+ovs.json.Parser = _Parser
+
+
 @dataclass(frozen=True)
 class _InterfaceRow:
     name: str
     ids: Mapping[str, str] | None  # None: the row is gone
+
+
+def _host_of(remote: str) -> str:
+    return socket.gethostname() if remote.startswith("unix:") else remote
 
 
 class _Idl(ovs.db.idl.Idl):  # type: ignore[misc]

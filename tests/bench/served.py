@@ -123,6 +123,7 @@ class Watch:
                 len(service.connections) == switches
                 and not service.inventory.waiting_for()
                 and service.settled()
+                and service.revision() == service.store.head
             )
 
         assert service.wait_until(done, SECONDS), "switches did not confirm in time"

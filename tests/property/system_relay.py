@@ -16,36 +16,38 @@ class Relay:
     def __init__(self, path: Path, target: Path) -> None:
         self.path = path
         self._target = target
-        self._sockets: list[Any] = []
+        self._streams: list[Any] = []
+        self._listening: Any = None
         self._accepting: Any = None
         self.mend()
 
+    @property
+    def whole(self) -> bool:
+        return self._listening is not None
+
     def mend(self) -> None:
         """Connections are possible (again)."""
-        if self._accepting is None:
-            self.path.unlink(missing_ok=True)
-            listening = runtime.listen(str(self.path), socket.AF_UNIX)
-            self._sockets.append(listening)
-            self._accepting = runtime.spawn(self._accept, listening)
+        if not self.whole:
+            self._listening = runtime.listen(str(self.path), socket.AF_UNIX)
+            self._accepting = runtime.spawn(self._accept)
 
     def cut(self) -> None:
-        """All connections end, also in the middle of a message, and none is possible."""
-        if self._accepting is not None:
+        """All connections end, wherever they are in a message, and none is possible."""
+        if self.whole:
             self._accepting.kill()
-            self._accepting = None
-        self.path.unlink(missing_ok=True)
-        for one in self._sockets:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-        self._sockets.clear()
+            self._listening.close()
+            self._listening = None
+            self.path.unlink()
+        for stream in self._streams:
+            _end(stream)
+        self._streams.clear()
 
-    def _accept(self, listening: Any) -> None:
+    def _accept(self) -> None:
         while True:
-            near, _ = listening.accept()
+            near, _ = self._listening.accept()
             far = socket.socket(socket.AF_UNIX)
             far.connect(str(self._target))
-            self._sockets += (near, far)
+            self._streams += (near, far)
             runtime.spawn(_copy, near, far)
             runtime.spawn(_copy, far, near)
 
@@ -54,5 +56,10 @@ def _copy(source: Any, sink: Any) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(1 << 16):
             sink.sendall(data)
+    _end(sink)
+
+
+def _end(stream: Any) -> None:
+    """Wakes whoever reads it; the file goes with the last of them."""
     with contextlib.suppress(OSError):
-        sink.shutdown(socket.SHUT_RDWR)
+        stream.shutdown(socket.SHUT_RDWR)
