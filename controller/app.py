@@ -11,6 +11,7 @@ from oslo_config import cfg
 from controller.api.extension import Extension
 from controller.flow import Flow, Goto
 from controller.model import View
+from controller.packet import Handler
 from controller.pipeline import Band, Miss, Table
 
 
@@ -34,13 +35,15 @@ class App:
     """A feature: a permanent id (the first byte of its flows' cookies), a name, its units.
 
     ``extension`` makes, from the options, what the feature adds to the API (``resources.py``), if
-    anything.
+    anything. ``packets`` answers the packets that the feature's flows send to the controller, if
+    any do (``packets.py``).
     """
 
     id: int
     name: str
     units: tuple[Units, ...]
     extension: Callable[[cfg.ConfigOpts], Extension] | None = None
+    packets: Handler | None = None
 
 
 def once(view: View, switch: int) -> AbstractSet[str]:

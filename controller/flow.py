@@ -144,13 +144,18 @@ class SetField(NamedTuple):
         return f"set_field:{value_text(self.field, self.value)}->{name}"
 
 
+CONTROLLER = 0xFFFFFFFD  # OFPP_CONTROLLER: as a port to output to, and to enter the pipeline by
+WHOLE_PACKET = 0xFFFF  # OFPCML_NO_BUFFER: the controller gets all of it
+
+
 class Output(NamedTuple):
-    """Send out of a switch port by number; never back to where the packet came from."""
+    """Send out of a switch port by number, or to CONTROLLER; never back to where the packet came
+    from."""
 
     port: int
 
     def text(self) -> str:
-        return f"output:{self.port}"
+        return f"CONTROLLER:{WHOLE_PACKET}" if self.port == CONTROLLER else f"output:{self.port}"
 
 
 class PushVlan(NamedTuple):

@@ -73,6 +73,7 @@ class Controller:
         self._greenlets = [
             runtime.spawn(self.service.run),
             runtime.spawn(self.service.run_audits),
+            runtime.spawn(self.service.packets.run),
             runtime.spawn(self._serve_api),
             *(
                 runtime.spawn(Ovsdb(remote, self.service.inventory, self._bridge(conf)).run)

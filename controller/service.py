@@ -28,6 +28,7 @@ from controller.model.records import FROM_STORE
 from controller.store import Commit, Store
 from controller.switch.channel import Connection
 from controller.switch.inventory import Inventory
+from controller.switch.packets import PacketIns
 from controller.switch.reconcile import Realised, Reconciler
 
 LOG = logging.getLogger(__name__)
@@ -70,7 +71,8 @@ def _batches(changes: list[Change]) -> Iterator[list[Change]]:
 class Service:
     """Follows the store and the switches, and keeps every connected switch as wanted.
 
-    It is the channel's observer (``connected``, ``disconnected``, ``ports``).
+    It is the channel's observer (``connected``, ``disconnected``, ``ports``,
+    ``packet_in``).
     """
 
     def __init__(
@@ -98,6 +100,8 @@ class Service:
         self._revision = store.head  # the newest commit in the inbox or before
         self._wake = runtime.Signal()
         self._progress: list[runtime.Signal] = []
+        handlers = {app.id: app.packets for app in self.engine.apps if app.packets}
+        self.packets = PacketIns(self.model, handlers, self._submit)
         self._target = Realised()
         self._wired: dict[str, int] = {}  # the pass that last moved a port, or changed a network
         self._passing = runtime.Lock()
@@ -129,6 +133,9 @@ class Service:
 
     def ports(self, dpid: int, ports: Mapping[int, str]) -> None:
         self.inventory.ports(dpid, ports)
+
+    def packet_in(self, connection: Connection, data: bytes) -> None:
+        self.packets.receive(connection, data)
 
     def connected(self, connection: Connection) -> None:
         self.connections[connection.dpid] = connection

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 
 PORT = 7777
 BROADCAST_EVERY = 100  # packets: floods must not reach an intruder either
-STRAGGLER_SECONDS = 1.0
+STRAGGLER_SECONDS = 0.5
 READY = "ready\n"
 
 # From asm-generic/socket.h, linux/if_ether.h, linux/if_packet.h: Python has no names for them.

@@ -52,6 +52,9 @@ class Observer(Protocol):
     def ports(self, dpid: int, ports: Mapping[int, str]) -> None:
         """The OpenFlow ports of a switch, by number, are now these (names)."""
 
+    def packet_in(self, connection: Connection, data: bytes) -> None:
+        """A packet-in message, as bytes."""
+
 
 @dataclass(frozen=True)
 class Tls:
@@ -181,6 +184,10 @@ class _Datapath(os_ken_controller.Datapath):  # type: ignore[misc]
 
     connection: Connection | None = None
 
+    def __init__(self, peer: Any, address: Any, observer: Observer) -> None:
+        super().__init__(peer, address)
+        self.observer = observer
+
     def _recv_loop(self) -> None:
         try:
             self._read()
@@ -216,6 +223,9 @@ class _Datapath(os_ken_controller.Datapath):  # type: ignore[misc]
 
     def _message(self, header: codec.Header, data: bytes) -> None:
         connection = self.connection
+        if connection is not None and header.kind == codec.PACKET_IN:
+            self.observer.packet_in(connection, data)
+            return
         if connection is not None and (
             header.kind in _RAW
             or (
@@ -287,7 +297,7 @@ class Channel(OSKenApp):  # type: ignore[misc]
             if context is not None:
                 with runtime.Timeout(HANDSHAKE_SECONDS):
                     peer = context.wrap_socket(peer, server_side=True)
-            datapath = _Datapath(peer, address)
+            datapath = _Datapath(peer, address, self._observer)
             datapath.echo_request_interval = ECHO_SECONDS
             datapath.max_unreplied_echo_requests = 3
             datapath.serve()

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from controller.flow import (
     OXM,
+    WHOLE_PACKET,
     Action,
     Flow,
     Goto,
@@ -33,6 +34,7 @@ VERSION = 0x05  # OpenFlow 1.4
 # Message types (7.1.1).
 ERROR = 1
 PACKET_IN = 10
+PACKET_OUT = 13
 FLOW_MOD = 14
 MULTIPART_REQUEST = 18
 MULTIPART_REPLY = 19
@@ -48,7 +50,6 @@ _ATOMIC_ORDERED = 0x3
 _FLOW_STATS = 1  # OFPMP_FLOW
 _REPLY_MORE = 1
 _NO_BUFFER = _ANY = 0xFFFFFFFF
-_MAX_LEN = 0xFFE5  # OFPCML_MAX: how much of a packet "output to controller" carries
 _ALL_TABLES = 0xFF
 _ADD, _DELETE = 0, 3
 
@@ -93,6 +94,13 @@ def _oxm_headers() -> dict[str, tuple[bytes, bytes, int]]:
 
 
 _OXM_HEADERS = _oxm_headers()
+
+
+def oxm_header(field: str) -> bytes:
+    """The four bytes before a field's value (7.2.2.2): class, number and mask flag, length."""
+    return _OXM_HEADERS[field][0]
+
+
 _MATCH_HEAD = struct.Struct("!HH")
 
 
@@ -125,7 +133,7 @@ def _set_field(action: SetField) -> bytes:
 
 
 def _output(action: Output) -> bytes:
-    return _OUTPUT.pack(0, 16, action.port, _MAX_LEN)
+    return _OUTPUT.pack(0, 16, action.port, WHOLE_PACKET)
 
 
 def _resubmit(action: Resubmit) -> bytes:
