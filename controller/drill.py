@@ -32,7 +32,6 @@ INTRUDERS_PER_SECOND = 100
 AFTERMATH_SECONDS = 0.5  # of traffic, at the least, when all is whole again
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.05
-AUDIT_SECONDS = 2
 
 STAGE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 """Whatever the drill starts is a child of a process that the kernel ends with everything in it."""
@@ -44,8 +43,6 @@ SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 CONFIGURATION = f"""\
 [store]
 url = sqlite:///{DIRECTORY}/tenantry.db
-[openflow]
-audit_interval = {AUDIT_SECONDS}
 [ovsdb]
 connections = unix:{DIRECTORY}/db.sock
 integration_bridge = {BRIDGE}

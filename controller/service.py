@@ -71,7 +71,7 @@ def _batches(changes: list[Change]) -> Iterator[list[Change]]:
 class Service:
     """Follows the store and the switches, and keeps every connected switch as wanted.
 
-    It is the channel's observer (``connected``, ``disconnected``, ``ports``,
+    It is the channel's observer (``connected``, ``disconnected``, ``ports``, ``port``,
     ``packet_in``).
     """
 
@@ -133,6 +133,9 @@ class Service:
 
     def ports(self, dpid: int, ports: Mapping[int, str]) -> None:
         self.inventory.ports(dpid, ports)
+
+    def port(self, dpid: int, number: int, name: str | None) -> None:
+        self.inventory.port(dpid, number, name)
 
     def packet_in(self, connection: Connection, data: bytes) -> None:
         self.packets.receive(connection, data)

@@ -28,6 +28,14 @@ MAX_HOST_LENGTH = 255
 MAX_PROFILE_LENGTH = 4095
 
 _MAC = "mac"
+_INTERFACE = "interface"
+
+
+class InterfaceInUse(exceptions.Conflict):  # type: ignore[misc]
+    message = (
+        "Interface %(interface)s on %(host)s is another port's: "
+        "two ports cannot be plugged into one interface."
+    )
 
 
 class PortRules(Rules):
@@ -77,6 +85,9 @@ class PortRules(Rules):
         yield Claim(_MAC, body["network_id"], body["mac_address"])
         for ip in body["fixed_ips"]:
             yield Claim(ipam.ADDRESS, ip["subnet_id"], ip["ip_address"])
+        interface = body[portbindings.PROFILE].get("interface_name")
+        if interface and body[portbindings.HOST_ID]:
+            yield Claim(_INTERFACE, body[portbindings.HOST_ID], str(interface))
 
     def links(self, body: Body) -> Iterable[Link]:
         yield Link(body["network_id"], "port")
@@ -89,6 +100,8 @@ class PortRules(Rules):
             error = exceptions.MacAddressInUse(net_id=claim.scope, mac=claim.value)
         elif claim.kind == ipam.ADDRESS:
             error = IpAddressAlreadyAllocated(ip=claim.value, subnet_id=claim.scope)
+        elif claim.kind == _INTERFACE:
+            error = InterfaceInUse(host=claim.scope, interface=claim.value)
         return error
 
     def present(self, reader: Reader, body: Body, shown: Body) -> None:

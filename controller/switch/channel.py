@@ -50,7 +50,10 @@ class Observer(Protocol):
     def disconnected(self, connection: Connection) -> None: ...
 
     def ports(self, dpid: int, ports: Mapping[int, str]) -> None:
-        """The OpenFlow ports of a switch, by number, are now these (names)."""
+        """All OpenFlow ports of a switch, by number: their names."""
+
+    def port(self, dpid: int, number: int, name: str | None) -> None:
+        """One of them is new or has another name, or is gone (None)."""
 
     def packet_in(self, connection: Connection, data: bytes) -> None:
         """A packet-in message, as bytes."""
@@ -330,16 +333,23 @@ class Channel(OSKenApp):  # type: ignore[misc]
 
     @set_ev_cls(ofp_event.EventOFPPortStateChange, MAIN_DISPATCHER)  # type: ignore[untyped-decorator]
     def _port_state(self, event: Any) -> None:
-        self._tell_ports(event.datapath)
+        datapath, number = event.datapath, event.port_no
+        port = datapath.ports.get(number)
+        if number < ofproto_v1_4.OFPP_MAX:
+            self._observer.port(datapath.id, number, _name(port) if port else None)
 
     def _tell_ports(self, datapath: Any) -> None:
-        local = ofproto_v1_4.OFPP_MAX
         names = {
-            number: port.name.decode(errors="replace")
+            number: _name(port)
             for number, port in datapath.ports.items()
-            if number < local
+            if number < ofproto_v1_4.OFPP_MAX
         }
         self._observer.ports(datapath.id, names)
+
+
+def _name(port: Any) -> str:
+    name: str = port.name.decode(errors="replace")
+    return name
 
 
 def start(observer: Observer) -> Channel:

@@ -241,14 +241,19 @@ def priority(body: bytes) -> int:
     return int.from_bytes(body[22:24], "big")
 
 
-def delete_flow(cookie: int) -> bytes:
-    """The flow-mod body that deletes the flow of exactly this cookie, in whatever table.
+def table_id(body: bytes) -> int:
+    """The table in an encoded body."""
+    return body[16]
+
+
+def delete_flow(cookie: int, table: int) -> bytes:
+    """The flow-mod body that deletes the flows of a table that have exactly this cookie.
 
     OVS finds exact cookies by index; a masked cookie would scan every flow.
     """
     every = (1 << 64) - 1
     return _FLOW_MOD.pack(
-        cookie, every, _ALL_TABLES, _DELETE, 0, 0, 0, _NO_BUFFER, _ANY, _ANY, 0, 0
+        cookie, every, table, _DELETE, 0, 0, 0, _NO_BUFFER, _ANY, _ANY, 0, 0
     ) + encode_match({})
 
 

@@ -38,6 +38,7 @@ class Inventory:
         self._bridges: dict[str, dict[int, str]] = {}  # remote: datapath id: bridge name
         self._external: dict[str, dict[str, Mapping[str, str]]] = {}  # remote: interface: ids
         self._ports: dict[int, dict[str, int]] = {}  # datapath id: interface: number
+        self._names: dict[int, dict[int, str]] = {}  # the same the other way round
         self._told: dict[int, set[str]] = {}  # switches and interfaces that have records
 
     # --- from OpenFlow -----------------------------------------------------------------------
@@ -45,7 +46,32 @@ class Inventory:
     def ports(self, dpid: int, ports: Mapping[int, str]) -> None:
         """These are all ports of a switch."""
         self._ports[dpid] = {name: number for number, name in ports.items()}
+        self._names[dpid] = dict(ports)
         self._tell([dpid])
+
+    def port(self, dpid: int, number: int, name: str | None) -> None:
+        """One port of a switch is there, or is gone (None). Costs the same however many others
+        there are."""
+        ports = self._ports.setdefault(dpid, {})
+        names = self._names.setdefault(dpid, {})
+        before = names.pop(number, None)
+        gone = before is not None and before != name and ports.get(before) == number
+        if before is not None and gone:
+            del ports[before]
+        if name is not None:
+            names[number] = name
+            ports[name] = number
+        if dpid not in self._told:
+            return
+        told = self._told[dpid]
+        changes = []
+        if before is not None and gone:
+            told.discard(before)
+            changes.append(Change(Interface, (dpid, before), None))
+        if name is not None:
+            told.add(name)
+            changes.append(Change(Interface, (dpid, name), self._interface(dpid, name)))
+        self._emit(changes)
 
     # --- from OVSDB --------------------------------------------------------------------------
 

@@ -118,9 +118,11 @@ class Ovsdb:
         return True
 
     def _tell(self, idl: _Idl, changed: Mapping[Any, Any]) -> None:
-        for (table, _), row in changed.items():
-            if table == "Interface":
-                self._inventory.interface(self.remote, row.name, row.ids)
+        rows = [row for (table, _), row in changed.items() if table == "Interface"]
+        # A name that was taken out and put in again in one transaction is two rows: first what
+        # went, then what came.
+        for row in sorted(rows, key=lambda row: row.ids is not None):
+            self._inventory.interface(self.remote, row.name, row.ids)
         if any(table == "Bridge" for table, _ in changed):
             bridges = _bridges(idl)
             self._inventory.bridges(self.remote, bridges)
@@ -253,6 +255,7 @@ def ensure_bridge(remote: str, bridge: IntegrationBridge) -> None:
         "target": bridge.controller,
         # Our OpenFlow never goes through the bridge that it programs.
         "connection_mode": "out-of-band",
+        "max_backoff": 1000,  # ms: a controller that comes back is found within a second
         "external_ids": _map(OWNER),
     }
     operations = [_insert("Controller", "controller", controller)]

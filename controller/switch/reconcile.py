@@ -79,7 +79,7 @@ class Reconciler:
     refused: list[Refusal] = field(default_factory=list)
     audits: int = 0
     repaired: int = 0
-    _installed: set[int] = field(default_factory=set)
+    _installed: dict[int, int] = field(default_factory=dict)  # table by cookie
     _wake: runtime.Signal = field(default_factory=runtime.Signal)
     _distrusted: set[int] = field(default_factory=set)
     _bundle: int = 0
@@ -137,11 +137,13 @@ class Reconciler:
     def _resync(self) -> Push:
         self._audit_at = time.monotonic() + self.audit_seconds
         distrusted, self._distrusted = self._distrusted, set()
-        self._installed = {flow.cookie for flow in self.connection.dump_flows()} - distrusted
+        found = {(flow.cookie, flow.table_id) for flow in self.connection.dump_flows()}
+        self._installed = {cookie: table for cookie, table in found if cookie not in distrusted}
         self.refused = []
         target, wanted, _ = self._take()
         adds = [cookie for cookie in wanted.flows if cookie not in self._installed]
-        deletes = [cookie for cookie in self._installed if cookie not in wanted.flows]
+        # Foreign flows may share a cookie (0, mostly) in several tables.
+        deletes = [(cookie, table) for cookie, table in found if cookie not in wanted.flows]
         return self._push(wanted, adds, deletes, target)
 
     def _follow(self) -> Push:
@@ -153,8 +155,12 @@ class Reconciler:
         return self._follow_up(target, wanted, touched)
 
     def _follow_up(self, target: Realised, wanted: Wanted, touched: set[int]) -> Push:
-        adds = [cookie for cookie in touched - self._installed if cookie in wanted.flows]
-        deletes = [cookie for cookie in touched & self._installed if cookie not in wanted.flows]
+        adds = [c for c in touched if c in wanted.flows and c not in self._installed]
+        deletes = [
+            (c, self._installed[c])
+            for c in touched
+            if c in self._installed and c not in wanted.flows
+        ]
         return self._push(wanted, adds, deletes, target)
 
     def _retry(self) -> None:
@@ -172,18 +178,20 @@ class Reconciler:
         wanted = self.engine.wanted[self.connection.dpid]
         return self.target(), wanted, wanted.take_touched()
 
-    def _push(self, wanted: Wanted, adds: list[int], deletes: list[int], target: Realised) -> Push:
+    def _push(
+        self, wanted: Wanted, adds: list[int], deletes: list[tuple[int, int]], target: Realised
+    ) -> Push:
         # The bodies are taken now: while bundles are under way, the engine may run again.
         messages = [_Message(cookie, wanted.flows[cookie], True) for cookie in adds]
         if len(messages) > BUNDLE_MESSAGES:
             # Between two bundles packets flow: no exception may be in later than its rule.
             messages.sort(key=lambda message: -codec.priority(message.body))
-        messages += [_Message(cookie, codec.delete_flow(cookie), False) for cookie in deletes]
+        messages += [_deletion(cookie, table) for cookie, table in deletes]
         push = Push()
         self._send(messages, push)
         # Parts of a refused unit that were in before it was refused.
-        halves = self._installed & self._refused_cookies()
-        self._send([_Message(cookie, codec.delete_flow(cookie), False) for cookie in halves], push)
+        halves = self._installed.keys() & self._refused_cookies()
+        self._send([_deletion(cookie, self._installed[cookie]) for cookie in halves], push)
         self.realised = target
         self.confirmed(target)
         return push
@@ -194,13 +202,14 @@ class Reconciler:
             left = self._not_refused(chunk)
             while left and (errors := self._bundle_of(left)):
                 self._refuse(errors)
-                left = self._not_refused(left)
-            for cookie, _, adds in left:
+                # A deletion that is refused is left, too: the next audit sees what it was about.
+                left = [m for m in self._not_refused(left) if m.adds or m.cookie not in errors]
+            for cookie, body, adds in left:
                 if adds:
-                    self._installed.add(cookie)
+                    self._installed[cookie] = codec.table_id(body)
                     push.added += 1
                 else:
-                    self._installed.discard(cookie)
+                    self._installed.pop(cookie, None)
                     push.deleted += 1
 
     def _bundle_of(self, messages: list[_Message]) -> dict[int, codec.SwitchError]:
@@ -265,6 +274,10 @@ class _Message(NamedTuple):
     cookie: int
     body: bytes
     adds: bool
+
+
+def _deletion(cookie: int, table: int) -> _Message:
+    return _Message(cookie, codec.delete_flow(cookie, table), False)
 
 
 def _chunks(items: list[_Message], size: int) -> Iterator[list[_Message]]:

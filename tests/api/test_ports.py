@@ -172,6 +172,14 @@ def test_binding(api: Api, network: str) -> None:
     api.update("port", port["id"], mac_address="fa:16:3e:00:00:02")
 
 
+def test_an_interface_is_one_ports(api: Api, network: str) -> None:
+    there = {"binding:host_id": "one", "binding:profile": {"interface_name": "veth0"}}
+    api.create("port", network_id=network, **there)
+    body = {"port": {"network_id": network, **there}}
+    api.refused(409, "InterfaceInUse", "POST", "/v2.0/ports", body)
+    api.create("port", network_id=network, **{**there, "binding:host_id": "two"})
+
+
 def test_port_security_is_the_networks_unless_the_port_says_otherwise(api: Api) -> None:
     network = api.create("network", port_security_enabled=False)["id"]
     assert api.create("port", network_id=network)["port_security_enabled"] is False

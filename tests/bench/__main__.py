@@ -10,11 +10,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import Figure, codec, push
+from tests.bench import Figure, api, codec, computing, drill, ports, push, reconnect, scale
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "codec": codec.bench,
     "push": push.bench,
+    "reconnect": reconnect.bench,
+    "ports": ports.bench,
+    "more": ports.bench_more,
+    "computing": computing.bench,
+    "api": api.bench,
+    "scale": scale.bench,
+    "drill": drill.bench,
 }
 
 

@@ -36,6 +36,24 @@ def transact(path: str, operations: list[Any]) -> list[Any]:
     return results
 
 
+def add_bridge(path: str, host: str, dpid: int) -> None:
+    """What an operator and ovs-vswitchd would have written into an empty database."""
+    system = {
+        "bridges": ["named-uuid", "bridge"],
+        "external_ids": to_map({"hostname": host}),
+        "datapath_types": ["set", ["netdev", "system"]],
+        "cur_cfg": 1 << 30,  # whatever is asked of the switch, it has been done
+    }
+    bridge = {"name": BRIDGE, "datapath_id": f"{dpid:016x}"}
+    transact(
+        path,
+        [
+            {"op": "insert", "table": "Open_vSwitch", "row": system},
+            {"op": "insert", "table": "Bridge", "uuid-name": "bridge", "row": bridge},
+        ],
+    )
+
+
 def add_interfaces(path: str, interfaces: Mapping[str, Mapping[str, str]], **columns: Any) -> None:
     """Put interfaces (``external_ids`` by name) on the bridge, each with these columns."""
     names = list(interfaces)

@@ -19,7 +19,7 @@ from controller.service import Service
 from tests.bench import beside
 from tests.bench.beside import Beside
 
-SECONDS = 300
+SECONDS = 120
 
 
 class Client:
@@ -74,7 +74,8 @@ class Served(Beside):
         super().__init__("tests.bench.served", file=str(configuration(directory, **options)))
         where = self.call("where")
         self.openflow: tuple[str, int] = tuple(where["openflow"])
-        self.client = Client(where["api"])
+        self.api: str = where["api"]
+        self.client = Client(self.api)
 
     def close(self) -> None:
         self.client.close()

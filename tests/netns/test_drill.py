@@ -37,20 +37,22 @@ def test_a_switch_that_lost_its_flows_delivers_nothing_that_is_forbidden() -> No
 
 
 MISTAKE = f"""
+import json
 from controller import drill, plug
 
 def mistake(stage):
-    '''another tenant is let in, and the way of one guest is cut, until the audit'''
+    '''one guest's packets go to another tenant, for as long as the controller is away'''
+    stage.kill("controller")
     one, stranger = (
         plug.run(f"ovs-vsctl get Interface {{guest.plugged.interface}} ofport").strip()
         for guest in (stage.one, stage.stranger)
     )
     leak = f"table=0,priority=60000,in_port={{one}},actions=output:{{stranger}}"
     plug.run(f"ovs-ofctl -O OpenFlow14 add-flow br-int {{leak}}")
+    stage.start_controller()
 
-drill.CONFIGURATION = drill.CONFIGURATION.replace("[openflow]", "[openflow]\\nflow_monitor = false")
 drill.EVENTS["mistake"] = mistake
-print(__import__("json").dumps(drill.play("mistake", {PACKETS}).as_dict()))
+print(json.dumps(drill.play("mistake", {PACKETS}).as_dict()))
 """
 
 

@@ -156,6 +156,8 @@ def test_tampering_is_repaired(ovs: OpenVSwitch, tmp_path: Path, told: bool) -> 
             ("del-flows", "br-int"),
             ("add-flow", "br-int", "table=0,priority=999,actions=drop"),
             ("del-flows", "br-int", "table=95"),
+            # In the place of one of ours, and with cookie 0, which OVS's own hidden flows have.
+            ("add-flow", "br-int", "table=75,priority=0,actions=drop"),
         ]
         if told:
             tampering.append(("mod-flows", "br-int", "table=95,actions=drop"))

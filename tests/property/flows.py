@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from controller.flow import (
+    CONTROLLER,
     OXM,
     VLAN_PRESENT,
     Action,
@@ -142,7 +143,7 @@ def valid_flows(draw: st.DrawFn) -> Flow:
         st.lists(
             st.one_of(
                 settable.flatmap(_set_fields),
-                st.builds(Output, st.integers(1, 0xFEFF)),
+                st.builds(Output, st.one_of(st.integers(1, 0xFEFF), st.just(CONTROLLER))),
                 st.builds(Resubmit, tables),
                 learns,
             ),

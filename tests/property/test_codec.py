@@ -61,7 +61,7 @@ def action_of(action: Action) -> parser.OFPAction:
         case SetField(field, value):
             return parser.OFPActionSetField(**{str(field): oxm(field, value)})
         case Output(port):
-            return parser.OFPActionOutput(port, ofp.OFPCML_MAX)
+            return parser.OFPActionOutput(port, ofp.OFPCML_NO_BUFFER)
         case PushVlan():
             return parser.OFPActionPushVlan(0x8100)
         case PopVlan():
@@ -138,19 +138,19 @@ def test_bundle_control_equals_os_kens(bundle: int, xid: int) -> None:
         assert codec.bundle_control(xid, bundle, ours) == serialised(control, xid)
 
 
-@given(cookie=some.numbers(64), xid=some_xids)
-def test_deletes_by_cookie_equal_os_kens(cookie: int, xid: int) -> None:
+@given(cookie=some.numbers(64), table=some.numbers(8), xid=some_xids)
+def test_deletes_by_cookie_equal_os_kens(cookie: int, table: int, xid: int) -> None:
     delete = parser.OFPFlowMod(
         DATAPATH,
         command=ofp.OFPFC_DELETE,
-        table_id=ofp.OFPTT_ALL,
+        table_id=table,
         cookie=cookie,
         cookie_mask=(1 << 64) - 1,
         priority=0,
         out_port=ofp.OFPP_ANY,
         out_group=ofp.OFPG_ANY,
     )
-    ours = codec.message(codec.FLOW_MOD, xid, codec.delete_flow(cookie))
+    ours = codec.message(codec.FLOW_MOD, xid, codec.delete_flow(cookie, table))
     assert ours == serialised(delete, xid)
 
 

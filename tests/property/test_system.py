@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -126,7 +127,7 @@ class System(RuleBasedStateMachine):
         self.reference = Reference()
         self.offline: set[str] = set()  # bridges that cannot reach us
         self.deleted: list[str] = []  # ids of ports
-        self._spelling = 0
+        self._zeros: dict[str, int] = {}
         self._resources = ExitStack()
         self._running = ExitStack()
         self.directory = Path(self._resources.enter_context(tempfile.TemporaryDirectory()))
@@ -150,7 +151,7 @@ class System(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            if hasattr(self, "empty"):
+            if sys.exc_info()[0] is None:
                 self.finish()
         finally:
             self._resources.close()
@@ -357,7 +358,8 @@ class System(RuleBasedStateMachine):
     @precondition(lambda self: "br-two" not in self.reference.bridges)
     @rule()
     def add_bridge(self) -> None:
-        self.ovs.add_bridge("br-two", self.target())
+        self.ovs.add_bridge("br-two")
+        self.connect("br-two")
         self.reference.bridges["br-two"] = self.dpid("br-two")
 
     @precondition(lambda self: "br-two" in self.reference.bridges)
@@ -384,13 +386,15 @@ class System(RuleBasedStateMachine):
 
     # --- what goes wrong ---------------------------------------------------------------------
 
-    def target(self) -> str:
-        """Where switches find us. Each time in another spelling, as Open vSwitch tries what is
-        new at once, and what has failed only after a second."""
+    def connect(self, bridge: str) -> None:
+        """Lead a bridge to us. Each time in another spelling, as Open vSwitch tries what is new at
+        once, and again what it had before only after a second."""
         assert self.lab is not None
-        self._spelling ^= 1
+        self.offline.discard(bridge)
+        self._zeros[bridge] = self._zeros.get(bridge, 0) ^ 1
         address = self.lab.controller.openflow
-        return f"tcp:{address.host}:{'0' * self._spelling}{address.port}"
+        target = f"tcp:{address.host}:{'0' * self._zeros[bridge]}{address.port}"
+        self.vsctl("set-controller", bridge, target)
 
     def connection(self, bridge: str) -> Connection | None:
         assert self.lab is not None
@@ -409,7 +413,7 @@ class System(RuleBasedStateMachine):
             assert before is not None
             if by_us:
                 before.close()
-            self.vsctl("set-controller", bridge, self.target())
+            self.connect(bridge)
             self.lab.until(lambda: self.connection(bridge) not in (None, before))
 
     @running
@@ -430,8 +434,7 @@ class System(RuleBasedStateMachine):
 
     def come_back(self, bridge: str) -> None:
         assert self.lab is not None
-        self.vsctl("set-controller", bridge, self.target())
-        self.offline.discard(bridge)
+        self.connect(bridge)
         self.lab.until(lambda: self.connection(bridge) is not None)
 
     @precondition(lambda self: self.relay.whole)
@@ -481,7 +484,7 @@ class System(RuleBasedStateMachine):
         if found in ("told", "audit"):
             self.lab.until(lambda: reconciler.repaired > repaired)
         elif found == "connect":
-            self.vsctl("set-controller", bridge, self.target())
+            self.connect(bridge)
             self.lab.until(lambda: self.connection(bridge) not in (None, reconciler.connection))
         else:
             self.stop()
@@ -501,7 +504,7 @@ class System(RuleBasedStateMachine):
         """``blind``: switches come before their OVSDB does, and must not be touched before."""
         options = {
             "ovsdb__connections": f"unix:{self.relay.path}",
-            "networks__vlan_ranges": "red:100:109",
+            "networks__vlan_ranges": "red:100:109,blue:100:109",
             "openflow__audit_interval": "3600",
         }
         if blind:
@@ -512,9 +515,10 @@ class System(RuleBasedStateMachine):
             self.relay.mend()
         self.lab = self._running.enter_context(lab(self.ovs, self.directory, **options))
         self.offline.clear()
+        self._zeros.clear()
         for bridge in self.reference.bridges:
             if blind or bridge != "br-int":
-                self.vsctl("set-controller", bridge, self.target())
+                self.connect(bridge)
         self.lab.until(lambda: all(map(self.connection, self.reference.bridges)))
         if blind:
             assert not self.lab.service.reconcilers
@@ -543,25 +547,26 @@ class System(RuleBasedStateMachine):
 
     # --- what must hold ----------------------------------------------------------------------
 
-    def seen(self) -> bool:
-        """Whether the controller has been told what is plugged in where."""
+    def unseen(self) -> dict[str, Any]:
+        """What the controller has yet to be told: empty when it knows what is plugged in where."""
         assert self.lab is not None
+        records = self.lab.service.model.all(Interface)
         told = {
-            id: (record.iface_id, record.physical_network)
-            for id, record in self.lab.service.model.all(Interface).items()
+            (*id, record.iface_id, record.physical_network)
+            for id, record in records.items()
             if record.iface_id or record.physical_network
         }
-        true = {
-            (self.reference.bridges[plug.bridge], name): (plug.iface_id, plug.physical_network)
+        plugs = {
+            (self.reference.bridges[plug.bridge], name, plug.iface_id, plug.physical_network)
             for name, plug in self.reference.plugs.items()
-            if plug.iface_id or plug.physical_network
         }
-        here = all(
-            (dpid, name) in self.lab.service.model.all(Interface)
-            for name, plug in self.reference.plugs.items()
-            for dpid in (self.reference.bridges[plug.bridge],)
-        )
-        return here and told == true and all(map(self.connection, self.reference.bridges))
+        differences = {
+            "gone": told - plugs,
+            "new": {plug for plug in plugs if plug[2] or plug[3]} - told,
+            "unknown": {plug[:2] for plug in plugs} - records.keys(),
+            "away": {bridge for bridge in self.reference.bridges if not self.connection(bridge)},
+        }
+        return {name: found for name, found in differences.items() if found}
 
     @running
     @precondition(lambda self: self.relay.whole and not self.offline)
@@ -571,7 +576,8 @@ class System(RuleBasedStateMachine):
         self.relay.mend()
         for bridge in sorted(self.offline):
             self.come_back(bridge)
-        self.lab.until(self.seen)
+        with mismatch(self.unseen):
+            self.lab.until(lambda: not self.unseen())
         self.lab.settle()
         verified = operations.verify(self.lab.service)
         assert verified["ok"], verified
@@ -697,6 +703,15 @@ class System(RuleBasedStateMachine):
 
 
 @contextmanager
+def mismatch(explain: Callable[[], object]) -> Iterator[None]:
+    """Say more when something did not come about."""
+    try:
+        yield
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {explain()}") from None
+
+
+@contextmanager
 def impatience() -> Iterator[None]:
     """Whoever lost a connection tries again at once, not after a second or two."""
     made = ovs.reconnect.Reconnect.__init__
@@ -706,6 +721,7 @@ def impatience() -> Iterator[None]:
         self.min_backoff, self.max_backoff = 10, 50
 
     with (
+        mock.patch("tests.lab.SETTLE_SECONDS", 5),
         mock.patch.object(ovs.reconnect.Reconnect, "__init__", make),
         mock.patch.object(ovsdb, "RETRY_SECONDS", 0.02),
     ):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.model import Change, Host, Interface, Model, Switch
 from controller.model.binding import dpid_text
@@ -183,3 +185,27 @@ def test_a_host_that_changes_its_name_leaves_no_second_host() -> None:
     bench.inventory.synced(REMOTE, "renamed", {1: "br"}, {})
     assert bench.switches() == {1: ("br", "renamed")}
     assert set(bench.model.all(Host)) == {"renamed"}
+
+
+STEPS = st.lists(st.tuples(st.integers(1, 4), st.sampled_from([None, "a", "b", "c", "d"])))
+
+
+@given(STEPS)
+def test_ports_one_by_one_are_the_same_as_all_at_once(
+    steps: list[tuple[int, str | None]],
+) -> None:
+    one_by_one, at_once = Bench(REMOTE), Bench(REMOTE)
+    ids = {name: iface(name) for name in "abcd"}
+    for bench in (one_by_one, at_once):
+        bench.inventory.synced(REMOTE, "node1", {1: "br"}, ids)
+        bench.inventory.ports(1, {})
+    ports: dict[int, str] = {}
+    for number, name in steps:
+        if name is not None and name in ports.values() and ports.get(number) != name:
+            continue  # a switch never has two ports of one name
+        ports.pop(number, None)
+        if name is not None:
+            ports[number] = name
+        one_by_one.inventory.port(1, number, name)
+        at_once.inventory.ports(1, ports)
+        assert one_by_one.interfaces() == at_once.interfaces()
