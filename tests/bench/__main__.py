@@ -10,7 +10,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import Figure, api, codec, computing, drill, ports, push, reconnect, scale
+from tests.bench import (
+    Figure,
+    api,
+    codec,
+    computing,
+    drill,
+    packet_in,
+    ports,
+    push,
+    reconnect,
+    scale,
+)
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "codec": codec.bench,
@@ -21,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "computing": computing.bench,
     "api": api.bench,
     "scale": scale.bench,
+    "packet-in": packet_in.bench,
     "drill": drill.bench,
 }
 

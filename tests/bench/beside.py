@@ -37,7 +37,7 @@ class Beside:
         self._socket.close()
         self._process.wait()
 
-    def call(self, name: str, **arguments: Any) -> Any:
+    def call(self, name: str, /, **arguments: Any) -> Any:
         """Run a function there; what it returned. Errors: AssertionError with its traceback."""
         self._socket.sendall(json.dumps([name, arguments]).encode() + b"\n")
         line = self._lines.readline()

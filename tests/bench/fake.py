@@ -64,7 +64,7 @@ class Hosts:
 
     def leave(self) -> None:
         """Hang up; the switches keep their flows."""
-        for connection in self._connections:
+        for connection in reversed(self._connections):
             connection.kill()
         self._connections = []
 
