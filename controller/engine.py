@@ -184,11 +184,9 @@ class _UnitNode(_Node):
         with engine.failing_closed(self.unit):
             flows = engine.evaluate(
                 self,
-                lambda view: {
-                    cookie: body
-                    for flow in units.compile(view, switch, id)
-                    for cookie, body in (encode_flow(flow, app.id),)
-                },
+                lambda view: dict(
+                    encode_flow(flow, app.id) for flow in units.compile(view, switch, id)
+                ),
             )
         self.replace(engine, flows)
 
@@ -287,7 +285,7 @@ class Engine:
         for unit in self.units(switch):
             if unit not in self.failed:
                 for flow in unit.units.compile(view, switch, unit.id):
-                    yield unit, flow, encode_flow(flow, unit.app.id).cookie
+                    yield unit, flow, encode_flow(flow, unit.app.id)[0]
 
     def size(self) -> dict[tuple[str, str], tuple[int, int]]:
         """For each kind of node how many there are, and how many reads they made."""

@@ -11,7 +11,6 @@ compiled flows of every feature against it.
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
 
 
 class Band:
@@ -97,64 +96,41 @@ BEYOND = 0
 """The FLOOD_PART that leads off this switch; the ports on it are in the parts from 1 on."""
 
 
-class _Row(NamedTuple):
-    id: int
-    owner: str
-    miss: Miss
-    matches: frozenset[str]
-    doc: str
-    contributors: frozenset[str] = frozenset()
-    learned: bool = False
-
-
-def _row(
-    id: int,
-    owner: str,
-    miss: Miss,
-    matches: str,
-    doc: str,
-    *,
-    contributors: str = "",
-    learned: bool = False,
-) -> _Row:
-    split = frozenset(matches.split())
-    return _Row(id, owner, miss, split, doc, frozenset(contributors.split()), learned)
-
-
 class Table(Enum):
-    """Every table: id, owner, miss, the fields it may match, and its job in a sentence.
+    """Every table: id, owner, miss, the fields it may match, its job in a sentence, contributors.
 
-    ``learned`` tables are filled by the switch itself (OVS ``learn``); the reconciler never
+    Tables marked as learned are filled by the switch itself (OVS ``learn``); the reconciler never
     touches them.
     """
 
-    CLASSIFY = _row(
+    CLASSIFY = (
         0,
         "l2",
         Miss.DROP,
         "in_port vlan_vid eth_src eth_dst",
         "From the port a packet came in by, and its VLAN tag, to NETWORK and IN_PORT. "
         "What no flow knows is dropped: the switch fails closed.",
-        contributors="provider",
+        "provider",
     )
-    L2_LOOKUP = _row(
+    L2_LOOKUP = (
         70,
         "l2",
         Miss.OWN,
         "metadata eth_dst",
         "Destination MAC addresses that the model knows. Others go on by way of L2_LEARNED.",
-        contributors="provider",
+        "provider",
     )
-    L2_LEARNED = _row(
+    L2_LEARNED = (
         72,
         "l2",
         Miss.DROP,
         "metadata eth_dst",
         "MAC addresses that the switch learned from ports without port security and from the "
         "physical network; visited by resubmit, sets OUT_PORT and returns.",
-        learned=True,
+        "",
+        True,
     )
-    FLOOD = _row(
+    FLOOD = (
         75,
         "l2",
         Miss.NEXT,
@@ -162,58 +138,44 @@ class Table(Enum):
         "Broadcast, multicast and unknown unicast (OUT_PORT 0): one copy to each place where "
         "the network is. A packet whose OUT_PORT is known passes by.",
     )
-    FLOOD_PART = _row(
+    FLOOD_PART = (
         76,
         "l2",
         Miss.DROP,
         "metadata reg8",
         "A network's ports on this switch, in parts that fit one flow, and what is beyond it; "
         "visited by resubmit.",
-        contributors="provider",
+        "provider",
     )
-    OUTPUT = _row(
+    OUTPUT = (
         95,
         "l2",
         Miss.DROP,
         "metadata reg15",
         "From OUT_PORT to a port of the switch, with the tag that belongs on the wire there.",
-        contributors="provider",
+        "provider",
     )
+
+    def __init__(
+        self,
+        id: int,
+        owner: str,
+        miss: Miss,
+        matches: str,
+        doc: str,
+        contributors: str = "",
+        learned: bool = False,
+    ) -> None:
+        self.id = id  # the OpenFlow table number: permanent, never reused
+        self.owner = owner  # the app that answers for the table
+        self.miss = miss
+        self.matches = frozenset(matches.split())  # the fields that flows here may match on
+        self.doc = doc
+        self.contributors = frozenset(contributors.split())  # other apps that may add flows
+        self.learned = learned
 
     def __repr__(self) -> str:
         return f"Table.{self.name}"
-
-    @property
-    def id(self) -> int:
-        """The OpenFlow table number: permanent, never reused."""
-        return self.value.id
-
-    @property
-    def owner(self) -> str:
-        """The app that answers for the table."""
-        return self.value.owner
-
-    @property
-    def contributors(self) -> frozenset[str]:
-        """Other apps that may add flows."""
-        return self.value.contributors
-
-    @property
-    def matches(self) -> frozenset[str]:
-        """The fields that flows here may match on."""
-        return self.value.matches
-
-    @property
-    def miss(self) -> Miss:
-        return self.value.miss
-
-    @property
-    def learned(self) -> bool:
-        return self.value.learned
-
-    @property
-    def doc(self) -> str:
-        return self.value.doc
 
     @property
     def next(self) -> Table:

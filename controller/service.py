@@ -37,6 +37,9 @@ SLICE_SECONDS = 0.02
 """How long the engine computes before it lets others run: echo replies, API calls."""
 
 
+START_SECONDS = 10.0
+"""After a start, how long nothing is written while a switch that an OVSDB names is missing."""
+
 BATCH = 500
 """Changes that go into the model between two breaths."""
 
@@ -114,6 +117,7 @@ class Service:
             for id, body in store.read(kind).items():
                 self._inbox.append(Change(record, id, parse(body)))
         store.subscribe(self._committed)
+        self._started = time.monotonic()
         self._wake.set()
 
     # --- what happens ------------------------------------------------------------------------
@@ -155,6 +159,7 @@ class Service:
 
     def run(self) -> None:
         """Pass after pass, for as long as the process lives."""
+        runtime.spawn_after(START_SECONDS, self._wake.set)
         while True:
             self._wake.wait()
             runtime.sleep(self._coalesce_seconds)
@@ -194,9 +199,15 @@ class Service:
             reconciler = self.reconcilers.get(dpid)
             if reconciler is not None:
                 reconciler.wake()
-            elif dpid in self.connections:
+            elif dpid in self.connections and self._all_here():
                 self._start_reconciler(self.connections[dpid])
         self.passes.append(Pass(generation, len(changes), nodes, time.monotonic() - started))
+
+    def _all_here(self) -> bool:
+        """Whether what is computed is whole. After a start, ports on switches that have not
+        connected yet are unknown; flows towards them must not be taken for stale."""
+        late = time.monotonic() > self._started + START_SECONDS
+        return late or not (self.inventory.waiting_for() or self.inventory.missing())
 
     # --- the oracle --------------------------------------------------------------------------
 

@@ -85,6 +85,8 @@ def _switch(service: Service, switch: Switch) -> dict[str, Any]:
         "peer": connection.peer if connection else None,
         "realised": service.realised.get(switch.id, Realised()).revision,
         "flows": len(wanted.flows) if wanted else 0,
+        "added": reconciler.sent.added if reconciler else 0,
+        "deleted": reconciler.sent.deleted if reconciler else 0,
         "audits": reconciler.audits if reconciler else 0,
         "repaired": reconciler.repaired if reconciler else 0,
         "refused": [
@@ -272,6 +274,8 @@ _SWITCH_GAUGES = (
     ("tenantry_switch_connected", "Whether the switch is connected.", "connected"),
     ("tenantry_switch_flows", "Flows that it should hold.", "flows"),
     ("tenantry_switch_revision", "The newest commit that it has confirmed.", "realised"),
+    ("tenantry_switch_added", "Flows sent over this connection.", "added"),
+    ("tenantry_switch_deleted", "Flows deleted over this connection.", "deleted"),
     ("tenantry_switch_repaired", "Flows that audits had to mend.", "repaired"),
 )
 

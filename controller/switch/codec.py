@@ -8,12 +8,11 @@ os-ken's classes in ``channel.py``. Sections refer to the OpenFlow 1.4.0 specifi
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from controller.flow import (
-    OXM,
     WHOLE_PACKET,
     Action,
     Flow,
@@ -24,10 +23,9 @@ from controller.flow import (
     PushVlan,
     Resubmit,
     SetField,
-    Value,
-    match_order,
 )
-from controller.pipeline import Cookie, Table
+from controller.pipeline import Table
+from controller.switch import oxm
 
 VERSION = 0x05  # OpenFlow 1.4
 
@@ -56,8 +54,6 @@ _ADD, _DELETE = 0, 3
 _HEADER = struct.Struct("!BBHI")
 _PADDING = tuple(bytes(n) for n in range(8))
 
-Oxms = Mapping[str, Value]
-
 
 def _pad(data: bytes) -> bytes:
     return data + _PADDING[-len(data) % 8]
@@ -82,41 +78,6 @@ def read_header(data: bytes | bytearray | memoryview) -> Header:
 # --- matches and actions ---------------------------------------------------------------------
 
 
-def _oxm_headers() -> dict[str, tuple[bytes, bytes, int]]:
-    """For each field its header, its header with a mask, and its width in bytes (7.2.2.2)."""
-    headers = {}
-    for name, oxm in OXM.items():
-        base = oxm.cls << 16 | oxm.number << 9
-        plain = (base | oxm.bytes).to_bytes(4, "big")
-        masked = (base | 1 << 8 | oxm.bytes * 2).to_bytes(4, "big")
-        headers[name] = (plain, masked, oxm.bytes)
-    return headers
-
-
-_OXM_HEADERS = _oxm_headers()
-
-
-def oxm_header(field: str) -> bytes:
-    """The four bytes before a field's value (7.2.2.2): class, number and mask flag, length."""
-    return _OXM_HEADERS[field][0]
-
-
-_MATCH_HEAD = struct.Struct("!HH")
-
-
-def _encode_oxm(field: str, value: Value) -> bytes:
-    plain, masked, size = _OXM_HEADERS[field]
-    if type(value) is tuple:
-        return masked + value[0].to_bytes(size, "big") + value[1].to_bytes(size, "big")
-    return plain + value.to_bytes(size, "big")  # type: ignore[union-attr]
-
-
-def encode_match(match: Oxms) -> bytes:
-    """``ofp_match``, padded to 8 bytes (7.2.2)."""
-    oxms = b"".join([_encode_oxm(field, match[field]) for field in sorted(match, key=match_order)])
-    return _pad(_MATCH_HEAD.pack(1, 4 + len(oxms)) + oxms)
-
-
 _OUTPUT = struct.Struct("!HHIH6x")
 _PUSH_VLAN = struct.pack("!HHH2x", 17, 8, 0x8100)
 _POP_VLAN = struct.pack("!HH4x", 18, 8)
@@ -127,23 +88,16 @@ _LEARN_DELETE_LEARNED = 2
 _USE_IN_PORT = 0xFFF8  # OFPP_IN_PORT as 16 bits: keep the packet's own
 
 
-def _set_field(action: SetField) -> bytes:
-    oxm = _encode_oxm(action.field, action.value)
-    return _pad(_MATCH_HEAD.pack(25, (4 + len(oxm) + 7) & ~7) + oxm)
-
-
-def _output(action: Output) -> bytes:
-    return _OUTPUT.pack(0, 16, action.port, WHOLE_PACKET)
-
-
-def _resubmit(action: Resubmit) -> bytes:
-    return _RESUBMIT.pack(0xFFFF, 16, _NICIRA, 14, _USE_IN_PORT, action.table.id)
+_RESUBMITS = {
+    table: _RESUBMIT.pack(0xFFFF, 16, _NICIRA, 14, _USE_IN_PORT, table.id) for table in Table
+}
 
 
 def _learn(action: Learn) -> bytes:
     """NXAST_LEARN2 and its flow_mod_spec list (OVS ``lib/ofp-actions.c``, ovs-actions(7))."""
     network, source, destination, out_port = (
-        _OXM_HEADERS[field][0] for field in (action.network, "eth_src", "eth_dst", action.out_port)
+        oxm.header(field).to_bytes(4, "big")
+        for field in (action.network, "eth_src", "eth_dst", action.out_port)
     )
     match, load, immediate, start = 0 << 11, 1 << 11, 1 << 13, b"\0\0"
     specs = b"".join(
@@ -162,30 +116,27 @@ def _learn(action: Learn) -> bytes:
     return _pad(head + specs)
 
 
+_ENCODERS: dict[type, Callable[[Any], bytes]] = {
+    SetField: lambda action: oxm.set_field_packer(action.field)(action.value),
+    Output: lambda action: _OUTPUT.pack(0, 16, action.port, WHOLE_PACKET),
+    Resubmit: lambda action: _RESUBMITS[action.table],
+    PushVlan: lambda action: _PUSH_VLAN,
+    PopVlan: lambda action: _POP_VLAN,
+    Learn: _learn,
+}
+
+
 def encode_actions(actions: tuple[Action, ...]) -> bytes:
-    """Actions as they stand in an apply-actions instruction (7.2.4). Goto is no action."""
-    parts = []
-    for action in actions:
-        kind = type(action)
-        if kind is SetField:
-            parts.append(_set_field(action))  # type: ignore[arg-type]
-        elif kind is Output:
-            parts.append(_output(action))  # type: ignore[arg-type]
-        elif kind is Resubmit:
-            parts.append(_resubmit(action))  # type: ignore[arg-type]
-        elif kind is PushVlan:
-            parts.append(_PUSH_VLAN)
-        elif kind is PopVlan:
-            parts.append(_POP_VLAN)
-        elif kind is Learn:
-            parts.append(_learn(action))  # type: ignore[arg-type]
-        else:
-            raise TypeError(f"{action!r} cannot stand here; Goto is only for the end of a flow")
-    return b"".join(parts)
+    """Actions as they stand in an apply-actions instruction (7.2.4). TypeError for Goto, which is
+    no action: it stands at the end of a flow only."""
+    try:
+        return b"".join([_ENCODERS[type(action)](action) for action in actions])
+    except KeyError as error:
+        raise TypeError(f"{error} cannot stand here") from None
 
 
 _APPLY = struct.Struct("!HH4x")
-_GOTO = struct.Struct("!HHB3x")
+_GOTOS = {table: struct.pack("!HHB3x", 1, 8, table.id) for table in Table}
 
 
 def encode_instructions(actions: tuple[Action, ...]) -> bytes:
@@ -195,7 +146,7 @@ def encode_instructions(actions: tuple[Action, ...]) -> bytes:
     last = actions[-1]
     goto = b""
     if type(last) is Goto:
-        goto = _GOTO.pack(1, 8, last.table.id)
+        goto = _GOTOS[last.table]
         actions = actions[:-1]
     if not actions:
         return goto
@@ -206,25 +157,26 @@ def encode_instructions(actions: tuple[Action, ...]) -> bytes:
 # --- flow-mods -------------------------------------------------------------------------------
 
 _FLOW_MOD = struct.Struct("!QQBBHHHIIIHH")
-_IDENTITY = struct.Struct("!BH")
+_AFTER_COOKIE = struct.Struct("!QBBHHHIIIHH")
 
 
-class Encoded(NamedTuple):
-    """A flow ready to be sent: its cookie, and the body of its flow-mod (without the header)."""
+Encoded: TypeAlias = tuple[int, bytes]
+"""A flow ready to be sent: its cookie, and the body of its flow-mod (without the header)."""
 
-    cookie: int
-    body: bytes
+_APP_IDS = tuple(bytes([number]) for number in range(256))
 
 
 def encode_flow(flow: Flow, app_id: int) -> Encoded:
-    """The flow-mod that adds ``flow`` (7.3.4.1), under a cookie made of its content."""
-    match = encode_match(flow.match)
-    content = match + encode_instructions(flow.actions)
-    table = flow.table.id
-    digest = blake2b(_IDENTITY.pack(table, flow.priority) + content, digest_size=7).digest()
-    cookie = app_id << Cookie.HASH_BITS | int.from_bytes(digest, "big")
-    head = _FLOW_MOD.pack(cookie, 0, table, _ADD, 0, 0, flow.priority, _NO_BUFFER, _ANY, _ANY, 0, 0)
-    return Encoded(cookie, head + content)
+    """The flow-mod that adds ``flow`` (7.3.4.1), under a cookie made of all the rest of it."""
+    rest = (
+        _AFTER_COOKIE.pack(
+            0, flow.table.id, _ADD, 0, 0, flow.priority, _NO_BUFFER, _ANY, _ANY, 0, 0
+        )
+        + oxm.encode_match(flow.match)
+        + encode_instructions(flow.actions)
+    )
+    cookie = _APP_IDS[app_id] + blake2b(rest, digest_size=7).digest()
+    return int.from_bytes(cookie, "big"), cookie + rest
 
 
 _FLOW_MOD_MATCH = _FLOW_MOD.size
@@ -254,7 +206,7 @@ def delete_flow(cookie: int, table: int) -> bytes:
     every = (1 << 64) - 1
     return _FLOW_MOD.pack(
         cookie, every, table, _DELETE, 0, 0, 0, _NO_BUFFER, _ANY, _ANY, 0, 0
-    ) + encode_match({})
+    ) + oxm.encode_match({})
 
 
 # --- bundles ---------------------------------------------------------------------------------
@@ -290,7 +242,7 @@ _STATS_ENTRY = struct.Struct("!HBxIIHHHHH2xQQQ")
 def flow_stats_request(xid: int) -> bytes:
     """Ask for every flow of every table (7.3.5.2)."""
     body = _FLOW_STATS_REQUEST.pack(_FLOW_STATS, 0, _ALL_TABLES, _ANY, _ANY, 0, 0)
-    return message(MULTIPART_REQUEST, xid, body + encode_match({}))
+    return message(MULTIPART_REQUEST, xid, body + oxm.encode_match({}))
 
 
 class FlowStats(NamedTuple):
@@ -331,7 +283,7 @@ def flow_monitor_request(xid: int) -> bytes:
     the switch fills by itself. Changes of our own come abbreviated."""
     watched = [table.id for table in Table if not table.learned]
     monitors = b"".join(
-        _MONITOR.pack(number, _ANY, _ANY, _MONITOR_FLAGS, table, 0) + encode_match({})
+        _MONITOR.pack(number, _ANY, _ANY, _MONITOR_FLAGS, table, 0) + oxm.encode_match({})
         for number, table in enumerate(watched, start=1)
     )
     return message(MULTIPART_REQUEST, xid, _MULTIPART_HEAD.pack(_FLOW_MONITOR, 0) + monitors)
@@ -343,6 +295,7 @@ def is_flow_monitor_reply(data: bytes) -> bool:
     return bool(kind == _FLOW_MONITOR)
 
 
+_LENGTH_EVENT = struct.Struct("!HH")
 _FLOW_UPDATE = struct.Struct("!HH12xQ")
 
 
@@ -358,7 +311,7 @@ def read_flow_updates(data: bytes) -> list[ForeignChange]:
     found = []
     offset, end = 16, len(data)
     while offset + 4 <= end:
-        length, event = _MATCH_HEAD.unpack_from(data, offset)
+        length, event = _LENGTH_EVENT.unpack_from(data, offset)
         if event in (_ADDED, _REMOVED, _MODIFIED):
             _, _, cookie = _FLOW_UPDATE.unpack_from(data, offset)
             found.append(ForeignChange(event == _MODIFIED, cookie))

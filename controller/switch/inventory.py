@@ -8,7 +8,7 @@ would be taken for unplugged. A lost connection changes nothing here: the packet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from controller.model import Change, Host, Interface, Switch
 from controller.model.binding import dpid_text
@@ -39,6 +39,7 @@ class Inventory:
         self._external: dict[str, dict[str, Mapping[str, str]]] = {}  # remote: interface: ids
         self._ports: dict[int, dict[str, int]] = {}  # datapath id: interface: number
         self._names: dict[int, dict[int, str]] = {}  # the same the other way round
+        self._controlled: dict[str, frozenset[int]] = {}  # remote: datapath ids
         self._told: dict[int, set[str]] = {}  # switches and interfaces that have records
 
     # --- from OpenFlow -----------------------------------------------------------------------
@@ -81,8 +82,11 @@ class Inventory:
         host: str,
         bridges: Mapping[int, str],
         interfaces: Mapping[str, Mapping[str, str]],
+        controlled: Collection[int] = (),
     ) -> None:
-        """All that an OVSDB says, after it connected (again)."""
+        """All that an OVSDB says, after it connected (again). ``controlled`` are the bridges that
+        are told to connect to a controller."""
+        self._controlled[remote] = frozenset(controlled)
         before = self._bridges.get(remote, {})
         name_before = self._hosts.get(remote, host)
         self._hosts[remote] = host
@@ -122,6 +126,10 @@ class Inventory:
     def waiting_for(self) -> list[str]:
         """The OVSDB connections that have not had their say."""
         return sorted(self._awaited)
+
+    def missing(self) -> set[int]:
+        """Switches that an OVSDB names and tells to connect, but that never did."""
+        return set[int]().union(*self._controlled.values()) - self._ports.keys()
 
     # --- records -----------------------------------------------------------------------------
 

@@ -33,7 +33,8 @@ OWNER = {"tenantry": "true"}  # external_ids of rows that we made
 
 _COLUMNS = {
     "Open_vSwitch": ["external_ids"],
-    "Bridge": ["name", "datapath_id"],
+    "Bridge": ["name", "datapath_id", "controller"],
+    "Controller": ["target"],
     "Interface": ["name", "external_ids"],
 }
 
@@ -113,7 +114,7 @@ class Ovsdb:
         host = ids.get("hostname") or ids.get("system-id") or _host_of(self.remote)
         bridges = _bridges(idl)
         interfaces = {row.name: row.external_ids for row in idl.tables["Interface"].rows.values()}
-        self._inventory.synced(self.remote, host, bridges, interfaces)
+        self._inventory.synced(self.remote, host, bridges, interfaces, _controlled(idl))
         self._name_tables(bridges)
         return True
 
@@ -203,6 +204,12 @@ class _Idl(ovs.db.idl.Idl):  # type: ignore[misc]
 def _bridges(idl: _Idl) -> dict[int, str]:
     rows = idl.tables["Bridge"].rows.values()
     return {int(row.datapath_id[0], 16): row.name for row in rows if row.datapath_id}
+
+
+def _controlled(idl: _Idl) -> set[int]:
+    """The bridges that have a controller, which should be us."""
+    rows = idl.tables["Bridge"].rows.values()
+    return {int(row.datapath_id[0], 16) for row in rows if row.datapath_id and row.controller}
 
 
 # --- plain transactions ----------------------------------------------------------------------

@@ -17,7 +17,7 @@ from controller import runtime
 from controller.model import Change, Model, View
 from controller.packet import Handler, PacketIn, PacketOut
 from controller.pipeline import IN_PORT, NETWORK, Cookie
-from controller.switch import codec
+from controller.switch import codec, oxm
 from controller.switch.channel import Connection, Disconnected
 
 LOG = logging.getLogger(__name__)
@@ -98,9 +98,7 @@ class PacketIns:
 _PACKET_IN = struct.Struct("!8xIHBBQHH")
 _PACKET_OUT = struct.Struct("!IIH6x")
 _NO_BUFFER = 0xFFFFFFFF
-_IN_PORT, _METADATA, _REGISTER = (
-    int.from_bytes(codec.oxm_header(field)[:3], "big") for field in ("in_port", NETWORK, IN_PORT)
-)
+_IN_PORT, _METADATA, _REGISTER = (oxm.header(field) >> 8 for field in ("in_port", NETWORK, IN_PORT))
 
 
 def read_packet_in(dpid: int, data: bytes) -> PacketIn:

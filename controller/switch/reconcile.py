@@ -55,10 +55,15 @@ class Realised:
 
 @dataclass
 class Push:
-    """What one round sent."""
+    """How many flows were sent, and how many deletions."""
 
     added: int = 0
     deleted: int = 0
+
+    def __iadd__(self, other: Push) -> Push:
+        self.added += other.added
+        self.deleted += other.deleted
+        return self
 
 
 @dataclass
@@ -77,6 +82,8 @@ class Reconciler:
     audit_seconds: float
     realised: Realised = field(default_factory=Realised)
     refused: list[Refusal] = field(default_factory=list)
+    sent: Push = field(default_factory=Push)
+    """All that this connection was sent."""
     audits: int = 0
     repaired: int = 0
     _installed: dict[int, int] = field(default_factory=dict)  # table by cookie
@@ -192,6 +199,7 @@ class Reconciler:
         # Parts of a refused unit that were in before it was refused.
         halves = self._installed.keys() & self._refused_cookies()
         self._send([_deletion(cookie, self._installed[cookie]) for cookie in halves], push)
+        self.sent += push
         self.realised = target
         self.confirmed(target)
         return push

@@ -56,7 +56,8 @@ def test_what_is_no_resource_is_refused(api: Api, body: object, message: str) ->
 
 def test_json_is_read_whatever_it_is_called(api: Api) -> None:
     headers = {"Content_Type": "application/x-www-form-urlencoded"}  # what `curl -d` says
-    api.call("POST", "/v2.0/networks", b'{"network": {}}', **headers)
+    status, _ = api.request("POST", "/v2.0/networks", b'{"network": {}}', **headers)
+    assert status == 201
 
 
 def test_too_large_a_body_is_refused_unread(api: Api) -> None:

@@ -29,4 +29,4 @@ def _forbidden_and_times(event: str, results: list[Result]) -> Iterator[Figure]:
     yield Figure(f"drill.{event}.whole", median(r.whole_seconds for r in results), "s")
     yield Figure(f"drill.{event}.gap", median(r.longest_gap_ms for r in results), "ms")
     delay = median(r.longest_way_ms - r.calm_way_ms for r in results)
-    yield Figure(f"drill.{event}.delay", delay, "ms more than before the event")
+    yield Figure(f"drill.{event}.delay", delay, "ms")

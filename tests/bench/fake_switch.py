@@ -28,7 +28,7 @@ class _Kind:
 class _Multipart:
     """Multipart types (7.3.5), and the flag that says that more follows."""
 
-    FLOW, PORT_DESC = 1, 13
+    FLOW, PORT_DESC, FLOW_MONITOR = 1, 13, 16
     MORE = 1
 
 
@@ -157,6 +157,8 @@ class Switch:
             entries = [*map(self._port, self.ports)]
         elif kind == _Multipart.FLOW:
             entries = [*map(self._flow_stats, self._flows.items())]
+        elif kind == _Multipart.FLOW_MONITOR:
+            entries = []  # and nothing ever after: nobody else changes flows here
         else:
             self._send(codec.ERROR, xid, _BAD_MULTIPART)
             return

@@ -37,7 +37,7 @@ def test_no_golden_file_is_left_over() -> None:
 def test_open_vswitch_reads_text_and_bytes_alike() -> None:
     need(shutil.which("ovs-ofctl") is not None, "ovs-ofctl")
     from_text = ofctl.read_text(one.flow.text() for one in FLOWS)
-    bodies = [encode_flow(one.flow, one.unit.app.id).body for one in FLOWS]
+    bodies = [encode_flow(one.flow, one.unit.app.id)[1] for one in FLOWS]
     from_bytes = [ofctl.without_cookie(line) for line in ofctl.read_bytes(bodies)]
     assert len(from_bytes) == len(FLOWS)
     assert from_bytes == from_text
