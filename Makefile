@@ -48,6 +48,13 @@ bench: machine $(STAMP) ## every figure beside its bar, also in build/bench.json
 	@mkdir -p build
 	@$(SUDO) $(PYTHON) -m tests.bench $(ONLY)
 
+.PHONY: fuzz
+fuzz: machine $(STAMP) ## new random histories, until one fails or time is up; MINUTES=10
+	@end=$$(($$(date +%s) + 60 * $(or $(MINUTES),10))); \
+	while HYPOTHESIS_PROFILE=fuzz $(PYTHON) -m pytest -q -x tests/property; do \
+	    [ $$(date +%s) -lt $$end ] || exit 0; \
+	done; exit 1
+
 .PHONY: docs
 docs: $(STAMP) ## regenerate docs/pipeline.md from the code
 	@$(PYTHON) -m controller.pipeline_doc

@@ -10,6 +10,7 @@ computes for long must call :func:`breathe`, and code that blocks in C must go t
 :func:`in_thread`. Leaving eventlet one day means rewriting this file.
 """
 
+import gc
 import os
 import warnings
 
@@ -47,6 +48,13 @@ wrap_ssl = eventlet.wrap_ssl
 def breathe() -> None:
     """Let every other greenlet that is ready run once. Call it every few hundred flows."""
     eventlet.sleep(0)
+
+
+def settle_memory() -> None:
+    """What is in memory now is there to stay: full garbage collections, which stop everything for
+    hundreds of milliseconds when there is much, need not look at it again. Records and flows are
+    freed all the same when nobody refers to them; no cycle holds them."""
+    gc.freeze()
 
 
 def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:

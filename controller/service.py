@@ -40,6 +40,9 @@ SLICE_SECONDS = 0.02
 START_SECONDS = 10.0
 """After a start, how long nothing is written while a switch that an OVSDB names is missing."""
 
+MANY_NODES = 1000
+"""A pass that ran more nodes than this leaves much in memory that stays there."""
+
 BATCH = 500
 """Changes that go into the model between two breaths."""
 
@@ -201,6 +204,8 @@ class Service:
                 reconciler.wake()
             elif dpid in self.connections and self._all_here():
                 self._start_reconciler(self.connections[dpid])
+        if nodes > MANY_NODES:
+            runtime.settle_memory()
         self.passes.append(Pass(generation, len(changes), nodes, time.monotonic() - started))
 
     def _all_here(self) -> bool:

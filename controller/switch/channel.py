@@ -87,6 +87,7 @@ class Connection:
         self._xid = 0
         self._replies: dict[int, runtime.Queue] = {}
         self._errors: list[codec.SwitchError] | None = None
+        self._watching = 0  # xid of the request for a flow monitor
         self.on_foreign_changes: Callable[[list[codec.ForeignChange]], None] = lambda changes: None
         """Called when the switch tells that somebody else changed flows, if it can tell."""
 
@@ -140,7 +141,8 @@ class Connection:
     def watch_flows(self) -> None:
         """Ask the switch to tell when somebody else changes its flows. Not every switch can; one
         that cannot answers with an error, and the audit must do."""
-        self.send(codec.flow_monitor_request(self.xid()))
+        self._watching = self.xid()
+        self.send(codec.flow_monitor_request(self._watching))
 
     def errors_of(self, work: Callable[[], Any]) -> list[codec.SwitchError]:
         """Do something that sends messages and waits; the errors that came meanwhile."""
@@ -170,6 +172,9 @@ class Connection:
                 self.on_foreign_changes(changes)
             return
         replies = self._replies.get(header.xid)
+        if header.kind == codec.ERROR and header.xid == self._watching:
+            LOG.info("switch %016x has no flow monitor; only audits see what others do", self.dpid)
+            return
         if header.kind == codec.ERROR and self._errors is not None:
             self._errors.append(codec.read_error(data))
         if replies is not None:

@@ -30,11 +30,10 @@ def header(field: str, masked: bool = False) -> int:
 def encode_match(match: Oxms) -> bytes:
     """``ofp_match``, padded to 8 bytes (7.2.2). KeyError for a field that there is not,
     struct.error for a value that is too large for its field."""
-    try:
-        return _match_packer(tuple(match))(match)
-    except (TypeError, struct.error):  # a mask, most likely: rarer, so it pays for the detour
-        masked = frozenset(field for field, value in match.items() if type(value) is tuple)
+    if tuple in map(type, match.values()):
+        masked = frozenset([field for field, value in match.items() if type(value) is tuple])
         return _match_packer(tuple(match), masked)(match)
+    return _match_packer(tuple(match))(match)
 
 
 @cache

@@ -78,33 +78,50 @@ class Reference:
         """Whether it and its network are up."""
         return bool(port["admin_state_up"] and self.networks[port["network_id"]]["admin_state_up"])
 
+    def near(self, network: Any, bridge: str) -> set[str]:
+        """The interfaces on a bridge at which a network's frames come out."""
+        return {
+            place.interface
+            for port in self.ports.values()
+            if port["network_id"] == network["id"] and self.talks(port)
+            if (place := self.place(port)) and place.bridge == bridge
+        }
+
+    def far(self, network: Any, bridge: str) -> set[str]:
+        """The wires by which they leave, as they look there."""
+        return {wire + self.tag(network) for wire in self.wires(network, bridge)}
+
+    def is_on(self, network: Any, bridge: str) -> bool:
+        """Whether any port of a network is plugged into a bridge, be it switched off."""
+        places = (self.place(p) for p in self.ports.values() if p["network_id"] == network["id"])
+        return any(place and place.bridge == bridge for place in places)
+
     def hears(self, port: Any) -> set[str]:
         """Where a broadcast from a plugged port leaves its bridge: at the network's other ports,
         and tagged at the wires."""
         place, network = self.place(port), self.networks[port["network_id"]]
         if place is None or not self.talks(port):
             return set()
-        near = {
-            other.interface
-            for peer in self.ports.values()
-            if peer["network_id"] == network["id"] and self.talks(peer)
-            if (other := self.place(peer)) and other.bridge == place.bridge
-        }
-        far = {wire + self.tag(network) for wire in self.wires(network, place.bridge)}
+        near, far = self.near(network, place.bridge), self.far(network, place.bridge)
         return near - {place.interface} | far
+
+    def hears_wire(self, wire: str, network: Any) -> set[str]:
+        """Where a network's broadcast that comes in by a wire leaves the bridge: at its ports, and
+        at other wires to the same physical network; but only where the network is."""
+        bridge = self.plugs[wire].bridge
+        if not network["admin_state_up"] or not self.is_on(network, bridge):
+            return set()
+        far = self.far(network, bridge) - {wire + self.tag(network)}
+        return self.near(network, bridge) | far
 
     def known(self, bridge: str) -> set[tuple[str, str]]:
         """The destinations that a bridge must know: (network id, MAC address). A network's ports
         on the bridge itself, and, if it is there at all and has a wire there, all its others."""
         found = set()
-        for network in self.networks.values():
-            ports = [p for p in self.ports.values() if p["network_id"] == network["id"]]
-            places = {port["id"]: self.place(port) for port in ports}
-            here = any(place and place.bridge == bridge for place in places.values())
-            for port in ports:
-                place = places[port["id"]]
-                if place and self.talks(port):
-                    beyond = here and bool(self.wires(network, bridge))
-                    if place.bridge == bridge or beyond:
-                        found.add((network["id"], port["mac_address"]))
+        for port in self.ports.values():
+            network, place = self.networks[port["network_id"]], self.place(port)
+            if place and self.talks(port):
+                beyond = self.is_on(network, bridge) and self.wires(network, bridge)
+                if place.bridge == bridge or beyond:
+                    found.add((network["id"], port["mac_address"]))
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -16,7 +17,7 @@ def port(id: str = "p", *, network_id: str = "n", host: str = "", interface_name
 
 def plug(
     switch: int, name: str, ofport: int, iface_id: str = "", host: str | None = None
-) -> Record:
+) -> Interface:
     place = f"host{switch}" if host is None else host
     return Interface((switch, name), switch, name, ofport, place, iface_id, "")
 
@@ -194,3 +195,32 @@ def test_an_interface_that_belongs_to_a_port_is_not_taken_by_name() -> None:
     assert place(model) == (1, 4)
     put(model, plug(1, "tap", 4, "q"))
     assert place(model) is None
+
+
+@pytest.mark.parametrize("order", list(permutations(["p", "q", "tap"])))
+def test_an_interface_that_two_ports_name_is_the_older_ones(order: tuple[str, ...]) -> None:
+    """They may name the place differently: by host, and by datapath id."""
+    records = {
+        "p": port("p", host="host1", interface_name="tap"),
+        "q": replace(port("q", host=dpid_text(1), interface_name="tap"), key=2),
+        "tap": plug(1, "tap", 7),
+    }
+    model = Model()
+    for name in order:
+        put(model, records[name])
+    assert (place(model, "p"), place(model, "q")) == ((1, 7), None)
+    put(model, port("p", host="host1", interface_name="other"))
+    assert (place(model, "p"), place(model, "q")) == (None, (1, 7))
+    put(model, records["p"])
+    assert (place(model, "p"), place(model, "q")) == ((1, 7), None)
+    change(model, Change(Port, "p", None))
+    assert place(model, "q") == (1, 7)
+
+
+def test_an_interface_to_a_physical_network_is_nobodys() -> None:
+    model = Model()
+    wire = replace(plug(1, "wire", 7, "p"), physical_network="cable")
+    put(model, port("p"), wire)
+    assert place(model) is None
+    put(model, replace(wire, physical_network=""))
+    assert place(model) == (1, 7)
