@@ -60,7 +60,8 @@ class Result:
     event: str
     sent: int
     lost: int
-    lost_afterwards: int  # of the lost ones, those sent when all was whole again
+    lost_before: int  # of the lost ones, those sent before the event: the machine is too busy
+    lost_afterwards: int  # ... and those sent when all was whole again
     duplicates: int
     longest_gap_ms: float  # between two arrivals at the same guest
     longest_way_ms: float  # of one packet, from guest to guest
@@ -81,8 +82,8 @@ class Result:
         """For people."""
         return (
             f"{self.event}: {EVENTS[self.event].__doc__}\n"
-            f"  lost {self.lost} of {self.sent} packets ({self.lost_afterwards} of them when all"
-            f" was whole again); {self.duplicates} came twice\n"
+            f"  lost {self.lost} of {self.sent} packets ({self.lost_before} before the event,"
+            f" {self.lost_afterwards} when all was whole again); {self.duplicates} came twice\n"
             f"  longest gap between two arrivals {self.longest_gap_ms:.1f} ms; longest way of a"
             f" packet {self.longest_way_ms:.1f} ms, before the event {self.calm_way_ms:.1f} ms\n"
             f"  whole again after {self.whole_seconds:.2f} s\n"
@@ -365,6 +366,7 @@ def judge(event: str, heard: list[Heard], start: int, began: int, whole: int) ->
         event=event,
         sent=one.sent + two.sent,
         lost=len(lost),
+        lost_before=sum(due < began for due in lost),
         lost_afterwards=sum(due > whole for due in lost),
         duplicates=duplicates,
         longest_gap_ms=max(gaps) / 1e6,

@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import os_ken.cfg
 from os_ken.base.app_manager import AppManager, OSKenApp
@@ -27,11 +28,16 @@ from controller.switch import codec
 
 LOG = logging.getLogger(__name__)
 
+Some = TypeVar("Some")
+
 REPLY_SECONDS = 60
 """How long a switch may take to answer before the connection is given up."""
 
 HANDSHAKE_SECONDS = 10
 """How long a TLS handshake may take; others connect meanwhile."""
+
+DUMPED_AT_ONCE = 5000
+"""Flows, about: userspace OVS forwards nothing while it writes them down, 2 us each."""
 
 ECHO_SECONDS = 5  # between echo requests of ours; three unanswered end the connection
 
@@ -120,23 +126,44 @@ class Connection:
             del self._replies[xid]
 
     def dump_flows(self) -> list[codec.FlowStats]:
-        """Every flow that the switch holds, but those of tables that it fills by itself."""
+        """Every flow that the switch holds, but those of tables that it fills by itself.
+
+        Table by table, and large tables in parts by the last bits of their flows' cookies, which
+        are a hash: so that packets do not wait for the whole of it.
+        """
+        counts: dict[int, int] = {}
+        for some in self._ask(codec.table_stats_request, codec.read_table_stats):
+            counts |= some
+        found: list[codec.FlowStats] = []
+        for table, count in counts.items():
+            if count and table not in codec.LEARNED_TABLES:
+                mask = (1 << ((count - 1) // DUMPED_AT_ONCE).bit_length()) - 1
+                for part in range(mask + 1):
+                    request = partial(
+                        codec.flow_stats_request, table=table, cookie=part, cookie_mask=mask
+                    )
+                    for flows in self._ask(request, codec.read_flow_stats):
+                        found += flows
+                        runtime.breathe()
+        return found
+
+    def _ask(
+        self, request: Callable[[int], bytes], read: Callable[[bytes], tuple[Some, bool]]
+    ) -> Iterator[Some]:
+        """Send a multipart request; what its replies say, one after the other."""
         xid = self.xid()
         replies = self._replies[xid] = runtime.Queue()
-        found: list[codec.FlowStats] = []
         try:
-            self.send(codec.flow_stats_request(xid))
+            self.send(request(xid))
             more = True
             while more:
                 data = self._next(replies)
                 if codec.read_header(data).kind == codec.ERROR:
-                    raise Disconnected(f"flow dump refused: {codec.read_error(data)}")
-                flows, more = codec.read_flow_stats(data)
-                found += [flow for flow in flows if flow.table_id not in codec.LEARNED_TABLES]
-                runtime.breathe()
+                    raise Disconnected(f"dump refused: {codec.read_error(data)}")
+                some, more = read(data)
+                yield some
         finally:
             del self._replies[xid]
-        return found
 
     def watch_flows(self) -> None:
         """Ask the switch to tell when somebody else changes its flows. Not every switch can; one

@@ -48,7 +48,6 @@ _ATOMIC_ORDERED = 0x3
 _FLOW_STATS = 1  # OFPMP_FLOW
 _REPLY_MORE = 1
 _NO_BUFFER = _ANY = 0xFFFFFFFF
-_ALL_TABLES = 0xFF
 _ADD, _DELETE = 0, 3
 
 _HEADER = struct.Struct("!BBHI")
@@ -239,9 +238,25 @@ _MULTIPART_HEAD = struct.Struct("!HH4x")
 _STATS_ENTRY = struct.Struct("!HBxIIHHHHH2xQQQ")
 
 
-def flow_stats_request(xid: int) -> bytes:
-    """Ask for every flow of every table (7.3.5.2)."""
-    body = _FLOW_STATS_REQUEST.pack(_FLOW_STATS, 0, _ALL_TABLES, _ANY, _ANY, 0, 0)
+_TABLE_STATS = 3  # OFPMP_TABLE
+_TABLE_STATS_ENTRY = struct.Struct("!B3xIQQ")
+
+
+def table_stats_request(xid: int) -> bytes:
+    """Ask how many flows each table holds (7.3.5.4)."""
+    return message(MULTIPART_REQUEST, xid, _MULTIPART_HEAD.pack(_TABLE_STATS, 0))
+
+
+def read_table_stats(data: bytes) -> tuple[dict[int, int], bool]:
+    """The number of flows by table id, and whether more replies follow."""
+    _, flags = _MULTIPART_HEAD.unpack_from(data, 8)
+    counts = {table: count for table, count, *_ in _TABLE_STATS_ENTRY.iter_unpack(data[16:])}
+    return counts, bool(flags & _REPLY_MORE)
+
+
+def flow_stats_request(xid: int, table: int, cookie: int, cookie_mask: int) -> bytes:
+    """Ask for the flows of a table whose cookies have these bits under the mask (7.3.5.2)."""
+    body = _FLOW_STATS_REQUEST.pack(_FLOW_STATS, 0, table, _ANY, _ANY, cookie, cookie_mask)
     return message(MULTIPART_REQUEST, xid, body + oxm.encode_match({}))
 
 

@@ -1,14 +1,13 @@
-"""``python -m tests.bench [NAME]``: run benchmarks, print figures, write build/bench.json."""
+"""``python -m tests.bench [--write] [NAME ...]``: run benchmarks, print figures as they come, write
+build/bench.json; with ``--write``, which wants a whole run, also the table in docs/performance.md.
+"""
 
 import controller.runtime  # noqa: F401  isort: skip
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from tests.bench import (
     Figure,
@@ -20,6 +19,7 @@ from tests.bench import (
     ports,
     push,
     reconnect,
+    report,
     scale,
 )
 
@@ -38,30 +38,35 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
 
 
 def main() -> int:
-    only = sys.argv[1:]
+    words = sys.argv[1:]
+    write = "--write" in words
+    only = [word for word in words if word != "--write"]
     unknown = set(only) - BENCHMARKS.keys()
     if unknown:
         print(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
         return 2
+    if write and only:
+        print("--write wants a whole run: name no benchmark")
+        return 2
     console = Console(highlight=False)
     figures: list[Figure] = []
+    failed: list[str] = []
     for name, benchmark in BENCHMARKS.items():
         if not only or name in only:
             console.print(f"[dim]{time.strftime('%H:%M:%S')} {name} ...[/]")
-            figures += benchmark()
-    table = Table("figure", "value", "unit", "bar", "held", box=None)
-    for figure in figures:
-        sign = ">=" if figure.at_least else "<="
-        bar = "" if figure.bar is None else f"{sign} {figure.bar:g}"
-        held = "" if figure.bar is None else "[green]yes[/]" if figure.held else "[red]NO[/]"
-        table.add_row(figure.name, f"{figure.value:.4g}", figure.unit, bar, held)
-    console.print(table)
-    file = Path("build/bench.json")
-    file.parent.mkdir(exist_ok=True)
-    keys = ("name", "value", "unit", "bar", "held")
-    rows = [{key: getattr(figure, key) for key in keys} for figure in figures]
-    file.write_text(json.dumps(rows, indent=1) + "\n")
-    return 0 if all(figure.held for figure in figures) else 1
+            try:
+                for figure in benchmark():
+                    console.print(report.line(figure), soft_wrap=True)
+                    figures.append(figure)
+            except Exception:  # the figures of the others are still worth having
+                console.print_exception()
+                failed.append(name)
+    report.save(figures)
+    if write:
+        report.write_page(figures)
+    missed = [figure.name for figure in figures if not figure.held] + failed
+    console.print(f"{len(figures)} figures; missed: {', '.join(missed) or 'none'}")
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

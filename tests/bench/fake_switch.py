@@ -9,6 +9,8 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 from controller import runtime
@@ -28,7 +30,7 @@ class _Kind:
 class _Multipart:
     """Multipart types (7.3.5), and the flag that says that more follows."""
 
-    FLOW, PORT_DESC, FLOW_MONITOR = 1, 13, 16
+    FLOW, TABLE, PORT_DESC, FLOW_MONITOR = 1, 3, 13, 16
     MORE = 1
 
 
@@ -36,6 +38,8 @@ _BAD_MULTIPART = struct.pack("!HH", 1, 2)  # 7.5.4.2
 _FLOW_MOD = struct.Struct("!QQBBHHHIIIHH")  # 7.3.4.2, without its match
 _FLOW_MOD_DELETE = 3
 _FLOW_STATS = struct.Struct("!HBxIIHHHHH2xQQQHH4x")  # 7.3.5.2, with an empty match
+_FLOW_STATS_REQUEST = struct.Struct("!B3xII4xQQ")  # 7.3.5.2
+_TABLE_STATS = struct.Struct("!B3xIQQ")  # 7.3.5.4
 _PORT = struct.Struct("!IH2x6s2x16sII")  # 7.2.1, without properties
 _PORT_ADDED = bytes(8)  # 7.4.3
 _ENTRIES_A_REPLY = 1000
@@ -63,18 +67,12 @@ class Switch:
     def run(self, host: str, port: int) -> None:
         """Connect, and again whenever that fails or ends, as OVS does."""
         while True:
-            try:
-                with socket.create_connection((host, port)) as self._socket:
-                    self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    self._send(_Kind.HELLO, 0)
-                    self._read()
-            except OSError:
-                pass
+            with suppress(OSError), socket.create_connection((host, port)) as self._socket:
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._send(_Kind.HELLO, 0)
+                self._read()
             self._bundles.clear()
             runtime.sleep(RETRY_SECONDS)
-
-    def disconnect(self) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
 
     def add_port(self, name: str) -> None:
         number = len(self.ports) + 1
@@ -82,10 +80,11 @@ class Switch:
         self._send(_Kind.PORT_STATUS, 0, _PORT_ADDED + self._port(number))
 
     def echo(self, interval: float) -> None:
-        """Ask for an echo every ``interval`` seconds, for ever."""
-        while True:
-            self._send(_Kind.ECHO_REQUEST, 0, struct.pack("!d", time.perf_counter()))
-            runtime.sleep(interval)
+        """Ask for an echo every ``interval`` seconds, until the connection ends."""
+        with suppress(OSError):
+            while True:
+                self._send(_Kind.ECHO_REQUEST, 0, struct.pack("!d", time.perf_counter()))
+                runtime.sleep(interval)
 
     def _send(self, kind: int, xid: int, body: bytes = b"") -> None:
         self._socket.sendall(codec.message(kind, xid, body))
@@ -118,7 +117,7 @@ class Switch:
             case codec.BARRIER_REQUEST:
                 self._send(codec.BARRIER_REPLY, xid)
             case codec.MULTIPART_REQUEST:
-                self._multipart(xid, struct.unpack_from("!H", body)[0])
+                self._multipart(xid, struct.unpack_from("!H", body)[0], body[8:])
             case _Kind.ECHO_REQUEST:
                 self._send(_Kind.ECHO_REPLY, xid, bytes(body))
             case _Kind.ECHO_REPLY if body:
@@ -152,11 +151,19 @@ class Switch:
             del self._flows[replaced]
         self._cookies[flow], self._flows[cookie] = cookie, flow
 
-    def _multipart(self, xid: int, kind: int) -> None:
+    def _multipart(self, xid: int, kind: int, body: memoryview) -> None:
         if kind == _Multipart.PORT_DESC:
             entries = [*map(self._port, self.ports)]
         elif kind == _Multipart.FLOW:
-            entries = [*map(self._flow_stats, self._flows.items())]
+            table, _, _, wanted, mask = _FLOW_STATS_REQUEST.unpack_from(body)
+            entries = [
+                self._flow_stats(cookie, flow)
+                for cookie, flow in self._flows.items()
+                if flow[0] == table and cookie & mask == wanted
+            ]
+        elif kind == _Multipart.TABLE:
+            counts = Counter(flow[0] for flow in self._flows.values())
+            entries = [_TABLE_STATS.pack(table, count, 0, 0) for table, count in counts.items()]
         elif kind == _Multipart.FLOW_MONITOR:
             entries = []  # and nothing ever after: nobody else changes flows here
         else:
@@ -173,8 +180,7 @@ class Switch:
         return _PORT.pack(number, _PORT.size, number.to_bytes(6, "big"), name, 0, 0)
 
     @staticmethod
-    def _flow_stats(item: tuple[int, bytes]) -> bytes:
-        cookie, flow = item
+    def _flow_stats(cookie: int, flow: bytes) -> bytes:
         table, priority = struct.unpack_from("!BH", flow)
         size = _FLOW_STATS.size
         return _FLOW_STATS.pack(size, table, 0, 0, priority, 0, 0, 0, 0, cookie, 0, 0, 1, 4)

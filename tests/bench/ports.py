@@ -19,7 +19,7 @@ from tests.openvswitch import OpenVSwitch
 NETWORKS = 10
 ROUNDS = 3
 FEW, MANY = 100, 5000
-MORE = 120  # how often one port more is created, among few and among many
+MORE = 200  # how often one port more is created, among few and among many
 PAUSE_SECONDS = 0.025
 """After a change of flows, OVS 3.1 spends some microseconds on every interface it has, and answers
 nobody meanwhile. That is no part of the next change."""

@@ -86,7 +86,7 @@ def test_judging() -> None:
     two = heard(2, 4, (1, 0, 0, 1), (1, -1, 1, 2), (1, 2, 2, 9), (1, 2, 2, 9), (1, 3, 3, 10))
     quiet = [heard(3, 1), heard(4, 1)]
     result = judge("restart", [one, two, *quiet], start=0, began=2 * MS, whole=6 * MS)
-    assert result == Result("restart", 8, 1, 0, 1, 8.0, 7.0, 1.0, 0.004, 0)
+    assert result == Result("restart", 8, 1, 1, 0, 1, 8.0, 7.0, 1.0, 0.004, 0)
     assert not result.passed
     # Who is heard that must not be, at the guests or at an intruder's interface.
     two.arrivals.append((3, 0, 0, 0))

@@ -39,23 +39,40 @@ class Reference:
     ports: dict[str, Any] = field(default_factory=dict)
     bridges: dict[str, int] = field(default_factory=dict)  # name: datapath id
     plugs: dict[str, Plug] = field(default_factory=dict)  # by interface
+    numbers: dict[str, int] = field(default_factory=dict)  # the small keys of ports, by id
 
     def of(self, kind: str) -> dict[str, Any]:
         found: dict[str, Any] = getattr(self, f"{kind}s")
         return found
 
+    def owner(self, name: str) -> str | None:
+        """The id of the port that an interface is for: the one that its ``iface-id`` names; or of
+        those that name it, and the host, the one with the lowest number. A wire is for none."""
+        plug = self.plugs[name]
+        if plug.physical_network or plug.iface_id:
+            return None if plug.physical_network else plug.iface_id
+        naming = [
+            port
+            for port in self.ports.values()
+            if port["binding:profile"].get("interface_name") == name and self.is_there(port, plug)
+        ]
+        return min(naming, key=lambda port: self.numbers[port["id"]])["id"] if naming else None
+
+    def is_there(self, port: Any, plug: Plug) -> bool:
+        """Whether an interface is on the host, or the switch, that the port asks for."""
+        return port["binding:host_id"] in (HOST, f"{self.bridges[plug.bridge]:016x}")
+
     def place(self, port: Any) -> Place | None:
-        """Its interface: by ``iface-id``, or by the name that the port itself gives on the host
-        that it gives. Of several, one on the port's own host first, then the first switch."""
-        host, profile = port["binding:host_id"], port["binding:profile"]
-        candidates = []
-        for name, plug in self.plugs.items():
-            dpid = self.bridges[plug.bridge]
-            there = host in (HOST, f"{dpid:016x}")
-            by_name = there and not plug.iface_id and profile.get("interface_name") == name
-            if plug.iface_id == port["id"] or by_name:
-                candidates.append((not there, dpid, plug.ofport, Place(name, plug.bridge)))
-        return min(candidates)[-1] if candidates else None
+        """Its interface. Of several, one on the port's own host first, then on the first switch."""
+        candidates = [
+            (not self.is_there(port, plug), self.bridges[plug.bridge], plug.ofport, name)
+            for name, plug in self.plugs.items()
+            if self.owner(name) == port["id"]
+        ]
+        if not candidates:
+            return None
+        name = min(candidates)[-1]
+        return Place(name, self.plugs[name].bridge)
 
     def status(self, port: Any) -> str:
         return "ACTIVE" if port["admin_state_up"] and self.place(port) else "DOWN"

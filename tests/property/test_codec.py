@@ -155,12 +155,19 @@ def test_deletes_by_cookie_equal_os_kens(cookie: int, table: int, xid: int) -> N
     assert ours == serialised(delete, xid)
 
 
-@given(xid=some_xids)
-def test_requests_equal_os_kens(xid: int) -> None:
+@given(xid=some_xids, table=st.integers(0, 254), cookie=some.numbers(64), mask=some.numbers(64))
+def test_requests_equal_os_kens(xid: int, table: int, cookie: int, mask: int) -> None:
     stats = parser.OFPFlowStatsRequest(
-        DATAPATH, table_id=ofp.OFPTT_ALL, out_port=ofp.OFPP_ANY, out_group=ofp.OFPG_ANY
+        DATAPATH,
+        table_id=table,
+        out_port=ofp.OFPP_ANY,
+        out_group=ofp.OFPG_ANY,
+        cookie=cookie,
+        cookie_mask=mask,
     )
-    assert codec.flow_stats_request(xid) == serialised(stats, xid)
+    assert codec.flow_stats_request(xid, table, cookie, mask) == serialised(stats, xid)
+    tables = parser.OFPTableStatsRequest(DATAPATH, 0)
+    assert codec.table_stats_request(xid) == serialised(tables, xid)
     barrier = codec.message(codec.BARRIER_REQUEST, xid)
     assert barrier == serialised(parser.OFPBarrierRequest(DATAPATH), xid)
 

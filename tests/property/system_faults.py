@@ -1,13 +1,21 @@
-"""A way to OVSDB that a test can cut: a relay between two Unix sockets."""
+"""What goes wrong on purpose: a way to OVSDB that can be cut, a controller that dies in the middle
+of a push, and impatience, so that nobody waits for a second until he tries again."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+import ovs.reconnect
 
 from controller import runtime
+from controller.switch import codec, ovsdb
+from controller.switch.channel import Connection, Disconnected
 
 
 class Relay:
@@ -63,3 +71,41 @@ def _end(stream: Any) -> None:
     """Wakes whoever reads it; the file goes with the last of them."""
     with contextlib.suppress(OSError):
         stream.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def dying_after(messages: int) -> Iterator[Callable[[], bool]]:
+    """Connections end when so many more messages have gone to switches; whether they have."""
+    left = messages
+    send = Connection.send
+
+    def die(self: Connection, data: bytes) -> None:
+        nonlocal left
+        end = 0
+        while left and end < len(data):
+            end += codec.read_header(data[end:]).length
+            left -= 1
+        if end < len(data):
+            self._datapath.send(data[:end], close_socket=True)
+            raise Disconnected("this is the fault that was asked for")
+        send(self, data)
+
+    with mock.patch.object(Connection, "send", die):
+        yield lambda: not left
+
+
+@contextmanager
+def impatience() -> Iterator[None]:
+    """Whoever lost a connection tries again at once, not after a second or two."""
+    made = ovs.reconnect.Reconnect.__init__
+
+    def make(self: Any, now: int) -> None:
+        made(self, now)
+        self.min_backoff, self.max_backoff = 10, 50
+
+    with (
+        mock.patch("tests.lab.SETTLE_SECONDS", 5),
+        mock.patch.object(ovs.reconnect.Reconnect, "__init__", make),
+        mock.patch.object(ovsdb, "RETRY_SECONDS", 0.02),
+    ):
+        yield

@@ -1,0 +1,96 @@
+"""How much longer packets wait while a switch that holds 50,000 flows connects again.
+
+Userspace OVS answers the controller in the thread that forwards, so what is asked of it at once is
+what packets wait for. Real traffic, as in ``tenantry drill``, in namespaces that end with it.
+"""
+
+import controller.runtime  # noqa: F401  isort: skip
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from statistics import median
+
+from controller import runtime
+from controller.drill import PER_SECOND, STAGE
+from controller.flow import Flow, Output
+from controller.pipeline import Table
+from controller.switch import channel
+from controller.traffic import Talk
+from tests.bench import ROUNDS, Figure
+from tests.bench.codec import flows
+from tests.bench.reconnect import COUNT, Again
+from tests.namespace import run
+from tests.openvswitch import OpenVSwitch
+
+CALM_SECONDS = 1.0
+
+
+def bench() -> Iterator[Figure]:
+    words = [*STAGE, sys.executable, "-m", "tests.bench.waits"]
+    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+    lost, longer = json.loads(done.stdout)
+    yield Figure("reconnect.50k.lost", lost, "packets", 0)
+    yield Figure("reconnect.50k.wait", longer, "ms longer", 30)
+
+
+def _plug(ovs: OpenVSwitch, number: int) -> None:
+    """A guest ``g1`` or ``g2`` at the OpenFlow port 60000 and something."""
+    tap, guest = f"t{number}", f"g{number}"
+    run("ip", "netns", "add", guest)
+    run("ip", "link", "add", tap, "type", "veth", "peer", "name", "eth0", "netns", guest)
+    run("sysctl", "-qw", f"net.ipv6.conf.{tap}.disable_ipv6=1")
+    run("ip", "link", "set", tap, "up")
+    run("ip", "-n", guest, "link", "set", "eth0", "up")
+    run("ip", "-n", guest, "address", "add", f"10.0.0.{number}/24", "dev", "eth0")
+    run("ip", "-n", guest, "address", "add", f"fd00::{number}/64", "dev", "eth0", "nodad")
+    run("ip", "netns", "exec", guest, "ethtool", "-K", "eth0", "tx", "off")
+    request = f"ofport_request={60_000 + number}"
+    ovs.vsctl("add-port", "br-int", tap, "--", "set", "interface", tap, request)
+
+
+def _round(again: Again, ovs: OpenVSwitch) -> tuple[int, float]:
+    """Packets lost; how many milliseconds longer one waited than before the switch was cut off."""
+    talks = [Talk(n, f"g{n}", "eth0", [f"10.0.0.{m}", f"fd00::{m}"], PER_SECOND) for n, m in _WAYS]
+    start = time.time_ns()
+    for talk in talks:
+        talk.begin(start)
+    runtime.sleep(CALM_SECONDS)
+    cut = time.time_ns()
+    again.reconnect(ovs)
+    runtime.sleep(CALM_SECONDS)
+    for talk in talks:
+        talk.end()
+    heard = [talk.heard() for talk in talks]
+    came = [arrival for each in heard for arrival in each.arrivals if arrival[1] >= 0]
+    calm = max(arrived - sent for _, _, sent, arrived in came if arrived < cut)
+    longest = max(arrived - sent for _, _, sent, arrived in came)
+    return sum(each.sent for each in heard) - len(came), (longest - calm) / 1e6
+
+
+_WAYS = ((1, 2), (2, 1))
+
+
+def main() -> None:
+    run("mount", "-t", "tmpfs", "tmpfs", "/run")
+    run("ip", "link", "set", "lo", "up")
+    ways = [
+        Flow(Table.CLASSIFY, 900, {"in_port": 60_000 + n}, (Output(60_000 + m),)) for n, m in _WAYS
+    ]
+    with OpenVSwitch() as ovs:
+        again = Again(ovs, [*flows(COUNT), *ways])
+        try:
+            for number, _ in _WAYS:
+                _plug(ovs, number)
+            again.want(True)
+            for address in ("10.0.0.2", "fd00::2"):
+                run("ip", "netns", "exec", "g1", "ping", "-q", "-c1", "-w10", address)
+            rounds = [_round(again, ovs) for _ in range(ROUNDS)]
+        finally:
+            channel.stop(again.channel)
+    json.dump([sum(lost for lost, _ in rounds), median(longer for _, longer in rounds)], sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
