@@ -60,8 +60,8 @@ class Result:
     event: str
     sent: int
     lost: int
-    lost_before: int  # of the lost ones, those sent before the event: the machine is too busy
-    lost_afterwards: int  # ... and those sent when all was whole again
+    lost_before: int  # of the lost ones, those due before the event; it meets a few on their way
+    lost_afterwards: int  # ... and those due when all was whole again
     duplicates: int
     longest_gap_ms: float  # between two arrivals at the same guest
     longest_way_ms: float  # of one packet, from guest to guest

@@ -103,8 +103,15 @@ class Connection:
 
     def xid(self) -> int:
         """A number for the next message; os-ken counts its own from elsewhere."""
-        self._xid = (self._xid + 1) & 0x7FFFFFFF
-        return self._xid
+        return self.xids(1)
+
+    def xids(self, count: int) -> int:
+        """The first of so many numbers in a row."""
+        if self._xid + count > 0x7FFFFFFF:
+            self._xid = 0
+        first = self._xid + 1
+        self._xid += count
+        return first
 
     def send(self, data: bytes) -> None:
         """Queue bytes to the switch; waits while the switch does not read, which holds up nobody

@@ -8,7 +8,7 @@ os-ken's classes in ``channel.py``. Sections refer to the OpenFlow 1.4.0 specifi
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Any, NamedTuple, TypeAlias
 
@@ -187,9 +187,9 @@ def flow_identity(body: bytes) -> bytes:
     return body[16:17] + body[22:24] + body[_FLOW_MOD_MATCH : _FLOW_MOD_MATCH + match_length]
 
 
-def priority(body: bytes) -> int:
-    """The priority in an encoded body."""
-    return int.from_bytes(body[22:24], "big")
+def priority(body: bytes) -> bytes:
+    """The priority in an encoded body, as two bytes, which compare as it does."""
+    return body[22:24]
 
 
 def table_id(body: bytes) -> int:
@@ -211,7 +211,7 @@ def delete_flow(cookie: int, table: int) -> bytes:
 # --- bundles ---------------------------------------------------------------------------------
 
 _BUNDLE_CONTROL = struct.Struct("!IHH")
-_BUNDLE_ADD = struct.Struct("!BBHIIHHBBHI")
+_BUNDLE_ADD = struct.Struct("!BBHIIHH")
 
 
 def bundle_control(xid: int, bundle: int, kind: int) -> bytes:
@@ -219,15 +219,17 @@ def bundle_control(xid: int, bundle: int, kind: int) -> bytes:
     return message(BUNDLE_CONTROL, xid, _BUNDLE_CONTROL.pack(bundle, kind, _ATOMIC_ORDERED))
 
 
-def bundle_flow_mod(xid: int, bundle: int, body: bytes) -> bytes:
-    """A flow-mod put into a bundle (7.3.9.6); the inner xid must equal the outer one."""
-    inner = 8 + len(body)
-    return (
-        _BUNDLE_ADD.pack(
-            *(VERSION, BUNDLE_ADD, 16 + inner, xid, bundle, 0, _ATOMIC_ORDERED),
-            *(VERSION, FLOW_MOD, inner, xid),
-        )
-        + body
+def bundle_flow_mods(xid: int, bundle: int, bodies: Iterable[bytes]) -> bytes:
+    """Flow-mods put into a bundle (7.3.9.6), the first with this xid, the others with those that
+    follow. An inner xid must equal the outer one."""
+    pack = _BUNDLE_ADD.pack
+    return b"".join(
+        [
+            pack(VERSION, BUNDLE_ADD, 24 + len(body), number, bundle, 0, _ATOMIC_ORDERED)
+            + _HEADER.pack(VERSION, FLOW_MOD, 8 + len(body), number)
+            + body
+            for number, body in enumerate(bodies, start=xid)
+        ]
     )
 
 

@@ -192,7 +192,7 @@ class Reconciler:
         messages = [_Message(cookie, wanted.flows[cookie], True) for cookie in adds]
         if len(messages) > BUNDLE_MESSAGES:
             # Between two bundles packets flow: no exception may be in later than its rule.
-            messages.sort(key=lambda message: -codec.priority(message.body))
+            messages.sort(key=lambda message: codec.priority(message.body), reverse=True)
         messages += [_deletion(cookie, table) for cookie, table in deletes]
         push = Push()
         self._send(messages, push)
@@ -224,34 +224,39 @@ class Reconciler:
         """Send a bundle; empty if it is in, else the errors by cookie, and nothing is in."""
         connection = self.connection
         self._bundle = bundle = self._bundle + 1
-        open_xid = connection.xid()
-        parts = [codec.bundle_control(open_xid, bundle, codec.BUNDLE_OPEN)]
-        cookies: dict[int, int] = {}
-        for cookie, body, _ in messages:
-            xid = connection.xid()
-            cookies[xid] = cookie
-            parts.append(codec.bundle_flow_mod(xid, bundle, body))
+        first = connection.xids(len(messages))
         barrier = connection.xid()
-        parts.append(codec.message(codec.BARRIER_REQUEST, barrier))
-
-        errors = connection.errors_of(lambda: connection.call(barrier, b"".join(parts)))
+        request = b"".join(
+            (
+                codec.bundle_control(connection.xid(), bundle, codec.BUNDLE_OPEN),
+                codec.bundle_flow_mods(first, bundle, [message.body for message in messages]),
+                codec.message(codec.BARRIER_REQUEST, barrier),
+            )
+        )
+        errors = connection.errors_of(lambda: connection.call(barrier, request))
         if errors:
             discard = connection.xid()
             connection.call(discard, codec.bundle_control(discard, bundle, codec.BUNDLE_DISCARD))
         else:
             commit = connection.xid()
-            request = codec.bundle_control(commit, bundle, codec.BUNDLE_COMMIT)
-            errors = connection.errors_of(lambda: connection.call(commit, request))
+            done = codec.bundle_control(commit, bundle, codec.BUNDLE_COMMIT)
+            errors = connection.errors_of(lambda: connection.call(commit, done))
         if not errors:
             return {}
-        blamed = {cookies[error.xid]: error for error in errors if error.xid in cookies}
+        blamed = {
+            messages[error.xid - first].cookie: error
+            for error in errors
+            if first <= error.xid < first + len(messages)
+        }
         if not blamed:
             # The bundle as such was refused: nobody in particular is to blame, so start afresh.
             raise Disconnected(f"switch {connection.dpid:016x} refused a bundle: {errors[0]}")
         return blamed
 
     def _not_refused(self, messages: list[_Message]) -> list[_Message]:
-        refused = frozenset[int]().union(*(refusal.cookies for refusal in self.refused))
+        if not self.refused:
+            return messages
+        refused = self._refused_cookies()
         return [
             message for message in messages if not message.adds or message.cookie not in refused
         ]

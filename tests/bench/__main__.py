@@ -48,6 +48,7 @@ def main() -> int:
     if write and only:
         print("--write wants a whole run: name no benchmark")
         return 2
+    report.JSON.parent.mkdir(exist_ok=True)  # databases of benchmarks go there, too
     console = Console(highlight=False)
     figures: list[Figure] = []
     failed: list[str] = []

@@ -20,6 +20,8 @@ from tests.openvswitch import OpenVSwitch
 
 PER_UNIT = 10
 PEER = "br-peer"
+PAUSE_SECONDS = 0.3
+"""Open vSwitch frees what was deleted in a thread of its own; that is no part of the next push."""
 
 
 class Bench:
@@ -100,9 +102,11 @@ def compare(ovs: OpenVSwitch, count: int, rounds: int = ROUNDS) -> tuple[float, 
         bench = Bench(ovs, flows)
         try:
             for _ in range(rounds):
+                runtime.sleep(PAUSE_SECONDS)
                 ours.append(seconds(lambda: bench.want(True)))
                 assert len(ovs.ofctl("dump-flows", "br-int").splitlines()) >= len(flows)
                 bench.want(False)
+                runtime.sleep(PAUSE_SECONDS)
                 theirs.append(seconds(lambda: ovs.ofctl("--bundle", "add-flows", PEER, file.name)))
                 ovs.ofctl("del-flows", PEER)
                 ratios.append(ours[-1] / theirs[-1])
@@ -112,9 +116,9 @@ def compare(ovs: OpenVSwitch, count: int, rounds: int = ROUNDS) -> tuple[float, 
 
 
 def bench() -> Iterator[Figure]:
-    for count, name, bar, rounds in ((10_000, "10k", 3.0, ROUNDS), (50_000, "50k", 1.5, 3)):
+    for count, name, bar in ((10_000, "10k", 3.0), (50_000, "50k", 1.5)):
         with namespace.entered(), OpenVSwitch() as ovs:
-            ours, theirs, ratio = compare(ovs, count, rounds)
+            ours, theirs, ratio = compare(ovs, count)
         yield Figure(f"push.{name}", ours, "s")
         yield Figure(f"push.{name}.ovs-ofctl", theirs, "s")
         yield Figure(f"push.{name}.ratio", ratio, "x ovs-ofctl --bundle", bar)

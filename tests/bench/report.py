@@ -14,7 +14,10 @@ from tests.bench import Figure
 
 JSON = Path("build/bench.json")
 PAGE = Path("docs/performance.md")
-_BEGIN, _END = "<!-- figures: written by `make bench WRITE=1` -->", "<!-- end of figures -->"
+_BEGIN, _END = (
+    "<!-- figures: written by python -m tests.bench --write -->",
+    "<!-- end of figures -->",
+)
 
 
 def line(figure: Figure) -> str:
@@ -42,7 +45,6 @@ def save(figures: list[Figure]) -> None:
     """For programs: a list of name, value, unit, bar, held."""
     keys = ("name", "value", "unit", "bar", "held")
     rows = [{key: getattr(figure, key) for key in keys} for figure in figures]
-    JSON.parent.mkdir(exist_ok=True)
     JSON.write_text(json.dumps(rows, indent=1) + "\n")
 
 

@@ -121,10 +121,14 @@ class Watch:
 
         def done() -> bool:
             return (
-                len(service.connections) == switches
+                len(service.reconcilers) == switches
                 and not service.inventory.waiting_for()
                 and service.settled()
-                and service.revision() == service.store.head
+                # What this connection has confirmed, not one before it.
+                and all(
+                    reconciler.realised.revision == service.store.head
+                    for reconciler in service.reconcilers.values()
+                )
             )
 
         assert service.wait_until(done, SECONDS), "switches did not confirm in time"

@@ -124,7 +124,7 @@ def test_flow_mods_in_a_bundle_equal_os_kens(flow: Flow, bundle: int, xid: int) 
     inner.set_xid(xid)
     flags = ofp.OFPBF_ATOMIC | ofp.OFPBF_ORDERED
     theirs = serialised(parser.OFPBundleAddMsg(DATAPATH, bundle, flags, inner, []), xid)
-    assert codec.bundle_flow_mod(xid, bundle, body) == theirs
+    assert codec.bundle_flow_mods(xid, bundle, [body]) == theirs
 
 
 @given(bundle=some.numbers(32), xid=some_xids)
