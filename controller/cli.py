@@ -329,17 +329,14 @@ def drill_command(context: Context, event: str, packets: int) -> None:
 
 @main.command("cloud-config")
 @click.option("--name", default="tenantry", show_default=True, help="The name of the cloud.")
-@click.option("--project", help="The project to work in; without it, the controller's default.")
 @click.pass_obj
-def cloud_config(context: Context, name: str, project: str | None) -> None:
+def cloud_config(context: Context, name: str) -> None:
     """Print a clouds.yaml entry; put it into ~/.config/openstack/clouds.yaml.
 
     Then `openstack --os-cloud tenantry network list` works, and so do the SDK, Terraform and
     Ansible.
     """
-    cloud: dict[str, Any] = {"auth_type": "none", "auth": {"endpoint": context.client.url}}
-    if project:
-        cloud["network_api_headers"] = {"X-Project-Id": project}
+    cloud = {"auth_type": "none", "auth": {"endpoint": context.client.url}}
     if context.output.json({"clouds": {name: cloud}}):
         return
     click.echo(f"clouds:\n  {name}:\n    auth_type: none")

@@ -7,6 +7,7 @@ the switches as they are: their flows go on without it.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 from pathlib import Path
@@ -106,7 +107,14 @@ class Controller:
         if not name:
             return None
         scheme = "ssl" if conf.openflow.tls_private_key else "tcp"
-        host = self.openflow.host if self.openflow.host not in ("0.0.0.0", "::") else "127.0.0.1"
+        host = self.openflow.host
+        if host in ("0.0.0.0", "::"):
+            if not all(remote.startswith("unix:") for remote in conf.ovsdb.connections):
+                raise config.ConfigError(
+                    f"[openflow] listen = {self.openflow}: bridges on other hosts are told to "
+                    "connect there, so name an address of this host that they reach"
+                )
+            host = "127.0.0.1"
         target = f"{scheme}:{config.Address(host, self.openflow.port)}"
         return IntegrationBridge(name, target, conf.ovsdb.datapath_type)
 
@@ -121,6 +129,7 @@ def serve(conf: cfg.ConfigOpts, *, verbose: bool = False) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     LOG.setLevel(logging.INFO)
+    os.umask(0o077)  # what tenants are called and do is nobody else's business on this host
     stop = runtime.Signal()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

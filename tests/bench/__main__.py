@@ -21,6 +21,7 @@ from tests.bench import (
     reconnect,
     report,
     scale,
+    waits,
 )
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "api": api.bench,
     "scale": scale.bench,
     "packet-in": packet_in.bench,
+    "waits": waits.bench,
     "drill": drill.bench,
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,18 +15,19 @@ from tests.conftest import need
 HOSTS = 3
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def fake() -> Iterator[Beside]:
     need(shutil.which("ovsdb-server") is not None, "ovsdb-server")
     with Beside("tests.bench.fake") as hosts:
         yield hosts
 
 
-@pytest.fixture
-def hosts(fake: Beside, tmp_path: Path) -> Iterator[Served]:
+@pytest.fixture(scope="module")
+def hosts(fake: Beside, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A controller with fake hosts, each of which has a wire and an empty interface."""
     remotes = fake.call("start", hosts=[{"p0": {}, **WIRE}] * HOSTS)
-    with Served(tmp_path, ovsdb__connections=",".join(remotes)) as controller:
+    directory = tmp_path_factory.mktemp("controller")
+    with Served(directory, ovsdb__connections=",".join(remotes)) as controller:
         host, port = controller.openflow
         fake.call("connect", host=host, port=port)
         controller.settled(switches=HOSTS)
