@@ -1,31 +1,20 @@
 """Flows to OpenFlow 1.4 bytes, and the few messages that a reconciler needs, both ways.
 
-Hand-packed from integers: some thirty times os-ken's object path, whose serialiser it is held
-against byte for byte in ``tests/property/test_codec.py``. Messages that are rare go through
+Packed from integers (``shapes.py``): some twenty times os-ken's object path, whose serialiser it is
+held against byte for byte in ``tests/property/test_codec.py``. Messages that are rare go through
 os-ken's classes in ``channel.py``. Sections refer to the OpenFlow 1.4.0 specification.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from controller.flow import (
-    WHOLE_PACKET,
-    Action,
-    Flow,
-    Goto,
-    Learn,
-    Output,
-    PopVlan,
-    PushVlan,
-    Resubmit,
-    SetField,
-)
+from controller.flow import Flow
 from controller.pipeline import Table
-from controller.switch import oxm
+from controller.switch import shapes
 
 VERSION = 0x05  # OpenFlow 1.4
 
@@ -51,11 +40,6 @@ _NO_BUFFER = _ANY = 0xFFFFFFFF
 _ADD, _DELETE = 0, 3
 
 _HEADER = struct.Struct("!BBHI")
-_PADDING = tuple(bytes(n) for n in range(8))
-
-
-def _pad(data: bytes) -> bytes:
-    return data + _PADDING[-len(data) % 8]
 
 
 def message(kind: int, xid: int, body: bytes = b"") -> bytes:
@@ -74,90 +58,9 @@ def read_header(data: bytes | bytearray | memoryview) -> Header:
     return Header._make(_HEADER.unpack_from(data))
 
 
-# --- matches and actions ---------------------------------------------------------------------
-
-
-_OUTPUT = struct.Struct("!HHIH6x")
-_PUSH_VLAN = struct.pack("!HHH2x", 17, 8, 0x8100)
-_POP_VLAN = struct.pack("!HH4x", 18, 8)
-_NICIRA = 0x00002320
-_RESUBMIT = struct.Struct("!HHIHHB3x")
-_LEARN = struct.Struct("!HHIHHHHQHBxHHIH2x")
-_LEARN_DELETE_LEARNED = 2
-_USE_IN_PORT = 0xFFF8  # OFPP_IN_PORT as 16 bits: keep the packet's own
-
-
-_RESUBMITS = {
-    table: _RESUBMIT.pack(0xFFFF, 16, _NICIRA, 14, _USE_IN_PORT, table.id) for table in Table
-}
-
-
-def _learn(action: Learn) -> bytes:
-    """NXAST_LEARN2 and its flow_mod_spec list (OVS ``lib/ofp-actions.c``, ovs-actions(7))."""
-    network, source, destination, out_port = (
-        oxm.header(field).to_bytes(4, "big")
-        for field in (action.network, "eth_src", "eth_dst", action.out_port)
-    )
-    match, load, immediate, start = 0 << 11, 1 << 11, 1 << 13, b"\0\0"
-    specs = b"".join(
-        (
-            (match | 64).to_bytes(2, "big") + network + start + network + start,
-            (match | 48).to_bytes(2, "big") + source + start + destination + start,
-            (immediate | load | 32).to_bytes(2, "big"),
-            action.port_key.to_bytes(4, "big") + out_port + start,
-        )
-    )
-    length = (_LEARN.size + len(specs) + 7) & ~7
-    head = _LEARN.pack(
-        *(0xFFFF, length, _NICIRA, 45, action.idle_timeout, 0, 100, action.cookie),
-        *(_LEARN_DELETE_LEARNED, action.table.id, 0, 0, action.limit, 0),
-    )
-    return _pad(head + specs)
-
-
-_ENCODERS: dict[type, Callable[[Any], bytes]] = {
-    SetField: lambda action: oxm.set_field_packer(action.field)(action.value),
-    Output: lambda action: _OUTPUT.pack(0, 16, action.port, WHOLE_PACKET),
-    Resubmit: lambda action: _RESUBMITS[action.table],
-    PushVlan: lambda action: _PUSH_VLAN,
-    PopVlan: lambda action: _POP_VLAN,
-    Learn: _learn,
-}
-
-
-def encode_actions(actions: tuple[Action, ...]) -> bytes:
-    """Actions as they stand in an apply-actions instruction (7.2.4). TypeError for Goto, which is
-    no action: it stands at the end of a flow only."""
-    try:
-        return b"".join([_ENCODERS[type(action)](action) for action in actions])
-    except KeyError as error:
-        raise TypeError(f"{error} cannot stand here") from None
-
-
-_APPLY = struct.Struct("!HH4x")
-_GOTOS = {table: struct.pack("!HHB3x", 1, 8, table.id) for table in Table}
-
-
-def encode_instructions(actions: tuple[Action, ...]) -> bytes:
-    """Apply-actions, then goto-table (7.2.3); no actions at all is a drop."""
-    if not actions:
-        return b""
-    last = actions[-1]
-    goto = b""
-    if type(last) is Goto:
-        goto = _GOTOS[last.table]
-        actions = actions[:-1]
-    if not actions:
-        return goto
-    applied = encode_actions(actions)
-    return _APPLY.pack(4, 8 + len(applied)) + applied + goto
-
-
 # --- flow-mods -------------------------------------------------------------------------------
 
 _FLOW_MOD = struct.Struct("!QQBBHHHIIIHH")
-_AFTER_COOKIE = struct.Struct("!QBBHHHIIIHH")
-
 
 Encoded: TypeAlias = tuple[int, bytes]
 """A flow ready to be sent: its cookie, and the body of its flow-mod (without the header)."""
@@ -167,13 +70,7 @@ _APP_IDS = tuple(bytes([number]) for number in range(256))
 
 def encode_flow(flow: Flow, app_id: int) -> Encoded:
     """The flow-mod that adds ``flow`` (7.3.4.1), under a cookie made of all the rest of it."""
-    rest = (
-        _AFTER_COOKIE.pack(
-            0, flow.table.id, _ADD, 0, 0, flow.priority, _NO_BUFFER, _ANY, _ANY, 0, 0
-        )
-        + oxm.encode_match(flow.match)
-        + encode_instructions(flow.actions)
-    )
+    rest = shapes.encode_flow(flow)
     cookie = _APP_IDS[app_id] + blake2b(rest, digest_size=7).digest()
     return int.from_bytes(cookie, "big"), cookie + rest
 
@@ -205,7 +102,7 @@ def delete_flow(cookie: int, table: int) -> bytes:
     every = (1 << 64) - 1
     return _FLOW_MOD.pack(
         cookie, every, table, _DELETE, 0, 0, 0, _NO_BUFFER, _ANY, _ANY, 0, 0
-    ) + oxm.encode_match({})
+    ) + shapes.encode_match({})
 
 
 # --- bundles ---------------------------------------------------------------------------------
@@ -259,7 +156,7 @@ def read_table_stats(data: bytes) -> tuple[dict[int, int], bool]:
 def flow_stats_request(xid: int, table: int, cookie: int, cookie_mask: int) -> bytes:
     """Ask for the flows of a table whose cookies have these bits under the mask (7.3.5.2)."""
     body = _FLOW_STATS_REQUEST.pack(_FLOW_STATS, 0, table, _ANY, _ANY, cookie, cookie_mask)
-    return message(MULTIPART_REQUEST, xid, body + oxm.encode_match({}))
+    return message(MULTIPART_REQUEST, xid, body + shapes.encode_match({}))
 
 
 class FlowStats(NamedTuple):
@@ -300,7 +197,7 @@ def flow_monitor_request(xid: int) -> bytes:
     the switch fills by itself. Changes of our own come abbreviated."""
     watched = [table.id for table in Table if not table.learned]
     monitors = b"".join(
-        _MONITOR.pack(number, _ANY, _ANY, _MONITOR_FLAGS, table, 0) + oxm.encode_match({})
+        _MONITOR.pack(number, _ANY, _ANY, _MONITOR_FLAGS, table, 0) + shapes.encode_match({})
         for number, table in enumerate(watched, start=1)
     )
     return message(MULTIPART_REQUEST, xid, _MULTIPART_HEAD.pack(_FLOW_MONITOR, 0) + monitors)

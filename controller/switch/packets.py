@@ -17,7 +17,7 @@ from controller import runtime
 from controller.model import Change, Model, View
 from controller.packet import Handler, PacketIn, PacketOut
 from controller.pipeline import IN_PORT, NETWORK, Cookie
-from controller.switch import codec, oxm
+from controller.switch import codec, shapes
 from controller.switch.channel import Connection, Disconnected
 
 LOG = logging.getLogger(__name__)
@@ -98,7 +98,9 @@ class PacketIns:
 _PACKET_IN = struct.Struct("!8xIHBBQHH")
 _PACKET_OUT = struct.Struct("!IIH6x")
 _NO_BUFFER = 0xFFFFFFFF
-_IN_PORT, _METADATA, _REGISTER = (oxm.header(field) >> 8 for field in ("in_port", NETWORK, IN_PORT))
+_IN_PORT, _METADATA, _REGISTER = (
+    shapes.oxm_header(field) >> 8 for field in ("in_port", NETWORK, IN_PORT)
+)
 
 
 def read_packet_in(dpid: int, data: bytes) -> PacketIn:
@@ -125,6 +127,6 @@ def read_packet_in(dpid: int, data: bytes) -> PacketIn:
 
 def packet_out(xid: int, packet: PacketOut) -> bytes:
     """A packet-out message (OpenFlow 1.4, 7.3.6)."""
-    actions = codec.encode_actions(packet.actions)
+    actions = shapes.encode_actions(packet.actions)
     head = _PACKET_OUT.pack(_NO_BUFFER, packet.ofport, len(actions))
     return codec.message(codec.PACKET_OUT, xid, head + actions + packet.data)

@@ -29,7 +29,7 @@ from controller.flow import (
 )
 from controller.pipeline import Table
 from controller.switch import codec
-from controller.switch.oxm import encode_match
+from controller.switch.shapes import encode_instructions, encode_match
 from tests import ofctl
 from tests.conftest import need
 from tests.property import flows as some
@@ -230,7 +230,7 @@ STATS = "!HBxIIHHHHH2xQQQ"
 
 def stats_entry(flow: Flow, stats: codec.FlowStats, seconds: int) -> bytes:
     """``ofp_flow_stats`` (OpenFlow 1.4, 7.3.5.2) around a flow-mod's own match and instructions."""
-    content = encode_match(flow.match) + codec.encode_instructions(flow.actions)
+    content = encode_match(flow.match) + encode_instructions(flow.actions)
     head = (48 + len(content), stats.table_id, seconds, 0, stats.priority, 0, 0, 0, 0)
     return struct.pack(STATS, *head, stats.cookie, stats.packets, stats.bytes) + content
 

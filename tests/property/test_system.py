@@ -54,8 +54,9 @@ def running(function: Any) -> Any:
 class System(Stage):
     """The rules are what may happen. None waits for what it brings about, unless it must."""
 
-    @initialize(bundle=st.sampled_from([2000, 3]))
-    def begin(self, bundle: int) -> None:
+    @initialize(bundle=st.sampled_from([2000, 3]), bridges=st.sampled_from([2, 1]))
+    def begin(self, bundle: int, bridges: int) -> None:
+        """Two ports of a VLAN network, on one bridge or on two, with a wire on each."""
         patch = mock.patch.object(reconcile, "BUNDLE_MESSAGES", bundle)
         self.resources.enter_context(patch)
         self.vsctl(*["--if-exists", "del-br", "br-int", "--", "--if-exists", "del-br", "br-two"])
@@ -63,12 +64,14 @@ class System(Stage):
         self.reference.bridges["br-int"] = self.dpid("br-int")
         self.check()
         self.empty = ours(self.ovs, "br-int")
+        if bridges == 2:
+            self.add_bridge()
         self.create_network(kind="vlan", n=0, segment=0)
         self.create_subnet(n=0, cidr=CIDRS[0])
         self.create_ports(n=0, count=3, security=False, host=0, by_name=None)
-        self.wire(WIRES[0], on=0, name=PHYSICAL_NETWORKS[0], port=None)
         for n in range(2):
-            self.plug(TAPS[n], on=0, n=n, stranger=0)
+            self.plug(TAPS[n], on=n, n=n, stranger=0)
+            self.wire(WIRES[n], on=n, name=PHYSICAL_NETWORKS[0], port=None)
 
     def teardown(self) -> None:
         try:
@@ -388,7 +391,7 @@ def test_whatever_happens(one_ovs: OpenVSwitch) -> None:
     run_state_machine_as_test(
         lambda: System(one_ovs),  # type: ignore[arg-type]
         settings=settings(
-            max_examples=settings().max_examples // 5,  # each takes a second, not a millisecond
+            max_examples=settings().max_examples // 6,  # each takes a second, not a millisecond
             stateful_step_count=25,
             suppress_health_check=list(HealthCheck),
         ),
