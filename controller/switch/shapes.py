@@ -11,7 +11,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import cache
-from typing import NamedTuple, TypeAlias
+from itertools import chain, groupby
+from typing import TypeAlias
 
 from controller.flow import (
     OXM,
@@ -44,31 +45,44 @@ _CODES = {1: "B", 2: "H", 4: "I", 6: "HI", 8: "Q", 16: "QQ"}  # struct codes by 
 _HALVES = {6: 32, 16: 64}  # struct has no integers so wide: where the first of two is cut off
 
 
-class _Piece(NamedTuple):
-    """A part of a packer: struct codes, and for each a constant or an expression."""
-
-    codes: str
-    values: tuple[int | str, ...]
+class _Piece(tuple[tuple[str, int | str | None], ...]):
+    """A part of a packer: struct codes, each with a constant or an expression (None: padding)."""
 
     @property
     def size(self) -> int:
-        return struct.calcsize("!" + self.codes)
+        return struct.calcsize("!" + "".join(code for code, _ in self))
 
     def padded(self) -> _Piece:
-        return _Piece(f"{self.codes}{-self.size % 8}x", self.values)
+        return _Piece((*self, (f"{-self.size % 8}x", None)))
 
     def packer(self, *parameters: str) -> Callable[..., bytes]:
-        """A function of these parameters, which the expressions may use."""
-        pack = struct.Struct("!" + self.codes).pack
-        source = f"lambda {', '.join(parameters)}: pack({', '.join(map(str, self.values))})"
-        made: Callable[..., bytes] = eval(source, {"pack": pack})
+        """A function of these parameters, which the expressions may use. What is constant between
+        two expressions is packed here and now."""
+        codes, arguments = "!", []
+        for constant, run in groupby(self, key=lambda item: not isinstance(item[1], str)):
+            items = list(run)
+            if constant:
+                values = [value for _, value in items if value is not None]
+                data = struct.pack("!" + "".join(code for code, _ in items), *values)
+                codes += f"{len(data)}s"
+                arguments.append(repr(data))
+            else:
+                codes += "".join(code for code, _ in items)
+                arguments += [str(value) for _, value in items]
+        source = f"lambda {', '.join(parameters)}: pack({', '.join(arguments)})"
+        made: Callable[..., bytes] = eval(source, {"pack": struct.Struct(codes).pack})
         return made
 
 
+def _piece(codes: str, *values: int | str) -> _Piece:
+    """``codes`` as of struct, one letter a value, then perhaps padding."""
+    letters, padding = codes[: len(values)], codes[len(values) :]
+    items = [*zip(letters, values, strict=True)]
+    return _Piece((*items, (padding, None)) if padding else items)
+
+
 def _joined(pieces: Iterable[_Piece]) -> _Piece:
-    pieces = list(pieces)
-    codes = "".join(piece.codes for piece in pieces)
-    return _Piece(codes, tuple(value for piece in pieces for value in piece.values))
+    return _Piece(chain.from_iterable(pieces))
 
 
 def oxm_header(field: str, masked: bool = False) -> int:
@@ -82,16 +96,16 @@ def _value(field: str, expression: str) -> _Piece:
     size = OXM[field].bytes
     cut = _HALVES.get(size)
     if cut is None:
-        return _Piece(_CODES[size], (expression,))
-    return _Piece(_CODES[size], (f"{expression} >> {cut}", f"{expression} & {(1 << cut) - 1}"))
+        return _piece(_CODES[size], expression)
+    return _piece(_CODES[size], f"{expression} >> {cut}", f"{expression} & {(1 << cut) - 1}")
 
 
 def _oxm(field: str, expression: str) -> _Piece:
-    return _joined([_Piece("I", (oxm_header(field),)), _value(field, expression)])
+    return _joined([_piece("I", oxm_header(field)), _value(field, expression)])
 
 
 def _masked_oxm(field: str, expression: str) -> _Piece:
-    head = _Piece("I", (oxm_header(field, masked=True),))
+    head = _piece("I", oxm_header(field, masked=True))
     return _joined([head, _value(field, f"{expression}[0]"), _value(field, f"{expression}[1]")])
 
 
@@ -101,7 +115,7 @@ def _match(fields: tuple[str, ...], masked: frozenset[str]) -> _Piece:
         (_masked_oxm if field in masked else _oxm)(field, f"match[{str(field)!r}]")
         for field in sorted(fields, key=match_order)
     )
-    return _joined([_Piece("HH", (1, 4 + oxms.size)), oxms]).padded()
+    return _joined([_piece("HH", 1, 4 + oxms.size), oxms]).padded()
 
 
 def _action(kind: Kind, action: str) -> _Piece:
@@ -110,16 +124,16 @@ def _action(kind: Kind, action: str) -> _Piece:
     if isinstance(kind, str):
         oxm = _oxm(kind, f"{action}[1]")
         size = (4 + oxm.size + 7) & ~7
-        return _joined([_Piece("HH", (25, size)), oxm]).padded()
+        return _joined([_piece("HH", 25, size), oxm]).padded()
     if kind is Output:
-        return _Piece("HHIH6x", (0, 16, f"{action}[0]", WHOLE_PACKET))
+        return _piece("HHIH6x", 0, 16, f"{action}[0]", WHOLE_PACKET)
     if kind is Resubmit:
         nicira = (0xFFFF, 16, _NICIRA, 14, _USE_IN_PORT)
-        return _Piece("HHIHHB3x", (*nicira, f"{action}[0].id"))
+        return _piece("HHIHHB3x", *nicira, f"{action}[0].id")
     if kind is PushVlan:
-        return _Piece("HHH2x", (17, 8, 0x8100))
+        return _piece("HHH2x", 17, 8, 0x8100)
     if kind is PopVlan:
-        return _Piece("HH4x", (18, 8))
+        return _piece("HH4x", 18, 8)
     raise TypeError(f"{kind} cannot stand here")
 
 
@@ -131,14 +145,12 @@ def _instructions(kinds: tuple[Kind, ...]) -> _Piece:
         _action(kind, f"actions[{number}]")
         for number, kind in enumerate(kinds[:-1] if goto else kinds)
     )
-    head = [_Piece("HH4x", (4, 8 + applied.size))] if applied.codes else []
-    tail = [_Piece("HHB3x", (1, 8, f"actions[{last}][0].id"))] if goto else []
+    head = [_piece("HH4x", 4, 8 + applied.size)] if applied else []
+    tail = [_piece("HHB3x", 1, 8, f"actions[{last}][0].id")] if goto else []
     return _joined([*head, applied, *tail])
 
 
-_FLOW_MOD = _Piece(
-    "QBBHHHIIIHH", (0, "table", _ADD, 0, 0, "priority", _NO_BUFFER, _ANY, _ANY, 0, 0)
-)
+_FLOW_MOD = _piece("QBBHHHIIIHH", 0, "table", _ADD, 0, 0, "priority", _NO_BUFFER, _ANY, _ANY, 0, 0)
 """The flow-mod that adds a flow (7.3.4.1), between its cookie and its match."""
 
 
@@ -165,9 +177,7 @@ _NONE: frozenset[str] = frozenset()
 
 
 def _masked(match: Oxms) -> frozenset[str]:
-    """The fields that are matched with a mask: seldom any."""
-    if tuple not in map(type, match.values()):
-        return _NONE
+    """The fields that are matched with a mask."""
     return frozenset([field for field, value in match.items() if type(value) is tuple])
 
 
@@ -177,12 +187,14 @@ def encode_flow(flow: Flow) -> bytes:
     anywhere but at the end."""
     table, priority, match, actions = flow
     if len(actions) <= LONGEST:
-        kinds = tuple(
-            [action[0] if type(action) is SetField else type(action) for action in actions]
-        )
+        kinds = tuple([a[0] if type(a) is SetField else type(a) for a in actions])
         if Learn not in kinds:
-            packer = _flow_packer(tuple(match), _masked(match), kinds)
-            return packer(table.id, priority, match, actions)
+            fields = tuple(match)
+            try:
+                return _flow_packer(fields, _NONE, kinds)(table.id, priority, match, actions)
+            except (struct.error, TypeError):  # for a mask is not an integer; to look costs more
+                packer = _flow_packer(fields, _masked(match), kinds)
+                return packer(table.id, priority, match, actions)
     return _head(table.id, priority) + encode_match(match) + encode_instructions(actions)
 
 
@@ -193,10 +205,11 @@ def encode_match(match: Oxms) -> bytes:
 
 def encode_actions(actions: tuple[Action, ...]) -> bytes:
     """Actions as they stand in an apply-actions instruction (7.2.4)."""
-    kinds = (a[0] if type(a) is SetField else type(a) for a in actions)
-    return b"".join(
-        [_action_packer(kind)(action) for kind, action in zip(kinds, actions, strict=True)]
-    )
+    return b"".join([_action_packer(_kind(action))(action) for action in actions])
+
+
+def _kind(action: Action) -> Kind:
+    return action.field if isinstance(action, SetField) else type(action)
 
 
 _APPLY = struct.Struct("!HH4x")

@@ -14,6 +14,7 @@ from tests.bench import Figure
 
 JSON = Path("build/bench.json")
 PAGE = Path("docs/performance.md")
+_LOAD_BEFORE = os.getloadavg()[0]
 _BEGIN, _END = (
     "<!-- figures: written by python -m tests.bench --write -->",
     "<!-- end of figures -->",
@@ -62,6 +63,7 @@ def _head() -> Iterator[str]:
     cores = f"{len(os.sched_getaffinity(0))} cores ({_processor()})"
     yield f"{time.strftime('%Y-%m-%d')}; {cores}, Linux {platform.release()},"
     yield f"Python {platform.python_version()}, {switch}, userspace datapath."
+    yield f"Load average before the run: {_LOAD_BEFORE:.1f}."
 
 
 def _processor() -> str:
