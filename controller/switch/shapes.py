@@ -9,10 +9,10 @@ actions is packed action by action. Sections refer to the OpenFlow 1.4.0 specifi
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from itertools import chain, groupby
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from controller.flow import (
     OXM,
@@ -31,8 +31,9 @@ from controller.flow import (
 )
 
 Oxms = Mapping[str, Value]
-Kind: TypeAlias = Hashable
-"""What shape an action has: its type, or for SetField the field."""
+Kind: TypeAlias = Any
+"""What shape an action has: its type, or for SetField the field (``str | type``, but mypy takes the
+types of named tuples for unhashable)."""
 
 LONGEST = 12
 """Actions that one packer packs at once; more would be many shapes, and large ones."""
