@@ -317,7 +317,7 @@ class Service:
     def settled(self) -> bool:
         """Nothing is under way: all that happened is computed, and confirmed where connected."""
         return not (self._inbox or self._computing) and all(
-            self.realised.get(dpid) == self._target
+            dpid in self.reconcilers and self.realised.get(dpid) == self._target
             for dpid in self.engine.wanted
             if dpid in self.connections
         )
