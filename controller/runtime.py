@@ -22,7 +22,8 @@ import eventlet
 
 eventlet.monkey_patch()
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import eventlet.event
@@ -48,6 +49,17 @@ wrap_ssl = eventlet.wrap_ssl
 def breathe() -> None:
     """Let every other greenlet that is ready run once. Call it every few hundred flows."""
     eventlet.sleep(0)
+
+
+@contextmanager
+def collections_paused() -> Iterator[None]:
+    """While much is made that stays, garbage collections would look at all of it in vain, again
+    and again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def settle_memory() -> None:

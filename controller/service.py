@@ -56,16 +56,19 @@ class Pass(NamedTuple):
     seconds: float
 
 
-def _in_slices(engine: Engine, rest: float = 0.0) -> int:
+def run_in_slices(engine: Engine, rest: float = 0.0) -> int:
     """Let the engine run to its end, resting for ``rest`` seconds between slices; how many nodes
     ran."""
     nodes = 0
     started = time.monotonic()
-    for _ in engine.run():
-        nodes += 1
-        if time.monotonic() - started > SLICE_SECONDS:
-            runtime.sleep(rest)
-            started = time.monotonic()
+    with runtime.collections_paused():
+        for _ in engine.run():
+            nodes += 1
+            if time.monotonic() - started > SLICE_SECONDS:
+                runtime.sleep(rest)
+                started = time.monotonic()
+    if nodes > MANY_NODES:
+        runtime.settle_memory()
     return nodes
 
 
@@ -195,7 +198,7 @@ class Service:
             for shadow in self._shadows:
                 shadow.touch(touched)
             runtime.breathe()
-        nodes = _in_slices(self.engine)
+        nodes = run_in_slices(self.engine)
         # From here on without a break: what was touched belongs to this generation.
         self._target = Realised(generation, revision)
         for dpid in self.engine.wanted:
@@ -204,8 +207,6 @@ class Service:
                 reconciler.wake()
             elif dpid in self.connections and self._all_here():
                 self._start_reconciler(self.connections[dpid])
-        if nodes > MANY_NODES:
-            runtime.settle_memory()
         self.passes.append(Pass(generation, len(changes), nodes, time.monotonic() - started))
 
     def _all_here(self) -> bool:
@@ -222,9 +223,9 @@ class Service:
         shadow = Engine(self.model, self.engine.apps)
         self._shadows.append(shadow)
         try:
-            _in_slices(shadow, SLICE_SECONDS)
+            run_in_slices(shadow, SLICE_SECONDS)
             with self._passing:  # no pass until the last of it is computed
-                _in_slices(shadow)
+                run_in_slices(shadow)
         finally:
             self._shadows.remove(shadow)
         return shadow

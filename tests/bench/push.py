@@ -11,6 +11,7 @@ from controller.app import App, Units
 from controller.engine import Engine
 from controller.flow import Flow
 from controller.model import Change, Host, Model, Switch
+from controller.service import run_in_slices
 from controller.switch import channel
 from controller.switch.channel import Connection
 from controller.switch.reconcile import Realised, Reconciler
@@ -74,8 +75,7 @@ class Bench:
             self._confirmed.set()
 
     def _run(self) -> None:
-        for _ in self._engine.run():
-            pass
+        run_in_slices(self._engine)
 
     def want(self, wanted: bool) -> None:
         """All the flows, or none of them: from the model to the switch's confirmation."""
