@@ -11,6 +11,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -125,10 +126,16 @@ class Connection:
 
     def call(self, xid: int, data: bytes) -> bytes:
         """Send a message and wait for the reply that bears ``xid``, an error included."""
+        with self.asking(xid) as answer:
+            self.send(data)
+            return answer()
+
+    @contextmanager
+    def asking(self, xid: int) -> Iterator[Callable[[], bytes]]:
+        """Replies that bear ``xid`` are kept; the function given waits for the next of them."""
         replies = self._replies[xid] = runtime.Queue()
         try:
-            self.send(data)
-            return self._next(replies)
+            yield lambda: self._next(replies)
         finally:
             del self._replies[xid]
 
@@ -159,18 +166,15 @@ class Connection:
     ) -> Iterator[Some]:
         """Send a multipart request; what its replies say, one after the other."""
         xid = self.xid()
-        replies = self._replies[xid] = runtime.Queue()
-        try:
+        with self.asking(xid) as answer:
             self.send(request(xid))
             more = True
             while more:
-                data = self._next(replies)
+                data = answer()
                 if codec.read_header(data).kind == codec.ERROR:
                     raise Disconnected(f"dump refused: {codec.read_error(data)}")
                 some, more = read(data)
                 yield some
-        finally:
-            del self._replies[xid]
 
     def watch_flows(self) -> None:
         """Ask the switch to tell when somebody else changes its flows. Not every switch can; one

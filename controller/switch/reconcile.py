@@ -206,47 +206,69 @@ class Reconciler:
 
     def _send(self, messages: list[_Message], push: Push) -> None:
         """Bundle after bundle, until each is in but for what the switch refuses."""
-        for chunk in _chunks(messages, BUNDLE_MESSAGES):
-            left = self._not_refused(chunk)
-            while left and (errors := self._bundle_of(left)):
+        chunks = _chunks(messages, BUNDLE_MESSAGES)
+        bundle = self._prepare(next(chunks, []))
+        while bundle.messages:
+            following = _Ahead(lambda: self._prepare(next(chunks, [])))
+            while bundle.messages and (errors := self._transfer(bundle, following)):
                 self._refuse(errors)
                 # A deletion that is refused is left, too: the next audit sees what it was about.
-                left = [m for m in self._not_refused(left) if m.adds or m.cookie not in errors]
-            for cookie, body, adds in left:
+                left = [m for m in bundle.messages if m.adds or m.cookie not in errors]
+                bundle = self._prepare(left)
+                following.value = self._prepare(following.get().messages)
+            for cookie, body, adds in bundle.messages:
                 if adds:
                     self._installed[cookie] = codec.table_id(body)
                     push.added += 1
                 else:
                     self._installed.pop(cookie, None)
                     push.deleted += 1
+            bundle = following.get()
 
-    def _bundle_of(self, messages: list[_Message]) -> dict[int, codec.SwitchError]:
-        """Send a bundle; empty if it is in, else the errors by cookie, and nothing is in."""
+    def _prepare(self, messages: list[_Message]) -> _Bundle:
+        """A bundle of those messages that are not refused."""
+        messages = self._not_refused(messages)
         connection = self.connection
-        self._bundle = bundle = self._bundle + 1
+        self._bundle = number = self._bundle + 1
         first = connection.xids(len(messages))
         barrier = connection.xid()
-        request = b"".join(
-            (
-                codec.bundle_control(connection.xid(), bundle, codec.BUNDLE_OPEN),
-                codec.bundle_flow_mods(first, bundle, [message.body for message in messages]),
-                codec.message(codec.BARRIER_REQUEST, barrier),
-            )
+        parts = (
+            codec.bundle_control(connection.xid(), number, codec.BUNDLE_OPEN),
+            codec.bundle_flow_mods(first, number, [message.body for message in messages]),
+            codec.message(codec.BARRIER_REQUEST, barrier),
         )
-        errors = connection.errors_of(lambda: connection.call(barrier, request))
+        return _Bundle(messages, number, first, barrier, b"".join(parts))
+
+    def _transfer(self, bundle: _Bundle, following: _Ahead) -> dict[int, codec.SwitchError]:
+        """Send a bundle; empty if it is in, else the errors by cookie, and nothing is in.
+
+        While the switch works on it, the following one is prepared.
+        """
+        connection = self.connection
+
+        def add() -> None:
+            with connection.asking(bundle.barrier) as answer:
+                connection.send(bundle.request)
+                runtime.breathe()
+                following.get()
+                answer()
+
+        errors = connection.errors_of(add)
         if errors:
             discard = connection.xid()
-            connection.call(discard, codec.bundle_control(discard, bundle, codec.BUNDLE_DISCARD))
+            request = codec.bundle_control(discard, bundle.number, codec.BUNDLE_DISCARD)
+            connection.call(discard, request)
         else:
             commit = connection.xid()
-            done = codec.bundle_control(commit, bundle, codec.BUNDLE_COMMIT)
-            errors = connection.errors_of(lambda: connection.call(commit, done))
+            request = codec.bundle_control(commit, bundle.number, codec.BUNDLE_COMMIT)
+            errors = connection.errors_of(lambda: connection.call(commit, request))
         if not errors:
             return {}
+        last = bundle.first + len(bundle.messages)
         blamed = {
-            messages[error.xid - first].cookie: error
+            bundle.messages[error.xid - bundle.first].cookie: error
             for error in errors
-            if first <= error.xid < first + len(messages)
+            if bundle.first <= error.xid < last
         }
         if not blamed:
             # The bundle as such was refused: nobody in particular is to blame, so start afresh.
@@ -287,6 +309,29 @@ class _Message(NamedTuple):
     cookie: int
     body: bytes
     adds: bool
+
+
+class _Bundle(NamedTuple):
+    """Messages ready to go: one request, with a barrier at its end."""
+
+    messages: list[_Message]
+    number: int
+    first: int  # xid of the first flow-mod; the others follow
+    barrier: int
+    request: bytes
+
+
+class _Ahead:
+    """Something that is made once, when somebody first finds the time."""
+
+    def __init__(self, make: Callable[[], _Bundle]) -> None:
+        self._make = make
+        self.value: _Bundle | None = None
+
+    def get(self) -> _Bundle:
+        if self.value is None:
+            self.value = self._make()
+        return self.value
 
 
 def _deletion(cookie: int, table: int) -> _Message:
