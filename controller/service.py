@@ -181,6 +181,7 @@ class Service:
 
     def _pass(self) -> None:
         started = time.monotonic()
+        all_here = self._all_here()  # as of the changes taken now: more may come meanwhile
         changes, self._inbox = self._inbox, []
         revision = self._revision
         generation = self._target.generation + 1
@@ -205,7 +206,7 @@ class Service:
             reconciler = self.reconcilers.get(dpid)
             if reconciler is not None:
                 reconciler.wake()
-            elif dpid in self.connections and self._all_here():
+            elif dpid in self.connections and all_here:
                 self._start_reconciler(self.connections[dpid])
         self.passes.append(Pass(generation, len(changes), nodes, time.monotonic() - started))
 

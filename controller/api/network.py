@@ -82,7 +82,7 @@ class NetworkRules(Rules):
         return bool(body["shared"])
 
     def present(self, reader: Reader, body: Body, shown: Body) -> None:
-        shown["subnets"] = sorted(reader.linked(body["id"], "subnet"))
+        shown["subnets"] = list(reader.linked(body["id"], "subnet"))
         shown.setdefault("status", "ACTIVE")
 
 
