@@ -207,9 +207,9 @@ class Reconciler:
     def _send(self, messages: list[_Message], push: Push) -> None:
         """Bundle after bundle, until each is in but for what the switch refuses."""
         chunks = _chunks(messages, BUNDLE_MESSAGES)
-        bundle = self._prepare(next(chunks, []))
+        bundle = self._prepare_next(chunks)
         while bundle.messages:
-            following = _Ahead(lambda: self._prepare(next(chunks, [])))
+            following = _Ahead(lambda: self._prepare_next(chunks))
             while bundle.messages and (errors := self._transfer(bundle, following)):
                 self._refuse(errors)
                 # A deletion that is refused is left, too: the next audit sees what it was about.
@@ -224,6 +224,15 @@ class Reconciler:
                     self._installed.pop(cookie, None)
                     push.deleted += 1
             bundle = following.get()
+            if not bundle.messages:  # all of it was refused meanwhile; others may follow
+                bundle = self._prepare_next(chunks)
+
+    def _prepare_next(self, chunks: Iterator[list[_Message]]) -> _Bundle:
+        """The next bundle in which anything is left to send; an empty one if there is none."""
+        for chunk in chunks:
+            if self._not_refused(chunk):
+                return self._prepare(chunk)
+        return self._prepare([])
 
     def _prepare(self, messages: list[_Message]) -> _Bundle:
         """A bundle of those messages that are not refused."""
