@@ -3,8 +3,16 @@
 In pipeline order, for the reader; flows do not depend on the order. An app's id is permanent.
 """
 
+from apps.arp_nd import ARP_ND
 from apps.l2 import L2
+from apps.port_security import PORT_SECURITY
 from apps.provider import PROVIDER
 from controller.app import PIPELINE, App
 
-APPS: tuple[App, ...] = (PIPELINE, L2, PROVIDER)
+APPS: tuple[App, ...] = (
+    PIPELINE,
+    L2,
+    PROVIDER,
+    PORT_SECURITY,
+    ARP_ND,
+)

@@ -11,7 +11,7 @@ from oslo_config import cfg
 from controller.api.extension import Extension
 from controller.flow import Flow, Goto
 from controller.model import View
-from controller.packet import Handler
+from controller.packet import Every, Handler
 from controller.pipeline import Band, Miss, Table
 
 
@@ -34,16 +34,17 @@ class Units:
 class App:
     """A feature: a permanent id (the first byte of its flows' cookies), a name, its units.
 
-    ``extension`` makes, from the options, what the feature adds to the API (``resources.py``), if
-    anything. ``packets`` answers the packets that the feature's flows send to the controller, if
-    any do (``packets.py``).
+    What else there is of it is made from the options: ``extension``, what the feature adds to the
+    API (``resources.py``); ``packets``, which answers the packets that the feature's flows send to
+    the controller (``packets.py``); ``every``, packets that it sends now and then, unasked.
     """
 
     id: int
     name: str
     units: tuple[Units, ...]
     extension: Callable[[cfg.ConfigOpts], Extension] | None = None
-    packets: Handler | None = None
+    packets: Callable[[cfg.ConfigOpts], Handler] | None = None
+    every: Callable[[cfg.ConfigOpts], Every] | None = None
 
 
 def once(view: View, switch: int) -> AbstractSet[str]:

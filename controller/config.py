@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 STORE = [
     cfg.StrOpt(
@@ -111,6 +111,12 @@ NETWORKS = [
         min=576,
         max=65535,
         help="The MTU of the wires between hosts; networks get theirs from it.",
+    ),
+    cfg.Opt(
+        "physical_mtus",
+        type=types.Dict(types.Integer(576, 65535)),
+        default={},
+        help="PHYSICAL_NETWORK:MTU of physical networks with another one.",
     ),
     cfg.StrOpt("base_mac", default="fa:16:3e:00:00:00", help="What generated MACs begin with."),
 ]

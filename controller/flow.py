@@ -30,7 +30,7 @@ class Oxm(NamedTuple):
     notation: str = "hex"  # how ovs-ofctl prints it: hex, decimal, mac, ipv4, ipv6
 
 
-_NXM1, _OPENFLOW = 0x0001, 0x8000
+_NXM1, _ERICSSON, _OPENFLOW, _PACKET_REGS = 0x0001, 0x1000, 0x8000, 0x8001
 
 OXM: dict[str, Oxm] = {
     "in_port": Oxm(_OPENFLOW, 0, 4, "decimal"),
@@ -64,7 +64,13 @@ OXM: dict[str, Oxm] = {
     "ipv6_nd_tll": Oxm(_OPENFLOW, 33, 6, "mac"),
     "tunnel_id": Oxm(_OPENFLOW, 38, 8),
     **{f"reg{n}": Oxm(_NXM1, n, 4) for n in range(16)},
+    "ip_ttl": Oxm(_NXM1, 29, 1, "decimal"),
+    "xxreg0": Oxm(_NXM1, 111, 16),
+    **{f"xreg{n}": Oxm(_PACKET_REGS, n, 8) for n in range(8)},
+    "nd_reserved": Oxm(_ERICSSON, 1, 4, "decimal"),
+    "nd_options_type": Oxm(_ERICSSON, 2, 1, "decimal"),
 }
+
 
 # ovs-ofctl's own names, where they differ from OpenFlow's; in matches it has kept older ones.
 _OFCTL_NAME = {
@@ -72,6 +78,7 @@ _OFCTL_NAME = {
     "ipv4_dst": "ip_dst",
     "icmpv4_type": "icmp_type",
     "icmpv4_code": "icmp_code",
+    "ip_ttl": "nw_ttl",
     "ipv6_nd_target": "nd_target",
     "ipv6_nd_sll": "nd_sll",
     "ipv6_nd_tll": "nd_tll",
@@ -127,7 +134,10 @@ def match_text(match: Mapping[str, Value]) -> str:
 
 _ORDER = {
     name: rank
-    for rank, name in enumerate(sorted(OXM, key=lambda name: (OXM[name].cls, OXM[name].number)))
+    for rank, name in enumerate(
+        # ip_ttl is Nicira's, but needs eth_type, which is OpenFlow's.
+        sorted(OXM, key=lambda name: (name == "ip_ttl", OXM[name].cls, OXM[name].number))
+    )
 }
 match_order = _ORDER.__getitem__
 """Sort key that puts every field behind its prerequisites: by OXM class and number."""
@@ -145,17 +155,75 @@ class SetField(NamedTuple):
 
 
 CONTROLLER = 0xFFFFFFFD  # OFPP_CONTROLLER: as a port to output to, and to enter the pipeline by
+BACK = 0xFFFFFFF8  # OFPP_IN_PORT: where the packet came from
 WHOLE_PACKET = 0xFFFF  # OFPCML_NO_BUFFER: the controller gets all of it
 
 
 class Output(NamedTuple):
-    """Send out of a switch port by number, or to CONTROLLER; never back to where the packet came
-    from."""
+    """Send out of a switch port by number, to CONTROLLER, or BACK; never by its number to where
+    the packet came from."""
 
     port: int
 
     def text(self) -> str:
-        return f"CONTROLLER:{WHOLE_PACKET}" if self.port == CONTROLLER else f"output:{self.port}"
+        if self.port == CONTROLLER:
+            return f"CONTROLLER:{WHOLE_PACKET}"
+        return "IN_PORT" if self.port == BACK else f"output:{self.port}"
+
+
+class Move(NamedTuple):
+    """Copy ``bits`` bits of one field, from bit ``source_start`` on, into another (0 is the
+    lowest). See ovs-actions(7), "move"."""
+
+    source: str
+    destination: str
+    bits: int
+    source_start: int = 0
+    destination_start: int = 0
+
+    def text(self) -> str:
+        source = _span(self.source, self.source_start, self.bits)
+        return f"move:{source}->{_span(self.destination, self.destination_start, self.bits)}"
+
+
+def _span(field: str, start: int, bits: int) -> str:
+    """``NXM_NX_REG3[0..7]``; a whole field without numbers."""
+    whole = bits == OXM[field].bytes * 8
+    numbers = "" if whole else str(start) if bits == 1 else f"{start}..{start + bits - 1}"
+    return f"{_NXM_NAME[field]}[{numbers}]"
+
+
+_NXM_NAME = {
+    "eth_dst": "NXM_OF_ETH_DST",
+    "eth_src": "NXM_OF_ETH_SRC",
+    "ipv4_src": "NXM_OF_IP_SRC",
+    "ipv4_dst": "NXM_OF_IP_DST",
+    "tcp_src": "NXM_OF_TCP_SRC",
+    "tcp_dst": "NXM_OF_TCP_DST",
+    "arp_spa": "NXM_OF_ARP_SPA",
+    "arp_tpa": "NXM_OF_ARP_TPA",
+    "arp_sha": "NXM_NX_ARP_SHA",
+    "arp_tha": "NXM_NX_ARP_THA",
+    "ipv6_src": "NXM_NX_IPV6_SRC",
+    "ipv6_dst": "NXM_NX_IPV6_DST",
+    "ipv6_nd_target": "NXM_NX_ND_TARGET",
+    "ipv6_nd_sll": "NXM_NX_ND_SLL",
+    "ipv6_nd_tll": "NXM_NX_ND_TLL",
+    "metadata": "OXM_OF_METADATA",
+    "xxreg0": "NXM_NX_XXREG0",
+    **{f"reg{n}": f"NXM_NX_REG{n}" for n in range(16)},
+    **{f"xreg{n}": f"OXM_OF_PKT_REG{n}" for n in range(8)},
+}
+"""Names as ``move`` and ``learn`` write them."""
+
+
+class Meter(NamedTuple):
+    """Drop what is beyond the rate of this meter (see Limit). Only as the first action."""
+
+    id: int
+
+    def text(self) -> str:
+        return f"meter:{self.id}"
 
 
 class PushVlan(NamedTuple):
@@ -215,7 +283,7 @@ class Goto(NamedTuple):
         return f"goto_table:{self.table.id}"
 
 
-Action: TypeAlias = SetField | Output | PushVlan | PopVlan | Resubmit | Learn | Goto
+Action: TypeAlias = SetField | Move | Output | PushVlan | PopVlan | Resubmit | Learn | Meter | Goto
 
 
 class Flow(NamedTuple):
@@ -231,6 +299,22 @@ class Flow(NamedTuple):
         fields = match_text(self.match)
         head = f"table={self.table.id},priority={self.priority}"
         return f"{head}{',' if fields else ''}{fields} actions={actions_text(self.actions)}"
+
+
+class Limit(NamedTuple):
+    """A meter as a value (OpenFlow 1.4, 5.7): it drops what is beyond so many packets a second,
+    of which it lets ``burst`` through at once."""
+
+    meter: int
+    packets_per_second: int
+    burst: int
+
+    def text(self) -> str:
+        """As ``ovs-ofctl add-meter`` reads it."""
+        return (
+            f"meter={self.meter} pktps burst stats bands=type=drop "
+            f"rate={self.packets_per_second} burst_size={self.burst}"
+        )
 
 
 def actions_text(actions: Iterable[Action]) -> str:

@@ -7,7 +7,7 @@ records out. Which packets get here, and how many, is for ``switch/packets.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeAlias
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from controller.flow import CONTROLLER, Action
 from controller.model import Change, View
@@ -32,5 +32,29 @@ class PacketOut(NamedTuple):
     ofport: int = CONTROLLER  # as which port's it enters the pipeline
 
 
-Handler: TypeAlias = Callable[[View, PacketIn], Iterable[PacketOut | Change]]
-"""What an app does with a packet: answers it, learns from it, or neither."""
+T = TypeVar("T", covariant=True)
+
+
+class Ask(NamedTuple, Generic[T]):
+    """A DNS message for the configured resolvers; ``then`` makes of their answer (None: there was
+    none in time) what is to be sent."""
+
+    data: bytes
+    then: Callable[[bytes | None], T]
+
+
+Result: TypeAlias = PacketOut | Change | Ask[PacketOut]
+
+Handler: TypeAlias = Callable[[View, PacketIn], Iterable[Result]]
+"""What an app does with a packet: answers it, asks or learns, or nothing. Errors: Malformed."""
+
+
+class Malformed(Exception):
+    """A packet that cannot be what it says: it is counted and dropped."""
+
+
+class Every(NamedTuple):
+    """Packets that are sent unasked: every so many seconds, ``packets(view, switch)``, pure."""
+
+    seconds: float
+    packets: Callable[[View, int], Iterable[PacketOut]]

@@ -75,9 +75,9 @@ OUT_PORT = Field(
     "reg15",
     name="OUT_PORT",
     bits=32,
-    first="L2_LOOKUP",
+    first="NEIGHBOURS",
     last="OUTPUT",
-    doc="key of the logical port the packet goes to; 0 while undecided",
+    doc="key of the logical port the packet goes to; 0 while undecided; PHYSICAL or UNKNOWN",
 )
 FLOOD_PART = Field(
     "reg8",
@@ -87,13 +87,64 @@ FLOOD_PART = Field(
     last="FLOOD_PART",
     doc="which part of a network's ports FLOOD_PART copies to",
 )
-FIELDS = (NETWORK, IN_PORT, OUT_PORT, FLOOD_PART)
+ADDRESS = Field(
+    "xxreg0",
+    name="ADDRESS",
+    bits=128,
+    first="PORT_SECURITY",
+    last="IDENTITY",
+    doc="an address that a packet claims or asks for; IPv4 as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2)",
+)
+MAC = Field(
+    "xreg2",
+    name="MAC",
+    bits=64,
+    first="PORT_SECURITY",
+    last="IDENTITY",
+    doc="the MAC address that goes with ADDRESS; above it, from bit 48 on, its IP version or 0",
+)
+OWNED = Field(
+    "reg9",
+    name="OWNED",
+    bits=32,
+    first="PORT_SECURITY",
+    last="IDENTITY",
+    doc="OWN if IN_PORT may call MAC and ADDRESS its own; OTHERS; ADDRESS is that of a port HERE",
+)
+ALSO_OWNED = Field(
+    "reg8",
+    name="ALSO_OWNED",
+    bits=32,
+    first="PORT_SECURITY",
+    last="SENDER",
+    doc="OWNED of what the packet says first of its sender, while the second is asked",
+)
+FIELDS = (NETWORK, IN_PORT, OUT_PORT, FLOOD_PART, ADDRESS, MAC, OWNED, ALSO_OWNED)
 
 PHYSICAL = 0xFFFF0000
 """OUT_PORT and IN_PORT of the physical network that a provider network is on."""
 
+UNKNOWN = 0xFFFF0001
+"""OUT_PORT of what may be behind any port that learns, and behind no other."""
+
+OWN, OTHERS, HERE = 1, 2, 4
+"""Bits of OWNED. OTHERS: there may be addresses behind IN_PORT that the model does not know, so that
+the rest of the network must hear whose they are."""
+
+
+def version_bits(version: int) -> int:
+    """MAC of no MAC address with an ADDRESS of this IP version: so ::/0 is no IPv4 address."""
+    return version << 48
+
+
+TENANT = (0, 1 << 31)
+"""IN_PORT of any tenant's port, as (value, mask): the keys of ports stay below."""
+
 BEYOND = 0
 """The FLOOD_PART that leads off this switch; the ports on it are in the parts from 1 on."""
+
+LEARNERS = 1 << 16
+"""The bit of FLOOD_PART that leaves of a part only the ports that learn."""
 
 
 class Table(Enum):
@@ -112,12 +163,83 @@ class Table(Enum):
         "What no flow knows is dropped: the switch fails closed.",
         "provider",
     )
+    PORT_SECURITY = (
+        10,
+        "port_security",
+        Miss.OWN,
+        "reg14 eth_type ip_proto ipv4_src ipv4_dst udp_src udp_dst arp_op arp_spa "
+        "ipv6_src icmpv6_type ipv6_nd_sll ipv6_nd_tll",
+        "What a packet says of its sender, MAC and IP address, is looked up in IDENTITY. Ports "
+        "without port security and the physical network pass by.",
+    )
+    SENDER = (
+        12,
+        "port_security",
+        Miss.DROP,
+        "reg8 reg9 eth_type ip_proto udp_src icmpv6_type",
+        "Lets pass whose sender is who it says; drops what only routers and DHCP servers send.",
+    )
+    TRAP = (
+        15,
+        "punt",
+        Miss.NEXT,
+        "metadata reg14 eth_type eth_dst ip_proto ipv4_src ipv4_dst ipv6_src ipv6_dst "
+        "udp_src udp_dst tcp_dst icmpv6_type icmpv6_code",
+        "What the controller answers: DHCP, router solicitations, DNS, metadata.",
+        "dhcp dns metadata",
+    )
+    PUNT_LIMIT = (
+        16,
+        "punt",
+        Miss.DROP,
+        "reg14",
+        "How many packets of a port go to the controller in a second, by a meter of its own; "
+        "visited by resubmit.",
+    )
+    ARP_ND = (
+        30,
+        "arp_nd",
+        Miss.NEXT,
+        "reg14 eth_type arp_op ip_proto icmpv6_type icmpv6_code ip_ttl ipv6_src",
+        "Who has an address? Known ones are answered here; unknown ones may be behind ports that "
+        "learn.",
+    )
+    NEIGHBOURS = (
+        31,
+        "arp_nd",
+        Miss.OWN,
+        "metadata reg14 reg9 xxreg0",
+        "The addresses of each network that the model knows, and their MAC addresses.",
+    )
+    ARP_ND_REPLY = (
+        32,
+        "arp_nd",
+        Miss.DROP,
+        "reg14 reg9 eth_type arp_op ip_proto icmpv6_type ipv6_src ipv6_nd_sll",
+        "Turns the question into its answer and sends it back. Of those from the physical network, "
+        "only what is asked of a port of this switch: every other switch hears them, too.",
+    )
+    IDENTITY = (
+        33,
+        "port_security",
+        Miss.DROP,
+        "reg14 xreg2 xxreg0",
+        "Which MAC and IP addresses a port may call its own; visited by resubmit, sets OWNED.",
+    )
+    ND_REPLY = (
+        34,
+        "arp_nd",
+        Miss.DROP,
+        "eth_type ip_proto icmpv6_type",
+        "The last of a neighbour advertisement: its option, which a solicitation has not.",
+    )
     L2_LOOKUP = (
         70,
         "l2",
         Miss.OWN,
         "metadata eth_dst",
-        "Destination MAC addresses that the model knows. Others go on by way of L2_LEARNED.",
+        "Destination MAC addresses that the model knows. Others go on by way of L2_LEARNED, to "
+        "where something may have been learned.",
         "provider",
     )
     L2_LEARNED = (
@@ -179,12 +301,24 @@ class Table(Enum):
 
     @property
     def next(self) -> Table:
-        """The table a packet goes on to; what is visited only by resubmit is passed over."""
+        """The table a packet goes on to; what is not on every packet's way is passed over."""
         return _NEXT[self]
 
 
-_SUBROUTINES = frozenset({Table.L2_LEARNED, Table.FLOOD_PART})
-_STAGES = [table for table in Table if table not in _SUBROUTINES]
+_ASIDE = frozenset(
+    {
+        Table.SENDER,
+        Table.PUNT_LIMIT,
+        Table.NEIGHBOURS,
+        Table.ARP_ND_REPLY,
+        Table.IDENTITY,
+        Table.ND_REPLY,
+        Table.L2_LEARNED,
+        Table.FLOOD_PART,
+    }
+)
+"""Tables that are not on every packet's way: visited by resubmit, or by their owner's goto."""
+_STAGES = [table for table in Table if table not in _ASIDE]
 _NEXT: dict[Table, Table] = {
     table: next(stage for stage in _STAGES if stage.id > table.id)
     for table in Table

@@ -45,12 +45,15 @@ class Controller:
         kinds = api.kinds(
             extensions,
             physical_mtu=conf.networks.physical_mtu,
+            physical_mtus=conf.networks.physical_mtus,
             base_mac=conf.networks.base_mac,
         )
         self.store = _open_store(conf.store.url, kinds)
         self.service = Service(
             self.store,
             APPS,
+            handlers={app.id: app.packets(conf) for app in APPS if app.packets},
+            every=[app.every(conf) for app in APPS if app.every],
             ovsdb_connections=conf.ovsdb.connections,
             physical_interfaces=conf.networks.physical_interfaces,
             audit_seconds=conf.openflow.audit_interval,
@@ -75,6 +78,7 @@ class Controller:
             runtime.spawn(self.service.run),
             runtime.spawn(self.service.run_audits),
             runtime.spawn(self.service.packets.run),
+            runtime.spawn(self.service.run_every),
             runtime.spawn(self._serve_api),
             *(
                 runtime.spawn(Ovsdb(remote, self.service.inventory, self._bridge(conf)).run)

@@ -22,13 +22,14 @@ from typing import NamedTuple
 from controller import runtime
 from controller.app import App
 from controller.engine import Engine
-from controller.model import Binding, Change, Model, Network, Port, Switch
+from controller.model import Binding, Change, Model, Network, Port, Switch, View
 from controller.model.binding import rebind
 from controller.model.records import FROM_STORE
+from controller.packet import Every, Handler
 from controller.store import Commit, Store
 from controller.switch.channel import Connection
 from controller.switch.inventory import Inventory
-from controller.switch.packets import PacketIns
+from controller.switch.packets import Asked, PacketIns
 from controller.switch.reconcile import Realised, Reconciler
 
 LOG = logging.getLogger(__name__)
@@ -89,6 +90,9 @@ class Service:
         store: Store,
         apps: Iterable[App],
         *,
+        handlers: Mapping[int, Handler] | None = None,
+        every: Iterable[Every] = (),
+        ask: Asked = lambda ask, port, done: None,
         ovsdb_connections: Iterable[str] = (),
         physical_interfaces: Mapping[str, str] | None = None,
         audit_seconds: float = 120.0,
@@ -109,8 +113,8 @@ class Service:
         self._revision = store.head  # the newest commit in the inbox or before
         self._wake = runtime.Signal()
         self._progress: list[runtime.Signal] = []
-        handlers = {app.id: app.packets for app in self.engine.apps if app.packets}
-        self.packets = PacketIns(self.model, handlers, self._submit)
+        self.packets = PacketIns(self.model, handlers or {}, self._submit, ask)
+        self._every = tuple(every)
         self._target = Realised()
         self._wired: dict[str, int] = {}  # the pass that last moved a port, or changed a network
         self._passing = runtime.Lock()
@@ -261,6 +265,24 @@ class Service:
                 self.audit_engine()
             except Exception:
                 LOG.exception("the engine's audit failed")
+
+    # --- packets that nobody asked for -------------------------------------------------------
+
+    def run_every(self) -> None:
+        """Send what apps send now and then, for as long as the process lives."""
+        for every in self._every:
+            runtime.spawn(self._repeat, every)
+
+    def _repeat(self, every: Every) -> None:
+        while True:
+            runtime.sleep(every.seconds)
+            for dpid, connection in list(self.connections.items()):
+                try:
+                    for packet in every.packets(View(self.model), dpid):
+                        self.packets.send(connection, packet)
+                        runtime.breathe()
+                except Exception:
+                    LOG.exception("what switch %016x is sent now and then failed", dpid)
 
     # --- reconcilers -------------------------------------------------------------------------
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import Action, Flow, Goto, Learn, Output, Resubmit, SetField
+from controller.flow import Action, Flow, Goto, Learn, Output, Resubmit, SetField, Value
 from controller.model import Binding, Network, Port, View
+from controller.model.addresses import SERVICE_MAC
 from controller.pipeline import (
     BEYOND,
     FLOOD_PART,
     IN_PORT,
+    LEARNERS,
     NETWORK,
     OUT_PORT,
+    UNKNOWN,
     Band,
     Cookie,
     Table,
@@ -22,20 +25,26 @@ LEARNED_IDLE_SECONDS = 300  # the ageing time of IEEE 802.1Q, 8.8.3
 LEARNED_PER_PORT = 64
 """MAC addresses that a switch remembers behind one port, so that no port can fill the table."""
 
-GROUP_BIT = 1 << 40  # of a MAC address: multicast or broadcast
+GROUP = (1 << 40, 1 << 40)  # MAC addresses of many: multicast and broadcast
 BRIDGE_RESERVED = (0x0180C2000000, 0xFFFFFFFFFFF0)  # STP, LACP, LLDP ...: IEEE 802.1Q, 8.6.3
 
 
 def compile_frames(view: View, switch: int, id: str) -> Iterator[Flow]:
     """Frames that no bridge forwards, and the way of unknown destinations past L2_LEARNED."""
     # A learned group address would take the whole network's broadcasts to one port.
-    yield Flow(Table.CLASSIFY, Band.GUARD, {"eth_src": (GROUP_BIT, GROUP_BIT)}, ())
+    yield Flow(Table.CLASSIFY, Band.GUARD, {"eth_src": GROUP}, ())
     yield Flow(Table.CLASSIFY, Band.GUARD, {"eth_dst": BRIDGE_RESERVED}, ())
+    # What the controller answers was taken out before; what it does not answer has no way to go.
+    yield Flow(Table.L2_LOOKUP, Band.GUARD, {"eth_dst": SERVICE_MAC}, ())
+    yield Flow(Table.L2_LOOKUP, Band.DEFAULT, {"eth_dst": GROUP}, (Goto(Table.L2_LOOKUP.next),))
     yield Flow(
         Table.L2_LOOKUP,
         Band.MISS,
         {},
-        (Resubmit(Table.L2_LEARNED), Goto(Table.L2_LOOKUP.next)),
+        (
+            *(SetField(OUT_PORT, UNKNOWN), Resubmit(Table.L2_LEARNED)),
+            Goto(Table.L2_LOOKUP.next),
+        ),
     )
 
 
@@ -48,17 +57,20 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     if network is None or not network.admin_state_up:
         return
     # Access ports take no tags: a tenant must not choose a VLAN.
-    yield Flow(
-        Table.CLASSIFY,
-        Band.DEFAULT,
-        {"in_port": binding.ofport, "vlan_vid": 0},
-        (
-            SetField(NETWORK, network.key),
-            SetField(IN_PORT, port.key),
-            *_learning(network, port),
-            Goto(Table.CLASSIFY.next),
-        ),
-    )
+    untagged: dict[str, Value] = {"in_port": binding.ofport, "vlan_vid": 0}
+    known: tuple[Action, ...] = (SetField(NETWORK, network.key), SetField(IN_PORT, port.key))
+    learned = (*known, _learning(network, port))
+    on = Goto(Table.CLASSIFY.next)
+    # Behind a port with port security there is no address that the model does not know, but for
+    # MAC addresses of its allowed address pairs, which several ports may share.
+    actions = (*known, on) if port.port_security else (*learned, on)
+    yield Flow(Table.CLASSIFY, Band.DEFAULT, untagged, actions)
+    # The same, so that its packets are counted: those that all of the network hears.
+    yield Flow(Table.CLASSIFY, Band.SPECIFIC, {**untagged, "eth_dst": GROUP}, actions)
+    if port.port_security:
+        for mac in sorted({pair.mac for pair in port.allowed_pairs} - {port.mac}):
+            match = {**untagged, "eth_src": mac}
+            yield Flow(Table.CLASSIFY, Band.SPECIFIC + 1, match, (*learned, on))
     yield Flow(
         Table.L2_LOOKUP,
         Band.DEFAULT,
@@ -73,52 +85,55 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     )
 
 
-def _learning(network: Network, port: Port) -> Iterator[Action]:
-    """Behind a port with port security there is no address that the model does not know."""
-    if not port.port_security:
-        yield Learn(
-            table=Table.L2_LEARNED,
-            network=NETWORK,
-            out_port=OUT_PORT,
-            port_key=port.key,
-            idle_timeout=LEARNED_IDLE_SECONDS,
-            limit=LEARNED_PER_PORT,
-            cookie=Cookie.learned(network.key, port.key),
-        )
+def _learning(network: Network, port: Port) -> Learn:
+    return Learn(
+        table=Table.L2_LEARNED,
+        network=NETWORK,
+        out_port=OUT_PORT,
+        port_key=port.key,
+        idle_timeout=LEARNED_IDLE_SECONDS,
+        limit=LEARNED_PER_PORT,
+        cookie=Cookie.learned(network.key, port.key),
+    )
 
 
 def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
-    """Where a network's broadcasts go: beyond the switch, then to its ports, part by part.
+    """Where a network's broadcasts go: beyond the switch, then to its ports, part by part. What is
+    for somebody unknown goes beyond the switch, too, and of the ports to those that learn.
 
     OVS itself never sends a copy back to where the packet came from.
     """
     network = view.get(Network, network_id)
     if network is None or not network.admin_state_up:
         return
-    parts = view.distinct(Binding, "part", switch=switch, network_id=network_id)
-    copies: list[Action] = []
-    for number in (BEYOND, *sorted(map(_flood_part, parts))):
-        copies += (SetField(FLOOD_PART, number), Resubmit(Table.FLOOD_PART))
-    yield Flow(Table.FLOOD, Band.DEFAULT, {NETWORK: network.key, OUT_PORT: 0}, tuple(copies))
+    parts = sorted(
+        map(_flood_part, view.distinct(Binding, "part", switch=switch, network_id=network_id))
+    )
+    for out_port, numbers in ((0, parts), (UNKNOWN, [LEARNERS | part for part in parts])):
+        copies: list[Action] = []
+        for number in (BEYOND, *numbers):
+            copies += (SetField(FLOOD_PART, number), Resubmit(Table.FLOOD_PART))
+        match = {NETWORK: network.key, OUT_PORT: out_port}
+        yield Flow(Table.FLOOD, Band.DEFAULT, match, tuple(copies))
 
 
 def compile_part(view: View, switch: int, part: str) -> Iterator[Flow]:
-    """A copy for each port of a part."""
+    """A copy for each port of a part; and for each of those that learn."""
     bound = [
         port for id in view.ids(Binding, switch=switch, part=part) if (port := view.get(Port, id))
     ]
     network = view.get(Network, part.partition("/")[0])
     if network is None:
         return
-    copies: list[Action] = []
-    for key in sorted(port.key for port in bound if port.admin_state_up):
-        copies += (SetField(OUT_PORT, key), _TO_PORT)
-    yield Flow(
-        Table.FLOOD_PART,
-        Band.DEFAULT,
-        {NETWORK: network.key, FLOOD_PART: _flood_part(part)},
-        tuple(copies),
-    )
+    heard = [port for port in bound if port.admin_state_up]
+    learners = [port for port in heard if port.learns]
+    for number, ports in ((_flood_part(part), heard), (LEARNERS | _flood_part(part), learners)):
+        copies: list[Action] = []
+        for key in sorted(port.key for port in ports):
+            copies += (SetField(OUT_PORT, key), _TO_PORT)
+        if copies:
+            match = {NETWORK: network.key, FLOOD_PART: number}
+            yield Flow(Table.FLOOD_PART, Band.DEFAULT, match, tuple(copies))
 
 
 _TO_PORT = Resubmit(Table.FLOOD.next)

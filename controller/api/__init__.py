@@ -6,9 +6,19 @@ and serve :func:`application`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from controller.api import auth, network, port, subnet
+from controller.api import (
+    address_scope,
+    auth,
+    availability,
+    mtu,
+    network,
+    port,
+    service_address,
+    subnet,
+    subnetpool,
+)
 from controller.api.extension import Extension
 from controller.api.kind import Kinds
 from controller.api.resource import Collection, Computed
@@ -23,11 +33,25 @@ def kinds(
     extensions: Iterable[Extension] = (),
     *,
     physical_mtu: int = 1500,
+    physical_mtus: Mapping[str, int] | None = None,
     base_mac: str = "fa:16:3e:00:00:00",
 ) -> Kinds:
-    """The core's kinds with what ``extensions`` add to them: a store's schema."""
-    core = (network.extension(physical_mtu), subnet.extension(), port.extension(base_mac))
-    return Kinds([*core, *extensions])
+    """The core's kinds with what ``extensions`` add to them: a store's schema.
+
+    ``physical_mtus`` are those of physical networks that differ from ``physical_mtu``, in octets of
+    IP packet. Generated MAC addresses begin like ``base_mac``.
+    """
+    core = (
+        network.extension(),
+        address_scope.extension(),
+        subnetpool.extension(),
+        subnet.extension(),
+        service_address.extension(),
+        port.extension(base_mac),
+        availability.extension(),
+    )
+    # What a network carries depends on what the apps make of it.
+    return Kinds([*core, *extensions, mtu.extension(physical_mtu, physical_mtus or {})])
 
 
 def application(
@@ -50,6 +74,7 @@ def application(
         [
             *Discovery(kinds).routes(),
             *(route for collection in collections for route in collection.routes()),
+            *availability.Availability(store).routes(),
             *routes,
         ],
         authenticate,

@@ -86,12 +86,19 @@ class Rules:
         """Add computed attributes to ``shown``, a copy of the body's visible attributes."""
 
 
+Action: TypeAlias = Callable[[Draft, Context, Body, Any], Any]
+"""``action(draft, context, body, request)`` changes the draft as the JSON of the request asks for a
+resource, and answers what to return as JSON. It is given only what the caller owns."""
+
+
 @dataclass(frozen=True)
 class NewKind:
-    """A kind of resource that an extension brings: its collection's URL is ``/v2.0/COLLECTION``.
+    """A kind of resource that an extension brings: its collection's URL is ``/v2.0/COLLECTION``,
+    with dashes for underscores.
 
     Each gets a small integer ``key`` from ``keys``, unique in its kind and hidden from the API:
-    what a register or a tunnel header carries in place of the id.
+    what a register or a tunnel header carries in place of the id. ``actions`` by name are what can
+    be done to one besides updating it: ``PUT /v2.0/COLLECTION/ID/NAME``.
     """
 
     name: str
@@ -99,6 +106,18 @@ class NewKind:
     attributes: AttributeMap
     not_found: Callable[[str], Exception]
     keys: range | None = None
+    actions: Mapping[str, Action] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NewDefinition:
+    """A :class:`Definition` that neutron-lib does not have."""
+
+    ALIAS: str
+    NAME: str
+    DESCRIPTION: str
+    UPDATED_TIMESTAMP: str
+    RESOURCE_ATTRIBUTE_MAP: Mapping[str, AttributeMap] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

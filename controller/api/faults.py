@@ -9,15 +9,27 @@ import logging
 from neutron_lib import exceptions
 from neutron_lib.api.faults import FAULT_MAP
 from webob import Response
-from webob.exc import HTTPException, HTTPInternalServerError, HTTPPreconditionFailed
+from webob.exc import (
+    HTTPConflict,
+    HTTPException,
+    HTTPInternalServerError,
+    HTTPPreconditionFailed,
+)
 
-from controller.store import Behind, LinkBroken
+from controller.store import Behind, ClaimTaken, LinkBroken
 
 LOG = logging.getLogger(__name__)
 
 
 class IpAddressAlreadyAllocated(exceptions.Conflict):  # type: ignore[misc]
     message = "IP address %(ip)s already allocated in subnet %(subnet_id)s."
+
+
+class IpAddressGenerationFailureNoMatchingSubnet(exceptions.IpAddressGenerationFailure):  # type: ignore[misc]
+    message = (
+        "No valid service subnet for the given device owner, network %(network_id)s, service type "
+        "%(service_type)s."
+    )
 
 
 class AllocationOnAutoAddressSubnet(exceptions.InvalidInput):  # type: ignore[misc]
@@ -31,6 +43,12 @@ class TagNotFound(exceptions.NotFound):  # type: ignore[misc]
     message = "Tag %(tag)s could not be found."
 
 
+class AlreadyTaken(exceptions.Conflict):  # type: ignore[misc]
+    """What no feature has a better error for."""
+
+    message = "%(reason)s"
+
+
 class ResourceInUse(exceptions.InUse):  # type: ignore[misc]
     """What no feature has a better error for."""
 
@@ -40,6 +58,13 @@ class ResourceInUse(exceptions.InUse):  # type: ignore[misc]
 class RevisionNumberConstraintFailed(HTTPPreconditionFailed):  # type: ignore[misc]
     def __init__(self, expected: int, current: int) -> None:
         super().__init__(f"Constrained to {expected}, but current revision is {current}")
+
+
+_FAULTS = {
+    **FAULT_MAP,
+    # Neutron answers 500 to this one, as if it had not foreseen that a subnet pool is exhausted.
+    exceptions.SubnetAllocationError: HTTPConflict,
+}
 
 
 def response(error: Exception) -> Response:
@@ -55,9 +80,11 @@ def response(error: Exception) -> Response:
             if error.users
             else exceptions.ObjectNotFound(id=error.target)
         )
+    elif isinstance(error, ClaimTaken):
+        error = AlreadyTaken(reason=str(error))
     elif isinstance(error, Behind):
         error = exceptions.ServiceUnavailable()
-    for foreseen, fault in FAULT_MAP.items():
+    for foreseen, fault in _FAULTS.items():
         if isinstance(error, foreseen):
             return _answer(fault.code, error, str(error))
     LOG.error("request failed", exc_info=error)

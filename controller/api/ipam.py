@@ -1,6 +1,6 @@
 """IP address management: which addresses of a subnet are whose, and which comes next.
 
-An address is taken by a port's claim on it; nothing else is stored. What this module remembers
+An address is taken by a claim on it; nothing else is stored. What this module remembers
 (:class:`Allocator`) is only where to look next, can be forgotten at any time, and makes allocation
 take logarithmic time: always the first free address of the allocation pools, in order.
 """
@@ -8,7 +8,7 @@ take logarithmic time: always the first free address of the allocation pools, in
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache, partial
 from ipaddress import (
     IPv4Address,
@@ -22,9 +22,17 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from neutron_lib import exceptions
-from neutron_lib.constants import DHCPV6_STATELESS, IPV6_SLAAC, ROUTER_INTERFACE_OWNERS_SNAT
+from neutron_lib.constants import (
+    DEVICE_OWNER_DHCP,
+    DHCPV6_STATELESS,
+    IPV6_SLAAC,
+    ROUTER_INTERFACE_OWNERS_SNAT,
+)
 
-from controller.api.faults import AllocationOnAutoAddressSubnet
+from controller.api.faults import (
+    AllocationOnAutoAddressSubnet,
+    IpAddressGenerationFailureNoMatchingSubnet,
+)
 from controller.store import Body, Claim, Commit, Draft
 
 Net: TypeAlias = IPv4Network | IPv6Network
@@ -32,7 +40,8 @@ Address: TypeAlias = IPv4Address | IPv6Address
 FixedIp: TypeAlias = dict[str, str]
 
 ADDRESS = "address"
-"""The kind of claim by which a port owns an address; the scope is the subnet's id."""
+"""The kind of claim by which somebody owns an address: a port, or a subnet its service address.
+The scope is the subnet's id."""
 
 
 @lru_cache(maxsize=4096)
@@ -110,6 +119,33 @@ def checked_pools(net: Net, pools: list[FixedIp], gateway: str | None) -> list[F
     return [{"start": str(start), "end": str(end)} for start, end in spans]
 
 
+def pool_size(pools: list[FixedIp]) -> int:
+    """How many addresses there are in the pools."""
+    return sum(last - first + 1 for first, last in _ranges(pools))
+
+
+def last_free(draft: Draft, subnet: Body) -> str | None:
+    """The highest address of the allocation pools that nobody has."""
+    make = type(parse_cidr(subnet["cidr"]).network_address)
+    for first, last in reversed(_ranges(subnet["allocation_pools"])):
+        for number in range(last, first - 1, -1):
+            address = str(make(number))
+            if draft.owner(Claim(ADDRESS, subnet["id"], address)) is None:
+                return address
+    return None
+
+
+def _ranges(pools: list[FixedIp]) -> list[tuple[int, int]]:
+    return sorted((int(parse_address(p["start"])), int(parse_address(p["end"]))) for p in pools)
+
+
+def serves(subnet: Body, port: Body) -> bool:
+    """Whether a subnet has addresses for ports of this owner. DHCP ports get one on every subnet
+    with DHCP, whatever its service types."""
+    types, owner = subnet.get("service_types"), port["device_owner"]
+    return not types or owner in types or (owner == DEVICE_OWNER_DHCP and subnet["enable_dhcp"])
+
+
 def is_auto_address(subnet: Body) -> bool:
     """Whether hosts on the subnet make their own addresses (SLAAC, RFC 4862)."""
     modes = (IPV6_SLAAC, DHCPV6_STATELESS)
@@ -138,9 +174,7 @@ class Pool:
 
     def __init__(self, pools: list[FixedIp]) -> None:
         self.pools = pools
-        self._ranges = sorted(
-            (int(parse_address(p["start"])), int(parse_address(p["end"]))) for p in pools
-        )
+        self._ranges = _ranges(pools)
         self._at = 0  # index of the range that _next is in
         self._next = 0
         self._returned: list[int] = []
@@ -189,14 +223,18 @@ class Allocator:
         draft: Draft,
         port: Body,
         requested: list[FixedIp] | None,
-        current: Iterable[FixedIp] = (),
+        current: Collection[FixedIp] = (),
     ) -> list[FixedIp]:
         """The fixed IPs of ``port``, for a request of its user's, or (None) as Neutron chooses:
         one of IPv4, one of IPv6, and one on every subnet where hosts make their own.
 
         ``current`` are the port's already: a request that leaves the address open keeps one.
         """
-        subnets = _subnets(draft, port["network_id"])
+        subnets = _subnets(draft, port, current)
+        if not subnets and requested != [] and draft.linked(port["network_id"], "subnet"):
+            raise IpAddressGenerationFailureNoMatchingSubnet(
+                network_id=port["network_id"], service_type=port["device_owner"]
+            )
         automatic = [] if is_router_port(port) else [s for s in subnets if is_auto_address(s)]
         chosen: list[FixedIp] = []
         if requested is None:
@@ -221,7 +259,7 @@ class Allocator:
         subnets: list[Body],
         automatic: list[Body],
         requested: list[FixedIp],
-        current: Iterable[FixedIp],
+        current: Collection[FixedIp],
         chosen: list[FixedIp],
     ) -> None:
         wanted = [(_subnet_for(port, subnets, request), request) for request in requested]
@@ -281,10 +319,16 @@ class Allocator:
             yield {"subnet_id": subnet["id"], "ip_address": str(make(address))}
 
 
-def _subnets(draft: Draft, network_id: str) -> list[Body]:
-    """A network's subnets, oldest first, in the same order in every process."""
-    found = (draft.get("subnet", id) for id in draft.linked(network_id, "subnet"))
-    return sorted((s for s in found if s), key=lambda s: (s["created_at"], s["id"]))
+def _subnets(draft: Draft, port: Body, current: Collection[FixedIp]) -> list[Body]:
+    """The subnets of its network that a port may have addresses on: those for ports of its
+    owner only come first, older ones before younger: the same order in every process.
+
+    Where the port has an address already it may keep it, whoever its owner is now.
+    """
+    held = {ip["subnet_id"] for ip in current}
+    found = (draft.get("subnet", id) for id in draft.linked(port["network_id"], "subnet"))
+    allowed = [s for s in found if s and (s["id"] in held or serves(s, port))]
+    return sorted(allowed, key=lambda s: (not s.get("service_types"), s["created_at"], s["id"]))
 
 
 def _subnet_for(port: Body, subnets: list[Body], request: FixedIp) -> Body:

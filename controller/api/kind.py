@@ -28,6 +28,8 @@ class Kind:
     def __init__(self, new: NewKind, extensions: Sequence[Extension]) -> None:
         self.name = new.name
         self.collection = new.collection
+        self.path = f"/v2.0/{new.collection.replace('_', '-')}"
+        self.actions = new.actions
         self.not_found = new.not_found
         self.rules: list[Rules] = [e.rules[new.name] for e in extensions if new.name in e.rules]
         self.attributes: dict[str, Mapping[str, Any]] = {**standard.ATTRIBUTES, **new.attributes}
@@ -112,7 +114,7 @@ class Kind:
                 error = rules.taken(taken.claim, body)
                 if error is not None:
                     raise error from taken
-            raise exceptions.Conflict(str(taken)) from taken
+            raise
 
     def _next_key(self, draft: Draft) -> int:
         """The first free key after the last one given out: a freed key rests for a while."""

@@ -1,17 +1,12 @@
-"""Networks: MTU, sharing, and when one may go."""
+"""Networks: sharing, and when one may go."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from neutron_lib import exceptions
-from neutron_lib.api.definitions import network, network_mtu, network_mtu_writable, port_security
-from neutron_lib.constants import (
-    DEVICE_OWNER_DHCP,
-    DEVICE_OWNER_DISTRIBUTED,
-    IPV4_MIN_MTU,
-    IPV6_MIN_MTU,
-)
+from neutron_lib.api.definitions import network, port_security
+from neutron_lib.constants import DEVICE_OWNER_DHCP, DEVICE_OWNER_DISTRIBUTED
 
 from controller.api.auth import Context
 from controller.api.extension import Extension, NewKind, Reader, Rules
@@ -23,37 +18,17 @@ AUTO_DELETED = (DEVICE_OWNER_DHCP, DEVICE_OWNER_DISTRIBUTED)
 LISTED = 10
 """How many users of a resource an error names."""
 
-_MIN_MTU = {4: IPV4_MIN_MTU, 6: IPV6_MIN_MTU}
-
 
 class NetworkRules(Rules):
-    def __init__(self, physical_mtu: int) -> None:
-        self._physical_mtu = physical_mtu
-
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         if body["shared"]:
             context.require_admin("only an admin may share a network")
-        self._settle_mtu(body)
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         if body["shared"] != before["shared"]:
             context.require_admin("only an admin may share a network")
             if not body["shared"]:
                 self._check_unshared(draft, body)
-        if body["mtu"] != before["mtu"]:
-            self._settle_mtu(body)
-            for id in draft.linked(body["id"], "subnet"):
-                subnet = draft.get("subnet", id)
-                if subnet:
-                    check_mtu(body, subnet["ip_version"])
-
-    def _settle_mtu(self, body: Body) -> None:
-        """0 asks for the default, which is also the most: what the physical network carries."""
-        if body["mtu"] > self._physical_mtu:
-            raise exceptions.InvalidInput(
-                error_message=f"Requested MTU is too big, maximum is {self._physical_mtu}"
-            )
-        body["mtu"] = body["mtu"] or self._physical_mtu
 
     def _check_unshared(self, draft: Draft, body: Body) -> None:
         for id in draft.linked(body["id"], "port"):
@@ -94,12 +69,6 @@ def network_of(draft: Draft, context: Context, body: Body) -> Body:
     return found
 
 
-def check_mtu(body: Body, ip_version: int) -> None:
-    """IPv4 needs 68 octets (RFC 791), IPv6 1280 (RFC 8200, section 5)."""
-    if body["mtu"] < _MIN_MTU[ip_version]:
-        raise exceptions.NetworkMTUSubnetConflict(net_id=body["id"], mtu=_MIN_MTU[ip_version])
-
-
 def listed(ids: Iterable[str]) -> str:
     """Ids for an error, not endlessly many."""
     ids = list(ids)
@@ -107,10 +76,10 @@ def listed(ids: Iterable[str]) -> str:
     return ",".join(ids[:LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
-def extension(physical_mtu: int = 1500) -> Extension:
-    """The kind ``network``. ``physical_mtu`` is in octets of IP packet, as in an MTU always."""
+def extension() -> Extension:
+    """The kind ``network``."""
     return Extension(
-        definitions=(network_mtu, network_mtu_writable, port_security),
+        definitions=(port_security,),
         kinds=(
             NewKind(
                 name="network",
@@ -120,5 +89,5 @@ def extension(physical_mtu: int = 1500) -> Extension:
                 keys=range(1, 2**24),
             ),
         ),
-        rules={"network": NetworkRules(physical_mtu)},
+        rules={"network": NetworkRules()},
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from neutron_lib import exceptions
 from neutron_lib.api import validators
@@ -25,7 +26,8 @@ from controller.api.standard import ATTRIBUTES, MAX_TAG_LENGTH
 from controller.store import Body, Claim, Draft, Link
 
 MAX_HOST_LENGTH = 255
-MAX_PROFILE_LENGTH = 4095
+MAX_PROFILE_LENGTH = 65535
+"""Characters of JSON: cloud-init's user data is in the profile."""
 
 _MAC = "mac"
 _INTERFACE = "interface"
@@ -124,7 +126,29 @@ def _settle_binding(body: Body) -> None:
     profile = profile if given(profile) else {}
     if len(json.dumps(profile)) > MAX_PROFILE_LENGTH:
         raise exceptions.InvalidInput(error_message="binding:profile value too large")
+    for name, (is_right, form) in _METADATA.items():
+        if name in profile and not is_right(profile[name]):
+            raise exceptions.InvalidInput(error_message=f"binding:profile {name} must be {form}")
     body[portbindings.HOST_ID], body[portbindings.PROFILE] = host, profile
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts(values: object) -> bool:
+    if isinstance(values, dict):
+        values = [*values.values()]
+    return isinstance(values, list) and all(map(_is_text, values))
+
+
+_METADATA: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "user_data": (_is_text, "a string, as it is or in base64"),
+    "ssh_keys": (_are_texts, "a list of keys, or an object of keys by name"),
+    "instance_id": (_is_text, "a string"),
+    "meta": (lambda value: isinstance(value, dict) and _are_texts(value), "an object of strings"),
+}
+"""What a profile may hold for the metadata service; other keys are other people's."""
 
 
 def extension(base_mac: str = "fa:16:3e:00:00:00") -> Extension:
@@ -144,8 +168,8 @@ def extension(base_mac: str = "fa:16:3e:00:00:00") -> Extension:
                 collection="ports",
                 attributes={**port.RESOURCE_ATTRIBUTE_MAP["ports"], "tags": tags},
                 not_found=lambda id: exceptions.PortNotFound(port_id=id),
-                # 0 is nobody, and the last 2**16 are for places that are not ports.
-                keys=range(1, 2**32 - 2**16),
+                # 0 is nobody. 24 bits, less a few: the service port's addresses hold them.
+                keys=range(1, 2**24 - 16),
             ),
         ),
         rules={"port": PortRules(base_mac, allocator)},

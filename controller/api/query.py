@@ -13,7 +13,7 @@ from neutron_lib.api.converters import convert_kvp_list_to_dict
 from webob import Request
 from webob.exc import HTTPBadRequest
 
-from controller.api.kind import Kind
+from controller.api.extension import AttributeMap
 from controller.store import Body
 
 Test: TypeAlias = Callable[[Any], bool]
@@ -24,15 +24,15 @@ _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 
 class Query:
-    """The query string of a list request for one kind."""
+    """The query string of a request to list what has these attributes."""
 
-    def __init__(self, request: Request, kind: Kind) -> None:
+    def __init__(self, request: Request, attributes: AttributeMap) -> None:
         self._params = request.GET.dict_of_lists()
         self._path_url: str = request.path_url
         self.fields: list[str] = [name for name in self._params.get("fields", ()) if name]
-        self.filters: list[tuple[str, Test]] = self._parse_filters(kind)
+        self.filters: list[tuple[str, Test]] = self._parse_filters(attributes)
         """Attribute and test; an item is listed if it passes all."""
-        self._sorts = self._parse_sorts(kind)
+        self._sorts = self._parse_sorts(attributes)
         self._limit = self._parse_limit()
         self.marker: str | None = self._last("marker") if self._limit else None
         self._reverse = (self._last("page_reverse") or "").lower() == "true"
@@ -41,22 +41,22 @@ class Query:
         values: list[str] = self._params.get(name, [])
         return values[-1] if values else None
 
-    def _parse_filters(self, kind: Kind) -> list[tuple[str, Test]]:
+    def _parse_filters(self, attributes: AttributeMap) -> list[tuple[str, Test]]:
         wanted = {name: v for name, v in self._params.items() if name not in _NOT_FILTERS}
-        unknown = [name for name in wanted if not kind.attributes.get(name, {}).get("is_filter")]
+        unknown = [name for name in wanted if not attributes.get(name, {}).get("is_filter")]
         if unknown:
             raise HTTPBadRequest(f"{unknown} is invalid attribute for filtering")
         if "tenant_id" in wanted and "project_id" in wanted:
             raise exceptions.TenantIdProjectIdFilterConflict()
-        return [_filter(kind, name, values) for name, values in wanted.items()]
+        return [_filter(attributes, name, values) for name, values in wanted.items()]
 
-    def _parse_sorts(self, kind: Kind) -> list[tuple[str, bool]]:
+    def _parse_sorts(self, attributes: AttributeMap) -> list[tuple[str, bool]]:
         """Attributes to sort by, and whether descending."""
         keys = [key for key in self._params.get("sort_key", ()) if key]
         directions = [direction for direction in self._params.get("sort_dir", ()) if direction]
         if len(keys) != len(directions):
             raise HTTPBadRequest("The number of sort_keys and sort_dirs must be same")
-        wrong = [key for key in keys if not kind.attributes.get(key, {}).get("is_sort_key")]
+        wrong = [key for key in keys if not attributes.get(key, {}).get("is_sort_key")]
         if wrong:
             raise HTTPBadRequest(f"{wrong} is invalid attribute for sort_keys")
         wrong = [direction for direction in directions if direction not in ("asc", "desc")]
@@ -119,7 +119,7 @@ def _sort_key(name: str, item: Body) -> tuple[bool, Any]:
     return (False, 0) if value is None else (True, value)
 
 
-def _filter(kind: Kind, name: str, values: list[str]) -> tuple[str, Test]:
+def _filter(attributes: AttributeMap, name: str, values: list[str]) -> tuple[str, Test]:
     """The attribute that a parameter is about, and what its value must be."""
     if name in _TAG_TESTS:
         wanted = {tag for value in values for tag in value.split(",")}
@@ -135,7 +135,7 @@ def _filter(kind: Kind, name: str, values: list[str]) -> tuple[str, Test]:
         return "updated_at", lambda updated_at: updated_at >= since
     if name == "fixed_ips":
         return name, _fixed_ips_test(values)
-    convert = kind.attributes[name].get("convert_to", str)
+    convert = attributes[name].get("convert_to", str)
     try:
         converted = [convert(value) for value in values]
     except (ValueError, TypeError) as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 from neutron_lib import exceptions
@@ -18,7 +19,7 @@ from webob.exc import HTTPBadRequest
 
 from controller import runtime
 from controller.api.auth import Context
-from controller.api.extension import Reader, changed, timestamp
+from controller.api.extension import Action, Reader, changed, timestamp
 from controller.api.faults import RevisionNumberConstraintFailed, TagNotFound
 from controller.api.kind import Kind
 from controller.api.query import Query
@@ -36,7 +37,7 @@ _IF_MATCH = re.compile(r'"?revision_number=(\d{1,18})"?')
 
 
 class Collection:
-    """The resources of one kind, as ``/v2.0/COLLECTION`` shows them."""
+    """The resources of one kind, as their collection's URL shows them."""
 
     def __init__(self, store: Store, kind: Kind, computed: Computed) -> None:
         self._store = store
@@ -44,7 +45,7 @@ class Collection:
         self._computed = computed
 
     def routes(self) -> Iterator[Route]:
-        path = f"/v2.0/{self._kind.collection}"
+        path = self._kind.path
         yield Route("GET", path, self.index)
         yield Route("POST", path, self.create)
         yield Route("GET", path + "/{id}", self.show)
@@ -56,6 +57,8 @@ class Collection:
         yield Route("GET", path + "/{id}/tags/{tag}", self.has_tag)
         yield Route("PUT", path + "/{id}/tags/{tag}", self.add_tag)
         yield Route("DELETE", path + "/{id}/tags/{tag}", self.remove_tag)
+        for name, action in self._kind.actions.items():
+            yield Route("PUT", path + "/{id}/" + name, partial(self.act, action))
 
     # Reading
 
@@ -66,7 +69,7 @@ class Collection:
         return 200, {self._kind.name: self._output(self._present(body), fields)}
 
     def index(self, request: Request, context: Context) -> Answer:
-        query = Query(request, self._kind)
+        query = Query(request, self._kind.attributes)
         self._store.catch_up()
         if query.marker is not None:
             self._find(self._store, context, query.marker)
@@ -186,6 +189,16 @@ class Collection:
 
         self._store.write(change, context.actor)
         return 204, None
+
+    def act(self, action: Action, request: Request, context: Context, id: str) -> Answer:
+        payload = read_json(request)
+        if not isinstance(payload, dict):
+            raise HTTPBadRequest("Resource body required")
+
+        def change(draft: Draft) -> Any:
+            return action(draft, context, self._own(draft, request, context, id), payload)
+
+        return 200, self._store.write(change, context.actor)
 
     def _own(self, draft: Draft, request: Request, context: Context, id: str) -> Body:
         """The resource, if the caller may change it, at the revision that If-Match asks for."""

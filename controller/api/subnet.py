@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from neutron_lib import exceptions
-from neutron_lib.api.definitions import subnet
+from neutron_lib.api.definitions import subnet, subnet_service_types
 from neutron_lib.constants import ATTR_NOT_SPECIFIED
 
-from controller.api import ipam
+from controller.api import ipam, mtu, prefixes
 from controller.api.auth import Context
 from controller.api.extension import Extension, NewKind, Reader, Rules, changed, given
-from controller.api.network import AUTO_DELETED, check_mtu, listed, network_of
-from controller.store import Body, Draft, Link
+from controller.api.network import AUTO_DELETED, listed, network_of
+from controller.store import Body, Claim, Draft, Link
 
 MAX_DNS_NAMESERVERS = 5
 MAX_HOST_ROUTES = 20
@@ -23,11 +23,11 @@ class SubnetRules(Rules):
         network = network_of(draft, context, body)
         if not context.owns(network):
             raise exceptions.NotAuthorized()
-        _check_pool_request(body)
-        net = _settle_cidr(body)
-        check_mtu(network, net.version)
+        net = _settle_cidr(draft, context, body)
+        mtu.check(network, net.version)
         for id in draft.linked(network["id"], "subnet"):
             other = draft.get("subnet", id)
+            prefixes.check_same_pool(other, net.version, body["subnetpool_id"])
             if other and _overlap(net, ipam.parse_cidr(other["cidr"])):
                 raise _invalid(
                     f"Requested subnet with cidr: {net} for network: {network['id']} overlaps "
@@ -40,6 +40,8 @@ class SubnetRules(Rules):
                 body[name] = []
         if not given(body["allocation_pools"]):
             body["allocation_pools"] = ipam.default_pools(net, body["gateway_ip"])
+        if body["service_types"] is ATTR_NOT_SPECIFIED:
+            body["service_types"] = []
         _check_ipv6_modes(net, body)
         _check_dhcp(net, body)
         _check(net, body)
@@ -49,7 +51,7 @@ class SubnetRules(Rules):
         if ipam.is_auto_address(body):
             for id in draft.linked(body["network_id"], "port"):
                 port = draft.get("port", id)
-                if port and not ipam.is_router_port(port):
+                if port and not ipam.is_router_port(port) and ipam.serves(body, port):
                     fixed_ip = ipam.auto_address(body, port["mac_address"])
                     draft.put("port", changed(port, fixed_ips=[*port["fixed_ips"], fixed_ip]))
 
@@ -83,8 +85,14 @@ class SubnetRules(Rules):
                 f"ports is: {listed(used)}",
             )
 
+    def claims(self, body: Body) -> Iterable[Claim]:
+        if body["subnetpool_id"]:
+            yield Claim("prefix", body["subnetpool_id"], body["cidr"])
+
     def links(self, body: Body) -> Iterable[Link]:
-        return (Link(body["network_id"], "subnet"),)
+        yield Link(body["network_id"], "subnet")
+        if body["subnetpool_id"]:
+            yield Link(body["subnetpool_id"], prefixes.ALLOCATION)
 
     def shared(self, reader: Reader, body: Body) -> bool:
         network = reader.get("network", body["network_id"])
@@ -99,27 +107,35 @@ def _invalid(message: str) -> Exception:
     return error
 
 
-def _check_pool_request(body: Body) -> None:
-    """There are no subnet pools: a cidr is needed."""
-    if given(body["subnetpool_id"]):
-        raise exceptions.SubnetPoolNotFound(subnetpool_id=body["subnetpool_id"])
-    if not given(body["cidr"]):
-        raise exceptions.BadRequest(
-            resource="subnets", msg="a subnetpool must be specified in the absence of a cidr"
-        )
-    if given(body.pop("prefixlen")):
-        raise exceptions.BadRequest(
-            resource="subnets", msg="cidr and prefixlen must not be supplied together"
-        )
-
-
-def _settle_cidr(body: Body) -> ipam.Net:
-    net = ipam.parse_cidr(body["cidr"])
+def _settle_cidr(draft: Draft, context: Context, body: Body) -> ipam.Net:
+    """The subnet's prefix: the one asked for, or one out of a subnet pool, or both."""
+    pool = prefixes.pool_of(draft, context, body)
+    length = body.pop("prefixlen")
+    del body["use_default_subnetpool"]
+    body["subnetpool_id"] = pool["id"] if pool else None
+    if given(body["cidr"]):
+        if given(length):
+            raise _bad_request("cidr and prefixlen must not be supplied together")
+        net = ipam.parse_cidr(body["cidr"])
+        _check_version(body, "cidr", net.version, body["cidr"])
+        if net.prefixlen == 0:
+            raise _invalid("0 is not allowed as CIDR prefix length")
+        if pool:
+            prefixes.allocate(draft, pool, body["project_id"], net)
+    elif pool is None:
+        raise _bad_request("a subnetpool must be specified in the absence of a cidr")
+    else:
+        if given(body["allocation_pools"]):
+            raise _bad_request("allocation_pools allowed only for specific subnet requests.")
+        length = length if given(length) else pool["default_prefixlen"]
+        net = prefixes.allocate(draft, pool, body["project_id"], length)
     body["cidr"] = str(net)
-    _check_version(body, "cidr", net.version, body["cidr"])
-    if net.prefixlen == 0:
-        raise _invalid("0 is not allowed as CIDR prefix length")
     return net
+
+
+def _bad_request(message: str) -> Exception:
+    error: Exception = exceptions.BadRequest(resource="subnets", msg=message)
+    return error
 
 
 def _check_version(body: Body, name: str, version: int, text: str) -> None:
@@ -170,7 +186,7 @@ def _check_ipv6_modes(net: ipam.Net, body: Body) -> None:
 
 
 def _check(net: ipam.Net, body: Body) -> None:
-    """What may change after creation: gateway, pools, name servers, routes."""
+    """What may change after creation: gateway, pools, service types, name servers, routes."""
     gateway = body["gateway_ip"]
     if gateway is not None:
         address = ipam.parse_address(gateway)
@@ -179,6 +195,10 @@ def _check(net: ipam.Net, body: Body) -> None:
             raise _invalid("Gateway is not valid on subnet")
     body["allocation_pools"] = ipam.checked_pools(net, body["allocation_pools"], gateway)
 
+    types = body.get("service_types") or []
+    if not isinstance(types, list):
+        raise exceptions.InvalidInputSubnetServiceType(service_type=types)
+    body["service_types"] = list(dict.fromkeys(types))
     servers, routes = body["dns_nameservers"], body["host_routes"]
     if not isinstance(servers, list):
         raise _invalid(f"Invalid data format for nameserver: '{servers}'")
@@ -197,6 +217,7 @@ def _check(net: ipam.Net, body: Body) -> None:
 def extension() -> Extension:
     """The kind ``subnet``."""
     return Extension(
+        definitions=(subnet_service_types,),
         kinds=(
             NewKind(
                 name="subnet",

@@ -38,9 +38,7 @@ class Discovery:
                 {
                     "name": kind.name,
                     "collection": kind.collection,
-                    "links": [
-                        {"rel": "self", "href": f"{request.host_url}/v2.0/{kind.collection}"}
-                    ],
+                    "links": [{"rel": "self", "href": f"{request.host_url}{kind.path}"}],
                 }
                 for kind in self._kinds.values()
             ]

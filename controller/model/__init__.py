@@ -2,12 +2,27 @@
 
 from controller.model.model import Change, Model, Read, Record
 from controller.model.queries import networks_on, parts_on, ports_on
-from controller.model.records import Binding, Host, Interface, Network, Port, Subnet, Switch
+from controller.model.records import (
+    AddressPair,
+    Binding,
+    DhcpOption,
+    FixedIp,
+    Host,
+    Interface,
+    Network,
+    Port,
+    Route,
+    Subnet,
+    Switch,
+)
 from controller.model.view import View, derived
 
 __all__ = [
+    "AddressPair",
     "Binding",
     "Change",
+    "DhcpOption",
+    "FixedIp",
     "Host",
     "Interface",
     "Model",
@@ -15,6 +30,7 @@ __all__ = [
     "Port",
     "Read",
     "Record",
+    "Route",
     "Subnet",
     "Switch",
     "View",

@@ -10,6 +10,7 @@ A new kind of record is added here, with its indexes and, if it comes from the s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -25,7 +26,7 @@ Body = Mapping[str, Any]
 class Network:
     """A tenant's network: one broadcast domain, wherever its ports are."""
 
-    INDEXES: ClassVar[Indexes] = (("network_type", "physical_network"),)
+    INDEXES: ClassVar[Indexes] = (("key",), ("network_type", "physical_network"))
 
     id: str
     key: int  # small, unique, permanent: what NETWORK carries
@@ -36,6 +37,7 @@ class Network:
     network_type: str  # "local", "flat" or "vlan"
     physical_network: str | None
     segmentation_id: int | None
+    dns_domain: str  # with its final dot; "" means the controller's
 
     @classmethod
     def from_body(cls, body: Body) -> Network:
@@ -49,7 +51,17 @@ class Network:
             network_type=body["provider:network_type"],
             physical_network=body["provider:physical_network"],
             segmentation_id=body["provider:segmentation_id"],
+            dns_domain=body.get("dns_domain") or "",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route that hosts on a subnet are told of."""
+
+    destination: int
+    prefix_length: int
+    nexthop: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,12 @@ class Subnet:
     first: int  # network address
     prefix_length: int
     gateway: int | None
+    enable_dhcp: bool
+    dns_nameservers: tuple[int, ...]
+    host_routes: tuple[Route, ...]
+    ra_mode: str  # ipv6_ra_mode: "slaac", "dhcpv6-stateful", "dhcpv6-stateless" or ""
+    address_mode: str  # ipv6_address_mode, likewise
+    service_address: int | None  # where DHCP and DNS are answered on this subnet
 
     @classmethod
     def from_body(cls, body: Body) -> Subnet:
@@ -75,7 +93,13 @@ class Subnet:
             version=cidr.version,
             first=cidr.first,
             prefix_length=cidr.prefixlen,
-            gateway=int(netaddr.IPAddress(gateway)) if gateway else None,
+            gateway=_address(gateway),
+            enable_dhcp=body["enable_dhcp"],
+            dns_nameservers=tuple(int(netaddr.IPAddress(s)) for s in body["dns_nameservers"]),
+            host_routes=tuple(_route(route) for route in body["host_routes"]),
+            ra_mode=body["ipv6_ra_mode"] or "",
+            address_mode=body["ipv6_address_mode"] or "",
+            service_address=_address(body.get("service_address")),
         )
 
 
@@ -89,10 +113,29 @@ class FixedIp:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressPair:
+    """Addresses that a port may use beside its own: a MAC address with a range of IP addresses."""
+
+    mac: int
+    version: int
+    first: int
+    prefix_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class DhcpOption:
+    """An option of a port's own (extra_dhcp_opts), by name or number as it was asked for."""
+
+    name: str
+    value: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Port:
     """A place on a network where a machine plugs in."""
 
-    INDEXES: ClassVar[Indexes] = (("network_id",), ("host", "interface_name"))
+    INDEXES: ClassVar[Indexes] = (("key",), ("network_id",), ("host", "interface_name"))
 
     id: str
     key: int  # small, unique, permanent: what IN_PORT and OUT_PORT carry
@@ -105,6 +148,12 @@ class Port:
     port_security: bool
     host: str  # binding:host_id: where the user wants it; "" is anywhere
     interface_name: str  # binding:profile interface_name: for switches without OVSDB; or ""
+    allowed_pairs: tuple[AddressPair, ...]
+    dhcp_options: tuple[DhcpOption, ...]
+    dns_name: str
+    device_id: str
+    device_owner: str
+    profile: str  # binding:profile as JSON, sorted: user data and keys for the metadata service
 
     @classmethod
     def from_body(cls, body: Body) -> Port:
@@ -121,7 +170,21 @@ class Port:
             port_security=body["port_security_enabled"],
             host=body.get("binding:host_id") or "",
             interface_name=str(profile.get("interface_name") or ""),
+            allowed_pairs=tuple(map(_pair, body.get("allowed_address_pairs") or ())),
+            dhcp_options=tuple(
+                DhcpOption(option["opt_name"], option["opt_value"], int(option["ip_version"]))
+                for option in body.get("extra_dhcp_opts") or ()
+            ),
+            dns_name=body.get("dns_name") or "",
+            device_id=body["device_id"],
+            device_owner=body["device_owner"],
+            profile=json.dumps(profile, sort_keys=True) if profile else "",
         )
+
+    @property
+    def learns(self) -> bool:
+        """Whether addresses are behind it that the model does not know."""
+        return not self.port_security or bool(self.allowed_pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +268,21 @@ FROM_STORE: dict[str, tuple[type[Record], Callable[[Body], Record]]] = {
 def parse_mac(text: str) -> int:
     """A MAC address in any common notation, as 48 bits."""
     return int(text.replace(":", "").replace("-", "").replace(".", ""), 16)
+
+
+def _address(text: str | None) -> int | None:
+    return int(netaddr.IPAddress(text)) if text else None
+
+
+def _route(entry: Body) -> Route:
+    destination = netaddr.IPNetwork(entry["destination"])
+    nexthop = int(netaddr.IPAddress(entry["nexthop"]))
+    return Route(destination.first, destination.prefixlen, nexthop)
+
+
+def _pair(entry: Body) -> AddressPair:
+    net = netaddr.IPNetwork(entry["ip_address"])
+    return AddressPair(parse_mac(entry["mac_address"]), net.version, net.first, net.prefixlen)
 
 
 def _fixed_ip(entry: Body) -> FixedIp:

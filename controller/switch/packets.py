@@ -12,10 +12,13 @@ import logging
 import struct
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import TypeAlias
 
 from controller import runtime
 from controller.model import Change, Model, View
-from controller.packet import Handler, PacketIn, PacketOut
+from controller.packet import Ask, Handler, Malformed, PacketIn, PacketOut
 from controller.pipeline import IN_PORT, NETWORK, Cookie
 from controller.switch import codec, shapes
 from controller.switch.channel import Connection, Disconnected
@@ -29,6 +32,10 @@ SLICE = 64
 """Packets handled between two breaths."""
 
 
+Asked: TypeAlias = Callable[[Ask[PacketOut], int, Callable[[PacketOut], None]], None]
+"""Who asks resolvers: given a question, the key of the port on whose behalf, and whom to tell."""
+
+
 class PacketIns:
     """The queues, and the one greenlet that empties them in turns."""
 
@@ -37,10 +44,13 @@ class PacketIns:
         model: Model,
         handlers: Mapping[int, Handler],
         learn: Callable[[list[Change]], None],
+        ask: Asked,
     ) -> None:
-        """``handlers`` by app id; ``learn`` is given the records that they learned."""
-        self.handled = self.dropped = self.failed = 0
+        """``handlers`` by app id; ``learn`` is given the records that they learned; ``ask``
+        asks what they ask."""
+        self.handled = self.dropped = self.malformed = self.failed = 0
         self._model = model
+        self._ask = ask
         self._handlers = handlers
         self._learn = learn
         self._queues: dict[tuple[int, int], deque[tuple[Connection, PacketIn]]] = {}
@@ -83,16 +93,24 @@ class PacketIns:
         try:
             for result in handler(View(self._model), packet):
                 if isinstance(result, PacketOut):
-                    connection.send(packet_out(connection.xid(), result))
+                    self.send(connection, result)
+                elif isinstance(result, Ask):
+                    self._ask(result, packet.port, partial(self.send, connection))
                 else:
                     learned.append(result)
-        except Disconnected:
-            return
+        except Malformed:
+            self.malformed += 1
         except Exception:
             self.failed += 1
             LOG.exception("a packet of port %d was not understood", packet.port)
         if learned:
             self._learn(learned)
+
+    @staticmethod
+    def send(connection: Connection, packet: PacketOut) -> None:
+        """Send a packet, if the switch is still there."""
+        with suppress(Disconnected):
+            connection.send(packet_out(connection.xid(), packet))
 
 
 _PACKET_IN = struct.Struct("!8xIHBBQHH")

@@ -21,6 +21,8 @@ from controller.flow import (
     Flow,
     Goto,
     Learn,
+    Meter,
+    Move,
     Output,
     PopVlan,
     PushVlan,
@@ -32,8 +34,8 @@ from controller.flow import (
 
 Oxms = Mapping[str, Value]
 Kind: TypeAlias = Any
-"""What shape an action has: its type, or for SetField the field (``str | type``, but mypy takes the
-types of named tuples for unhashable)."""
+"""What shape an action has: its type, for SetField the field, a Move itself (``str | type | Move``,
+but mypy takes the types of named tuples for unhashable)."""
 
 LONGEST = 12
 """Actions that one packer packs at once; more would be many shapes, and large ones."""
@@ -128,6 +130,9 @@ def _action(kind: Kind, action: str) -> _Piece:
         return _joined([_piece("HH", 25, size), oxm]).padded()
     if kind is Output:
         return _piece("HHIH6x", 0, 16, f"{action}[0]", WHOLE_PACKET)
+    if type(kind) is Move:
+        nicira = (0xFFFF, 24, _NICIRA, 6, kind.bits, kind.source_start, kind.destination_start)
+        return _piece("HHIHHHHII", *nicira, oxm_header(kind.source), oxm_header(kind.destination))
     if kind is Resubmit:
         nicira = (0xFFFF, 16, _NICIRA, 14, _USE_IN_PORT)
         return _piece("HHIHHB3x", *nicira, f"{action}[0].id")
@@ -139,16 +144,19 @@ def _action(kind: Kind, action: str) -> _Piece:
 
 
 def _instructions(kinds: tuple[Kind, ...]) -> _Piece:
-    """Apply-actions, then goto-table (7.2.3), of a tuple named ``actions``."""
+    """Meter, apply-actions, then goto-table (7.2.3), of a tuple named ``actions``."""
+    meter = bool(kinds) and kinds[0] is Meter
     goto = bool(kinds) and kinds[-1] is Goto
     last = len(kinds) - 1
     applied = _joined(
         _action(kind, f"actions[{number}]")
-        for number, kind in enumerate(kinds[:-1] if goto else kinds)
+        for number, kind in enumerate(kinds)
+        if not ((meter and number == 0) or (goto and number == last))
     )
+    first = [_piece("HHI", 6, 8, "actions[0][0]")] if meter else []
     head = [_piece("HH4x", 4, 8 + applied.size)] if applied else []
     tail = [_piece("HHB3x", 1, 8, f"actions[{last}][0].id")] if goto else []
-    return _joined([*head, applied, *tail])
+    return _joined([*first, *head, applied, *tail])
 
 
 _FLOW_MOD = _piece("QBBHHHIIIHH", 0, "table", _ADD, 0, 0, "priority", _NO_BUFFER, _ANY, _ANY, 0, 0)
@@ -185,10 +193,12 @@ def _masked(match: Oxms) -> frozenset[str]:
 def encode_flow(flow: Flow) -> bytes:
     """The flow-mod that adds ``flow`` (7.3.4.1), from behind its cookie on. KeyError for a field
     that there is not, struct.error for a value too large for its field, TypeError for Goto
-    anywhere but at the end."""
+    anywhere but at the end, and Meter but at the start."""
     table, priority, match, actions = flow
     if len(actions) <= LONGEST:
-        kinds = tuple([a[0] if type(a) is SetField else type(a) for a in actions])
+        kinds = tuple(
+            [a[0] if type(a) is SetField else a if type(a) is Move else type(a) for a in actions]
+        )
         if Learn not in kinds:
             fields = tuple(match)
             try:
@@ -210,23 +220,28 @@ def encode_actions(actions: tuple[Action, ...]) -> bytes:
 
 
 def _kind(action: Action) -> Kind:
-    return action.field if isinstance(action, SetField) else type(action)
+    kind = type(action)
+    return action[0] if kind is SetField else action if kind is Move else kind
 
 
 _APPLY = struct.Struct("!HH4x")
 _GOTO = struct.Struct("!HHB3x")
+_METER = struct.Struct("!HHI")
 
 
 def encode_instructions(actions: tuple[Action, ...]) -> bytes:
-    """Apply-actions, then goto-table (7.2.3); no actions at all is a drop."""
-    goto = b""
+    """Meter, apply-actions, then goto-table (7.2.3); no actions at all is a drop."""
+    meter = goto = b""
+    if actions and isinstance(actions[0], Meter):
+        meter = _METER.pack(6, 8, actions[0].id)
+        actions = actions[1:]
     if actions and isinstance(actions[-1], Goto):
         goto = _GOTO.pack(1, 8, actions[-1].table.id)
         actions = actions[:-1]
     if not actions:
-        return goto
+        return meter + goto
     applied = encode_actions(actions)
-    return _APPLY.pack(4, 8 + len(applied)) + applied + goto
+    return meter + _APPLY.pack(4, 8 + len(applied)) + applied + goto
 
 
 _LEARN = struct.Struct("!HHIHHHHQHBxHHIH2x")

@@ -10,10 +10,30 @@ from typing import Any
 import pytest
 from webob import Request
 
+from apps.dhcp import resources as dhcp
+from apps.dns import resources as dns
+from apps.port_security import resources as port_security
 from apps.provider import resources as provider
 from controller import api as neutron
 from controller.api import auth
 from controller.store import Store
+
+DNS_DOMAIN = "tenantry.internal."
+
+
+def extensions() -> list[neutron.Extension]:
+    """What the apps add to the API."""
+    return [
+        provider.extension(),
+        port_security.extension(),
+        dhcp.extension(),
+        dns.extension(DNS_DOMAIN),
+    ]
+
+
+def path(kind: str, *below: str) -> str:
+    """The URL of a kind's collection, or of something in it."""
+    return "/".join((f"/v2.0/{kind.replace('_', '-')}s", *below))
 
 
 class Api:
@@ -37,27 +57,27 @@ class Api:
         return response.status_int, json.loads(response.body) if response.body else None
 
     def create(self, kind: str, **attributes: Any) -> Any:
-        status, answer = self.request("POST", f"/v2.0/{kind}s", {kind: attributes})
+        status, answer = self.request("POST", path(kind), {kind: attributes})
         assert status == 201, answer
         return answer[kind]
 
     def update(self, kind: str, id: str, **attributes: Any) -> Any:
-        status, answer = self.request("PUT", f"/v2.0/{kind}s/{id}", {kind: attributes})
+        status, answer = self.request("PUT", path(kind, id), {kind: attributes})
         assert status == 200, answer
         return answer[kind]
 
     def show(self, kind: str, id: str) -> Any:
-        status, answer = self.request("GET", f"/v2.0/{kind}s/{id}")
+        status, answer = self.request("GET", path(kind, id))
         assert status == 200, answer
         return answer[kind]
 
     def list(self, kind: str, query: str = "") -> Any:
-        status, answer = self.request("GET", f"/v2.0/{kind}s?{query}")
+        status, answer = self.request("GET", f"{path(kind)}?{query}")
         assert status == 200, answer
         return answer[f"{kind}s"]
 
     def delete(self, kind: str, id: str) -> None:
-        status, answer = self.request("DELETE", f"/v2.0/{kind}s/{id}")
+        status, answer = self.request("DELETE", path(kind, id))
         assert status == 204, answer
 
     def refused(
@@ -76,8 +96,15 @@ def make_api(tmp_path: Path) -> Iterator[Callable[..., Api]]:
     """Makes an Api on the test's database; extensions and options are the test's to choose."""
     made: list[Api] = []
 
-    def make(*extensions: neutron.Extension, physical_mtu: int = 1500, **options: Any) -> Api:
-        kinds = neutron.kinds(extensions or [provider.extension()], physical_mtu=physical_mtu)
+    def make(
+        *chosen: neutron.Extension,
+        physical_mtu: int = 1500,
+        physical_mtus: dict[str, int] | None = None,
+        **options: Any,
+    ) -> Api:
+        kinds = neutron.kinds(
+            chosen or extensions(), physical_mtu=physical_mtu, physical_mtus=physical_mtus
+        )
         made.append(Api(f"sqlite:///{tmp_path}/tenantry.db", kinds, **options))
         return made[-1]
 

@@ -8,18 +8,20 @@ import tempfile
 from collections import Counter
 from typing import Any
 
+import netaddr
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.provider import resources as provider
 from controller import api as neutron
 from controller.store import Store
 from controller.store.replica import Replica
-from tests.api.conftest import Api
+from tests.api.conftest import Api, extensions, path
 
 CIDRS = ["10.0.0.0/29", "10.0.0.8/29", "10.0.0.0/28", "2001:db8::/125", "2001:db8:1::/64"]
 MACS = ["fa:16:3e:00:00:01", "fa:16:3e:00:00:02"]
+PREFIXES = ["10.1.0.0/28", "10.1.0.16/28", "10.1.0.0/26", "2001:db8:4::/63", "2001:db8:4:2::/63"]
+LENGTHS = {4: 29, 6: 64}
 ADDRESSES = ["10.0.0.2", "10.0.0.10", "2001:db8::2", "192.0.2.1"]
 
 STEP = st.tuples(
@@ -28,10 +30,17 @@ STEP = st.tuples(
             "network",
             "subnet",
             "slaac",
+            "scope",
+            "pool",
+            "pooled",
+            "pooled",
+            "widen",
+            "dhcp",
             "port",
             "port",
             "ports",
             "move",
+            "pairs",
             "rename",
             "tag",
             "delete",
@@ -50,7 +59,7 @@ def step(api: Api, action: str, one: int, two: int) -> None:
         ids = list(api.store.read(kind))
         return ids[one % len(ids)] if ids else "nothing"
 
-    kind = ("network", "subnet", "port")[two % 3]
+    kind = ("network", "subnet", "port", "subnetpool", "address_scope")[two % 5]
     if action == "network":
         wire = {"provider:network_type": "vlan", "provider:physical_network": "p1"}
         body: Any = {**wire, "provider:segmentation_id": one} if two % 2 else {}
@@ -61,6 +70,39 @@ def step(api: Api, action: str, one: int, two: int) -> None:
         if action == "slaac":
             body = {**body, "cidr": "2001:db8:2::/64", "ip_version": 6, "ipv6_ra_mode": "slaac"}
         api.request("POST", "/v2.0/subnets", {"subnet": body})
+    elif action == "scope":
+        body = {"name": "s", "ip_version": 4 + two % 2 * 2}
+        api.request("POST", path("address_scope"), {"address_scope": body})
+    elif action == "pool":
+        prefix = PREFIXES[two % len(PREFIXES)]
+        version = 6 if ":" in prefix else 4
+        body = {"name": "p", "prefixes": [prefix], "default_prefixlen": LENGTHS[version]}
+        body |= {"is_default": one == 0, "default_quota": 16 if one == 1 else None}
+        if one % 2:
+            body["address_scope_id"] = some("address_scope")
+        api.request("POST", path("subnetpool"), {"subnetpool": body})
+    elif action == "pooled":
+        pool = api.store.get("subnetpool", some("subnetpool")) or {"id": "", "ip_version": 4}
+        body = {"network_id": some("network"), "ip_version": pool["ip_version"]}
+        body |= {"use_default_subnetpool": True} if two == 7 else {"subnetpool_id": pool["id"]}
+        if two < 3:
+            body["prefixlen"] = LENGTHS[pool["ip_version"]] - two + 1
+        api.request("POST", path("subnet"), {"subnet": body})
+    elif action == "widen":
+        id, prefix = some("subnetpool"), PREFIXES[two % len(PREFIXES)]
+        if two < 4:
+            act = "remove_prefixes" if two % 2 else "add_prefixes"
+            api.request("PUT", path("subnetpool", id, act), {"prefixes": [prefix]})
+        else:
+            body = {"address_scope_id": some("address_scope") if two % 2 else None}
+            api.request("PUT", path("subnetpool", id), {"subnetpool": body})
+    elif action == "dhcp":
+        body = {"enable_dhcp": bool(two % 2)}
+        api.request("PUT", path("subnet", some("subnet")), {"subnet": body})
+    elif action == "pairs":
+        body = {"allowed_address_pairs": [{"ip_address": ADDRESSES[two % 4]}] * (one % 2)}
+        body["port_security_enabled"] = two < 6
+        api.request("PUT", path("port", some("port")), {"port": body})
     elif action == "port":
         body = {"network_id": some("network")}
         if two < len(MACS):
@@ -75,11 +117,11 @@ def step(api: Api, action: str, one: int, two: int) -> None:
         body = {"fixed_ips": fixed_ips, "mac_address": MACS[two % 2]}
         api.request("PUT", f"/v2.0/ports/{some('port')}", {"port": body})
     elif action == "rename":
-        api.request("PUT", f"/v2.0/{kind}s/{some(kind)}", {kind: {"name": str(one)}})
+        api.request("PUT", path(kind, some(kind)), {kind: {"name": str(one)}})
     elif action == "tag":
-        api.request("PUT", f"/v2.0/{kind}s/{some(kind)}/tags/{one}")
+        api.request("PUT", path(kind, some(kind), "tags", str(one)))
     else:
-        api.request("DELETE", f"/v2.0/{kind}s/{some(kind)}")
+        api.request("DELETE", path(kind, some(kind)))
 
 
 @settings(max_examples=60, deadline=None)
@@ -87,7 +129,7 @@ def step(api: Api, action: str, one: int, two: int) -> None:
 def test_memory_database_and_log_agree(steps: list[tuple[str, int, int]]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         url = f"sqlite:///{directory}/tenantry.db"
-        api = Api(url, neutron.kinds([provider.extension()]))
+        api = Api(url, neutron.kinds(extensions()))
         for action, one, two in steps:
             step(api, action, one, two)
         reloaded = Store(url, api.kinds)
@@ -99,6 +141,7 @@ def test_memory_database_and_log_agree(steps: list[tuple[str, int, int]]) -> Non
         assert replayed == api.store._replica
         assert_rows_follow_from_bodies(api)
         assert_promises(api)
+        assert_pools_keep_their_promises(api)
         api.store.close()
         reloaded.close()
 
@@ -126,4 +169,35 @@ def assert_promises(api: Api) -> None:
             address = ipaddress.ip_address(ip["ip_address"])
             assert address in ipaddress.ip_network(subnet["cidr"])
             seen[port["network_id"], address] += 1
+        assert port["port_security_enabled"] or not port["allowed_address_pairs"]
+    for subnet in subnets.values():
+        if subnet["service_address"]:
+            address = ipaddress.ip_address(subnet["service_address"])
+            assert address in ipaddress.ip_network(subnet["cidr"])
+            seen[subnet["network_id"], address] += 1
     assert not [what for what, count in seen.items() if count > 1]
+
+
+def assert_pools_keep_their_promises(api: Api) -> None:
+    subnets, pools = api.store.read("subnet").values(), api.store.read("subnetpool")
+    of_network: dict[object, set[object]] = {}
+    for subnet in subnets:
+        key = subnet["network_id"], subnet["ip_version"]
+        of_network.setdefault(key, set()).add(subnet["subnetpool_id"])
+    assert all(len(ids) == 1 for ids in of_network.values())
+    for id, pool in pools.items():
+        prefixes = netaddr.IPSet(pool["prefixes"])
+        given = [netaddr.IPNetwork(s["cidr"]) for s in subnets if s["subnetpool_id"] == id]
+        assert netaddr.IPSet(given).issubset(prefixes)
+        assert sum(net.size for net in given) == netaddr.IPSet(given).size, "none overlap"
+        if pool["default_quota"]:
+            assert sum(net.size for net in given) <= pool["default_quota"] << (
+                64 if pool["ip_version"] == 6 else 0
+            )
+        for other in pools.values():
+            if (
+                other["id"] != id
+                and pool["address_scope_id"]
+                and (pool["address_scope_id"] == other["address_scope_id"])
+            ):
+                assert prefixes.isdisjoint(netaddr.IPSet(other["prefixes"]))

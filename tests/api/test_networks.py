@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from controller.api.auth import Context
+from controller.api.mtu import MtuRules
 from tests.api.conftest import Api
 
 NOBODY = str(uuid.uuid4())
@@ -120,6 +121,51 @@ def test_mtu_is_bounded_by_the_physical_network_and_the_subnets(
     small = api.create("network", mtu=1000)["id"]
     subnet = {"network_id": small, "cidr": "2001:db8::/64", "ip_version": 6}
     api.refused(409, "NetworkMTUSubnetConflict", "POST", "/v2.0/subnets", {"subnet": subnet})
+
+
+def test_mtu_follows_the_wire(make_api: Callable[..., Api]) -> None:
+    api = make_api(physical_mtu=1500, physical_mtus={"jumbo": 9000, "thin": 1400})
+
+    def flat(physical_network: str, **attributes: int) -> int:
+        wire = {
+            "provider:network_type": "flat",
+            "provider:physical_network": physical_network,
+        }
+        return int(api.create("network", **wire, **attributes)["mtu"])
+
+    assert [flat("jumbo"), flat("thin"), flat("other")] == [9000, 1400, 1500]
+    body = {
+        "network": {
+            "provider:network_type": "vlan",
+            "provider:physical_network": "thin",
+            "provider:segmentation_id": 7,
+            "mtu": 1401,
+        }
+    }
+    message = api.refused(400, "InvalidInput", "POST", "/v2.0/networks", body)
+    assert message == "Invalid input for operation: Requested MTU is too big, maximum is 1400."
+    assert api.create("network", **{**body["network"], "mtu": 1300})["mtu"] == 1300
+    for wrong, error in ((-1, "HTTPBadRequest"), ("x", "InvalidInput"), (None, "InvalidInput")):
+        api.refused(400, error, "POST", "/v2.0/networks", {"network": {"mtu": wrong}})
+
+
+@pytest.mark.parametrize(
+    ("network_type", "tunnel_ip_version", "expected"),
+    [
+        ("local", 4, 1500),
+        ("flat", 4, 1500),
+        ("vlan", 6, 1500),
+        ("vxlan", 4, 1450),
+        ("vxlan", 6, 1430),
+        ("geneve", 4, 1442),
+        ("geneve", 6, 1422),
+    ],
+)
+def test_mtu_is_less_what_the_encapsulation_takes(
+    network_type: str, tunnel_ip_version: int, expected: int
+) -> None:
+    body = {"provider:network_type": network_type, "provider:physical_network": None}
+    assert MtuRules(1500, {}).most(body, tunnel_ip_version) == expected
 
 
 def test_a_network_that_others_use_stays_shared(api: Api) -> None:

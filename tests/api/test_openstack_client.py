@@ -105,3 +105,98 @@ def test_networks_subnets_and_ports_from_birth_to_death(client: Client, api: Api
     )
     assert left == []
     assert not api.list("port")
+
+
+@pytest.mark.skipif(not CLIENT.exists(), reason="needs python-openstackclient")
+def test_subnet_pools_and_address_scopes(client: Client, api: Api) -> None:
+    scope, pool, six, changed, network, made, named, sixth, bare = client.run(
+        "address scope create --share --ip-version 4 campus -f json",
+        "subnet pool create --pool-prefix 10.0.0.0/16 --pool-prefix 10.2.0.0/16 --share --default "
+        "--min-prefix-length 20 --default-prefix-length 24 --max-prefix-length 28 "
+        "--address-scope campus --default-quota 4096 --tag t four -f json",
+        "subnet pool create --pool-prefix 2001:db8::/48 --default-prefix-length 64 six -f json",
+        "subnet pool set --name vier --pool-prefix 10.1.0.0/16 --default-prefix-length 26 "
+        "--default-quota 8192 four",
+        "subnet pool unset --tag t vier",
+        "subnet pool show vier -f json",
+        "network create --dns-domain blue.example. --mtu 1400 blue -f json",
+        "subnet create --network blue --use-default-subnet-pool --service-type compute:nova "
+        "--service-type network:dhcp one -f json",
+        "subnet create --network blue --subnet-pool vier --prefix-length 25 --gateway none "
+        "two -f json",
+        "subnet create --network blue --subnet-pool six --ip-version 6 "
+        "--ipv6-ra-mode dhcpv6-stateful --ipv6-address-mode dhcpv6-stateful three -f json",
+        "subnet unset --service-type network:dhcp one",
+        "subnet show one -f json",
+    )
+    assert (scope["shared"], scope["ip_version"]) == (True, 4)
+    assert pool["prefixes"] == ["10.0.0.0/16", "10.2.0.0/16"]
+    assert (pool["is_default"], pool["default_quota"], pool["tags"]) == (True, 4096, ["t"])
+    assert six["default_prefixlen"] == 64
+    assert changed["prefixes"] == ["10.0.0.0/15", "10.2.0.0/16"]
+    assert (changed["default_prefixlen"], changed["tags"]) == (26, [])
+    assert (network["dns_domain"], network["mtu"]) == ("blue.example.", 1400)
+    assert (made["cidr"], made["service_types"]) == (
+        "10.0.0.0/26",
+        ["compute:nova", "network:dhcp"],
+    )
+    assert (named["cidr"], named["gateway_ip"]) == ("10.0.0.128/25", None)
+    assert (sixth["cidr"], sixth["ipv6_ra_mode"]) == ("2001:db8::/64", "dhcpv6-stateful")
+    assert bare["service_types"] == ["compute:nova"]
+
+    scopes, pools, everywhere, here, left = client.run(
+        "address scope list -f json",
+        "subnet pool list --default -f json",
+        "ip availability list -f json",
+        "ip availability show blue -f json",
+        "address scope set --name city campus",
+        "subnet pool set --no-address-scope --no-default vier",
+        "network delete blue",
+        "subnet pool delete vier six",
+        "address scope delete city",
+        "subnet pool list -f json",
+    )
+    assert [(row["Name"], row["IP Version"]) for row in scopes] == [("campus", 4)]
+    assert [row["Name"] for row in pools] == ["vier"]
+    assert [(row["Network Name"], row["Used IPs"]) for row in everywhere] == [("blue", 2)]
+    assert here["used_ips"] == 3, "one service address in each subnet"
+    assert len(here["subnet_ip_availability"]) == 3
+    assert left == []
+    assert not api.list("address_scope")
+
+
+@pytest.mark.skipif(not CLIENT.exists(), reason="needs python-openstackclient")
+def test_what_a_port_says_of_itself(client: Client, api: Api, network: str) -> None:
+    port, after, cleared = client.run(
+        "port create --network blue --dns-name web --dns-domain own.example. "
+        "--mac-address fa:16:3e:00:00:09 --extra-dhcp-option name=67,value=pxelinux.0 "
+        "--extra-dhcp-option name=59,value=http://x/y,ip-version=6 "
+        "--allowed-address ip-address=10.0.0.77 "
+        "--allowed-address ip-address=2001:db8::/96,mac-address=fa:16:3e:00:00:0a "
+        "--binding-profile user_data=aGVsbG8= web -f json",
+        "port set --dns-name www --extra-dhcp-option name=mtu,value=1400,ip-version=4 "
+        "--allowed-address ip-address=10.0.0.78 web",
+        "port unset --allowed-address ip-address=2001:db8::/96,mac-address=fa:16:3e:00:00:0a web",
+        "port show web -f json",
+        "port set --no-allowed-address --disable-port-security web",
+        "port show web -f json",
+    )
+    assert (port["dns_name"], port["dns_domain"]) == ("web", "own.example.")
+    assert {a["fqdn"] for a in port["dns_assignment"]} == {"web.own.example."}
+    assert port["extra_dhcp_opts"] == [
+        {"opt_name": "67", "opt_value": "pxelinux.0", "ip_version": 4},
+        {"opt_name": "59", "opt_value": "http://x/y", "ip_version": 6},
+    ]
+    mac, other = "fa:16:3e:00:00:09", "fa:16:3e:00:00:0a"
+    assert port["allowed_address_pairs"] == [
+        {"mac_address": mac, "ip_address": "10.0.0.77"},
+        {"mac_address": other, "ip_address": "2001:db8::/96"},
+    ]
+    assert port["binding_profile"] == {"user_data": "aGVsbG8="}
+    assert after["dns_name"] == "www"
+    assert [option["opt_name"] for option in after["extra_dhcp_opts"]] == ["67", "59", "mtu"]
+    assert {pair["ip_address"] for pair in after["allowed_address_pairs"]} == {
+        "10.0.0.77",
+        "10.0.0.78",
+    }
+    assert (cleared["allowed_address_pairs"], cleared["port_security_enabled"]) == ([], False)

@@ -209,12 +209,12 @@ def test_update_checks_as_create_does(api: Api, network: str) -> None:
     updated = api.update(
         "subnet",
         four["id"],
-        gateway_ip="10.0.0.254",
+        gateway_ip="10.0.0.253",
         allocation_pools=pools("10.0.0.20-10.0.0.30"),
         dns_nameservers=["10.0.0.53"],
         host_routes=[{"destination": "10.1.0.0/16", "nexthop": "10.0.0.9"}],
     )
-    assert updated["gateway_ip"] == "10.0.0.254"
+    assert updated["gateway_ip"] == "10.0.0.253"
     assert api.create("port", network_id=network)["fixed_ips"][0]["ip_address"] == "10.0.0.20"
     body: dict[str, Any] = {"subnet": {"gateway_ip": "10.0.0.25"}}
     api.refused(409, "GatewayConflictWithAllocationPools", "PUT", path, body)

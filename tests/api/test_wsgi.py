@@ -14,7 +14,7 @@ from webob import Request
 
 from controller.api import Route
 from controller.api.wsgi import MAX_BODY
-from tests.api.conftest import Api
+from tests.api.conftest import Api, path
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,13 @@ def test_discovery(api: Api) -> None:
     assert (version["id"], version["status"]) == ("v2.0", "CURRENT")
     assert version["links"][0]["href"] == "http://localhost/v2.0/"
     _, resources = api.request("GET", "/v2.0/")
-    assert {r["collection"] for r in resources["resources"]} == {"networks", "subnets", "ports"}
+    assert {r["collection"] for r in resources["resources"]} == {
+        "networks",
+        "subnets",
+        "ports",
+        "subnetpools",
+        "address_scopes",
+    }
     _, extensions = api.request("GET", "/v2.0/extensions")
     aliases = {extension["alias"] for extension in extensions["extensions"]}
     assert {"provider", "binding", "net-mtu", "standard-attr-tag", "pagination"} <= aliases
@@ -162,13 +168,39 @@ JSON = st.recursive(
     max_leaves=6,
 )
 
+PAIR = st.fixed_dictionaries({}, optional={"mac_address": JSON, "ip_address": JSON})
+OPTION = st.fixed_dictionaries(
+    {"opt_name": st.sampled_from(["router", "67", "mtu"]) | JSON, "opt_value": JSON},
+    optional={"ip_version": JSON},
+)
+VALUES = {
+    "allowed_address_pairs": st.lists(PAIR, max_size=3),
+    "extra_dhcp_opts": st.lists(OPTION, max_size=3),
+    "prefixes": st.lists(JSON, max_size=3),
+    "service_types": st.lists(JSON, max_size=3),
+    "dns_name": st.from_regex(r"[a-z0-9.-]{1,20}\n?", fullmatch=True),
+    "dns_domain": st.from_regex(r"[a-z0-9.-]{1,20}\.\n?", fullmatch=True),
+}
+"""What comes closer to being right, for attributes that are not simple."""
+
 
 @pytest.fixture
 def routes(api: Api, network: str) -> Iterator[tuple[Api, dict[str, str]]]:
     """The API, with an id of each kind."""
     port = api.create("port", network_id=network)["id"]
     subnet = api.list("subnet")[0]["id"]
-    yield api, {"network": network, "subnet": subnet, "port": port}
+    scope = api.create("address_scope", name="s", ip_version=4)["id"]
+    pool = api.create("subnetpool", name="p", prefixes=["10.8.0.0/16"])["id"]
+    yield (
+        api,
+        {
+            "network": network,
+            "subnet": subnet,
+            "port": port,
+            "address_scope": scope,
+            "subnetpool": pool,
+        },
+    )
 
 
 @settings(
@@ -184,13 +216,23 @@ def test_no_junk_is_an_internal_error(
     attributes = data.draw(
         st.dictionaries(st.sampled_from(names) | st.text(max_size=4), JSON, max_size=3)
     )
-    if kind != "network" and data.draw(st.booleans()):
+    for name in data.draw(st.sets(st.sampled_from(sorted(VALUES)), max_size=2)):
+        if name in names:
+            attributes[name] = data.draw(VALUES[name])
+    if kind in ("subnet", "port") and data.draw(st.booleans()):
         attributes["network_id"] = ids["network"]
     if kind == "subnet" and data.draw(st.booleans()):
         attributes = {"cidr": "10.9.0.0/24", "ip_version": 4, **attributes}
-    body = data.draw(st.sampled_from([{kind: attributes}, {f"{kind}s": [attributes]}]) | JSON)
-    path = f"/v2.0/{kind}s" + data.draw(
-        st.sampled_from(["", f"/{ids[kind]}", f"/{ids[kind]}/tags", f"/{ids[kind]}/tags/x"])
+    if kind == "subnetpool" and data.draw(st.booleans()):
+        attributes = {"name": "x", "prefixes": ["10.9.0.0/16"], **attributes}
+    body = data.draw(
+        st.sampled_from([{kind: attributes}, {f"{kind}s": [attributes]}, attributes]) | JSON
+    )
+    below = ["tags", "tags/x", *api.kinds[kind].actions]
+    url = data.draw(
+        st.sampled_from(
+            [path(kind), path(kind, ids[kind]), *(path(kind, ids[kind], b) for b in below)]
+        )
     )
     method = data.draw(st.sampled_from(["GET", "POST", "PUT"]))
     query = data.draw(
@@ -200,7 +242,7 @@ def test_no_junk_is_an_internal_error(
             max_size=2,
         )
     )
-    request = Request.blank(path, method=method, content_type="application/json")
+    request = Request.blank(url, method=method, content_type="application/json")
     request.query_string = (
         "&".join(f"{k}={v}" for k, v in query.items())
         .encode("utf-8", "surrogatepass")

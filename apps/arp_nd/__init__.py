@@ -1,0 +1,34 @@
+"""ARP and ND: who has an address is answered by the switch, and nobody else hears the question.
+
+Requests (RFC 826) and solicitations (RFC 4861, 7.2) are answered where they are asked, by flows
+alone: the switch turns the packet around. Both families share one flow an address. The controller
+is not involved, also for neighbour discovery, whose answer OVS 2.11 and later can build; the one
+thing that actions cannot do is add an option, so a solicitation without a source link-layer option
+is answered without a target one, as RFC 4861, 7.2.4, allows.
+
+A question for an address that the model does not know goes only where something unknown may be:
+ports without port security, ports with allowed address pairs, the physical network. Announcements
+and probes for duplicates of a port's own fixed IP go there too; those of an allowed address pair,
+and of ports without port security, go to everybody, since what was known may have moved.
+"""
+
+from apps.arp_nd.flows import (
+    compile_answers,
+    compile_port,
+    compile_questions,
+    compile_services,
+    ports_known,
+)
+from controller.app import App, Units, once
+from controller.model import networks_on
+
+ARP_ND = App(
+    id=4,
+    name="arp_nd",
+    units=(
+        Units("questions", once, compile_questions),
+        Units("answers", once, compile_answers),
+        Units("port", ports_known, compile_port),
+        Units("services", networks_on, compile_services),
+    ),
+)

@@ -1,0 +1,182 @@
+"""Flows that answer ARP and neighbour discovery; see the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from controller.flow import BACK, Action, Flow, Goto, Move, Output, Resubmit, SetField, Value
+from controller.model import Binding, Network, Port, Subnet, View, derived, networks_on
+from controller.model.addresses import (
+    METADATA_ADDRESSES,
+    SERVICE_LINK_LOCAL,
+    SERVICE_MAC,
+    link_local,
+    mapped,
+)
+from controller.pipeline import (
+    ADDRESS,
+    HERE,
+    IN_PORT,
+    MAC,
+    NETWORK,
+    OTHERS,
+    OUT_PORT,
+    OWN,
+    OWNED,
+    PHYSICAL,
+    TENANT,
+    UNKNOWN,
+    Band,
+    Table,
+    version_bits,
+)
+
+ARP, IPV6, ICMPV6 = 0x0806, 0x86DD, 58
+REQUEST, REPLY = 1, 2  # RFC 826
+SOLICITATION, ADVERTISEMENT = 135, 136  # RFC 4861, 4.3 and 4.4
+TARGET_LINK_LAYER_ADDRESS = 2  # RFC 4861, 4.6.1
+SOLICITED, OVERRIDE = 1 << 30, 1 << 29  # flags of an advertisement: RFC 4861, 4.4
+ALL_NODES, ALL_NODES_MAC = 0xFF02 << 112 | 1, 0x333300000001
+
+Match = dict[str, Value]
+Actions = tuple[Action, ...]
+
+_ARP: Match = {"eth_type": ARP}
+_ND: Match = {"eth_type": IPV6, "ip_proto": ICMPV6}
+
+
+def compile_questions(view: View, switch: int, id: str) -> Iterator[Flow]:
+    """What is asked for, into ADDRESS; and whether who asks may call it its own."""
+    own: Actions = (
+        *(Move("eth_src", MAC, 48), SetField(OWNED, 0), Resubmit(Table.IDENTITY)),
+        Goto(Table.NEIGHBOURS),
+    )
+    yield Flow(
+        Table.ARP_ND,
+        Band.DEFAULT,
+        {**_ARP, "arp_op": REQUEST},
+        (
+            *(SetField(MAC, version_bits(4)), SetField(ADDRESS, mapped(4, 0))),
+            *(Move("arp_tpa", ADDRESS, 32), *own),
+        ),
+    )
+    yield Flow(
+        Table.ARP_ND,
+        Band.DEFAULT,
+        # A hop limit of less than 255 came by a router: RFC 4861, 7.1.1.
+        {**_ND, "icmpv6_type": SOLICITATION, "ip_ttl": 255},
+        (SetField(MAC, version_bits(6)), Move("ipv6_nd_target", ADDRESS, 128), *own),
+    )
+    on = Goto(Table.ARP_ND.next)
+    to_learners: Actions = (SetField(OUT_PORT, UNKNOWN), on)
+    # Announcements, and probes for a duplicate. The model knows who has a fixed IP; only those whom
+    # it does not know could object. An allowed address pair may have moved: let everybody hear.
+    yield Flow(Table.NEIGHBOURS, Band.GUARD, {OWNED: (OWN, OWN | OTHERS)}, to_learners)
+    yield Flow(Table.NEIGHBOURS, Band.GUARD, {OWNED: (OWN | OTHERS, OWN | OTHERS)}, (on,))
+    yield Flow(Table.NEIGHBOURS, Band.DEFAULT, {OWNED: (OTHERS, OTHERS)}, (on,))
+    yield Flow(Table.NEIGHBOURS, Band.MISS, {}, to_learners)
+
+
+def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
+    """Turn a question into its answer: ARP, RFC 826; neighbour discovery, RFC 4861, 7.2.4."""
+    table = Table.ARP_ND_REPLY
+    yield Flow(table, Band.GUARD, {IN_PORT: PHYSICAL, OWNED: (0, HERE)}, ())
+    back: Actions = (Move("eth_src", "eth_dst", 48), Move(MAC, "eth_src", 48))
+    yield Flow(
+        table,
+        Band.DEFAULT,
+        {**_ARP, "arp_op": REQUEST},
+        (
+            *(*back, SetField("arp_op", REPLY)),
+            *(Move("arp_sha", "arp_tha", 48), Move("arp_spa", "arp_tpa", 32)),
+            *(Move(MAC, "arp_sha", 48), Move(ADDRESS, "arp_spa", 32), Output(BACK)),
+        ),
+    )
+    solicitation: Match = {**_ND, "icmpv6_type": SOLICITATION}
+    turned: Actions = (*back, Move("ipv6_src", "ipv6_dst", 128), Move(ADDRESS, "ipv6_src", 128))
+    solicited = SetField("nd_reserved", SOLICITED | OVERRIDE)
+    advertisement = SetField("icmpv6_type", ADVERTISEMENT)
+    yield Flow(
+        table,
+        Band.DEFAULT,
+        solicitation,
+        (*turned, solicited, advertisement, Goto(Table.ND_REPLY)),
+    )
+    # Actions cannot add the option. Who asks one neighbour alone may do without it.
+    yield Flow(
+        table,
+        Band.SPECIFIC,
+        {**solicitation, "ipv6_nd_sll": 0},
+        (*turned, solicited, advertisement, Output(BACK)),
+    )
+    # Duplicate address detection: there is nobody yet to answer to, so all nodes are told.
+    yield Flow(
+        table,
+        Band.SPECIFIC + 1,
+        {**solicitation, "ipv6_nd_sll": 0, "ipv6_src": 0},
+        (
+            *(SetField("eth_dst", ALL_NODES_MAC), Move(MAC, "eth_src", 48)),
+            *(SetField("ipv6_dst", ALL_NODES), Move(ADDRESS, "ipv6_src", 128)),
+            *(SetField("nd_reserved", OVERRIDE), advertisement, Output(BACK)),
+        ),
+    )
+    yield Flow(
+        Table.ND_REPLY,
+        Band.DEFAULT,
+        {**_ND, "icmpv6_type": ADVERTISEMENT},
+        (
+            *(SetField("nd_options_type", TARGET_LINK_LAYER_ADDRESS), Move(MAC, "ipv6_nd_tll", 48)),
+            Output(BACK),
+        ),
+    )
+
+
+@derived
+def plugged_ports(view: View, network_id: str) -> frozenset[str]:
+    """The ports of a network that are plugged in, wherever."""
+    return view.ids(Binding, network_id=network_id)
+
+
+def ports_known(view: View, switch: int) -> frozenset[str]:
+    """The ports whose neighbours are on this switch."""
+    return frozenset[str]().union(
+        *(plugged_ports(view, network_id) for network_id in networks_on(view, switch))
+    )
+
+
+def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
+    """The addresses of a port. One that has no port security may have any: ask there."""
+    port, binding = view.get(Port, port_id), view.get(Binding, port_id)
+    if port is None or binding is None or not (port.admin_state_up and port.port_security):
+        return
+    network = view.get(Network, port.network_id)
+    if network is None or not network.admin_state_up:
+        return
+    addresses = {mapped(ip.version, ip.address) for ip in port.fixed_ips} | {link_local(port.mac)}
+    here = (SetField(OWNED, HERE),) if binding.switch == switch else ()
+    for address in sorted(addresses):
+        yield _neighbour(network, address, {}, (SetField(MAC, port.mac), *here))
+
+
+def compile_services(view: View, switch: int, network_id: str) -> Iterator[Flow]:
+    """The addresses at which the controller answers."""
+    network = view.get(Network, network_id)
+    if network is None or not network.admin_state_up:
+        return
+    addresses = {mapped(*address) for address in METADATA_ADDRESSES} | {SERVICE_LINK_LOCAL}
+    addresses |= {
+        mapped(subnet.version, subnet.service_address)
+        for subnet in view.find(Subnet, network_id=network_id)
+        if subnet.service_address is not None and subnet.enable_dhcp
+    }
+    for address in sorted(addresses):
+        yield _neighbour(network, address, {IN_PORT: TENANT}, (SetField(MAC, SERVICE_MAC),))
+
+
+def _neighbour(network: Network, address: int, match: Match, actions: Actions) -> Flow:
+    return Flow(
+        Table.NEIGHBOURS,
+        Band.SPECIFIC,
+        {NETWORK: network.key, ADDRESS: address, **match},
+        (*actions, Goto(Table.ARP_ND_REPLY)),
+    )

@@ -1,0 +1,54 @@
+"""Addresses as the switch knows them, and who answers for which.
+
+Both families are one in the switch: an IPv4 address is its IPv4-mapped IPv6 address (RFC 4291,
+section 2.5.5.2), so one flow does for ARP and for neighbour discovery.
+"""
+
+from __future__ import annotations
+
+from controller.model.records import Network, Port, Subnet
+from controller.model.view import View
+
+SERVICE_MAC = 0x0AA9FEA9FE01
+"""The MAC address at which a switch answers by itself, or the controller through it: DHCP, DNS,
+metadata. Locally administered, the same on every network, and never seen beyond a switch."""
+
+METADATA_ADDRESSES = ((4, 0xA9FEA9FE), (6, 0xFE80 << 112 | 0xA9FEA9FE))
+"""169.254.169.254 and fe80::a9fe:a9fe, as (version, address)."""
+
+_MAPPED = 0xFFFF << 32
+
+
+def mapped(version: int, address: int) -> int:
+    """128 bits that stand for an address of either family."""
+    return _MAPPED | address if version == 4 else address
+
+
+def mapped_prefix(version: int, first: int, prefix_length: int) -> tuple[int, int]:
+    """A range of addresses as (value, mask) of 128 bits."""
+    length = prefix_length + 96 if version == 4 else prefix_length
+    mask = (1 << 128) - (1 << 128 - length)
+    return mapped(version, first) & mask, mask
+
+
+def link_local(mac: int) -> int:
+    """The link-local address that a host makes of its MAC address (RFC 4291, appendix A)."""
+    interface_id = (mac >> 24) << 40 | 0xFFFE << 24 | mac & 0xFFFFFF
+    return 0xFE80 << 112 | interface_id ^ 1 << 57
+
+
+SERVICE_LINK_LOCAL = link_local(SERVICE_MAC)
+
+
+def gateway_mac(view: View, subnet: Subnet) -> int:
+    """The MAC address of the subnet's gateway: that of the port that has its address, or of nobody
+    yet, in whose name the switch speaks."""
+    for port in view.find(Port, network_id=subnet.network_id):
+        if any(ip.subnet_id == subnet.id and ip.address == subnet.gateway for ip in port.fixed_ips):
+            return port.mac
+    return SERVICE_MAC
+
+
+def domain(network: Network, default: str) -> str:
+    """The domain of a network's names, with its final dot; ``default`` is the controller's."""
+    return network.dns_domain or default

@@ -1,0 +1,89 @@
+"""DHCP options of ports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apps.dhcp.resources import MAX_OPTIONS
+from tests.api.conftest import Api, path
+
+
+def option(name: object, value: object, version: int = 4) -> dict[str, Any]:
+    return {"opt_name": name, "opt_value": value, "ip_version": version}
+
+
+def test_options_by_name_and_number(api: Api, network: str) -> None:
+    asked = [
+        {"opt_name": "bootfile-name", "opt_value": "pxelinux.0"},
+        {"opt_name": "150", "opt_value": "10.0.0.5", "ip_version": "4"},
+        option("59", "tftp://[2001:db8::5]/x", 6),
+        option("router", ""),
+        option("mtu", None),
+    ]
+    port = api.create("port", network_id=network, extra_dhcp_opts=asked)
+    assert port["extra_dhcp_opts"] == [
+        option("bootfile-name", "pxelinux.0"),
+        option("150", "10.0.0.5"),
+        option("59", "tftp://[2001:db8::5]/x", 6),
+        option("router", ""),
+    ]
+    assert api.create("port", network_id=network)["extra_dhcp_opts"] == []
+
+
+def test_an_update_changes_what_it_names_and_null_removes(api: Api, network: str) -> None:
+    before = [option("mtu", "1400"), option("67", "a"), option("67", "b", 6)]
+    id = api.create("port", network_id=network, extra_dhcp_opts=before)["id"]
+
+    def update(value: object) -> Any:
+        return api.update("port", id, extra_dhcp_opts=value)["extra_dhcp_opts"]
+
+    assert update([option("67", "c"), option("ntp-server", "10.0.0.9")]) == [
+        option("mtu", "1400"),
+        option("67", "c"),
+        option("67", "b", 6),
+        option("ntp-server", "10.0.0.9"),
+    ]
+    assert update([option("67", None), option("tftp-server", None)]) == [
+        option("mtu", "1400"),
+        option("67", "b", 6),
+        option("ntp-server", "10.0.0.9"),
+    ]
+    head = api.store.head
+    for nothing in ([], None, [option("mtu", "1400")]):
+        assert len(update(nothing)) == 3
+    assert api.update("port", id)["extra_dhcp_opts"] == update([])
+    assert api.store.head == head
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([option("0", "x")], "neither the name nor the number"),
+        ([option("067", "x")], "neither the name nor the number"),
+        ([option("255", "x")], "255 is not in 1..254 (IPv4)"),
+        ([option("65536", "x", 6)], "65536 is not in 1..65535 (IPv6)"),
+        ([option("Router Name", "x")], "neither the name nor the number"),
+        ([option("option:mtu", "x")], "has a prefix"),
+        ([option("tag:ipxe,67", "x")], "has a prefix"),
+        ([option("mtu", "")], "No valid key specs"),
+        ([option("mtu", "1\n2")], "No valid key specs"),
+        ([option("mtu", "1\x1b")], "not printable"),
+        ([option("mtu", "1" * 256)], "No valid key specs"),
+        ([option("m" * 65, "1")], "No valid key specs"),
+        ([option(67, "1")], "No valid key specs"),
+        ([option("mtu", 1400)], "No valid key specs"),
+        ([option("mtu", "1400", 5)], "No valid key specs"),
+        ([{"opt_name": "mtu"}], "No valid key specs"),
+        (["mtu"], "No valid key specs"),
+        ({"mtu": "1400"}, "not a list"),
+        ([option(str(n), "x") for n in range(1, MAX_OPTIONS + 2)], f"at most {MAX_OPTIONS}"),
+    ],
+)
+def test_what_is_wrong_is_refused(api: Api, network: str, options: object, message: str) -> None:
+    body = {"port": {"network_id": network, "extra_dhcp_opts": options}}
+    assert message in api.refused(400, "InvalidInput", "POST", path("port"), body)
+    id = api.create("port", network_id=network)["id"]
+    body = {"port": {"extra_dhcp_opts": options}}
+    assert message in api.refused(400, "InvalidInput", "PUT", path("port", id), body)
