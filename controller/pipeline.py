@@ -92,7 +92,7 @@ ADDRESS = Field(
     name="ADDRESS",
     bits=128,
     first="PORT_SECURITY",
-    last="IDENTITY",
+    last="ND_REPLY",
     doc="an address that a packet claims or asks for; IPv4 as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2)",
 )
 MAC = Field(
@@ -100,7 +100,7 @@ MAC = Field(
     name="MAC",
     bits=64,
     first="PORT_SECURITY",
-    last="IDENTITY",
+    last="ND_REPLY",
     doc="the MAC address that goes with ADDRESS; above it, from bit 48 on, its IP version or 0",
 )
 OWNED = Field(
@@ -108,7 +108,7 @@ OWNED = Field(
     name="OWNED",
     bits=32,
     first="PORT_SECURITY",
-    last="IDENTITY",
+    last="ND_REPLY",
     doc="OWN if IN_PORT may call MAC and ADDRESS its own; OTHERS; ADDRESS is that of a port HERE",
 )
 ALSO_OWNED = Field(

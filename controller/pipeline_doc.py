@@ -17,9 +17,19 @@ from apps import APPS
 from controller.app import App
 from controller.engine import Engine, Unit
 from controller.flow import Flow, Goto, Resubmit, SetField
-from controller.model import Change, Interface, Model, Network, Port, Record, Switch
+from controller.model import (
+    AddressPair,
+    Change,
+    FixedIp,
+    Interface,
+    Model,
+    Network,
+    Port,
+    Record,
+    Subnet,
+    Switch,
+)
 from controller.model.binding import rebind
-from controller.model.records import FixedIp
 from controller.pipeline import FIELDS, PHYSICAL, Band, Miss, Table
 
 PAGE = Path(__file__).parent.parent / "docs" / "pipeline.md"
@@ -28,8 +38,8 @@ PAGE = Path(__file__).parent.parent / "docs" / "pipeline.md"
 
 SAMPLE = """\
 s1, s2      switches, joined by the physical network "wire" on OpenFlow port 1 of each
-blue   (1)  VLAN network, tag 101 on the wire
-  blue-1   (11)  on s1
+blue   (1)  VLAN network, tag 101 on the wire, with DHCP and router advertisements
+  blue-1   (11)  on s1; it may also use 10.0.0.192/26 with MAC address 00:00:5e:00:01:01
   blue-2   (12)  on s2
   blue-any (13)  on s1, without port security: it may have any MAC address
   blue-off (14)  on s1, switched off (admin_state_up false)
@@ -54,7 +64,8 @@ def sample() -> Model:
         _network("blue", 1, "vlan", "wire", 101),
         _network("green", 2, "flat", "wire", None),
         _network("red", 3, "local", None, None),
-        *_plugged("blue-1", 11, "blue", S1, 3),
+        *_subnets("blue"),
+        *_plugged("blue-1", 11, "blue", S1, 3, allowed_pairs=(_PAIR,)),
         *_plugged("blue-2", 12, "blue", S2, 3),
         *_plugged("blue-any", 13, "blue", S1, 4, port_security=False),
         *_plugged("blue-off", 14, "blue", S1, 5, admin_state_up=False),
@@ -74,6 +85,24 @@ def _network(
     return Network(id, key, "project", id, True, 1500, network_type, physical_network, vlan)
 
 
+def _subnets(network: str) -> tuple[Record, Record]:
+    """A subnet of each family, on which everything is served."""
+    four = Subnet(
+        f"{network}-v4", network, 4, 0x0A000000, 24, 0x0A000001, True, service_address=0x0A0000FE
+    )
+    prefix = 0xFD << 120
+    six = Subnet(
+        *(f"{network}-v6", network, 6, prefix, 64, prefix + 1, True),
+        ra_mode="dhcpv6-stateful",
+        address_mode="dhcpv6-stateful",
+        service_address=prefix + 0xFE,
+    )
+    return four, six
+
+
+_PAIR = AddressPair(mac=0x00005E000101, version=4, first=0x0A0000C0, prefix_length=26)
+
+
 def _interface(
     switch: int, name: str, ofport: int, *, iface_id: str = "", physical_network: str = ""
 ) -> Interface:
@@ -90,12 +119,17 @@ def _plugged(
     *,
     admin_state_up: bool = True,
     port_security: bool = True,
+    allowed_pairs: tuple[AddressPair, ...] = (),
 ) -> tuple[Record, Record]:
     """A port with an address of each family, and the interface that it is plugged into."""
-    addresses = (FixedIp("v4", 4, 0x0A000000 + key), FixedIp("v6", 6, (0xFD << 120) + key))
+    addresses = (
+        FixedIp(f"{network}-v4", 4, 0x0A000000 + key),
+        FixedIp(f"{network}-v6", 6, (0xFD << 120) + key),
+    )
     mac = 0xFA163E000000 + key
     port = Port(
-        id, key, network, "project", id, mac, addresses, admin_state_up, port_security, "", ""
+        *(id, key, network, "project", id, mac, addresses, admin_state_up, port_security, "", ""),
+        allowed_pairs=allowed_pairs,
     )
     return port, _interface(switch, f"tap-{id}"[:15], ofport, iface_id=id)
 

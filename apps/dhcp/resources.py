@@ -68,8 +68,8 @@ def _check(opt_name: str, opt_value: str, ip_version: int) -> None:
             )
     elif not _NAME.fullmatch(opt_name):
         raise _invalid(f"'{opt_name}' is neither the name nor the number of a DHCP option")
-    if not opt_value.isprintable():
-        raise _invalid(f"The value of DHCP option '{opt_name}' is not printable")
+    if not (opt_value.isascii() and opt_value.isprintable()):
+        raise _invalid(f"The value of DHCP option '{opt_name}' is not printable ASCII")
 
 
 def _invalid(message: str) -> Exception:

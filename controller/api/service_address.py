@@ -14,7 +14,7 @@ from neutron_lib.constants import ATTR_NOT_SPECIFIED
 
 from controller.api import ipam
 from controller.api.auth import Context
-from controller.api.extension import Extension, NewDefinition, Rules, given
+from controller.api.extension import Extension, NewDefinition, Reader, Rules, given
 from controller.api.faults import IpAddressAlreadyAllocated
 from controller.store import Body, Claim, Draft
 
@@ -63,6 +63,9 @@ class ServiceAddressRules(Rules):
     def claims(self, body: Body) -> Iterable[Claim]:
         if body.get(SERVICE_ADDRESS):
             yield Claim(ipam.ADDRESS, body["id"], body[SERVICE_ADDRESS])
+
+    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+        shown.setdefault(SERVICE_ADDRESS, None)
 
 
 def _choose(draft: Draft, body: Body) -> str | None:

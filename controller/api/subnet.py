@@ -100,6 +100,7 @@ class SubnetRules(Rules):
 
     def present(self, reader: Reader, body: Body, shown: Body) -> None:
         shown["shared"] = self.shared(reader, body)  # not visible, but a filter
+        shown.setdefault("service_types", [])  # subnets from before there was such an attribute
 
 
 def _invalid(message: str) -> Exception:

@@ -37,7 +37,7 @@ class Network:
     network_type: str  # "local", "flat" or "vlan"
     physical_network: str | None
     segmentation_id: int | None
-    dns_domain: str  # with its final dot; "" means the controller's
+    dns_domain: str = ""  # with its final dot; "" means the controller's
 
     @classmethod
     def from_body(cls, body: Body) -> Network:
@@ -76,12 +76,12 @@ class Subnet:
     first: int  # network address
     prefix_length: int
     gateway: int | None
-    enable_dhcp: bool
-    dns_nameservers: tuple[int, ...]
-    host_routes: tuple[Route, ...]
-    ra_mode: str  # ipv6_ra_mode: "slaac", "dhcpv6-stateful", "dhcpv6-stateless" or ""
-    address_mode: str  # ipv6_address_mode, likewise
-    service_address: int | None  # where DHCP and DNS are answered on this subnet
+    enable_dhcp: bool = False
+    dns_nameservers: tuple[int, ...] = ()
+    host_routes: tuple[Route, ...] = ()
+    ra_mode: str = ""  # ipv6_ra_mode: "slaac", "dhcpv6-stateful", "dhcpv6-stateless" or ""
+    address_mode: str = ""  # ipv6_address_mode, likewise
+    service_address: int | None = None  # where DHCP and DNS are answered on this subnet
 
     @classmethod
     def from_body(cls, body: Body) -> Subnet:
@@ -148,12 +148,12 @@ class Port:
     port_security: bool
     host: str  # binding:host_id: where the user wants it; "" is anywhere
     interface_name: str  # binding:profile interface_name: for switches without OVSDB; or ""
-    allowed_pairs: tuple[AddressPair, ...]
-    dhcp_options: tuple[DhcpOption, ...]
-    dns_name: str
-    device_id: str
-    device_owner: str
-    profile: str  # binding:profile as JSON, sorted: user data and keys for the metadata service
+    allowed_pairs: tuple[AddressPair, ...] = ()
+    dhcp_options: tuple[DhcpOption, ...] = ()
+    dns_name: str = ""
+    device_id: str = ""
+    device_owner: str = ""
+    profile: str = ""  # binding:profile as JSON, sorted: user data and keys for the metadata service
 
     @classmethod
     def from_body(cls, body: Body) -> Port:

@@ -1,7 +1,7 @@
-"""A process that takes addresses as fast as it can: ``test_two_processes.py`` runs several.
+"""A process that takes addresses: ``test_two_processes.py`` runs several.
 
-Arguments: the database's URL, a network's id, a subnet pool's id, and how many of each to make.
-It writes a line when it is ready, starts when it reads one, and writes what it got as JSON.
+Arguments: the URL of a database, ids of a network and of a subnet pool. Whenever it reads a line,
+it makes a subnet out of the pool and a port on the network, and writes their addresses as JSON.
 """
 
 from __future__ import annotations
@@ -14,18 +14,15 @@ from controller import api as neutron
 from tests.api.conftest import Api, extensions
 
 
-def main(url: str, network: str, pool: str, count: str) -> None:
+def main(url: str, network: str, pool: str) -> None:
     api = Api(url, neutron.kinds(extensions()))
     print("ready", flush=True)
-    sys.stdin.readline()
-    cidrs, ips = [], []
-    for _ in range(int(count)):
+    for _ in sys.stdin:
         elsewhere = api.create("network")["id"]
         subnet = api.create("subnet", network_id=elsewhere, subnetpool_id=pool, ip_version=4)
-        cidrs.append(subnet["cidr"])
         port = api.create("port", network_id=network)
-        ips.append([ip["ip_address"] for ip in port["fixed_ips"]])
-    print(json.dumps([cidrs, ips]))
+        addresses = [ip["ip_address"] for ip in port["fixed_ips"]]
+        print(json.dumps([subnet["cidr"], addresses]), flush=True)
 
 
 if __name__ == "__main__":

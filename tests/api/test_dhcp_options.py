@@ -70,6 +70,8 @@ def test_an_update_changes_what_it_names_and_null_removes(api: Api, network: str
         ([option("mtu", "")], "No valid key specs"),
         ([option("mtu", "1\n2")], "No valid key specs"),
         ([option("mtu", "1\x1b")], "not printable"),
+        ([option("router", "1\n")], "not printable"),
+        ([option("bootfile-name", "é")], "not printable"),
         ([option("mtu", "1" * 256)], "No valid key specs"),
         ([option("m" * 65, "1")], "No valid key specs"),
         ([option(67, "1")], "No valid key specs"),

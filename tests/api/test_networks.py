@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from controller import config
 from controller.api.auth import Context
 from controller.api.mtu import MtuRules
 from tests.api.conftest import Api
@@ -257,3 +259,14 @@ def test_what_is_not_there_is_not_found(api: Api, kind: str, method: str) -> Non
     path = f"/v2.0/{kind}s/{NOBODY}"
     message = api.refused(404, f"{kind.capitalize()}NotFound", method, path, body)
     assert message == f"{kind.capitalize()} {NOBODY} could not be found."
+
+
+def test_the_mtus_of_physical_networks_are_options(tmp_path: Path) -> None:
+    file = tmp_path / "tenantry.conf"
+    file.write_text("[networks]\nphysical_mtus = jumbo:9000,thin:1400\n")
+    assert config.load([str(file)]).networks.physical_mtus == {"jumbo": 9000, "thin": 1400}
+    for wrong in ("jumbo:many", "jumbo:70000", "jumbo"):
+        file.write_text(f"[networks]\nphysical_mtus = {wrong}\n")
+        with pytest.raises(config.ConfigError, match="physical_mtus"):
+            config.load([str(file)])
+    assert "#physical_mtus =\n" in config.sample()

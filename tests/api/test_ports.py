@@ -177,6 +177,20 @@ def test_binding(api: Api, network: str) -> None:
     api.update("port", port["id"], mac_address="fa:16:3e:00:00:02")
 
 
+def test_a_profile_holds_what_the_metadata_service_serves(api: Api, network: str) -> None:
+    profile = {
+        "user_data": "#cloud-config\n" + "x" * 60000,
+        "ssh_keys": {"me": "ssh-ed25519 AAAA me"},
+        "instance_id": "i-1",
+        "meta": {"role": "web"},
+        "another": {"orchestrator": ["s", 1, None]},
+    }
+    port = api.create("port", network_id=network, **{"binding:profile": profile})
+    assert port["binding:profile"] == profile
+    keys = {"ssh_keys": ["ssh-ed25519 AAAA me"]}
+    assert api.update("port", port["id"], **{"binding:profile": keys})["binding:profile"] == keys
+
+
 def test_an_interface_is_one_ports(api: Api, network: str) -> None:
     there = {"binding:host_id": "one", "binding:profile": {"interface_name": "veth0"}}
     api.create("port", network_id=network, **there)

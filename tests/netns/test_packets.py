@@ -43,7 +43,7 @@ def echo(view: View, packet: PacketIn) -> Iterator[PacketOut]:
     yield PacketOut(source + destination + rest[:20] + known, (Output(packet.ofport),))
 
 
-ECHO = App(251, "echo", (Units("port", ports_on, compile_port),), packets=echo)
+ECHO = App(251, "echo", (Units("port", ports_on, compile_port),), packets=lambda conf: echo)
 
 TALK = """
 import socket, sys

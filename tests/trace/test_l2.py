@@ -42,8 +42,9 @@ def test_known_unicast_goes_to_its_port_alone(net: Lab) -> None:
     ports = [net.port(network) for _ in range(3)]
     a, b, _ = (net.attach(port) for port in ports)
     src, dst = ports[0]["mac_address"], ports[1]["mac_address"]
-    assert sent(net, a, f"icmp,dl_src={src},dl_dst={dst},nw_ttl=64") == {b}
-    assert sent(net, a, f"icmp6,dl_src={src},dl_dst={dst},nw_ttl=64") == {b}
+    four, six = (ip["ip_address"] for ip in ports[0]["fixed_ips"])
+    assert sent(net, a, f"icmp,dl_src={src},dl_dst={dst},nw_src={four},nw_ttl=64") == {b}
+    assert sent(net, a, f"icmp6,dl_src={src},dl_dst={dst},ipv6_src={six},nw_ttl=64") == {b}
 
 
 def test_broadcast_reaches_the_network_and_nothing_else(net: Lab) -> None:
@@ -54,8 +55,27 @@ def test_broadcast_reaches_the_network_and_nothing_else(net: Lab) -> None:
     net.ovs.vsctl("add-port", "br-int", "nobody")
     assert sent(net, a, f"dl_src={reds[0]['mac_address']},dl_dst={BROADCAST}") == {b, c}
     assert sent(net, a, f"dl_src={reds[0]['mac_address']},dl_dst=33:33:00:00:00:01") == {b, c}
-    assert sent(net, a, f"dl_src={reds[0]['mac_address']},dl_dst={STRANGER}") == {b, c}
     assert sent(net, "nobody", f"dl_src={STRANGER},dl_dst={BROADCAST}") == set()
+
+
+def test_unknown_unicast_goes_where_something_unknown_may_be(net: Lab) -> None:
+    network = net.network("10.0.0.0/24")
+    ports = [net.port(network) for _ in range(2)]
+    a, _ = (net.attach(port) for port in ports)
+    unknown = f"dl_src={ports[0]['mac_address']},dl_dst={STRANGER}"
+    assert sent(net, a, unknown) == set()
+    learns = net.attach(net.port(network, port_security_enabled=False))
+    pair = [{"ip_address": "10.0.0.200", "mac_address": STRANGER}]
+    allowed = net.attach(net.port(network, allowed_address_pairs=pair))
+    assert sent(net, a, unknown) == {learns, allowed}
+    net.ovs.appctl(
+        "ofproto/trace",
+        "br-int",
+        f"in_port={allowed},arp,dl_src={STRANGER},dl_dst={BROADCAST},arp_op=2"
+        f",arp_sha={STRANGER},arp_spa=10.0.0.200",
+        "-generate",
+    )
+    assert sent(net, a, unknown) == {allowed}
 
 
 def test_a_tenant_may_not_choose_a_vlan_or_talk_bridge_protocols(net: Lab) -> None:
@@ -133,10 +153,11 @@ def test_what_is_behind_a_port_without_security_is_learned(net: Lab) -> None:
     network = net.network("10.0.0.0/24")
     open_port = net.port(network, port_security_enabled=False)
     bridge = net.attach(open_port)
+    other = net.attach(net.port(network, port_security_enabled=False))
     ports = [net.port(network) for _ in range(2)]
     a, _ = (net.attach(port) for port in ports)
     flow = f"dl_src={ports[0]['mac_address']},dl_dst={STRANGER}"
-    assert len(sent(net, a, flow)) == 2  # flooded
+    assert sent(net, a, flow) == {bridge, other}
     net.ovs.appctl(
         "ofproto/trace",
         "br-int",

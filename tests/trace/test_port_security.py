@@ -21,7 +21,7 @@ OWN = f"dl_src={MAC},dl_dst={OTHER_MAC}"
 TO_ALL = f"dl_src={MAC},dl_dst={BROADCAST}"
 ARP = f"arp,{OWN},arp_op=2,arp_tpa=10.0.0.11,arp_tha={OTHER_MAC}"
 NA = f"icmp6,{OWN},icmpv6_type=136,icmpv6_code=0,nw_ttl=255,ipv6_src={LINK_LOCAL}"
-NS = f"icmp6,dl_src={MAC},dl_dst={OTHER_MAC},icmpv6_type=135,icmpv6_code=0,nw_ttl=255,nd_target=2001:db8::99"
+NS = f"icmp6,{OWN},icmpv6_type=135,icmpv6_code=0,nw_ttl=255,nd_target=2001:db8::99"
 
 PASS = {
     "IPv4": f"icmp,{OWN},nw_src={V4}",
@@ -32,7 +32,8 @@ PASS = {
     "ND advertisement": f"{NA},nd_target={V6},nd_tll={MAC}",
     "ND advertisement, link-local": f"{NA},nd_target={LINK_LOCAL},nd_tll={MAC}",
     "ND advertisement, no option": f"{NA},nd_target={V6}",
-    "MLD report without an address": f"icmp6,dl_src={MAC},dl_dst={ALL_NODES},ipv6_src=::,icmpv6_type=143",
+    "MLD report without an address": f"icmp6,dl_src={MAC},dl_dst={ALL_NODES},ipv6_src=::"
+    ",icmpv6_type=143",
     "another protocol": f"dl_type=0x88b5,{OWN}",
     "pair: IPv4 in a range": f"icmp,{OWN},nw_src=192.0.2.77",
     "pair: IPv6 in a range": f"icmp6,{OWN},ipv6_src=2001:db8:7::77,icmpv6_type=128",

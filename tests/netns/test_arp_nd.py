@@ -1,0 +1,127 @@
+"""Who has an address is answered by the switch, and nobody else hears of it: real packets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.lab import Lab, lab
+from tests.namespace import Guest
+from tests.openvswitch import OpenVSwitch
+
+
+@pytest.fixture
+def net(ovs: OpenVSwitch, tmp_path: Path) -> Iterator[Lab]:
+    with lab(ovs, tmp_path) as running:
+        yield running
+        running.verify()
+
+
+@contextmanager
+def heard(guest: Guest, what: str) -> Iterator[list[str]]:
+    """Filled at the end of the block with the packets that the guest has heard, as lines."""
+    tcpdump = guest.start("tcpdump", "-n", "-e", "-l", "--immediate-mode", "-i", "eth0", what)
+    assert tcpdump.stderr is not None
+    while "listening on" not in tcpdump.stderr.readline():
+        assert tcpdump.poll() is None
+    lines: list[str] = []
+    yield lines
+    tcpdump.terminate()
+    lines += filter(None, tcpdump.communicate()[0].splitlines())
+
+
+def neighbours(guest: Guest) -> dict[str, str]:
+    """The MAC address of each neighbour that the guest has found."""
+    rows = (line.split() for line in guest.run("ip", "neighbour", "show").splitlines())
+    return {words[0]: words[words.index("lladdr") + 1] for words in rows if "lladdr" in words}
+
+
+def test_a_third_port_hears_nothing(net: Lab) -> None:
+    network = net.network("10.0.0.0/24", "2001:db8::/64")
+    ports = [net.port(network) for _ in range(3)]
+    a, b, third = (net.guest(port) for port in ports)
+    with heard(third, "arp or (icmp6 and (ip6[40] = 135 or ip6[40] = 136))") as lines:
+        for one, to in ((a, ports[1]), (b, ports[0])):
+            four, six = (ip["ip_address"] for ip in to["fixed_ips"])
+            assert one.pings(four)
+            assert one.pings(six)
+            found = neighbours(one)
+            assert found[four] == found[six] == to["mac_address"]
+        # Its own question, so that an empty capture is no accident.
+        assert third.pings(ports[0]["fixed_ips"][0]["ip_address"])
+    strangers = [line for line in lines if ports[2]["mac_address"] not in line]
+    assert len(lines) > len(strangers) == 0, lines
+
+
+def test_an_address_on_another_switch_is_answered_here(net: Lab) -> None:
+    net.add_bridge("br-two")
+    network = net.network("10.0.0.0/24", "2001:db8::/64")
+    here, there = net.port(network), net.port(network)
+    a = net.guest(here)
+    net.guest(there, bridge="br-two")
+    net.settle()
+    for ip in there["fixed_ips"]:
+        a.pings(ip["ip_address"])  # nothing leads there, but its MAC address is known
+        assert neighbours(a)[ip["ip_address"]] == there["mac_address"]
+
+
+def test_an_address_that_nobody_has_is_not_answered(net: Lab) -> None:
+    network = net.network("10.0.0.0/24", "2001:db8::/64")
+    ports = [net.port(network) for _ in range(2)]
+    a, b = (net.guest(port) for port in ports)
+    with heard(b, "arp or icmp6") as lines:
+        assert not a.pings("10.0.0.99")
+        assert not a.pings("2001:db8::99")
+    assert not [line for line in lines if "99" in line]
+    net.delete("port", ports[1]["id"])
+    net.settle()
+    assert not a.pings(ports[1]["fixed_ips"][0]["ip_address"])
+
+
+def test_what_the_model_does_not_know_is_asked_where_it_may_be(net: Lab) -> None:
+    """An address behind a port without port security, and one of an allowed address pair."""
+    network = net.network("10.0.0.0/24", "2001:db8::/64")
+    free = net.port(network, port_security_enabled=False)
+    pair = [{"ip_address": "10.0.0.200"}, {"ip_address": "2001:db8::200"}]
+    ports = [net.port(network), net.port(network, allowed_address_pairs=pair), net.port(network)]
+    a, b, third = (net.guest(port) for port in ports)
+    c = net.guest(free)
+    b.run("ip", "address", "add", "10.0.0.200/24", "dev", "eth0")
+    b.run("ip", "address", "add", "2001:db8::200/64", "dev", "eth0")
+    c.run("ip", "address", "add", "10.0.0.201/24", "dev", "eth0")
+    c.run("ip", "address", "add", "2001:db8::201/64", "dev", "eth0")
+    with heard(third, "arp or (icmp6 and ip6[40] = 135)") as lines:
+        for address in ("10.0.0.200", "2001:db8::200", "10.0.0.201", "2001:db8::201"):
+            assert a.pings(address), address
+    assert not [line for line in lines if ports[0]["mac_address"] in line], lines
+
+
+def test_a_duplicate_is_found_and_ones_own_address_is_none(net: Lab) -> None:
+    network = net.network("2001:db8::/64")
+    ports = [net.port(network) for _ in range(2)]
+    a, b = (net.guest(port) for port in ports)
+    for guest in (a, b):
+        guest.run("sysctl", "-qw", "net.ipv6.conf.eth0.accept_dad=1")
+    theirs = ports[1]["fixed_ips"][0]["ip_address"]
+    own = ports[0]["fixed_ips"][0]["ip_address"]
+    a.run("ip", "address", "del", f"{own}/64", "dev", "eth0")
+    monitor = a.start("stdbuf", "-oL", "ip", "-6", "monitor", "address")
+    assert monitor.stdout is not None
+    with heard(a, "icmp6 and ip6[40] = 135"):
+        a.run("ip", "address", "add", f"{theirs}/64", "dev", "eth0")
+        a.run("ip", "address", "add", f"{own}/64", "dev", "eth0")
+        done: dict[str, str] = {}
+        while len(done) < 2:
+            line = monitor.stdout.readline()
+            assert line
+            for address in (own, theirs):
+                decided = "dadfailed" in line or "tentative" not in line
+                if f"{address}/64" in line and decided:
+                    done[address] = line
+    monitor.terminate()
+    monitor.communicate()
+    assert "dadfailed" in done[theirs]
+    assert "dadfailed" not in done[own]
