@@ -132,11 +132,12 @@ def match_text(match: Mapping[str, Value]) -> str:
     return ",".join(parts)
 
 
+# They are extensions, but need eth_type and more of what is OpenFlow's own.
+_LAST = {"ip_ttl", "nd_reserved", "nd_options_type"}
 _ORDER = {
     name: rank
     for rank, name in enumerate(
-        # ip_ttl is Nicira's, but needs eth_type, which is OpenFlow's.
-        sorted(OXM, key=lambda name: (name == "ip_ttl", OXM[name].cls, OXM[name].number))
+        sorted(OXM, key=lambda name: (name in _LAST, OXM[name].cls, OXM[name].number))
     )
 }
 match_order = _ORDER.__getitem__

@@ -11,10 +11,7 @@ import netaddr
 from neutron_lib import exceptions
 from neutron_lib.api import validators
 from neutron_lib.api.definitions import default_subnetpools, subnetpool, subnetpool_prefix_ops
-from neutron_lib.constants import (
-    ATTR_NOT_SPECIFIED,
-    SUBNET_ALLOCATION_EXT_ALIAS,
-)
+from neutron_lib.constants import ATTR_NOT_SPECIFIED, SUBNET_ALLOCATION_EXT_ALIAS
 from webob.exc import HTTPBadRequest
 
 from controller.api import ipam
