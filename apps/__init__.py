@@ -4,9 +4,12 @@ In pipeline order, for the reader; flows do not depend on the order. An app's id
 """
 
 from apps.arp_nd import ARP_ND
+from apps.dhcp import DHCP
+from apps.dns import DNS
 from apps.l2 import L2
 from apps.port_security import PORT_SECURITY
 from apps.provider import PROVIDER
+from apps.punt import PUNT
 from controller.app import PIPELINE, App
 
 APPS: tuple[App, ...] = (
@@ -14,5 +17,8 @@ APPS: tuple[App, ...] = (
     L2,
     PROVIDER,
     PORT_SECURITY,
+    PUNT,
+    DHCP,
+    DNS,
     ARP_ND,
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from oslo_config import cfg
 
 from controller.api.extension import Extension
-from controller.flow import Flow, Goto
+from controller.flow import Flow, Goto, Limit
 from controller.model import View
 from controller.packet import Every, Handler
 from controller.pipeline import Band, Miss, Table
@@ -20,14 +20,15 @@ class Units:
     """One kind of unit: the smallest things that a feature compiles, each by itself.
 
     ``ids(view, switch)`` tells of which objects there is a unit on a switch (a datapath id), and
-    ``compile(view, switch, id)`` yields the flows of one of them. Both are pure functions of what
-    they read through the view: no clock, no randomness, no I/O, and no order that depends on
-    anything but the model. When something they read changes, they run again; nothing else does.
+    ``compile(view, switch, id)`` yields the flows (and meters) of one of them. Both are pure
+    functions of what they read through the view: no clock, no randomness, no I/O, and no order
+    that depends on anything but the model. When something they read changes, they run again;
+    nothing else does.
     """
 
     kind: str
     ids: Callable[[View, int], AbstractSet[str]]
-    compile: Callable[[View, int, str], Iterable[Flow]]
+    compile: Callable[[View, int, str], Iterable[Flow | Limit]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -121,12 +121,37 @@ NETWORKS = [
     cfg.StrOpt("base_mac", default="fa:16:3e:00:00:00", help="What generated MACs begin with."),
 ]
 
+DHCP = [
+    cfg.IntOpt(
+        "lease_seconds",
+        default=86400,
+        min=120,
+        help="For how long addresses are leased; hosts ask again at half of it.",
+    ),
+    cfg.ListOpt(
+        "ntp_servers",
+        default=[],
+        item_type=types.IPAddress(),
+        help="NTP servers, IPv4 and IPv6, that hosts are told of.",
+    ),
+]
+
+DNS = [
+    cfg.StrOpt(
+        "domain",
+        default="tenantry.internal.",
+        help="The domain of names on networks that have no dns_domain of their own.",
+    ),
+]
+
 GROUPS: Mapping[str, Sequence[cfg.Opt]] = {
     "store": STORE,
     "api": API,
     "openflow": OPENFLOW,
     "ovsdb": OVSDB,
     "networks": NETWORKS,
+    "dhcp": DHCP,
+    "dns": DNS,
 }
 
 

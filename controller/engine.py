@@ -28,7 +28,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 from controller.app import App, Units
 from controller.flow import Flow
 from controller.model import Model, Read, Switch, View
-from controller.switch.codec import encode_flow
+from controller.switch.codec import encode, encode_flow
 from controller.wanted import Wanted
 
 LOG = logging.getLogger(__name__)
@@ -184,9 +184,7 @@ class _UnitNode(_Node):
         with engine.failing_closed(self.unit):
             flows = engine.evaluate(
                 self,
-                lambda view: dict(
-                    encode_flow(flow, app.id) for flow in units.compile(view, switch, id)
-                ),
+                lambda view: dict(encode(item, app.id) for item in units.compile(view, switch, id)),
             )
         self.replace(engine, flows)
 
@@ -277,7 +275,7 @@ class Engine:
         return [node.unit for units in lists for node in units.nodes.values()]
 
     def flows(self, switch: int) -> Iterator[tuple[Unit, Flow, int]]:
-        """Every wanted flow of a switch as a value, with its unit and its cookie.
+        """Every wanted flow of a switch as a value, with its unit and its cookie; no meters.
 
         Flows are not kept: each unit is compiled again, which being pure gives the same.
         """
@@ -285,7 +283,8 @@ class Engine:
         for unit in self.units(switch):
             if unit not in self.failed:
                 for flow in unit.units.compile(view, switch, unit.id):
-                    yield unit, flow, encode_flow(flow, unit.app.id)[0]
+                    if isinstance(flow, Flow):
+                        yield unit, flow, encode_flow(flow, unit.app.id)[0]
 
     def size(self) -> dict[tuple[str, str], tuple[int, int]]:
         """For each kind of node how many there are, and how many reads they made."""

@@ -128,8 +128,8 @@ UNKNOWN = 0xFFFF0001
 """OUT_PORT of what may be behind any port that learns, and behind no other."""
 
 OWN, OTHERS, HERE = 1, 2, 4
-"""Bits of OWNED. OTHERS: there may be addresses behind IN_PORT that the model does not know, so that
-the rest of the network must hear whose they are."""
+"""Bits of OWNED. OTHERS: there may be addresses behind IN_PORT that the model does not know, so the
+rest of the network must hear whose they are."""
 
 
 def version_bits(version: int) -> int:

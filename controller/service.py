@@ -114,7 +114,7 @@ class Service:
         self._wake = runtime.Signal()
         self._progress: list[runtime.Signal] = []
         self.packets = PacketIns(self.model, handlers or {}, self._submit, ask)
-        self._every = tuple(every)
+        self.every = tuple(every)
         self._target = Realised()
         self._wired: dict[str, int] = {}  # the pass that last moved a port, or changed a network
         self._passing = runtime.Lock()
@@ -270,19 +270,23 @@ class Service:
 
     def run_every(self) -> None:
         """Send what apps send now and then, for as long as the process lives."""
-        for every in self._every:
+        for every in self.every:
             runtime.spawn(self._repeat, every)
 
     def _repeat(self, every: Every) -> None:
         while True:
             runtime.sleep(every.seconds)
-            for dpid, connection in list(self.connections.items()):
-                try:
-                    for packet in every.packets(View(self.model), dpid):
-                        self.packets.send(connection, packet)
-                        runtime.breathe()
-                except Exception:
-                    LOG.exception("what switch %016x is sent now and then failed", dpid)
+            self.send_now(every)
+
+    def send_now(self, every: Every) -> None:
+        """Send to all switches what an app sends now and then."""
+        for dpid, connection in list(self.connections.items()):
+            try:
+                for packet in every.packets(View(self.model), dpid):
+                    self.packets.send(connection, packet)
+                    runtime.breathe()
+            except Exception:
+                LOG.exception("what switch %016x is sent now and then failed", dpid)
 
     # --- reconcilers -------------------------------------------------------------------------
 

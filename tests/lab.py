@@ -139,8 +139,11 @@ class Lab:
         )
         self.settle()
 
-    def guest(self, port: Any | None = None, bridge: str = "br-int") -> Guest:
-        """A machine; with ``port``, plugged into a bridge as it, with its MAC and addresses."""
+    def guest(
+        self, port: Any | None = None, bridge: str = "br-int", *, bare: bool = False
+    ) -> Guest:
+        """A machine; with ``port``, plugged into a bridge as it, with its MAC and addresses. One
+        that is ``bare`` has the MAC address only, and its interface is down."""
         guest = Guest()
         self._guests.append(guest)
         if port is not None:
@@ -151,10 +154,11 @@ class Lab:
             guest.take(theirs)
             guest.run("ip", "link", "set", theirs, "name", "eth0")
             guest.run("ip", "link", "set", "eth0", "address", port["mac_address"])
-            guest.run("sysctl", "-qw", "net.ipv6.conf.eth0.accept_dad=0")
             guest.run("ethtool", "-K", "eth0", "tx", "off")  # userspace OVS sends none of its own
-            guest.run("ip", "link", "set", "eth0", "up")
-            for ip in port["fixed_ips"]:
+            if not bare:
+                guest.run("sysctl", "-qw", "net.ipv6.conf.eth0.accept_dad=0")
+                guest.run("ip", "link", "set", "eth0", "up")
+            for ip in () if bare else port["fixed_ips"]:
                 subnet = self.api("GET", f"/v2.0/subnets/{ip['subnet_id']}")["subnet"]
                 length = subnet["cidr"].rpartition("/")[2]
                 guest.run("ip", "address", "add", f"{ip['ip_address']}/{length}", "dev", "eth0")

@@ -25,6 +25,8 @@ LEARNED_IDLE_SECONDS = 300  # the ageing time of IEEE 802.1Q, 8.8.3
 LEARNED_PER_PORT = 64
 """MAC addresses that a switch remembers behind one port, so that no port can fill the table."""
 
+Match = dict[str, Value]
+
 GROUP = (1 << 40, 1 << 40)  # MAC addresses of many: multicast and broadcast
 BRIDGE_RESERVED = (0x0180C2000000, 0xFFFFFFFFFFF0)  # STP, LACP, LLDP ...: IEEE 802.1Q, 8.6.3
 
@@ -57,7 +59,7 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     if network is None or not network.admin_state_up:
         return
     # Access ports take no tags: a tenant must not choose a VLAN.
-    untagged: dict[str, Value] = {"in_port": binding.ofport, "vlan_vid": 0}
+    untagged: Match = {"in_port": binding.ofport, "vlan_vid": 0}
     known: tuple[Action, ...] = (SetField(NETWORK, network.key), SetField(IN_PORT, port.key))
     learned = (*known, _learning(network, port))
     on = Goto(Table.CLASSIFY.next)
@@ -113,7 +115,7 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
         copies: list[Action] = []
         for number in (BEYOND, *numbers):
             copies += (SetField(FLOOD_PART, number), Resubmit(Table.FLOOD_PART))
-        match = {NETWORK: network.key, OUT_PORT: out_port}
+        match: Match = {NETWORK: network.key, OUT_PORT: out_port}
         yield Flow(Table.FLOOD, Band.DEFAULT, match, tuple(copies))
 
 
@@ -132,7 +134,7 @@ def compile_part(view: View, switch: int, part: str) -> Iterator[Flow]:
         for key in sorted(port.key for port in ports):
             copies += (SetField(OUT_PORT, key), _TO_PORT)
         if copies:
-            match = {NETWORK: network.key, FLOOD_PART: number}
+            match: Match = {NETWORK: network.key, FLOOD_PART: number}
             yield Flow(Table.FLOOD_PART, Band.DEFAULT, match, tuple(copies))
 
 

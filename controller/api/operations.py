@@ -169,7 +169,10 @@ def verify(service: Service) -> dict[str, Any]:
     switches = []
     for dpid, wanted in service.engine.wanted.items():
         connected = dpid in service.reconcilers
-        installed = _installed(service, dpid).keys() if connected else set()
+        installed: set[int] = set()
+        if connected:
+            meters = service.connections[dpid].dump_meters()
+            installed = {*_installed(service, dpid), *meters}
         cookies = wanted.flows.keys()
         switches.append(
             {

@@ -6,7 +6,7 @@ section 2.5.5.2), so one flow does for ARP and for neighbour discovery.
 
 from __future__ import annotations
 
-from controller.model.records import Network, Port, Subnet
+from controller.model.records import Port, Subnet
 from controller.model.view import View
 
 SERVICE_MAC = 0x0AA9FEA9FE01
@@ -47,8 +47,3 @@ def gateway_mac(view: View, subnet: Subnet) -> int:
         if any(ip.subnet_id == subnet.id and ip.address == subnet.gateway for ip in port.fixed_ips):
             return port.mac
     return SERVICE_MAC
-
-
-def domain(network: Network, default: str) -> str:
-    """The domain of a network's names, with its final dot; ``default`` is the controller's."""
-    return network.dns_domain or default

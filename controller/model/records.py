@@ -151,9 +151,12 @@ class Port:
     allowed_pairs: tuple[AddressPair, ...] = ()
     dhcp_options: tuple[DhcpOption, ...] = ()
     dns_name: str = ""
+    dns_domain: str = ""  # with its final dot; "" means the network's
     device_id: str = ""
     device_owner: str = ""
-    profile: str = ""  # binding:profile as JSON, sorted: user data and keys for the metadata service
+    profile: str = (
+        ""  # binding:profile as JSON, sorted: user data and keys for the metadata service
+    )
 
     @classmethod
     def from_body(cls, body: Body) -> Port:
@@ -176,6 +179,7 @@ class Port:
                 for option in body.get("extra_dhcp_opts") or ()
             ),
             dns_name=body.get("dns_name") or "",
+            dns_domain=body.get("dns_domain") or "",
             device_id=body["device_id"],
             device_owner=body["device_owner"],
             profile=json.dumps(profile, sort_keys=True) if profile else "",

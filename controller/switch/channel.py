@@ -161,6 +161,11 @@ class Connection:
                         runtime.breathe()
         return found
 
+    def dump_meters(self) -> list[int]:
+        """The keys of all meters that the switch holds."""
+        replies = self._ask(codec.meter_config_request, codec.read_meter_config)
+        return [key for keys in replies for key in keys]
+
     def _ask(
         self, request: Callable[[int], bytes], read: Callable[[bytes], tuple[Some, bool]]
     ) -> Iterator[Some]:

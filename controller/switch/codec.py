@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import NamedTuple, TypeAlias
 
-from controller.flow import Flow
+from controller.flow import Flow, Limit
 from controller.pipeline import Table
 from controller.switch import shapes
 
@@ -27,6 +27,7 @@ MULTIPART_REQUEST = 18
 MULTIPART_REPLY = 19
 BARRIER_REQUEST = 20
 BARRIER_REPLY = 21
+METER_MOD = 29
 BUNDLE_CONTROL = 33
 BUNDLE_ADD = 34
 
@@ -103,6 +104,78 @@ def delete_flow(cookie: int, table: int) -> bytes:
     return _FLOW_MOD.pack(
         cookie, every, table, _DELETE, 0, 0, 0, _NO_BUFFER, _ANY, _ANY, 0, 0
     ) + shapes.encode_match({})
+
+
+# --- meters ----------------------------------------------------------------------------------
+
+_METER = 1 << 96
+_METER_MOD = struct.Struct("!HHI")
+_METER_BAND = struct.Struct("!HHII4x")
+_PACKETS_PER_SECOND_WITH_BURST = 0x2 | 0x4  # OFPMF_PKTPS, OFPMF_BURST
+_DROP_BAND = 1
+_METER_ADD, _METER_MODIFY, _METER_DELETE = 0, 1, 2
+FIRST_VIRTUAL_METER = 0xFFFF0000  # OFPM_MAX is below: those above belong to OVS
+
+
+def encode(item: Flow | Limit, app_id: int) -> Encoded:
+    """A flow under its cookie, or a meter under a key of more bits than a cookie has, which says
+    all there is to say of it: so meters are wanted, compared and counted as flows are."""
+    if isinstance(item, Flow):
+        return encode_flow(item, app_id)
+    return meter_key(item), b""
+
+
+def meter_key(limit: Limit) -> int:
+    return _METER | limit.meter << 64 | limit.packets_per_second << 32 | limit.burst
+
+
+def is_meter(key: int) -> bool:
+    """Whether this is the key of a meter; else it is the cookie of a flow."""
+    return key >= _METER
+
+
+def meter_id(key: int) -> int:
+    return key >> 64 & 0xFFFFFFFF
+
+
+def set_meter(xid: int, key: int, *, exists: bool) -> bytes:
+    """The meter-mod that makes a meter, or changes one that exists (7.3.4.3)."""
+    command = _METER_MODIFY if exists else _METER_ADD
+    head = _METER_MOD.pack(command, _PACKETS_PER_SECOND_WITH_BURST, meter_id(key))
+    rate, burst = key >> 32 & 0xFFFFFFFF, key & 0xFFFFFFFF
+    return message(METER_MOD, xid, head + _METER_BAND.pack(_DROP_BAND, 16, rate, burst))
+
+
+def delete_meter(xid: int, key: int) -> bytes:
+    """The meter-mod that removes a meter, and with it the flows that use it."""
+    return message(METER_MOD, xid, _METER_MOD.pack(_METER_DELETE, 0, meter_id(key)))
+
+
+_METER_CONFIG = 10  # OFPMP_METER_CONFIG
+
+
+def meter_config_request(xid: int) -> bytes:
+    """Ask for all meters (7.3.5.13)."""
+    body = struct.pack("!HH4xI4x", _METER_CONFIG, 0, _ANY)
+    return message(MULTIPART_REQUEST, xid, body)
+
+
+def read_meter_config(data: bytes) -> tuple[list[int], bool]:
+    """The keys of the meters in one reply, and whether more replies follow. A meter of a kind that
+    is not ours has the key of no wanted one."""
+    _, flags = _MULTIPART_HEAD.unpack_from(data, 8)
+    keys = []
+    offset = 16
+    while offset + 8 <= len(data):
+        length, kind, id = _METER_MOD.unpack_from(data, offset)
+        rate = burst = 0
+        ours = kind & 0xF == _PACKETS_PER_SECOND_WITH_BURST
+        if ours and length == _METER_MOD.size + _METER_BAND.size:
+            _, _, rate, burst = _METER_BAND.unpack_from(data, offset + 8)
+        if id < FIRST_VIRTUAL_METER:
+            keys.append(meter_key(Limit(id, rate, burst)))
+        offset += max(length, 8)
+    return keys, bool(flags & _REPLY_MORE)
 
 
 # --- bundles ---------------------------------------------------------------------------------

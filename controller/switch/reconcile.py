@@ -5,13 +5,14 @@ differs goes out; in between, only what the engine touched. Everything goes in b
 deletes (an ADD of the same match replaces in place), errors looked at before the commit, so that a
 bundle is either in or not. Flows that a switch refuses are set aside with the whole of their unit,
 named, and tried again at the next audit; all others go on. The learned table is never touched.
+Meters cannot go in bundles: they are set before the flows that use them, and removed after.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -86,7 +87,7 @@ class Reconciler:
     """All that this connection was sent."""
     audits: int = 0
     repaired: int = 0
-    _installed: dict[int, int] = field(default_factory=dict)  # table by cookie
+    _installed: dict[int, int] = field(default_factory=dict)  # table by cookie; meters by key
     _wake: runtime.Signal = field(default_factory=runtime.Signal)
     _distrusted: set[int] = field(default_factory=set)
     _bundle: int = 0
@@ -145,6 +146,7 @@ class Reconciler:
         self._audit_at = time.monotonic() + self.audit_seconds
         distrusted, self._distrusted = self._distrusted, set()
         found = {(flow.cookie, flow.table_id) for flow in self.connection.dump_flows()}
+        found |= {(meter, 0) for meter in self.connection.dump_meters()}
         self._installed = {cookie: table for cookie, table in found if cookie not in distrusted}
         self.refused = []
         target, wanted, _ = self._take()
@@ -188,21 +190,60 @@ class Reconciler:
     def _push(
         self, wanted: Wanted, adds: list[int], deletes: list[tuple[int, int]], target: Realised
     ) -> Push:
+        push = Push()
         # The bodies are taken now: while bundles are under way, the engine may run again.
-        messages = [_Message(cookie, wanted.flows[cookie], True) for cookie in adds]
+        messages = [_Message(c, wanted.flows[c], True) for c in adds if not codec.is_meter(c)]
         if len(messages) > BUNDLE_MESSAGES:
             # Between two bundles packets flow: no exception may be in later than its rule.
             messages.sort(key=lambda message: codec.priority(message.body), reverse=True)
-        messages += [_deletion(cookie, table) for cookie, table in deletes]
-        push = Push()
-        self._send(messages, push)
+        self._set_meters([c for c in adds if codec.is_meter(c)], push)
+        self._send(messages + _deletions(deletes), push)
         # Parts of a refused unit that were in before it was refused.
-        halves = self._installed.keys() & self._refused_cookies()
-        self._send([_deletion(cookie, self._installed[cookie]) for cookie in halves], push)
+        halves = [(c, self._installed[c]) for c in self._installed.keys() & self._refused_cookies()]
+        self._send(_deletions(halves), push)
+        self._delete_meters([c for c, _ in (*deletes, *halves) if codec.is_meter(c)], push)
         self.sent += push
         self.realised = target
         self.confirmed(target)
         return push
+
+    def _set_meters(self, keys: list[int], push: Push) -> None:
+        """Make or change meters. One that changes has another key, and the same number."""
+        held = {codec.meter_id(key): key for key in self._installed if codec.is_meter(key)}
+        keys = [key for key in keys if key not in self._refused_cookies()]
+        changed = {codec.meter_id(key) for key in keys} & held.keys()
+        errors = self._mod_meters(
+            keys,
+            lambda xid, key: codec.set_meter(xid, key, exists=codec.meter_id(key) in changed),
+        )
+        for id in changed:
+            self._installed.pop(held[id])
+        self._installed |= {key: 0 for key in keys if key not in errors}
+        push.added += len(keys) - len(errors)
+        if errors:
+            self._refuse(errors)
+
+    def _delete_meters(self, keys: list[int], push: Push) -> None:
+        """Remove meters, but for those that only changed."""
+        held = {codec.meter_id(key) for key in self._installed.keys() - set(keys)}
+        gone = [key for key in keys if codec.meter_id(key) not in held]
+        self._mod_meters(gone, codec.delete_meter)
+        for key in keys:
+            self._installed.pop(key, None)
+        push.deleted += len(gone)
+
+    def _mod_meters(
+        self, keys: list[int], request: Callable[[int, int], bytes]
+    ) -> dict[int, codec.SwitchError]:
+        """Send a meter-mod for each key; the errors, by key."""
+        if not keys:
+            return {}
+        connection = self.connection
+        first, barrier = connection.xids(len(keys)), connection.xid()
+        requests = [request(xid, key) for xid, key in enumerate(keys, start=first)]
+        requests.append(codec.message(codec.BARRIER_REQUEST, barrier))
+        errors = connection.errors_of(lambda: connection.call(barrier, b"".join(requests)))
+        return {keys[error.xid - first]: error for error in errors if error.xid < barrier}
 
     def _send(self, messages: list[_Message], push: Push) -> None:
         """Bundle after bundle, until each is in but for what the switch refuses."""
@@ -343,8 +384,13 @@ class _Ahead:
         return self.value
 
 
-def _deletion(cookie: int, table: int) -> _Message:
-    return _Message(cookie, codec.delete_flow(cookie, table), False)
+def _deletions(flows: Iterable[tuple[int, int]]) -> list[_Message]:
+    """Of flows, by cookie and table."""
+    return [
+        _Message(cookie, codec.delete_flow(cookie, table), False)
+        for cookie, table in flows
+        if not codec.is_meter(cookie)
+    ]
 
 
 def _chunks(items: list[_Message], size: int) -> Iterator[list[_Message]]:

@@ -130,9 +130,10 @@ def _action(kind: Kind, action: str) -> _Piece:
         return _joined([_piece("HH", 25, size), oxm]).padded()
     if kind is Output:
         return _piece("HHIH6x", 0, 16, f"{action}[0]", WHOLE_PACKET)
-    if type(kind) is Move:
-        nicira = (0xFFFF, 24, _NICIRA, 6, kind.bits, kind.source_start, kind.destination_start)
-        return _piece("HHIHHHHII", *nicira, oxm_header(kind.source), oxm_header(kind.destination))
+    if isinstance(kind, Move):
+        source, destination, *numbers = kind
+        headers = oxm_header(source), oxm_header(destination)
+        return _piece("HHIHHHHII", 0xFFFF, 24, _NICIRA, 6, *numbers, *headers)
     if kind is Resubmit:
         nicira = (0xFFFF, 16, _NICIRA, 14, _USE_IN_PORT)
         return _piece("HHIHHB3x", *nicira, f"{action}[0].id")
@@ -220,8 +221,9 @@ def encode_actions(actions: tuple[Action, ...]) -> bytes:
 
 
 def _kind(action: Action) -> Kind:
-    kind = type(action)
-    return action[0] if kind is SetField else action if kind is Move else kind
+    if isinstance(action, SetField):
+        return action.field
+    return action if isinstance(action, Move) else type(action)
 
 
 _APPLY = struct.Struct("!HH4x")

@@ -1,0 +1,31 @@
+"""DHCP: hosts are told who they are and where, in both families, and by router advertisements.
+
+DHCPv4 (RFC 2131), DHCPv6 (RFC 8415) and router advertisements (RFC 4861) for subnets with
+``enable_dhcp``. What hosts ask goes from their own switch to the controller, which answers out of
+the model; there are no leases to keep, so nothing can be lost. Hosts that renew ask the subnet's
+``service_address``. Subnets with an ``ipv6_ra_mode`` are advertised on solicitation and every 200
+seconds, to the ports of the network and nowhere else; one with ``ipv6_address_mode`` alone leaves
+that to a router of the tenant's.
+"""
+
+from oslo_config import cfg
+
+from apps.dhcp import resources
+from apps.dhcp.flows import compile_network
+from apps.dhcp.packets import Dhcp
+from controller.app import App, Units
+from controller.model import networks_on
+
+
+def _dhcp(conf: cfg.ConfigOpts) -> Dhcp:
+    return Dhcp(conf.dhcp.lease_seconds, tuple(conf.dhcp.ntp_servers), conf.dns.domain)
+
+
+DHCP = App(
+    id=6,
+    name="dhcp",
+    units=(Units("network", networks_on, compile_network),),
+    extension=lambda conf: resources.extension(),
+    packets=lambda conf: _dhcp(conf).handle,
+    every=lambda conf: _dhcp(conf).unasked(),
+)

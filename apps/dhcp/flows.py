@@ -1,0 +1,38 @@
+"""Flows that take questions to the controller, on networks where it answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from apps.dhcp.advertise import advertised
+from controller.flow import CONTROLLER, Flow, Output, Resubmit, Value
+from controller.model import Network, Subnet, View
+from controller.pipeline import IN_PORT, NETWORK, TENANT, Band, Table
+
+IPV4, IPV6, UDP, ICMPV6 = 0x0800, 0x86DD, 17, 58
+ROUTER_SOLICITATION = 133
+
+Match = dict[str, Value]
+
+DHCP: Match = {"eth_type": IPV4, "ip_proto": UDP, "udp_src": 68, "udp_dst": 67}
+DHCPV6: Match = {"eth_type": IPV6, "ip_proto": UDP, "udp_src": 546, "udp_dst": 547}
+SOLICITATION: Match = {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": ROUTER_SOLICITATION}
+
+
+def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
+    """What of a network's hosts is answered here. It is heard by nobody else."""
+    network = view.get(Network, network_id)
+    if network is None or not network.admin_state_up:
+        return
+    subnets = view.find(Subnet, network_id=network_id)
+    served = {subnet.version for subnet in subnets if subnet.enable_dhcp}
+    questions = [(4 in served, DHCP), (6 in served, DHCPV6)]
+    questions.append((bool(advertised(view, network_id)), SOLICITATION))
+    for answered, question in questions:
+        if answered:
+            yield Flow(
+                Table.TRAP,
+                Band.DEFAULT,
+                {NETWORK: network.key, IN_PORT: TENANT, **question},
+                (Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER)),
+            )

@@ -1,0 +1,118 @@
+"""Answers to DHCP, DHCPv6 and router solicitations: from the model to bytes, and nothing kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from apps.dhcp import advertise, dhcp4, dhcp6
+from controller import frames
+from controller.flow import Output
+from controller.model import Binding, Network, Port, Subnet, View, networks_on
+from controller.model.addresses import SERVICE_LINK_LOCAL, SERVICE_MAC
+from controller.model.names import domain, host_name
+from controller.packet import Every, PacketIn, PacketOut
+
+SECONDS_BETWEEN_ADVERTISEMENTS = 200.0
+"""A third of MaxRtrAdvInterval, which is also MinRtrAdvInterval: RFC 4861, 6.2.1."""
+
+COPIES = 256
+"""Ports that one packet-out goes to."""
+
+BROADCAST_MAC = 0xFFFFFFFFFFFF
+ROUTER_SOLICITATION = 133
+
+
+@dataclass(frozen=True)
+class Dhcp:
+    """What is the same for every network. ``domain`` has its final dot."""
+
+    lease_seconds: int
+    ntp_servers: tuple[str, ...]
+    domain: str
+
+    def handle(self, view: View, packet: PacketIn) -> Iterator[PacketOut]:
+        """The answer to a packet of a tenant's port. Errors: Malformed."""
+        frame = frames.parse(packet.data)
+        ports = view.find(Port, key=packet.port)
+        network = view.get(Network, ports[0].network_id) if ports else None
+        if network is None:
+            return
+        if frame.protocol == frames.ICMPV6:
+            answer = self._advertise(view, frame, network)
+        elif frame.version == 4:
+            answer = self._dhcp4(view, frame, ports[0], network)
+        else:
+            answer = self._dhcp6(view, frame, ports[0], network)
+        if answer is not None:
+            yield PacketOut(answer, (Output(packet.ofport),))
+
+    def _advertise(self, view: View, frame: frames.Frame, network: Network) -> bytes | None:
+        # RFC 4861, 6.1.1: what came by a router is none.
+        if frame.ttl != 255 or frame.data[:1] != bytes([ROUTER_SOLICITATION]):
+            return None
+        names = network.dns_domain or self.domain
+        if not frame.src:
+            return advertise.advertisement(view, network, names)
+        return advertise.advertisement(view, network, names, frame.src, frame.eth_src)
+
+    def _dhcp4(self, view: View, frame: frames.Frame, port: Port, network: Network) -> bytes | None:
+        message = dhcp4.parse(frame.data)
+        if message.mac != port.mac or message.relay:
+            return None
+        offers = [
+            dhcp4.Offer(
+                *(port, subnet, ip, network.mtu, host_name(port, ip)),
+                *(domain(port, network, self.domain), self.lease_seconds, self._ntp(4)),
+            )
+            for ip in port.fixed_ips
+            if (subnet := view.get(Subnet, ip.subnet_id)) and ip.version == 4 and subnet.enable_dhcp
+        ]
+        found = dhcp4.answer(message, offers) if offers else None
+        if found is None:
+            return None
+        _, data, to = found
+        if to == dhcp4.BROADCAST:
+            frame = frame._replace(eth_src=BROADCAST_MAC)
+        return frame.answer(data, eth_src=SERVICE_MAC, src=offers[0].server, dst=to)
+
+    def _dhcp6(self, view: View, frame: frames.Frame, port: Port, network: Network) -> bytes | None:
+        message = dhcp6.parse(frame.data)
+        subnets = [
+            subnet
+            for subnet in view.find(Subnet, network_id=network.id)
+            if subnet.version == 6 and subnet.enable_dhcp
+        ]
+        stateful = {s.id for s in subnets if s.address_mode == advertise.STATEFUL}
+        servers = (server for subnet in subnets for server in advertise.resolvers(subnet))
+        offer = dhcp6.Offer(
+            port=port,
+            addresses=tuple(ip.address for ip in port.fixed_ips if ip.subnet_id in stateful),
+            on_link=tuple((subnet.first, subnet.prefix_length) for subnet in subnets),
+            dns=tuple(dict.fromkeys(servers)),
+            domain=domain(port, network, self.domain),
+            ntp_servers=self._ntp(6),
+            lease_seconds=self.lease_seconds,
+        )
+        data = dhcp6.answer(message, offer)
+        return data and frame.answer(data, eth_src=SERVICE_MAC, src=SERVICE_LINK_LOCAL)
+
+    def _ntp(self, version: int) -> tuple[int, ...]:
+        addresses = map(ip_address, self.ntp_servers)
+        return tuple(int(address) for address in addresses if address.version == version)
+
+    def unasked(self) -> Every:
+        """Advertisements to all ports of a network: RFC 4861, 6.2.4."""
+        return Every(SECONDS_BETWEEN_ADVERTISEMENTS, self._advertise_all)
+
+    def _advertise_all(self, view: View, switch: int) -> Iterator[PacketOut]:
+        for network_id in sorted(networks_on(view, switch)):
+            network = view.get(Network, network_id)
+            if network is None:
+                continue
+            data = advertise.advertisement(view, network, network.dns_domain or self.domain)
+            bound = view.find(Binding, switch=switch, network_id=network_id) if data else []
+            for start in range(0, len(bound), COPIES):
+                some = bound[start : start + COPIES]
+                yield PacketOut(data or b"", tuple(Output(binding.ofport) for binding in some))

@@ -1,0 +1,14 @@
+"""Punt: what goes to the controller, and how much of it.
+
+TRAP stands where a tenant's packet has been judged and not yet forwarded: features (DHCP, DNS,
+metadata) put flows there that take to the controller what it answers. Each port may send so many
+packets a second that way, held by a meter of its own in the switch, so that a guest that floods
+loses its own packets and nobody else's, and the controller does not see them. The meter ends the
+packet, which is right for what would have ended at the controller anyway.
+"""
+
+from apps.punt.flows import compile_port
+from controller.app import App, Units
+from controller.model import ports_on
+
+PUNT = App(id=5, name="punt", units=(Units("port", ports_on, compile_port),))

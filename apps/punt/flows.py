@@ -1,0 +1,24 @@
+"""A meter for each port; see the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from controller.flow import Flow, Limit, Meter
+from controller.model import Port, View
+from controller.pipeline import IN_PORT, Band, Table
+
+PACKETS_PER_SECOND = 100
+"""What a host may ask of the controller: DHCP takes four packets, a busy resolver some dozens a
+second; the controller answers tens of thousands."""
+
+BURST = 100
+
+
+def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow | Limit]:
+    """The port's meter, which has the port's key for a number, and the flow that uses it."""
+    port = view.get(Port, port_id)
+    if port is None or not port.admin_state_up:
+        return
+    yield Limit(port.key, PACKETS_PER_SECOND, BURST)
+    yield Flow(Table.PUNT_LIMIT, Band.DEFAULT, {IN_PORT: port.key}, (Meter(port.key),))
