@@ -49,9 +49,10 @@ class Client:
         assert self.process.stdout is not None
         return self.process.stdout.readline()
 
-    def close(self) -> None:
+    def close(self) -> str:
+        """End it; what it said of itself."""
         self.process.terminate()
-        self.process.communicate()
+        return self.process.communicate()[1]
 
 
 def start(guest: Guest, *words: str) -> Client:

@@ -190,7 +190,7 @@ RESERVED[6] = frozenset({0, 1, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 14, 15, 25, 26})
 
 def encode(option: DhcpOption) -> tuple[int, bytes] | None:
     """The code and the bytes of a port's option. None for a name that is not known, a value that is
-    none of its kind, or what is not for users to say."""
+    none of its kind, or what is not for users to say. No bytes: the host is not to be told."""
     table = NAMES[option.version]
     if option.name in table:
         code, encoder = table[option.name]
@@ -200,7 +200,7 @@ def encode(option: DhcpOption) -> tuple[int, bytes] | None:
     else:
         return None
     try:
-        value = encoder(option.value)
+        value = encoder(option.value) if option.value else b""
     except (ValueError, OverflowError):
         return None
     return None if code in RESERVED[option.version] else (code, value)
