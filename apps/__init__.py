@@ -7,9 +7,11 @@ from apps.arp_nd import ARP_ND
 from apps.dhcp import DHCP
 from apps.dns import DNS
 from apps.l2 import L2
+from apps.metadata import METADATA
 from apps.port_security import PORT_SECURITY
 from apps.provider import PROVIDER
 from apps.punt import PUNT
+from apps.service_port import SERVICE_PORT
 from controller.app import PIPELINE, App
 
 APPS: tuple[App, ...] = (
@@ -20,5 +22,7 @@ APPS: tuple[App, ...] = (
     PUNT,
     DHCP,
     DNS,
+    METADATA,
     ARP_ND,
+    SERVICE_PORT,
 )

@@ -11,7 +11,7 @@ from oslo_config import cfg
 from controller.api.extension import Extension
 from controller.flow import Flow, Goto, Limit
 from controller.model import View
-from controller.packet import Every, Handler
+from controller.packet import Endpoint, Every, Handler
 from controller.pipeline import Band, Miss, Table
 
 
@@ -37,7 +37,8 @@ class App:
 
     What else there is of it is made from the options: ``extension``, what the feature adds to the
     API (``resources.py``); ``packets``, which answers the packets that the feature's flows send to
-    the controller (``packets.py``); ``every``, packets that it sends now and then, unasked.
+    the controller (``packets.py``); ``every``, packets that it sends now and then, unasked;
+    ``endpoint``, what it answers at the service port.
     """
 
     id: int
@@ -46,6 +47,7 @@ class App:
     extension: Callable[[cfg.ConfigOpts], Extension] | None = None
     packets: Callable[[cfg.ConfigOpts], Handler] | None = None
     every: Callable[[cfg.ConfigOpts], Every] | None = None
+    endpoint: Callable[[cfg.ConfigOpts], Endpoint] | None = None
 
 
 def once(view: View, switch: int) -> AbstractSet[str]:

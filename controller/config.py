@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from oslo_config import cfg, types
@@ -81,6 +83,12 @@ OVSDB = [
         help="The bridge to make and own on each of them; empty makes none.",
     ),
     cfg.StrOpt(
+        "service_port",
+        default="tenantry0",
+        help="The interface to make on the controller's own host, by which guests reach what the "
+        "controller answers in TCP: metadata, DNS. Empty makes none.",
+    ),
+    cfg.StrOpt(
         "datapath_type",
         default="",
         help="system or netdev for the integration bridge; empty: what the host has.",
@@ -142,6 +150,12 @@ DNS = [
         default="tenantry.internal.",
         help="The domain of names on networks that have no dns_domain of their own.",
     ),
+    cfg.ListOpt(
+        "resolvers",
+        default=[],
+        help="ADDRESS or ADDRESS:PORT of the resolvers that are asked what is not on the asking "
+        "network; empty: those of this host (/etc/resolv.conf).",
+    ),
 ]
 
 GROUPS: Mapping[str, Sequence[cfg.Opt]] = {
@@ -188,6 +202,36 @@ def address(text: str, option: str) -> Address:
     if not host or not port.isdecimal() or int(port) > 65535:
         raise ConfigError(f"{option} = {text}: must be ADDRESS:PORT, like 127.0.0.1:9696")
     return Address(host.strip("[]"), int(port))
+
+
+def resolvers(texts: list[str]) -> list[Address]:
+    """``["192.0.2.1", "[2001:db8::1]:5353"]``; without any, this host's. Errors: ConfigError."""
+    found = []
+    for text in texts or _host_resolvers():
+        bare = text.strip("[]")
+        host, port = (bare, "53") if _is_address(bare) else text.rpartition(":")[::2]
+        if not _is_address(host.strip("[]")) or not port.isdecimal() or int(port) > 65535:
+            raise ConfigError(f"[dns] resolvers = {text}: must be ADDRESS or ADDRESS:PORT")
+        found.append(Address(host.strip("[]"), int(port)))
+    return found
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _host_resolvers() -> list[str]:
+    try:
+        lines = Path("/etc/resolv.conf").read_text().splitlines()
+    except OSError:
+        return []
+    words = [line.split() for line in lines]
+    named = [line[1] for line in words if len(line) > 1 and line[0] == "nameserver"]
+    return [text for text in named if _is_address(text)]
 
 
 def vlan_ranges(texts: list[str]) -> dict[str, list[tuple[int, int]]]:

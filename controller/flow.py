@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
-from controller.pipeline import Field, Table
+from controller.pipeline import Table
 
 Value: TypeAlias = int | tuple[int, int]
 """An exact value, or (value, mask)."""
@@ -65,7 +65,7 @@ OXM: dict[str, Oxm] = {
     "tunnel_id": Oxm(_OPENFLOW, 38, 8),
     **{f"reg{n}": Oxm(_NXM1, n, 4) for n in range(16)},
     "ip_ttl": Oxm(_NXM1, 29, 1, "decimal"),
-    "xxreg0": Oxm(_NXM1, 111, 16),
+    **{f"xxreg{n}": Oxm(_NXM1, 111 + n, 16) for n in range(2)},
     **{f"xreg{n}": Oxm(_PACKET_REGS, n, 8) for n in range(8)},
     "nd_reserved": Oxm(_ERICSSON, 1, 4, "decimal"),
     "nd_options_type": Oxm(_ERICSSON, 2, 1, "decimal"),
@@ -211,7 +211,7 @@ _NXM_NAME = {
     "ipv6_nd_sll": "NXM_NX_ND_SLL",
     "ipv6_nd_tll": "NXM_NX_ND_TLL",
     "metadata": "OXM_OF_METADATA",
-    "xxreg0": "NXM_NX_XXREG0",
+    **{f"xxreg{n}": f"NXM_NX_XXREG{n}" for n in range(2)},
     **{f"reg{n}": f"NXM_NX_REG{n}" for n in range(16)},
     **{f"xreg{n}": f"OXM_OF_PKT_REG{n}" for n in range(8)},
 }
@@ -251,28 +251,40 @@ class Resubmit(NamedTuple):
 
 
 class Learn(NamedTuple):
-    """Remember the source MAC: in ``table``, destination = this source in this NETWORK leads to
-    OUT_PORT = ``port_key``. See ovs-actions(7), "learn".
+    """Add a flow to ``table``, made of the packet that passes. See ovs-actions(7), "learn".
 
-    At most ``limit`` entries carry ``cookie``; they go when this flow goes. ``idle_timeout`` is
-    in seconds.
+    It matches fields that have the value that another field has now (``{"eth_dst": "eth_src"}``),
+    or a constant, and writes fields likewise. At most ``limit`` flows carry ``cookie``; they go
+    when this flow goes. ``idle_timeout`` is in seconds.
     """
 
     table: Table
-    network: Field
-    out_port: Field
-    port_key: int
+    match: tuple[tuple[str, str | int], ...]
+    load: tuple[tuple[str, str | int], ...]
     idle_timeout: int
     limit: int
     cookie: int
 
     def text(self) -> str:
+        match = (_learned_match(field, source) for field, source in self.match)
+        load = (_learned_load(field, source) for field, source in self.load)
         return (
             f"learn(table={self.table.id},idle_timeout={self.idle_timeout},priority=100,"
             f"delete_learned,cookie={self.cookie:#x},limit={self.limit},"
-            f"OXM_OF_METADATA[],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],"
-            f"load:{self.port_key:#x}->NXM_NX_{self.out_port.upper()}[])"
+            f"{','.join((*match, *load))})"
         )
+
+
+def _learned_match(field: str, source: str | int) -> str:
+    if isinstance(source, int):
+        return f"{_OFCTL_NAME.get(field, field)}={value_text(field, source)}"
+    same = source == field
+    return f"{_NXM_NAME[field]}[]" if same else f"{_NXM_NAME[field]}[]={_NXM_NAME[source]}[]"
+
+
+def _learned_load(field: str, source: str | int) -> str:
+    value = hex(source) if isinstance(source, int) else f"{_NXM_NAME[source]}[]"
+    return f"load:{value}->{_NXM_NAME[field]}[]"
 
 
 class Goto(NamedTuple):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
+from webob import Request, Response
+
 from controller.flow import CONTROLLER, Action
 from controller.model import Change, View
 
@@ -47,6 +49,23 @@ Result: TypeAlias = PacketOut | Change | Ask[PacketOut]
 
 Handler: TypeAlias = Callable[[View, PacketIn], Iterable[Result]]
 """What an app does with a packet: answers it, asks or learns, or nothing. Errors: Malformed."""
+
+
+class Http(NamedTuple):
+    """A feature that answers HTTP at the service port: the id of the asking port, its request."""
+
+    tcp_port: int
+    answer: Callable[[View, str, Request], Response]
+
+
+class Stream(NamedTuple):
+    """A feature that answers DNS messages in TCP (RFC 7766) at the service port, likewise."""
+
+    tcp_port: int
+    answer: Callable[[View, str, bytes], bytes | Ask[bytes]]
+
+
+Endpoint: TypeAlias = Http | Stream
 
 
 class Malformed(Exception):

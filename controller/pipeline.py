@@ -119,7 +119,27 @@ ALSO_OWNED = Field(
     last="SENDER",
     doc="OWNED of what the packet says first of its sender, while the second is asked",
 )
-FIELDS = (NETWORK, IN_PORT, OUT_PORT, FLOOD_PART, ADDRESS, MAC, OWNED, ALSO_OWNED)
+GUEST = Field(
+    "xxreg0",
+    name="GUEST",
+    bits=128,
+    first="SERVICE",
+    last="SERVICE_BACK",
+    doc="the guest's own address, in its low 32 bits if it is an IPv4 address",
+)
+ASKED = Field(
+    "xxreg1",
+    name="ASKED",
+    bits=128,
+    first="SERVICE",
+    last="SERVICE_BACK",
+    doc="the address that the guest asked, likewise",
+)
+FIELDS = (
+    *(NETWORK, IN_PORT, OUT_PORT, FLOOD_PART),
+    *(ADDRESS, MAC, OWNED, ALSO_OWNED),
+    *(GUEST, ASKED),
+)
 
 PHYSICAL = 0xFFFF0000
 """OUT_PORT and IN_PORT of the physical network that a provider network is on."""
@@ -161,7 +181,7 @@ class Table(Enum):
         "in_port vlan_vid eth_src eth_dst",
         "From the port a packet came in by, and its VLAN tag, to NETWORK and IN_PORT. "
         "What no flow knows is dropped: the switch fails closed.",
-        "provider",
+        "provider service_port",
     )
     PORT_SECURITY = (
         10,
@@ -232,6 +252,24 @@ class Table(Enum):
         Miss.DROP,
         "eth_type ip_proto icmpv6_type",
         "The last of a neighbour advertisement: its option, which a solicitation has not.",
+    )
+    SERVICE = (
+        36,
+        "service_port",
+        Miss.DROP,
+        "eth_type ip_proto tcp_dst",
+        "To the service port, where the controller answers TCP: the source address becomes one "
+        "that says which port asks, and SERVICE_BACK learns the way back.",
+    )
+    SERVICE_BACK = (
+        37,
+        "service_port",
+        Miss.DROP,
+        "eth_type ip_proto ipv4_dst ipv6_dst tcp_src",
+        "Makes of an answer what the guest expects; filled by the switch itself, visited by "
+        "resubmit.",
+        "",
+        True,
     )
     L2_LOOKUP = (
         70,
@@ -313,6 +351,8 @@ _ASIDE = frozenset(
         Table.ARP_ND_REPLY,
         Table.IDENTITY,
         Table.ND_REPLY,
+        Table.SERVICE,
+        Table.SERVICE_BACK,
         Table.L2_LEARNED,
         Table.FLOOD_PART,
     }
@@ -340,6 +380,9 @@ class Cookie:
     @staticmethod
     def app_id(cookie: int) -> int:
         return cookie >> Cookie.HASH_BITS
+
+    SERVICES = LEARNED_APP << 56
+    """Of the flows in SERVICE_BACK. (All ones would end ovs-vswitchd 3.1, in ``learn``.)"""
 
     @staticmethod
     def learned(network_key: int, port_key: int) -> int:

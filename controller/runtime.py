@@ -42,6 +42,7 @@ listen = eventlet.listen
 sleep = eventlet.sleep
 spawn = eventlet.spawn
 spawn_after = eventlet.spawn_after
+HttpProtocol = eventlet.wsgi.HttpProtocol
 wsgi_server = eventlet.wsgi.server
 wrap_ssl = eventlet.wrap_ssl
 

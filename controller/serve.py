@@ -22,7 +22,9 @@ from apps import APPS
 from controller import api, config, runtime
 from controller.api import auth, operations
 from controller.model import Binding
+from controller.resolvers import Resolvers
 from controller.service import Service
+from controller.service_port import ServicePort
 from controller.store import Body, Store, StoreError
 from controller.switch import channel
 from controller.switch.ovsdb import IntegrationBridge, Ovsdb
@@ -49,11 +51,13 @@ class Controller:
             base_mac=conf.networks.base_mac,
         )
         self.store = _open_store(conf.store.url, kinds)
+        self.resolvers = Resolvers(config.resolvers(conf.dns.resolvers))
         self.service = Service(
             self.store,
             APPS,
             handlers={app.id: app.packets(conf) for app in APPS if app.packets},
             every=[app.every(conf) for app in APPS if app.every],
+            ask=self.resolvers.ask,
             ovsdb_connections=conf.ovsdb.connections,
             physical_interfaces=conf.networks.physical_interfaces,
             audit_seconds=conf.openflow.audit_interval,
@@ -74,12 +78,19 @@ class Controller:
         self.openflow = openflow._replace(port=port)
         self._listener = _listen_api(conf)
         self.api_url = f"http://{config.Address(*self._listener.getsockname()[:2])}"
+        self.service_port = ServicePort(
+            conf.ovsdb.service_port if self._has_service_port(conf) else "",
+            self.service.model,
+            [app.endpoint(conf) for app in APPS if app.endpoint],
+            self.resolvers,
+        )
         self._greenlets = [
             runtime.spawn(self.service.run),
             runtime.spawn(self.service.run_audits),
             runtime.spawn(self.service.packets.run),
             runtime.spawn(self.service.run_every),
             runtime.spawn(self._serve_api),
+            runtime.spawn(self.service_port.run),
             *(
                 runtime.spawn(Ovsdb(remote, self.service.inventory, self._bridge(conf)).run)
                 for remote in conf.ovsdb.connections
@@ -90,6 +101,7 @@ class Controller:
         """Let go of everything; switches keep their flows."""
         for greenlet in self._greenlets:
             greenlet.kill()
+        self.service_port.close()
         self._listener.close()
         channel.stop(self.channel)
         self.store.close()
@@ -120,7 +132,13 @@ class Controller:
                 )
             host = "127.0.0.1"
         target = f"{scheme}:{config.Address(host, self.openflow.port)}"
-        return IntegrationBridge(name, target, conf.ovsdb.datapath_type)
+        return IntegrationBridge(name, target, conf.ovsdb.datapath_type, conf.ovsdb.service_port)
+
+    @staticmethod
+    def _has_service_port(conf: cfg.ConfigOpts) -> bool:
+        """It is on this host, if this host is among those that we look after."""
+        here = any(remote.startswith("unix:") for remote in conf.ovsdb.connections)
+        return bool(here and conf.ovsdb.integration_bridge)
 
     def _serve_api(self) -> None:
         runtime.wsgi_server(self._listener, self.application, log_output=False, debug=False)

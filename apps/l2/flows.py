@@ -90,9 +90,8 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
 def _learning(network: Network, port: Port) -> Learn:
     return Learn(
         table=Table.L2_LEARNED,
-        network=NETWORK,
-        out_port=OUT_PORT,
-        port_key=port.key,
+        match=((NETWORK, NETWORK), ("eth_dst", "eth_src")),
+        load=((OUT_PORT, port.key),),
         idle_timeout=LEARNED_IDLE_SECONDS,
         limit=LEARNED_PER_PORT,
         cookie=Cookie.learned(network.key, port.key),

@@ -119,9 +119,8 @@ def _vlan_vid(network: Network) -> int:
 def _learning(network: Network) -> Learn:
     return Learn(
         table=Table.L2_LEARNED,
-        network=NETWORK,
-        out_port=OUT_PORT,
-        port_key=PHYSICAL,
+        match=((NETWORK, NETWORK), ("eth_dst", "eth_src")),
+        load=((OUT_PORT, PHYSICAL),),
         idle_timeout=LEARNED_IDLE_SECONDS,
         limit=LEARNED_PER_NETWORK,
         cookie=Cookie.learned(network.key, PHYSICAL),

@@ -40,6 +40,27 @@ def link_local(mac: int) -> int:
 SERVICE_LINK_LOCAL = link_local(SERVICE_MAC)
 
 
+# --- the service port ------------------------------------------------------------------------
+
+SERVICE_PORT_MAC = 0x0AA9FEA9FE02
+SERVICE_PORT_ADDRESSES = {4: 240 << 24 | 0xFFFFFE, 6: 0xFD00A9FEA9FE << 80 | 0xFFFFFE}
+"""Where the controller listens, in ranges that no guest and no network uses: 240.0.0.0/4 (RFC 1112)
+and fd00:a9fe:a9fe::/64 (RFC 4193). Nothing but the service port leads there."""
+
+SERVICE_PORT_PREFIXES = {4: 4, 6: 64}
+METADATA_PORT, DNS_PORT = 8775, 8053
+"""TCP ports there: of what guests ask at 80 and at 53. The first is that of Nova's metadata API."""
+
+KEY_BITS, GUEST_BITS = 24, 4
+"""Of a source address there, from the lowest bit on: the key of the asking port, and the last bits
+of the guest's own address, so that its addresses do not get into each other's way."""
+
+
+def port_key(address: int) -> int:
+    """The key of the port that asks from an address in those ranges."""
+    return address & (1 << KEY_BITS) - 1
+
+
 def gateway_mac(view: View, subnet: Subnet) -> int:
     """The MAC address of the subnet's gateway: that of the port that has its address, or of nobody
     yet, in whose name the switch speaks."""

@@ -88,7 +88,7 @@ def _named(model: Model, port: Port) -> list[Interface]:
 
 def _owner(model: Model, interface: Interface) -> str | None:
     """The one port that an interface is for."""
-    if interface.physical_network:
+    if interface.physical_network or interface.service:
         return None
     if interface.iface_id:
         return interface.iface_id

@@ -220,6 +220,7 @@ class Interface:
         ("iface_id",),
         ("name",),
         ("switch", "physical_network"),
+        ("switch", "service"),
     )
 
     id: tuple[int, str]  # datapath id, name
@@ -229,6 +230,7 @@ class Interface:
     host: str
     iface_id: str  # external_ids:iface-id, as Nova, libvirt and OVN set it; or ""
     physical_network: str  # external_ids:tenantry-physical-network; or ""
+    service: bool = False  # external_ids:tenantry-service: the controller answers TCP there
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,9 @@ from controller.model.binding import dpid_text
 PHYSICAL_NETWORK = "tenantry-physical-network"
 """The key in an Interface's ``external_ids`` that names the physical network it leads to."""
 
+SERVICE = "tenantry-service"
+"""The key that marks the service port, by which guests' TCP reaches the controller."""
+
 OPENFLOW_NAME_LENGTH = 15
 """OpenFlow cuts the names of ports to this many bytes (OFP_MAX_PORT_NAME_LEN less the NUL)."""
 
@@ -169,4 +172,5 @@ class Inventory:
             host=self._hosts[remote] if remote else "",
             iface_id=ids.get("iface-id", ""),
             physical_network=ids.get(PHYSICAL_NETWORK) or self._physical_interfaces.get(name, ""),
+            service=SERVICE in ids,
         )

@@ -22,8 +22,10 @@ import ovs.poller
 import ovs.stream
 
 from controller import runtime
+from controller.flow import value_text
+from controller.model.addresses import SERVICE_PORT_MAC
 from controller.pipeline import Table
-from controller.switch.inventory import Inventory
+from controller.switch.inventory import SERVICE, Inventory
 
 LOG = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class IntegrationBridge:
     name: str
     controller: str  # e.g. "tcp:127.0.0.1:6653"
     datapath_type: str  # "system" or "netdev"; "" is what the host can do
+    service_port: str = ""  # an interface to make there, if the host is ours; "" makes none
 
 
 class Ovsdb:
@@ -70,6 +73,9 @@ class Ovsdb:
                 schema = get_schema(self.remote)
                 if self._bridge is not None:
                     ensure_bridge(self.remote, self._bridge)
+                    if self._bridge.service_port and self.remote.startswith("unix:"):
+                        name = self._bridge.service_port
+                        ensure_service_port(self.remote, self._bridge.name, name)
                 self._follow(schema)
             except OvsdbError as error:
                 if str(error) != told:
@@ -290,6 +296,27 @@ def ensure_bridge(remote: str, bridge: IntegrationBridge) -> None:
             # The kernel has no openvswitch module. The database does not tell: it lists the
             # "system" datapath in any case.
             _apply(remote, [_update("Bridge", same_name, {"datapath_type": "netdev"})])
+
+
+def ensure_service_port(remote: str, bridge: str, name: str) -> None:
+    """Make the service port, an internal interface, on the integration bridge if it is missing."""
+    same_name = [["name", "==", name]]
+    (found,) = transact(remote, [_select("Interface", same_name, ["_uuid"])])
+    if found["rows"]:
+        return
+    interface = {
+        "name": name,
+        "type": "internal",
+        "mac": value_text("eth_src", SERVICE_PORT_MAC),
+        "external_ids": _map({**OWNER, SERVICE: "true"}),
+    }
+    port = {"name": name, "interfaces": ["set", [["named-uuid", "interface"]]]}
+    joined = {
+        **_mutate("Bridge", ["ports", "insert", ["set", [["named-uuid", "port"]]]]),
+        "where": [["name", "==", bridge]],
+    }
+    made = [_insert("Interface", "interface", interface), _insert("Port", "port", port), joined]
+    _apply(remote, made)
 
 
 def _apply(remote: str, operations: list[Mapping[str, Any]]) -> None:

@@ -252,18 +252,10 @@ _LEARN_DELETE_LEARNED = 2
 
 def _learn(action: Learn) -> bytes:
     """NXAST_LEARN2 and its flow_mod_spec list (OVS ``lib/ofp-actions.c``, ovs-actions(7))."""
-    network, source, destination, out_port = (
-        oxm_header(field).to_bytes(4, "big")
-        for field in (action.network, "eth_src", "eth_dst", action.out_port)
-    )
-    match, load, immediate, start = 0 << 11, 1 << 11, 1 << 13, b"\0\0"
     specs = b"".join(
-        (
-            (match | 64).to_bytes(2, "big") + network + start + network + start,
-            (match | 48).to_bytes(2, "big") + source + start + destination + start,
-            (immediate | load | 32).to_bytes(2, "big"),
-            action.port_key.to_bytes(4, "big") + out_port + start,
-        )
+        _learn_spec(field, source, kind)
+        for kind, pairs in ((_MATCH, action.match), (_LOAD, action.load))
+        for field, source in pairs
     )
     length = (_LEARN.size + len(specs) + 7) & ~7
     head = _LEARN.pack(
@@ -271,3 +263,18 @@ def _learn(action: Learn) -> bytes:
         *(_LEARN_DELETE_LEARNED, action.table.id, 0, 0, action.limit, 0),
     )
     return (head + specs).ljust(length, b"\0")
+
+
+_MATCH, _LOAD, _IMMEDIATE = 0 << 11, 1 << 11, 1 << 13
+
+
+def _learn_spec(field: str, source: str | int, kind: int) -> bytes:
+    """A field's value from a constant or from another field: all of its bits."""
+    size = OXM[field].bytes
+    bits = size * 8
+    destination = oxm_header(field).to_bytes(4, "big") + b"\0\0"
+    if isinstance(source, int):
+        value = source.to_bytes(size + size % 2, "big")  # it fills whole 16 bits
+        return (_IMMEDIATE | kind | bits).to_bytes(2, "big") + value + destination
+    whole = oxm_header(source).to_bytes(4, "big") + b"\0\0"
+    return (kind | bits).to_bytes(2, "big") + whole + destination

@@ -75,9 +75,16 @@ plain_actions: st.SearchStrategy[Action] = st.one_of(
 learns = st.builds(
     Learn,
     table=tables,
-    network=st.just(NETWORK),
-    out_port=st.sampled_from([IN_PORT, OUT_PORT]),
-    port_key=numbers(32),
+    match=st.sampled_from(
+        [
+            ((NETWORK, NETWORK), ("eth_dst", "eth_src")),
+            (("eth_type", 0x0800), ("ip_proto", 6), ("tcp_src", 80)),
+        ]
+    ),
+    load=st.tuples(
+        st.tuples(st.sampled_from([IN_PORT, OUT_PORT]), numbers(32)),
+        st.sampled_from([("eth_dst", "eth_src"), ("xxreg0", "xxreg1"), ("eth_src", 1)]),
+    ),
     idle_timeout=numbers(16),
     limit=st.integers(1, 0xFFFFFFFF),
     cookie=st.builds(Cookie.learned, numbers(24), numbers(32)),

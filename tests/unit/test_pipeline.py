@@ -13,7 +13,7 @@ from controller import pipeline_doc
 from controller.app import PIPELINE
 from controller.engine import Engine
 from controller.flow import OXM, Flow, Goto, Learn, Move, Resubmit, SetField
-from controller.pipeline import FIELDS, Band, Cookie, Field, Miss, Table
+from controller.pipeline import FIELDS, NETWORK, OUT_PORT, Band, Cookie, Field, Miss, Table
 from controller.pipeline_doc import Compiled
 
 FLOWS = pipeline_doc.compiled()
@@ -175,8 +175,12 @@ def test_flow_reads_and_writes_fields_where_they_live(one: Compiled) -> None:
             assert living(action.source, table) is not None, f"reads {action.source}"
             assert living(action.destination, table) is not None, f"writes {action.destination}"
         elif isinstance(action, Learn):
-            assert alive(action.out_port, action.table)
-            assert alive(action.network, action.table)
+            for field, source in action.match:
+                assert living(field, action.table) is not None, f"matches {field}"
+                assert living(str(source), table) is not None, f"reads {source}"
+            for field, source in action.load:
+                assert field in {NETWORK, OUT_PORT} or living(field, action.table) is not None
+                assert living(str(source), table) is not None, f"reads {source}"
             assert Cookie.app_id(action.cookie) == Cookie.LEARNED_APP
 
 

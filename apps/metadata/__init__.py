@@ -1,0 +1,27 @@
+"""Metadata: what a machine asks at 169.254.169.254 (or fe80::a9fe:a9fe) when it starts.
+
+The answers of OpenStack and of EC2, for the port that asks: it is known by the switch port that the
+request came in by, never by anything that the guest says. What is not in the model is stored with
+the port, in ``binding:profile``: ``user_data`` (text, or base64), ``ssh_keys`` (a list, or by
+name), ``instance_id`` and ``meta``. Requests go to the service port (``apps/service_port``).
+"""
+
+from oslo_config import cfg
+
+from apps.metadata.flows import compile_requests
+from apps.metadata.http import Metadata
+from controller.app import App, Units, once
+from controller.model.addresses import METADATA_PORT
+from controller.packet import Http
+
+
+def _endpoint(conf: cfg.ConfigOpts) -> Http:
+    return Http(METADATA_PORT, Metadata(conf.dns.domain).answer)
+
+
+METADATA = App(
+    id=8,
+    name="metadata",
+    units=(Units("requests", once, compile_requests),),
+    endpoint=_endpoint,
+)

@@ -1,0 +1,18 @@
+"""Service port: where guests' TCP to the controller ends.
+
+What needs TCP (metadata, DNS in TCP) cannot be answered packet by packet. It goes to one internal
+interface on the controller's host, where the controller listens. Two tenants may have equal
+addresses, so on the way the guest's address is replaced with one that says which port asks: an
+address of a range that nobody else uses, with the port's key in its low bits. The guest cannot
+forge it, since the switch writes it. The way back is learned by the switch as the packet passes,
+at most 16 flows a port and service, so nothing is installed for guests that do not ask.
+
+A switch without a service port (on other hosts than the controller's) drops such packets.
+"""
+
+from apps.service_port.flows import compile_service_port
+from controller.app import App, Units, once
+
+SERVICE_PORT = App(
+    id=9, name="service_port", units=(Units("services", once, compile_service_port),)
+)

@@ -1,0 +1,206 @@
+"""The service port: the interface by which guests' TCP reaches us, and what listens there.
+
+Source addresses say which port asks, since the switch writes them (``apps/service_port``). So what
+listens is bound to the interface: from nowhere else may anybody speak with such an address. Guests
+are hostile: each port may have a few connections, for a few seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import subprocess
+from collections import Counter
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Any
+
+from webob import Request, Response
+
+from controller import runtime
+from controller.model import Model, Port, View
+from controller.model.addresses import SERVICE_PORT_ADDRESSES, SERVICE_PORT_PREFIXES, port_key
+from controller.model.names import address_text
+from controller.packet import Ask, Endpoint, Http, Malformed, Stream
+from controller.resolvers import Resolvers, read_framed
+
+LOG = logging.getLogger(__name__)
+
+CONNECTIONS_OF_A_PORT = 16
+CONNECTIONS = 1000
+SECONDS = 10.0
+"""How long a guest may be silent."""
+
+LOOK_SECONDS = 1.0
+"""Until we look again whether the interface is there: a restart of ovs-vswitchd makes a new one."""
+
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+class ServicePort:
+    """Listens wherever the interface is, for as long as the process lives."""
+
+    def __init__(
+        self, name: str, model: Model, endpoints: Iterable[Endpoint], resolvers: Resolvers
+    ) -> None:
+        """``name`` is the interface's; "" is none."""
+        self.name = name
+        self.state = "off"
+        """What has become of it, in words for people."""
+        self.up = runtime.Signal()
+        self._model = model
+        self._endpoints = tuple(endpoints)
+        self._resolvers = resolvers
+        self._listening: list[tuple[Any, socket.socket]] = []
+        self._open: Counter[int] = Counter()
+
+    def run(self) -> None:
+        """Follow the interface; each time that it is made anew, listen there."""
+        index = 0
+        while self.name:
+            with contextlib.suppress(OSError):
+                found = socket.if_nametoindex(self.name)
+                if found != index:
+                    index = found
+                    self._start()
+            runtime.sleep(LOOK_SECONDS)
+
+    def close(self) -> None:
+        for greenlet, listener in self._listening:
+            greenlet.kill()
+            listener.close()
+        self._listening = []
+
+    def _start(self) -> None:
+        self.close()
+        try:
+            _configure(self.name)
+            for endpoint in self._endpoints:
+                for version in _FAMILIES:
+                    listener = self._listen(version, endpoint.tcp_port)
+                    serve = self._serve_http if isinstance(endpoint, Http) else self._serve_stream
+                    self._listening.append((runtime.spawn(serve, endpoint, listener), listener))
+            self.state = "up"
+            self.up.set()
+        except (OSError, subprocess.CalledProcessError) as error:
+            words = getattr(error, "stderr", "") or str(error)
+            self.state = f"guests get no metadata, and no DNS by TCP: {words.strip()}"
+            LOG.warning("service port %s: %s; the controller must be root", self.name, self.state)
+
+    def _listen(self, version: int, port: int) -> socket.socket:
+        listener = socket.socket(_FAMILIES[version], socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self.name.encode())
+        listener.bind((address_text(version, SERVICE_PORT_ADDRESSES[version]), port))
+        listener.listen(128)
+        return listener
+
+    # --- who asks ----------------------------------------------------------------------------
+
+    def _port_of(self, host: str) -> str | None:
+        """The id of the port that a source address stands for."""
+        key = port_key(int(ip_address(host.partition("%")[0])))
+        return next(iter(self._model.ids(Port, ("key",), (key,))), None)
+
+    def enter(self, host: str) -> bool:
+        """Whether one more connection from there is not too many. :meth:`leave` follows."""
+        key = port_key(int(ip_address(host.partition("%")[0])))
+        if self._open[key] >= CONNECTIONS_OF_A_PORT or self._open.total() >= CONNECTIONS:
+            return False
+        self._open[key] += 1
+        return True
+
+    def leave(self, host: str) -> None:
+        key = port_key(int(ip_address(host.partition("%")[0])))
+        self._open[key] -= 1
+        if not self._open[key]:
+            del self._open[key]
+
+    # --- HTTP --------------------------------------------------------------------------------
+
+    def _serve_http(self, endpoint: Http, listener: socket.socket) -> None:
+        service = self
+
+        class Protocol(runtime.HttpProtocol):  # type: ignore[misc]
+            def finish(self) -> None:
+                try:
+                    super().finish()
+                finally:
+                    service.leave(self.client_address[0])
+
+        def application(environ: dict[str, Any], start_response: Any) -> Any:
+            response = self._answer(endpoint, Request(environ))
+            return response(environ, start_response)
+
+        runtime.wsgi_server(
+            _Doorman(listener, self),
+            application,
+            protocol=Protocol,
+            max_size=CONNECTIONS,
+            socket_timeout=SECONDS,
+            keepalive=False,
+            log_output=False,
+            debug=False,
+        )
+
+    def _answer(self, endpoint: Http, request: Request) -> Response:
+        port_id = self._port_of(request.environ["REMOTE_ADDR"])
+        if port_id is None:
+            return Response("404 Not Found", status=404, content_type="text/plain")
+        try:
+            return endpoint.answer(View(self._model), port_id, request)
+        except Exception:
+            LOG.exception("a request of port %s was not answered", port_id)
+            return Response("500 Internal Server Error", status=500, content_type="text/plain")
+
+    # --- DNS ---------------------------------------------------------------------------------
+
+    def _serve_stream(self, endpoint: Stream, listener: socket.socket) -> None:
+        door = _Doorman(listener, self)
+        while True:
+            stream, address = door.accept()
+            runtime.spawn(self._talk, endpoint, stream, address[0])
+
+    def _talk(self, endpoint: Stream, stream: socket.socket, host: str) -> None:
+        try:
+            with stream, contextlib.suppress(OSError, Malformed):
+                stream.settimeout(SECONDS)
+                while (port_id := self._port_of(host)) and (query := read_framed(stream)):
+                    answer = endpoint.answer(View(self._model), port_id, query)
+                    if isinstance(answer, Ask):
+                        answer = answer.then(self._resolvers.resolve(answer.data, stream=True))
+                    stream.sendall(len(answer).to_bytes(2, "big") + answer)
+        except Exception:
+            LOG.exception("a query from %s was not answered", host)
+        finally:
+            self.leave(host)
+
+
+class _Doorman:
+    """A listening socket that lets in so many connections of a port at a time."""
+
+    def __init__(self, listener: socket.socket, service: ServicePort) -> None:
+        self._listener = listener
+        self._service = service
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        while True:
+            connection, address = self._listener.accept()
+            if self._service.enter(address[0]):
+                return connection, address
+            connection.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listener, name)
+
+
+def _configure(name: str) -> None:
+    """Addresses and nothing else: no neighbours are asked for, what goes out goes to the switch.
+    Errors: OSError, CalledProcessError."""
+    commands = [f"link set {name} addrgenmode none", f"link set {name} arp off up"]
+    for version, address in SERVICE_PORT_ADDRESSES.items():
+        prefix = f"{address_text(version, address)}/{SERVICE_PORT_PREFIXES[version]}"
+        commands.append(f"address replace {prefix} dev {name}{' nodad' * (version == 6)}")
+    for command in commands:
+        subprocess.run(["ip", *command.split()], check=True, capture_output=True, text=True)
