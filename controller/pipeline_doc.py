@@ -37,7 +37,8 @@ PAGE = Path(__file__).parent.parent / "docs" / "pipeline.md"
 # --- the sample topology ---------------------------------------------------------------------
 
 SAMPLE = """\
-s1, s2      switches, joined by the physical network "wire" on OpenFlow port 1 of each
+s1, s2      switches, joined by the physical network "wire" on OpenFlow port 1 of each;
+            s1 is on the controller's host, and port 2 is its service port
 blue   (1)  VLAN network, tag 101 on the wire, with DHCP and router advertisements
   blue-1   (11)  on s1; it may also use 10.0.0.192/26 with MAC address 00:00:5e:00:01:01
   blue-2   (12)  on s2
@@ -61,6 +62,7 @@ def sample() -> Model:
         Switch(S1, "s1", "host1"),
         Switch(S2, "s2", "host2"),
         *(_interface(switch, "eth1", 1, physical_network="wire") for switch in (S1, S2)),
+        Interface((S1, "tenantry0"), S1, "tenantry0", 2, "host1", "", "", service=True),
         _network("blue", 1, "vlan", "wire", 101),
         _network("green", 2, "flat", "wire", None),
         _network("red", 3, "local", None, None),

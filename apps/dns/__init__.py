@@ -1,6 +1,32 @@
-"""DNS: the names of a network's ports."""
+"""DNS: the names of a network's ports, and a resolver on every subnet.
 
-from apps.dns import resources
-from controller.app import App
+Ports are named by ``dns_name``, or by their address (``host-10-0-0-5``), in the domain of their
+network. The resolver answers at the ``service_address`` of each subnet with DHCP, in both families,
+by UDP (packet by packet, from the asking port's switch) and by TCP (at the service port): A, AAAA
+and PTR of the asking network's ports and of nobody else's. What is not the network's to say goes to
+the resolvers in ``[dns] resolvers``. DNS to any other address is not touched.
+"""
 
-DNS = App(id=7, name="dns", units=(), extension=lambda conf: resources.extension(conf.dns.domain))
+from oslo_config import cfg
+
+from apps.dns import packets, resources
+from apps.dns.answers import Resolver
+from apps.dns.flows import compile_network
+from controller.app import App, Units
+from controller.model import networks_on
+from controller.model.addresses import DNS_PORT
+from controller.packet import Stream
+
+
+def _resolver(conf: cfg.ConfigOpts) -> Resolver:
+    return Resolver(conf.dns.domain)
+
+
+DNS = App(
+    id=7,
+    name="dns",
+    units=(Units("network", networks_on, compile_network),),
+    extension=lambda conf: resources.extension(conf.dns.domain),
+    packets=lambda conf: packets.handler(_resolver(conf)),
+    endpoint=lambda conf: Stream(DNS_PORT, packets.stream(_resolver(conf))),
+)

@@ -135,7 +135,12 @@ class DhcpOption:
 class Port:
     """A place on a network where a machine plugs in."""
 
-    INDEXES: ClassVar[Indexes] = (("key",), ("network_id",), ("host", "interface_name"))
+    INDEXES: ClassVar[Indexes] = (
+        ("key",),
+        ("network_id",),
+        ("network_id", "dns_name"),
+        ("host", "interface_name"),
+    )
 
     id: str
     key: int  # small, unique, permanent: what IN_PORT and OUT_PORT carry

@@ -38,6 +38,8 @@ def test_table_ids_never_change() -> None:
         32: "ARP_ND_REPLY",
         33: "IDENTITY",
         34: "ND_REPLY",
+        36: "SERVICE",
+        37: "SERVICE_BACK",
         70: "L2_LOOKUP",
         72: "L2_LEARNED",
         75: "FLOOD",
@@ -54,6 +56,11 @@ def test_app_ids_never_change() -> None:
         2: "provider",
         3: "port_security",
         4: "arp_nd",
+        5: "punt",
+        6: "dhcp",
+        7: "dns",
+        8: "metadata",
+        9: "service_port",
     }
     assert len(APPS) == len({app.name for app in APPS})
     assert all(0 <= app.id < Cookie.LEARNED_APP for app in APPS)
@@ -187,7 +194,7 @@ def test_flow_reads_and_writes_fields_where_they_live(one: Compiled) -> None:
 def living(name: str, table: Table) -> Field | Literal[False] | None:
     """The field of ours that a register is in this table; False for what is no register, and None
     for one that means nothing here."""
-    fields = [field for field in FIELDS if field == name]
+    fields = [field for field in FIELDS if field == name or name in words(field)]
     if not fields:
         return None if "reg" in name else False
     return next((field for field in fields if alive(field, table)), None)

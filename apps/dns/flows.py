@@ -1,0 +1,33 @@
+"""Flows that take queries to the resolver; all other DNS passes untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from controller.flow import CONTROLLER, Action, Flow, Goto, Output, Resubmit, Value
+from controller.model import Network, Subnet, View
+from controller.pipeline import IN_PORT, NETWORK, TENANT, Band, Table
+
+TCP, UDP, DNS = 6, 17, 53
+
+PUNT: tuple[Action, ...] = (Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
+
+
+def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
+    """Queries to the service address of a subnet that has DHCP, by UDP and by TCP."""
+    network = view.get(Network, network_id)
+    if network is None or not network.admin_state_up:
+        return
+    for subnet in view.find(Subnet, network_id=network_id):
+        if subnet.service_address is None or not subnet.enable_dhcp:
+            continue
+        there: dict[str, Value] = (
+            {"eth_type": 0x0800, "ipv4_dst": subnet.service_address}
+            if subnet.version == 4
+            else {"eth_type": 0x86DD, "ipv6_dst": subnet.service_address}
+        )
+        asked = {NETWORK: network.key, IN_PORT: TENANT, **there}
+        udp = {**asked, "ip_proto": UDP, "udp_dst": DNS}
+        tcp = {**asked, "ip_proto": TCP, "tcp_dst": DNS}
+        yield Flow(Table.TRAP, Band.DEFAULT, udp, PUNT)
+        yield Flow(Table.TRAP, Band.DEFAULT, tcp, (Goto(Table.SERVICE),))

@@ -1,0 +1,53 @@
+"""Queries in UDP packets, and their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from apps.dns.answers import Resolver
+from controller import frames
+from controller.flow import Output
+from controller.model import Port, View
+from controller.model.addresses import SERVICE_MAC
+from controller.packet import Ask, Malformed, PacketIn, PacketOut
+
+
+def handler(resolver: Resolver) -> Callable[[View, PacketIn], Iterator[PacketOut | Ask[PacketOut]]]:
+    """What answers the packets of tenants' ports. Errors: Malformed."""
+
+    def handle(view: View, packet: PacketIn) -> Iterator[PacketOut | Ask[PacketOut]]:
+        frame = frames.parse(packet.data)
+        if frame.protocol != frames.UDP:
+            raise Malformed
+
+        def answered(data: bytes) -> PacketOut:
+            answer = frame.answer(data, eth_src=SERVICE_MAC, src=frame.dst)
+            return PacketOut(answer, (Output(packet.ofport),))
+
+        for port in view.find(Port, key=packet.port):
+            answer = resolver.answer(view, port, frame.data)
+            if isinstance(answer, bytes):
+                yield answered(answer)
+            else:
+                yield Ask(answer.data, partial(_then, answer, answered))
+
+    return handle
+
+
+def _then(
+    ask: Ask[bytes], answered: Callable[[bytes], PacketOut], reply: bytes | None
+) -> PacketOut:
+    return answered(ask.then(reply))
+
+
+def stream(resolver: Resolver) -> Callable[[View, str, bytes], bytes | Ask[bytes]]:
+    """What answers queries that come by TCP. Errors: Malformed."""
+
+    def answer(view: View, port_id: str, query: bytes) -> bytes | Ask[bytes]:
+        port = view.get(Port, port_id)
+        if port is None:
+            raise Malformed
+        return resolver.answer(view, port, query, stream=True)
+
+    return answer
