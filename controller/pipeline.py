@@ -236,8 +236,8 @@ class Table(Enum):
         "arp_nd",
         Miss.DROP,
         "reg14 reg9 eth_type arp_op ip_proto icmpv6_type ipv6_src ipv6_nd_sll",
-        "Turns the question into its answer and sends it back. Of those from the physical network, "
-        "only what is asked of a port of this switch: every other switch hears them, too.",
+        "Turns the question into its answer and sends it back. One from the physical network goes "
+        "to the port it is about, if that is on this switch: every other switch hears it, too.",
     )
     IDENTITY = (
         33,

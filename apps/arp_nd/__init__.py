@@ -6,6 +6,8 @@ is not involved, also for neighbour discovery, whose answer OVS 2.11 and later c
 thing that actions cannot do is add an option, so a solicitation without a source link-layer option
 is answered without a target one, as RFC 4861, 7.2.4, allows.
 
+A question from the physical network goes to the port that it is about, and to nobody else.
+
 A question for an address that the model does not know goes only where something unknown may be:
 ports without port security, ports with allowed address pairs, the physical network. Announcements
 and probes for duplicates of a port's own fixed IP go there too; those of an allowed address pair,

@@ -80,7 +80,10 @@ def compile_questions(view: View, switch: int, id: str) -> Iterator[Flow]:
 def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
     """Turn a question into its answer: ARP, RFC 826; neighbour discovery, RFC 4861, 7.2.4."""
     table = Table.ARP_ND_REPLY
+    # Every switch on the wire hears such a question. The one where the port is has the port answer.
     yield Flow(table, Band.GUARD, {IN_PORT: PHYSICAL, OWNED: (0, HERE)}, ())
+    to_port = (Goto(Table.FLOOD.next),)
+    yield Flow(table, Band.GUARD, {IN_PORT: PHYSICAL, OWNED: (HERE, HERE)}, to_port)
     back: Actions = (Move("eth_src", "eth_dst", 48), Move(MAC, "eth_src", 48))
     yield Flow(
         table,
@@ -153,7 +156,8 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     if network is None or not network.admin_state_up:
         return
     addresses = {mapped(ip.version, ip.address) for ip in port.fixed_ips} | {link_local(port.mac)}
-    here = (SetField(OWNED, HERE),) if binding.switch == switch else ()
+    plugged_in_here = (SetField(OWNED, HERE), SetField(OUT_PORT, port.key))
+    here = plugged_in_here if binding.switch == switch else ()
     for address in sorted(addresses):
         yield _neighbour(network, address, {}, (SetField(MAC, port.mac), *here))
 

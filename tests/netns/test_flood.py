@@ -1,0 +1,91 @@
+"""A guest that floods is held by the switch's meter, and takes nothing from others."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.punt.flows import BURST, PACKETS_PER_SECOND
+from controller import frames, runtime
+from tests import dhcp_client
+from tests.conftest import need
+from tests.dhcp_client import running
+from tests.lab import Lab, lab
+from tests.openvswitch import OpenVSwitch
+
+FLOOD_RATE = 10_000
+
+# Sends a frame (as hexadecimal) so many times a second until it is ended.
+FLOOD = """
+import socket, sys, time
+frame, rate = bytes.fromhex(sys.argv[1]), int(sys.argv[2])
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
+    wire.bind(("eth0", 0))
+    print("flooding", flush=True)
+    started, sent = time.monotonic(), 0
+    while True:
+        for _ in range(int((time.monotonic() - started) * rate) - sent):
+            wire.send(frame)
+            sent += 1
+        time.sleep(0.001)
+"""
+
+
+@pytest.fixture
+def net(ovs: OpenVSwitch, tmp_path: Path) -> Iterator[Lab]:
+    need(shutil.which("busybox") is not None, "busybox")
+    with lab(ovs, tmp_path) as running_lab:
+        yield running_lab
+        running_lab.verify()
+
+
+def floods(port: Any) -> dict[str, bytes]:
+    """What to flood with: a DHCP discover, and a router solicitation."""
+    mac = int(port["mac_address"].replace(":", ""), 16)
+    head = b"\1\1\6\0abcd" + bytes(20) + mac.to_bytes(6, "big") + bytes(10 + 64 + 128)
+    discover = head + b"\x63\x82\x53\x63" + b"\x35\1\1\xff"
+    everybody = (1 << 48) - 1
+    return {
+        "DHCP": frames.udp(mac, everybody, 4, 0, 0xFFFFFFFF, 68, 67, discover),
+        "ND": frames.icmpv6(mac, 0x333300000002, 0, 0xFF02 << 112 | 2, b"\x85\0\0\0\0\0\0\0"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["DHCP", "ND"])
+def test_a_flood_is_metered_and_others_get_their_address(
+    net: Lab, kind: str, tmp_path: Path
+) -> None:
+    network = net.create("network")
+    modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    net.create("subnet", network_id=network["id"], cidr="10.0.0.0/24", ip_version=4)
+    net.create("subnet", network_id=network["id"], cidr="2001:db8::/64", ip_version=6, **modes)
+    ports = [net.port(network) for _ in range(2)]
+    flooder, other = net.guest(ports[0]), net.guest(ports[1], bare=True)
+    other.run("ip", "link", "set", "eth0", "up")
+    script = dhcp_client.write(tmp_path)
+    frame = floods(ports[0])[kind].hex()
+    flood = flooder.start(sys.executable, "-c", FLOOD, frame, str(FLOOD_RATE))
+    assert flood.stdout is not None
+    assert flood.stdout.readline() == "flooding\n"
+    packets = net.service.packets
+    # Until the flood is at the controller, and the meter has nothing saved up.
+    with runtime.Timeout(5):
+        while packets.handled < BURST + 20:
+            runtime.sleep(0.01)
+    handled, started = packets.handled + packets.dropped, time.monotonic()
+    with running(dhcp_client.udhcpc(other, script)) as client:
+        assert client.told()["EVENT"] == "deconfig"
+        assert client.told()["ip"] == ports[1]["fixed_ips"][0]["ip_address"]
+    seconds = time.monotonic() - started
+    came = packets.handled + packets.dropped - handled
+    flood.terminate()
+    flood.communicate()
+    assert seconds < 1
+    # What a port may send in that time, twice (two ports), and not what was sent.
+    assert came <= 2 * (PACKETS_PER_SECOND * seconds + BURST) < FLOOD_RATE * seconds
