@@ -157,6 +157,8 @@ def status(context: Context) -> None:
         output.console.print(f"[yellow]waiting for OVSDB {remote}[/]; is Open vSwitch running?")
     for unit, error in answer["failed"].items():
         output.console.print(f"[red]{unit} does not compile[/]: {error}")
+    if answer["service_port"] not in ("up", "off"):
+        output.console.print(f"[yellow]service port[/]: {answer['service_port']}")
     output.table(
         "Switches",
         ["id", "name", "host", "connected", "realised", "flows", "repaired"],
@@ -199,6 +201,22 @@ def diff(context: Context, switch: str | None) -> None:
     _show_flows(context, found)
     if found:
         raise SystemExit(1)
+
+
+@main.command()
+@click.option("--switch", help="Only this switch: name or datapath id.")
+@click.pass_obj
+def counters(context: Context, switch: str | None) -> None:
+    """Show how many packets each port has sent: to one, to everybody, to the controller.
+
+    Broadcasts and multicasts come first: a storm is seen at the top.
+    """
+    found = context.client.get("/tenantry/v1/counters", switch=switch)
+    if context.output.json(found):
+        return
+    columns = ["id", "name", "project_id", "host", "interface", "packets", "broadcasts", "punted"]
+    rows = [[port[column] for column in columns] for port in found]
+    context.output.table("Ports", ["id", "name", "project", *columns[3:]], rows)
 
 
 def _show_flows(context: Context, found: Json) -> None:

@@ -58,6 +58,7 @@ class Controller:
             handlers={app.id: app.packets(conf) for app in APPS if app.packets},
             every=[app.every(conf) for app in APPS if app.every],
             ask=self.resolvers.ask,
+            set_mtus=lambda remote, mtus: self.ovsdb[remote].set_mtus(mtus),
             ovsdb_connections=conf.ovsdb.connections,
             physical_interfaces=conf.networks.physical_interfaces,
             audit_seconds=conf.openflow.audit_interval,
@@ -78,12 +79,17 @@ class Controller:
         self.openflow = openflow._replace(port=port)
         self._listener = _listen_api(conf)
         self.api_url = f"http://{config.Address(*self._listener.getsockname()[:2])}"
+        self.ovsdb = {
+            remote: Ovsdb(remote, self.service.inventory, self._bridge(conf))
+            for remote in conf.ovsdb.connections
+        }
         self.service_port = ServicePort(
             conf.ovsdb.service_port if self._has_service_port(conf) else "",
             self.service.model,
             [app.endpoint(conf) for app in APPS if app.endpoint],
             self.resolvers,
         )
+        self.service.service_port_state = lambda: self.service_port.state
         self._greenlets = [
             runtime.spawn(self.service.run),
             runtime.spawn(self.service.run_audits),
@@ -91,10 +97,7 @@ class Controller:
             runtime.spawn(self.service.run_every),
             runtime.spawn(self._serve_api),
             runtime.spawn(self.service_port.run),
-            *(
-                runtime.spawn(Ovsdb(remote, self.service.inventory, self._bridge(conf)).run)
-                for remote in conf.ovsdb.connections
-            ),
+            *(runtime.spawn(ovsdb.run) for ovsdb in self.ovsdb.values()),
         ]
 
     def stop(self) -> None:

@@ -16,13 +16,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import NamedTuple, cast
 
 from controller import runtime
 from controller.app import App
 from controller.engine import Engine
-from controller.model import Binding, Change, Model, Network, Port, Switch, View
+from controller.model import Binding, Change, Interface, Model, Network, Port, Switch, View
 from controller.model.binding import rebind
 from controller.model.records import FROM_STORE
 from controller.packet import Every, Handler
@@ -93,6 +93,7 @@ class Service:
         handlers: Mapping[int, Handler] | None = None,
         every: Iterable[Every] = (),
         ask: Asked = lambda ask, port, done: None,
+        set_mtus: Callable[[str, dict[str, int]], None] = lambda remote, mtus: None,
         ovsdb_connections: Iterable[str] = (),
         physical_interfaces: Mapping[str, str] | None = None,
         audit_seconds: float = 120.0,
@@ -115,6 +116,10 @@ class Service:
         self._progress: list[runtime.Signal] = []
         self.packets = PacketIns(self.model, handlers or {}, self._submit, ask)
         self.every = tuple(every)
+        self.service_port_state: Callable[[], str] = lambda: "off"
+        """What has become of the service port, in words."""
+        self._set_mtus = set_mtus
+        self._sized: dict[Hashable, int] = {}  # the MTU that an interface was given
         self._target = Realised()
         self._wired: dict[str, int] = {}  # the pass that last moved a port, or changed a network
         self._passing = runtime.Lock()
@@ -204,6 +209,7 @@ class Service:
                 shadow.touch(touched)
             runtime.breathe()
         nodes = run_in_slices(self.engine)
+        self._size_interfaces(changes)
         # From here on without a break: what was touched belongs to this generation.
         self._target = Realised(generation, revision)
         for dpid in self.engine.wanted:
@@ -213,6 +219,33 @@ class Service:
             elif dpid in self.connections and all_here:
                 self._start_reconciler(self.connections[dpid])
         self.passes.append(Pass(generation, len(changes), nodes, time.monotonic() - started))
+
+    def _size_interfaces(self, changes: Iterable[Change]) -> None:
+        """Interfaces get the MTU of the network that they are plugged into. What was set once is
+        not set again: an interface that somebody gives another one keeps it."""
+        resized: set[str] = set()
+        for change in changes:
+            if change.type is Port:
+                resized.add(str(change.id))
+            elif change.type is Network:
+                resized |= self.model.ids(Binding, ("network_id",), (change.id,))
+            elif change.type is Interface:
+                if change.record is None:
+                    self._sized.pop(change.id, None)
+                at = cast("tuple[int, str]", change.id)
+                resized |= self.model.ids(Binding, ("switch", "interface"), at)
+        by_remote: dict[str, dict[str, int]] = {}
+        for port_id in resized:
+            binding = self.model.get(Binding, port_id)
+            network = self.model.get(Network, binding.network_id) if binding else None
+            remote = self.inventory.remote(binding.switch) if binding else None
+            if binding and network and remote:
+                at = (binding.switch, binding.interface)
+                if self._sized.get(at) != network.mtu:
+                    self._sized[at] = network.mtu
+                    by_remote.setdefault(remote, {})[binding.interface] = network.mtu
+        for remote, mtus in by_remote.items():
+            self._set_mtus(remote, mtus)
 
     def _all_here(self) -> bool:
         """Whether what is computed is whole. After a start, ports on switches that have not

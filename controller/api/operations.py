@@ -19,7 +19,7 @@ from controller.api.wsgi import Route
 from controller.flow import actions_text, match_text
 from controller.model import Binding, Host, Port, Switch
 from controller.model.binding import dpid_text
-from controller.pipeline import Table
+from controller.pipeline import Band, Table
 from controller.service import Service
 from controller.switch.codec import FlowStats
 from controller.switch.reconcile import Realised
@@ -49,6 +49,7 @@ def routes(service: Service) -> list[Route]:
         route("status", status),
         route("flows", flows, "switch", "app", "object"),
         route("diff", diff, "switch"),
+        route("counters", counters, "switch"),
         route("verify", verify),
         route("engine", engine),
         route("wait", wait, "port", "revision", "seconds"),
@@ -68,6 +69,7 @@ def status(service: Service) -> dict[str, Any]:
         "waiting_for": service.inventory.waiting_for(),
         "failed": {str(unit): error for unit, error in service.engine.failed.items()},
         "switches": [_switch(service, switch) for switch in service.switches()],
+        "service_port": service.service_port_state(),
         "hosts": [{"id": host.id} for host in service.model.all(Host).values()],
         "ports": [_port(service, port) for port in service.model.all(Port).values()],
     }
@@ -160,6 +162,43 @@ def flows(
 def diff(service: Service, switch: str | None = None) -> list[dict[str, Any]]:
     """Only the flows that are wanted and not installed, or installed and not wanted."""
     return [flow for flow in flows(service, switch) if flow["wanted"] != flow["installed"]]
+
+
+def counters(service: Service, switch: str | None = None) -> list[dict[str, Any]]:
+    """What each port has sent since its flows were installed, in packets: all, those that the whole
+    network hears (a storm shows here first), and those that were for the controller.
+
+    LookupError if there is no such switch.
+    """
+    found = []
+    for dpid in _chosen(service, switch):
+        connection = service.connections.get(dpid)
+        stats = connection.dump_flows(_COUNTED) if connection else []
+        by_port: dict[str, dict[str, int]] = {}
+        origins = service.engine.origins(dpid, (flow.cookie for flow in stats))
+        for flow in stats:
+            for unit in origins.get(flow.cookie, ()):
+                if unit.units.kind == "port":
+                    counts = by_port.setdefault(unit.id, dict.fromkeys(_COUNTS, 0))
+                    counts[_count(flow)] += flow.packets
+        for port_id, counts in by_port.items():
+            port = service.model.get(Port, port_id)
+            if port is not None:
+                sent = counts["unicast"] + counts["broadcasts"]
+                told = {"broadcasts": counts["broadcasts"], "punted": counts["punted"]}
+                found.append({**_port(service, port), "packets": sent, **told})
+    return sorted(found, key=lambda port: (-port["broadcasts"], port["id"]))
+
+
+_COUNTED = {Table.CLASSIFY.id, Table.PUNT_LIMIT.id}
+_COUNTS = ("unicast", "broadcasts", "punted")
+
+
+def _count(flow: FlowStats) -> str:
+    """What a flow of a port counts; that for group addresses is the more special one."""
+    if flow.table_id == Table.PUNT_LIMIT.id:
+        return "punted"
+    return "broadcasts" if flow.priority == Band.SPECIFIC else "unicast"
 
 
 def verify(service: Service) -> dict[str, Any]:
@@ -260,6 +299,15 @@ class _Registry:
         yield GaugeMetricFamily(
             "tenantry_engine_failed_units", "Units that do not compile.", len(service.engine.failed)
         )
+        packets = CounterMetricFamily(
+            "tenantry_packets",
+            "Packets that switches sent to the controller: handled, dropped "
+            "(a port's queue was full), malformed, failed (a mistake of ours).",
+            labels=("outcome",),
+        )
+        for outcome in ("handled", "dropped", "malformed", "failed"):
+            packets.add_metric([outcome], getattr(service.packets, outcome))
+        yield packets
         yield CounterMetricFamily(
             "tenantry_engine_differences",
             "Flows about which the engine's audit found it wrong.",

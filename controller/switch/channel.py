@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -139,8 +139,9 @@ class Connection:
         finally:
             del self._replies[xid]
 
-    def dump_flows(self) -> list[codec.FlowStats]:
-        """Every flow that the switch holds, but those of tables that it fills by itself.
+    def dump_flows(self, tables: Container[int] | None = None) -> list[codec.FlowStats]:
+        """Every flow that the switch holds, or those of these tables; but none of tables that it
+        fills by itself.
 
         Table by table, and large tables in parts by the last bits of their flows' cookies, which
         are a hash: so that packets do not wait for the whole of it.
@@ -150,7 +151,8 @@ class Connection:
             counts |= some
         found: list[codec.FlowStats] = []
         for table, count in counts.items():
-            if count and table not in codec.LEARNED_TABLES:
+            asked = tables is None or table in tables
+            if count and asked and table not in codec.LEARNED_TABLES:
                 mask = (1 << ((count - 1) // DUMPED_AT_ONCE).bit_length()) - 1
                 for part in range(mask + 1):
                     request = partial(

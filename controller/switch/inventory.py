@@ -136,7 +136,8 @@ class Inventory:
 
     # --- records -----------------------------------------------------------------------------
 
-    def _remote(self, dpid: int) -> str | None:
+    def remote(self, dpid: int) -> str | None:
+        """The OVSDB that a switch is in, if it is in one."""
         return next((remote for remote, dpids in self._bridges.items() if dpid in dpids), None)
 
     def _tell(self, dpids: Iterable[int]) -> None:
@@ -145,7 +146,7 @@ class Inventory:
         changes: list[Change] = []
         for dpid in dpids:
             ports = self._ports.get(dpid)
-            remote = self._remote(dpid)
+            remote = self.remote(dpid)
             if ports is None or (remote is None and self._awaited):
                 continue
             told = self._told.setdefault(dpid, set())
@@ -162,7 +163,7 @@ class Inventory:
             self._emit(changes)
 
     def _interface(self, dpid: int, name: str) -> Interface:
-        remote = self._remote(dpid)
+        remote = self.remote(dpid)
         ids: Mapping[str, str] = self._external[remote].get(name, {}) if remote else {}
         return Interface(
             id=(dpid, name),

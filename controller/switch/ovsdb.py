@@ -85,6 +85,20 @@ class Ovsdb:
                 LOG.exception("following OVSDB %s failed; starting again", self.remote)
             runtime.sleep(RETRY_SECONDS)
 
+    def set_mtus(self, mtus: Mapping[str, int]) -> None:
+        """Give interfaces, by name, these MTUs, in the background."""
+        runtime.spawn(self._set_mtus, mtus)
+
+    def _set_mtus(self, mtus: Mapping[str, int]) -> None:
+        updates = [
+            _update("Interface", [["name", "==", name]], {"mtu_request": mtu})
+            for name, mtu in mtus.items()
+        ]
+        try:
+            transact(self.remote, updates)
+        except OvsdbError as error:
+            LOG.warning("interfaces keep the MTU they have: %s", error)
+
     def _follow(self, schema: Mapping[str, Any]) -> None:
         columns = ovs.db.idl.SchemaHelper(schema_json=schema)
         for table, names in _COLUMNS.items():

@@ -40,9 +40,7 @@ def world() -> View:
     records = (
         Network("net", 1, "project", "", True, 1500, "local", None, None),
         Subnet("v4", "net", 4, 0x0A000000, 24, 0x0A000001, True, service_address=SERVER),
-        Subnet(
-            "v6", "net", 6, PREFIX, 64, PREFIX + 1, True, service_address=PREFIX + 9, **stateful
-        ),
+        Subnet("v6", "net", 6, PREFIX, 64, PREFIX + 1, True, **stateful),
         Port(
             *("port", 7, "net", "project", "", MAC),
             (FixedIp("v4", 4, ADDRESS), FixedIp("v6", 6, PREFIX + 2)),

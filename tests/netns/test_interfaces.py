@@ -1,0 +1,69 @@
+"""What becomes of plugged interfaces: their MTU, and what their packets are counted as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from controller.api import operations
+from tests.lab import Lab, lab
+from tests.namespace import run
+from tests.openvswitch import OpenVSwitch
+
+
+@pytest.fixture
+def net(ovs: OpenVSwitch, tmp_path: Path) -> Iterator[Lab]:
+    with lab(ovs, tmp_path) as running:
+        yield running
+        running.verify()
+
+
+def mtu_becomes(net: Lab, interface: str, mtu: int) -> None:
+    """Wait for Open vSwitch to have set it."""
+    condition = f"mtu={mtu}"
+    net.ovs.vsctl("wait-until", "interface", interface, condition)
+    assert f"mtu {mtu} " in run("ip", "link", "show", interface)
+
+
+def test_an_interface_has_the_mtu_of_its_network(net: Lab) -> None:
+    network, other = net.network("10.0.0.0/24", mtu=1400), net.network("10.0.0.0/24", mtu=1300)
+    port = net.port(network)
+    net.guest(port)
+    mtu_becomes(net, "tap1", 1400)
+    net.update("network", network["id"], mtu=1350)
+    net.settle()
+    mtu_becomes(net, "tap1", 1350)
+    net.ovs.vsctl("set", "interface", "tap1", f"external_ids:iface-id={net.port(other)['id']}")
+    net.until(lambda: net.service.port_status(port["id"]) == "DOWN")
+    mtu_becomes(net, "tap1", 1300)
+
+
+def test_a_storm_shows(net: Lab) -> None:
+    network = net.network("10.0.0.0/24")
+    ports = [net.port(network) for _ in range(2)]
+    noisy, quiet = (net.guest(port) for port in ports)
+    address = ports[1]["fixed_ips"][0]["ip_address"]
+    assert noisy.pings(address)
+    before = {port["id"]: port for port in operations.counters(net.service)}
+    noisy.run(
+        "python3",
+        "-c",
+        "import socket\n"
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)\n"
+        "[s.sendto(b'x', ('10.0.0.255', 9)) for _ in range(50)]",
+    )
+    assert noisy.pings(address)  # behind all of them
+    # Open vSwitch adds up what megaflows have counted when it is asked for it.
+    net.ovs.appctl("revalidator/purge")
+    after = operations.counters(net.service)
+    assert after[0]["id"] == ports[0]["id"]
+    counts = {port["id"]: port for port in after}
+    grown = {
+        port["id"]: counts[port["id"]]["broadcasts"] - before[port["id"]]["broadcasts"]
+        for port in ports
+    }
+    assert grown[ports[0]["id"]] >= 50 > grown[ports[1]["id"]]
+    assert quiet
