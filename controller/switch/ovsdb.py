@@ -64,6 +64,7 @@ class Ovsdb:
         self.connected = False
         self._inventory = inventory
         self._bridge = bridge
+        self._mtus: dict[str, int] = {}  # still to be set, by interface
 
     def run(self) -> None:
         """Connect, follow, and start again when that fails."""
@@ -86,18 +87,22 @@ class Ovsdb:
             runtime.sleep(RETRY_SECONDS)
 
     def set_mtus(self, mtus: Mapping[str, int]) -> None:
-        """Give interfaces, by name, these MTUs, in the background."""
-        runtime.spawn(self._set_mtus, mtus)
+        """Give interfaces, by name, these MTUs, in the background; as soon as that is possible."""
+        self._mtus |= mtus
+        runtime.spawn(self._set_mtus)
 
-    def _set_mtus(self, mtus: Mapping[str, int]) -> None:
+    def _set_mtus(self) -> None:
+        mtus, self._mtus = self._mtus, {}
         updates = [
             _update("Interface", [["name", "==", name]], {"mtu_request": mtu})
             for name, mtu in mtus.items()
         ]
         try:
-            transact(self.remote, updates)
+            if updates:
+                transact(self.remote, updates)
         except OvsdbError as error:
-            LOG.warning("interfaces keep the MTU they have: %s", error)
+            self._mtus = mtus | self._mtus  # until it is heard of again
+            LOG.info("interfaces wait for their MTU: %s", error)
 
     def _follow(self, schema: Mapping[str, Any]) -> None:
         columns = ovs.db.idl.SchemaHelper(schema_json=schema)
@@ -135,6 +140,7 @@ class Ovsdb:
         bridges = _bridges(idl)
         interfaces = {row.name: row.external_ids for row in idl.tables["Interface"].rows.values()}
         self._inventory.synced(self.remote, host, bridges, interfaces, _controlled(idl))
+        runtime.spawn(self._set_mtus)
         self._name_tables(bridges)
         return True
 

@@ -182,6 +182,7 @@ class Stage(RuleBasedStateMachine):
         """``blind``: switches come before their OVSDB does, and must not be touched before."""
         options = {
             "ovsdb__connections": f"unix:{self.relay.path}",
+            "ovsdb__service_port": "",  # so that all bridges are alike
             "networks__vlan_ranges": "red:100:109,blue:100:109",
             "openflow__audit_interval": "3600",
         }
