@@ -164,9 +164,14 @@ class Connection:
         return found
 
     def dump_meters(self) -> list[int]:
-        """The keys of all meters that the switch holds."""
+        """The keys of all meters that the switch holds; none if it has no meters."""
         replies = self._ask(codec.meter_config_request, codec.read_meter_config)
-        return [key for keys in replies for key in keys]
+        try:
+            return [key for keys in replies for key in keys]
+        except Disconnected:
+            if self.alive:
+                return []
+            raise
 
     def _ask(
         self, request: Callable[[int], bytes], read: Callable[[bytes], tuple[Some, bool]]

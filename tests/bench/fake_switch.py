@@ -30,7 +30,7 @@ class _Kind:
 class _Multipart:
     """Multipart types (7.3.5), and the flag that says that more follows."""
 
-    FLOW, TABLE, PORT_DESC, FLOW_MONITOR = 1, 3, 13, 16
+    FLOW, TABLE, METER_CONFIG, PORT_DESC, FLOW_MONITOR = 1, 3, 10, 13, 16
     MORE = 1
 
 
@@ -39,6 +39,8 @@ _FLOW_MOD = struct.Struct("!QQBBHHHIIIHH")  # 7.3.4.2, without its match
 _FLOW_MOD_DELETE = 3
 _FLOW_STATS = struct.Struct("!HBxIIHHHHH2xQQQHH4x")  # 7.3.5.2, with an empty match
 _FLOW_STATS_REQUEST = struct.Struct("!B3xII4xQQ")  # 7.3.5.2
+_METER_MOD = struct.Struct("!HHI")  # 7.3.4.3; and the head of a meter's configuration: 7.3.5.13
+_METER_DELETE = 2
 _TABLE_STATS = struct.Struct("!B3xIQQ")  # 7.3.5.4
 _PORT = struct.Struct("!IH2x6s2x16sII")  # 7.2.1, without properties
 _PORT_ADDED = bytes(8)  # 7.4.3
@@ -57,12 +59,14 @@ class Switch:
         """How long the controller took to answer each echo request, in seconds."""
         self._cookies: dict[bytes, int] = {}  # by table, priority and match
         self._flows: dict[int, bytes] = {}  # the other way around
+        self._meters: dict[int, bytes] = {}  # its bands, by number
         self._bundles: dict[int, list[memoryview]] = {}
         self._socket: Any = None
 
     @property
     def flows(self) -> int:
-        return len(self._cookies)
+        """With the meters, as the controller counts them."""
+        return len(self._cookies) + len(self._meters)
 
     def run(self, host: str, port: int) -> None:
         """Connect, and again whenever that fails or ends, as OVS does."""
@@ -109,6 +113,8 @@ class Switch:
                 self._bundles[bundle].append(body[_BUNDLE_ADD_HEAD:])
             case codec.FLOW_MOD:
                 self._flow_mod(body)
+            case codec.METER_MOD:
+                self._meter_mod(body)
             case codec.BUNDLE_CONTROL:
                 bundle, request, flags = struct.unpack_from("!IHH", body)
                 self._bundle(bundle, request)
@@ -151,6 +157,15 @@ class Switch:
             del self._flows[replaced]
         self._cookies[flow], self._flows[cookie] = cookie, flow
 
+    def _meter_mod(self, body: memoryview) -> None:
+        self.flow_mods += 1
+        command, flags, number = _METER_MOD.unpack_from(body)
+        if command == _METER_DELETE:
+            self._meters.pop(number, None)
+        else:
+            bands = bytes(body[_METER_MOD.size :])
+            self._meters[number] = _METER_MOD.pack(8 + len(bands), flags, number) + bands
+
     def _multipart(self, xid: int, kind: int, body: memoryview) -> None:
         if kind == _Multipart.PORT_DESC:
             entries = [*map(self._port, self.ports)]
@@ -164,6 +179,8 @@ class Switch:
         elif kind == _Multipart.TABLE:
             counts = Counter(flow[0] for flow in self._flows.values())
             entries = [_TABLE_STATS.pack(table, count, 0, 0) for table, count in counts.items()]
+        elif kind == _Multipart.METER_CONFIG:
+            entries = [*self._meters.values()]
         elif kind == _Multipart.FLOW_MONITOR:
             entries = []  # and nothing ever after: nobody else changes flows here
         else:
