@@ -88,6 +88,7 @@ class Reconciler:
     audits: int = 0
     repaired: int = 0
     _installed: dict[int, int] = field(default_factory=dict)  # table by cookie; meters by key
+    _meters: dict[int, int] = field(default_factory=dict)  # their keys by number
     _wake: runtime.Signal = field(default_factory=runtime.Signal)
     _distrusted: set[int] = field(default_factory=set)
     _bundle: int = 0
@@ -146,7 +147,8 @@ class Reconciler:
         self._audit_at = time.monotonic() + self.audit_seconds
         distrusted, self._distrusted = self._distrusted, set()
         found = {(flow.cookie, flow.table_id) for flow in self.connection.dump_flows()}
-        found |= {(meter, 0) for meter in self.connection.dump_meters()}
+        self._meters = {codec.meter_id(key): key for key in self.connection.dump_meters()}
+        found |= {(key, 0) for key in self._meters.values()}
         self._installed = {cookie: table for cookie, table in found if cookie not in distrusted}
         self.refused = []
         target, wanted, _ = self._take()
@@ -209,28 +211,32 @@ class Reconciler:
 
     def _set_meters(self, keys: list[int], push: Push) -> None:
         """Make or change meters. One that changes has another key, and the same number."""
-        held = {codec.meter_id(key): key for key in self._installed if codec.is_meter(key)}
-        keys = [key for key in keys if key not in self._refused_cookies()]
-        changed = {codec.meter_id(key) for key in keys} & held.keys()
+        if not keys:
+            return
+        refused = self._refused_cookies()
+        keys = [key for key in keys if key not in refused]
+        changed = self._meters.keys() & {codec.meter_id(key) for key in keys}
         errors = self._mod_meters(
             keys,
             lambda xid, key: codec.set_meter(xid, key, exists=codec.meter_id(key) in changed),
         )
-        for id in changed:
-            self._installed.pop(held[id])
-        self._installed |= {key: 0 for key in keys if key not in errors}
-        push.added += len(keys) - len(errors)
+        for key in keys:
+            number = codec.meter_id(key)
+            if key not in errors:
+                if number in changed:
+                    self._installed.pop(self._meters[number])
+                self._meters[number], self._installed[key] = key, 0
+                push.added += 1
         if errors:
             self._refuse(errors)
 
     def _delete_meters(self, keys: list[int], push: Push) -> None:
         """Remove meters, but for those that only changed."""
-        held = {codec.meter_id(key) for key in self._installed.keys() - set(keys)}
-        gone = [key for key in keys if codec.meter_id(key) not in held]
+        gone = [key for key in keys if self._meters.get(codec.meter_id(key)) == key]
         self._mod_meters(gone, codec.delete_meter)
-        for key in keys:
-            self._installed.pop(key, None)
-        push.deleted += len(gone)
+        for key in gone:
+            del self._meters[codec.meter_id(key)], self._installed[key]
+            push.deleted += 1
 
     def _mod_meters(
         self, keys: list[int], request: Callable[[int, int], bytes]
