@@ -185,6 +185,9 @@ def _addresses_and_routes(port: Resource, subnets: list[Resource]) -> tuple[list
         gateway = subnet.get("gateway_ip")
         if gateway and gateway != fixed["ip_address"]:
             routes.setdefault("0.0.0.0/0" if subnet["ip_version"] == 4 else "::/0", gateway)
+        service = subnet.get("service_address")
+        if service and subnet["ip_version"] == 4:  # as DHCP would tell it
+            routes.setdefault("169.254.169.254/32", service)
     return addresses, [f"{destination} via {nexthop}" for destination, nexthop in routes.items()]
 
 

@@ -162,3 +162,33 @@ def status_or_none(guest: Guest, url: str) -> str | None:
         return guest.run("curl", "-gs", "-m", "1", "-o", "/dev/null", "-w", "%{http_code}", url)
     except AssertionError:
         return None
+
+
+def test_the_requests_that_cloud_init_makes(net: Lab) -> None:
+    """Those of DataSourceOpenStack (22.4), in its order: the versions, the files of the newest that
+    it knows, then the whole tree of EC2, leaf by leaf."""
+    network = net.network("10.0.0.0/24")
+    guest, port = machine(net, network, ssh_keys={"me": KEY}, user_data=USER_DATA)
+    versions = get(guest, f"{FOUR}/openstack").splitlines()
+    known = ("2018-08-27", "2017-02-22", "2016-10-06", "2016-06-30", "2015-10-15", "latest")
+    newest = next(version for version in known if f"{version}/" in versions)
+    files = {
+        name: status(guest, f"{FOUR}/openstack/{newest}/{name}")
+        for name in ("user_data", "network_data.json", "meta_data.json", "vendor_data.json")
+    }
+    assert set(files.values()) == {"200"}
+    leaves: dict[str, str] = {}
+    directories = [f"{FOUR}/latest/meta-data/"]
+    while directories:
+        directory = directories.pop()
+        for line in get(guest, directory).splitlines():
+            name, keyed, _ = line.partition("=")
+            if keyed:  # a key: its number, and a name
+                leaves[line] = get(guest, f"{directory}{name}/openssh-key")
+            elif line.endswith("/"):
+                directories.append(directory + line)
+            else:
+                leaves[directory + line] = get(guest, directory + line)
+    assert leaves["0=me@example"] == KEY
+    assert leaves[f"{FOUR}/latest/meta-data/instance-id"] == port["id"]
+    assert f"{FOUR}/latest/meta-data/network/interfaces/macs/{port['mac_address']}/mac" in leaves
