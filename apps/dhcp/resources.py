@@ -7,8 +7,10 @@ import re
 from neutron_lib import exceptions
 from neutron_lib.api.definitions import extra_dhcp_opt
 
+from apps.dhcp import options
 from controller.api.auth import Context
 from controller.api.extension import Extension, Reader, Rules
+from controller.model import DhcpOption
 from controller.store import Body, Draft
 
 OPTIONS = extra_dhcp_opt.EXTRADHCPOPTS
@@ -19,7 +21,6 @@ MAX_OPTIONS = 64
 MAX_CODE = {4: 254, 6: 65535}
 """The largest code of an option: RFC 2132 (255 ends them), RFC 8415, section 21.1."""
 
-_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _NUMBER = re.compile(r"[1-9][0-9]{0,4}")
 
 
@@ -37,7 +38,7 @@ class DhcpOptionRules(Rules):
 
 
 def _merged(current: list[Body], requested: list[Body]) -> list[Body]:
-    options = {(option["opt_name"], option["ip_version"]): option for option in current}
+    merged = {(option["opt_name"], option["ip_version"]): option for option in current}
     for request in requested:
         option = {
             "opt_name": request["opt_name"],
@@ -46,13 +47,13 @@ def _merged(current: list[Body], requested: list[Body]) -> list[Body]:
         }
         key = option["opt_name"], option["ip_version"]
         if option["opt_value"] is None:
-            options.pop(key, None)
+            merged.pop(key, None)
         else:
             _check(**option)
-            options[key] = option
-    if len(options) > MAX_OPTIONS:
+            merged[key] = option
+    if len(merged) > MAX_OPTIONS:
         raise _invalid(f"A port may have at most {MAX_OPTIONS} DHCP options")
-    return list(options.values())
+    return list(merged.values())
 
 
 def _check(opt_name: str, opt_value: str, ip_version: int) -> None:
@@ -60,16 +61,26 @@ def _check(opt_name: str, opt_value: str, ip_version: int) -> None:
         raise _invalid(
             f"DHCP option '{opt_name}' has a prefix: name it by its name or number alone"
         )
-    if _NUMBER.fullmatch(opt_name):
-        if int(opt_name) > MAX_CODE[ip_version]:
-            raise _invalid(
-                f"DHCP option number {opt_name} is not in 1..{MAX_CODE[ip_version]} "
-                f"(IPv{ip_version})"
-            )
-    elif not _NAME.fullmatch(opt_name):
-        raise _invalid(f"'{opt_name}' is neither the name nor the number of a DHCP option")
     if not (opt_value.isascii() and opt_value.isprintable()):
         raise _invalid(f"The value of DHCP option '{opt_name}' is not printable ASCII")
+    if _NUMBER.fullmatch(opt_name):
+        number = int(opt_name)
+        if number > MAX_CODE[ip_version]:
+            raise _invalid(
+                f"DHCP option number {number} is not in 1..{MAX_CODE[ip_version]} (IPv{ip_version})"
+            )
+        if number in options.RESERVED[ip_version]:
+            raise _invalid(f"DHCP option {number} is for the protocol alone to say")
+    elif opt_name not in (options.NEXT_SERVER, *options.NAMES[ip_version]):
+        raise _invalid(
+            f"'{opt_name}' is neither the name nor the number of a DHCP option; names for "
+            f"IPv{ip_version}: {', '.join(sorted(options.NAMES[ip_version]))}"
+        )
+    # The address of the next server is no option, but looks like those that are addresses.
+    name = "router" if opt_name == options.NEXT_SERVER else opt_name
+    encoded = options.encode(DhcpOption(name, opt_value, ip_version))
+    if encoded is None or (opt_name == options.NEXT_SERVER and len(encoded[1]) != 4):
+        raise _invalid(f"'{opt_value}' is no value of DHCP option '{opt_name}'")
 
 
 def _invalid(message: str) -> Exception:

@@ -80,7 +80,13 @@ def test_an_update_changes_what_it_names_and_null_removes(api: Api, network: str
         ([{"opt_name": "mtu"}], "No valid key specs"),
         (["mtu"], "No valid key specs"),
         ({"mtu": "1400"}, "not a list"),
-        ([option(str(n), "x") for n in range(1, MAX_OPTIONS + 2)], f"at most {MAX_OPTIONS}"),
+        ([option("mtu", "x")], "'x' is no value of DHCP option 'mtu'"),
+        ([option("server-ip-address", "2001:db8::1")], "no value of DHCP option"),
+        ([option("dns-server", "10.0.0.1", 6)], "no value of DHCP option"),
+        ([option("53", "1")], "for the protocol alone"),
+        ([option("unheard-of", "1")], "neither the name nor the number"),
+        ([option("bootfile-url", "x")], "neither the name nor the number"),
+        ([option(str(n), "x") for n in range(176, MAX_OPTIONS + 177)], f"at most {MAX_OPTIONS}"),
     ],
 )
 def test_what_is_wrong_is_refused(api: Api, network: str, options: object, message: str) -> None:

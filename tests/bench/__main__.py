@@ -11,6 +11,7 @@ from rich.console import Console
 
 from tests.bench import (
     Figure,
+    answers,
     api,
     codec,
     computing,
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "api": api.bench,
     "scale": scale.bench,
     "packet-in": packet_in.bench,
+    "answers": answers.bench,
     "waits": waits.bench,
     "drill": drill.bench,
 }

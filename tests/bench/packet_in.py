@@ -33,7 +33,8 @@ class Answering:
     """The channel's observer: an app that sends every packet back to its port."""
 
     def __init__(self) -> None:
-        self.packets = PacketIns(Model(), {APP: self._back}, learn=lambda changes: None)
+        handlers = {APP: self._back}
+        self.packets = PacketIns(Model(), handlers, lambda changes: None, lambda *asked: None)
 
     def _back(self, view: View, packet: PacketIn) -> Iterator[PacketOut]:
         source, destination = packet.data[6:12], packet.data[:6]
