@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from controller.packet import Malformed
 
-IPV4, IPV6 = 0x0800, 0x86DD
-UDP, ICMPV6 = 17, 58
+ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD  # EtherTypes
+TCP, UDP, ICMPV6 = 6, 17, 58  # IP protocols
 
 _ETHERNET = struct.Struct("!6s6sH")
 _IPV4 = struct.Struct("!BBHHHBBHII")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controller.flow import BACK, Action, Flow, Goto, Move, Output, Resubmit, SetField, Value
+from controller.frames import ARP, ICMPV6, IPV6
 from controller.model import Binding, Network, Port, Subnet, View, derived, networks_on
 from controller.model.addresses import (
     METADATA_ADDRESSES,
@@ -31,7 +32,6 @@ from controller.pipeline import (
     version_bits,
 )
 
-ARP, IPV6, ICMPV6 = 0x0806, 0x86DD, 58
 REQUEST, REPLY = 1, 2  # RFC 826
 SOLICITATION, ADVERTISEMENT = 135, 136  # RFC 4861, 4.3 and 4.4
 TARGET_LINK_LAYER_ADDRESS = 2  # RFC 4861, 4.6.1

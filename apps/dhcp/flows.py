@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from apps.dhcp.advertise import advertised
 from controller.flow import CONTROLLER, Flow, Output, Resubmit, Value
+from controller.frames import ICMPV6, IPV4, IPV6, UDP
 from controller.model import Network, Subnet, View
 from controller.pipeline import IN_PORT, NETWORK, TENANT, Band, Table
 
-IPV4, IPV6, UDP, ICMPV6 = 0x0800, 0x86DD, 17, 58
 ROUTER_SOLICITATION = 133
 
 Match = dict[str, Value]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controller.flow import CONTROLLER, Action, Flow, Goto, Output, Resubmit, Value
+from controller.frames import IPV4, IPV6, TCP, UDP
 from controller.model import Network, Subnet, View
 from controller.pipeline import IN_PORT, NETWORK, TENANT, Band, Table
 
-TCP, UDP, DNS = 6, 17, 53
+DNS = 53
 
 PUNT: tuple[Action, ...] = (Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
 
@@ -22,9 +23,9 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
         if subnet.service_address is None or not subnet.enable_dhcp:
             continue
         there: dict[str, Value] = (
-            {"eth_type": 0x0800, "ipv4_dst": subnet.service_address}
+            {"eth_type": IPV4, "ipv4_dst": subnet.service_address}
             if subnet.version == 4
-            else {"eth_type": 0x86DD, "ipv6_dst": subnet.service_address}
+            else {"eth_type": IPV6, "ipv6_dst": subnet.service_address}
         )
         asked = {NETWORK: network.key, IN_PORT: TENANT, **there}
         udp = {**asked, "ip_proto": UDP, "udp_dst": DNS}

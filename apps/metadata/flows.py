@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controller.flow import Flow, Goto, Value
+from controller.frames import IPV4, IPV6, TCP
 from controller.model import View
 from controller.model.addresses import METADATA_ADDRESSES
 from controller.pipeline import IN_PORT, TENANT, Band, Table
 
-TCP, HTTP = 6, 80
+HTTP = 80
 
 
 def compile_requests(view: View, switch: int, id: str) -> Iterator[Flow]:
     """Whatever network they are on: the answer depends on the port."""
     for version, address in METADATA_ADDRESSES:
         there: dict[str, Value] = (
-            {"eth_type": 0x0800, "ipv4_dst": address}
+            {"eth_type": IPV4, "ipv4_dst": address}
             if version == 4
-            else {"eth_type": 0x86DD, "ipv6_dst": address}
+            else {"eth_type": IPV6, "ipv6_dst": address}
         )
         yield Flow(
             Table.TRAP,

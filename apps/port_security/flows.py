@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controller.flow import Action, Flow, Goto, Move, Resubmit, SetField, Value
+from controller.frames import ARP, ICMPV6, IPV4, IPV6, UDP
 from controller.model import Port, View
 from controller.model.addresses import link_local, mapped, mapped_prefix
 from controller.pipeline import (
@@ -21,8 +22,6 @@ from controller.pipeline import (
     version_bits,
 )
 
-IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD
-UDP, ICMPV6 = 17, 58
 ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT, SOLICITATION, ADVERTISEMENT, REDIRECT = range(133, 138)
 LISTENER_REPORTS = (131, 143)  # MLD, RFC 2710 and RFC 3810: sent before there is an address, too
 NOTHING = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controller.flow import Action, Flow, Goto, Learn, Move, Output, Resubmit, SetField
+from controller.frames import IPV4, IPV6, TCP
 from controller.model import Interface, View
 from controller.model.addresses import (
     DNS_PORT,
@@ -17,8 +18,7 @@ from controller.model.addresses import (
 )
 from controller.pipeline import ASKED, GUEST, IN_PORT, NETWORK, OUT_PORT, Band, Cookie, Table
 
-ETH_TYPES = {4: 0x0800, 6: 0x86DD}
-TCP = 6
+ETH_TYPES = {4: IPV4, 6: IPV6}
 
 SERVICES = {80: METADATA_PORT, 53: DNS_PORT}
 """The TCP ports that guests ask, and those where the controller listens."""
