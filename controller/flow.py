@@ -34,6 +34,7 @@ _NXM1, _ERICSSON, _OPENFLOW, _PACKET_REGS = 0x0001, 0x1000, 0x8000, 0x8001
 
 OXM: dict[str, Oxm] = {
     "in_port": Oxm(_OPENFLOW, 0, 4, "decimal"),
+    "nxm_in_port": Oxm(0x0000, 0, 2, "decimal"),  # the same of 16 bits, which can be set
     "metadata": Oxm(_OPENFLOW, 2, 8),
     "eth_dst": Oxm(_OPENFLOW, 3, 6, "mac"),
     "eth_src": Oxm(_OPENFLOW, 4, 6, "mac"),
@@ -67,6 +68,7 @@ OXM: dict[str, Oxm] = {
     "ip_ttl": Oxm(_NXM1, 29, 1, "decimal"),
     **{f"xxreg{n}": Oxm(_NXM1, 111 + n, 16) for n in range(2)},
     **{f"xreg{n}": Oxm(_PACKET_REGS, n, 8) for n in range(8)},
+    "ct_state": Oxm(_NXM1, 105, 4),
     "nd_reserved": Oxm(_ERICSSON, 1, 4, "decimal"),
     "nd_options_type": Oxm(_ERICSSON, 2, 1, "decimal"),
 }
@@ -74,6 +76,7 @@ OXM: dict[str, Oxm] = {
 
 # ovs-ofctl's own names, where they differ from OpenFlow's; in matches it has kept older ones.
 _OFCTL_NAME = {
+    "nxm_in_port": "in_port",
     "ipv4_src": "ip_src",
     "ipv4_dst": "ip_dst",
     "icmpv4_type": "icmp_type",
@@ -287,6 +290,78 @@ def _learned_load(field: str, source: str | int) -> str:
     return f"load:{value}->{_NXM_NAME[field]}[]"
 
 
+class DecTtl(NamedTuple):
+    """Take one off the TTL or hop limit. A packet that has none left is dropped."""
+
+    def text(self) -> str:
+        return "dec_ttl"
+
+
+class Nat(NamedTuple):
+    """Translation of new connections: the source's or the destination's address (``"src"``,
+    ``"dst"``) becomes ``address``, of IPv4, and its port one from ``first_port`` to ``last_port``
+    (0: it stays if it can). Without ``kind`` what is translated already stays so."""
+
+    kind: str = ""
+    address: int = 0
+    first_port: int = 0
+    last_port: int = 0
+
+    def text(self) -> str:
+        if not self.kind:
+            return "nat"
+        ports = "" if not self.first_port else f":{self.first_port}"
+        more = f"-{self.last_port}" if self.last_port > self.first_port else ""
+        return f"nat({self.kind}={ipaddress.IPv4Address(self.address)}{ports}{more})"
+
+
+class Ct(NamedTuple):
+    """Take the packet through connection tracking in a zone, and on in ``table``, where ct_state
+    can be matched. ``commit`` makes a new connection known; ``alg`` names the helper by its TCP or
+    UDP port (21 is FTP's). See ovs-actions(7), "ct"."""
+
+    zone: int
+    table: Table
+    nat: Nat = Nat()
+    commit: bool = False
+    alg: int = 0
+
+    def text(self) -> str:
+        commit = "commit," if self.commit else ""
+        alg = f",alg={_ALG[self.alg]}" if self.alg else ""
+        return f"ct({commit}table={self.table.id},zone={self.zone},{self.nat.text()}{alg})"
+
+
+_ALG = {21: "ftp", 69: "tftp"}
+
+CT_NEW, CT_ESTABLISHED, CT_RELATED, CT_REPLY, CT_INVALID, CT_TRACKED = (1 << n for n in range(6))
+"""Bits of ct_state; see ovs-fields(7)."""
+
+
+class Multipath(NamedTuple):
+    """Choose one of ``paths`` (at least one) by a hash of addresses and ports, the same for both
+    directions; its number, from 0, into a register. Of the others none changes when one is gone
+    (highest random weight). See ovs-actions(7), "multipath"."""
+
+    paths: int
+    register: str
+
+    def text(self) -> str:
+        register = _span(self.register, 0, 32)
+        return f"multipath(symmetric_l3l4+udp,0,hrw,{self.paths},0,{register})"
+
+
+class CheckLarger(NamedTuple):
+    """Whether the frame has more than ``octets``, from its Ethernet header on, into the lowest bit
+    of a register. See ovs-actions(7), "check_pkt_larger"."""
+
+    octets: int
+    register: str
+
+    def text(self) -> str:
+        return f"check_pkt_larger({self.octets})->{_span(self.register, 0, 1)}"
+
+
 class Goto(NamedTuple):
     """Continue in a later table. Only as the last action."""
 
@@ -296,7 +371,21 @@ class Goto(NamedTuple):
         return f"goto_table:{self.table.id}"
 
 
-Action: TypeAlias = SetField | Move | Output | PushVlan | PopVlan | Resubmit | Learn | Meter | Goto
+Action: TypeAlias = (
+    SetField
+    | Move
+    | Output
+    | PushVlan
+    | PopVlan
+    | Resubmit
+    | Learn
+    | DecTtl
+    | Ct
+    | Multipath
+    | CheckLarger
+    | Meter
+    | Goto
+)
 
 
 class Flow(NamedTuple):

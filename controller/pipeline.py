@@ -2,8 +2,9 @@
 priority inside a table, and the layout of cookies.
 
 This page is a contract between features. A table has one owner; contributors may add flows to it;
-jumps go forward, by name. Table ids are permanent and have gaps: a feature that arrives adds one
-line to :class:`Table` and every ``.next`` before it leads there; nobody else's file changes.
+jumps go forward, by name, but for REENTRIES. Table ids are permanent and have gaps: a feature that
+arrives adds one line to :class:`Table`, perhaps its name to a way (SWITCHED, ROUTER_WAY), and every
+``.next`` before it leads there; nobody else's file changes.
 ``docs/pipeline.md`` is generated from this file, and ``tests/unit/test_pipeline.py`` holds the
 compiled flows of every feature against it.
 """
@@ -109,7 +110,7 @@ OWNED = Field(
     bits=32,
     first="PORT_SECURITY",
     last="ND_REPLY",
-    doc="OWN if IN_PORT may call MAC and ADDRESS its own; OTHERS; ADDRESS is that of a port HERE",
+    doc="OWN if IN_PORT may call MAC and ADDRESS its own; OTHERS",
 )
 ALSO_OWNED = Field(
     "reg8",
@@ -135,10 +136,91 @@ ASKED = Field(
     last="SERVICE_BACK",
     doc="the address that the guest asked, likewise",
 )
+ROUTER = Field(
+    "reg12",
+    name="ROUTER",
+    bits=32,
+    first="ROUTER_ADMIT",
+    last="ROUTER_OUT",
+    doc="key of the router that has the packet",
+)
+ENTERED = Field(
+    "reg11",
+    name="ENTERED",
+    bits=32,
+    first="ROUTER_ADMIT",
+    last="ROUTER_OUT",
+    doc="key of the router's port that the packet came in by",
+)
+EXIT = Field(
+    "reg6",
+    name="EXIT",
+    bits=32,
+    first="ROUTER_ADMIT",
+    last="ROUTER_OUT",
+    doc="key of the router's port that the packet leaves by",
+)
+SOURCE = Field(
+    "reg10",
+    name="SOURCE",
+    bits=32,
+    first="ROUTER_ADMIT",
+    last="ROUTER_OUT",
+    doc="where the packet is from: INSIDE, FLOATING, ITSELF or OUTSIDE",
+)
+NAT = Field(
+    "reg9",
+    name="NAT",
+    bits=32,
+    first="ROUTER_ADMIT",
+    last="ROUTER_OUT",
+    doc="TRANSLATE if the source's address must not be seen where the packet goes; TRANSLATED",
+)
+LARGER = Field(
+    "reg8",
+    name="LARGER",
+    bits=1,
+    first="ROUTER_ADMIT",
+    last="NEXT_HOP",
+    doc="1 if the packet does not fit the network that it is to go to",
+)
+PUNTED = Field(
+    "reg7",
+    name="PUNTED",
+    bits=32,
+    first="ROUTER_ADMIT",
+    last="ROUTER_OUT",
+    doc="why the controller gets the packet, for the feature that sends it there",
+)
+PATH = Field(
+    "reg4",
+    name="PATH",
+    bits=32,
+    first="ROUTE",
+    last="ROUTE_PATH",
+    doc="which of several next hops, from 0",
+)
+NEXT_HOP = Field(
+    "xxreg0",
+    name="NEXT_HOP",
+    bits=128,
+    first="ROUTER_ADMIT",
+    last="NEXT_HOP_FOUND",
+    doc="address of the next router or of the host itself; IPv4 as in ADDRESS",
+)
+NEXT_HOP_MAC = Field(
+    "xreg2",
+    name="NEXT_HOP_MAC",
+    bits=64,
+    first="NEXT_HOP",
+    last="NEXT_HOP_FOUND",
+    doc="its MAC address; or, as in MAC, its IP version, while nobody has said",
+)
 FIELDS = (
     *(NETWORK, IN_PORT, OUT_PORT, FLOOD_PART),
     *(ADDRESS, MAC, OWNED, ALSO_OWNED),
     *(GUEST, ASKED),
+    *(ROUTER, ENTERED, EXIT, SOURCE, NAT, LARGER, PUNTED, PATH, NEXT_HOP, NEXT_HOP_MAC),
 )
 
 PHYSICAL = 0xFFFF0000
@@ -147,9 +229,19 @@ PHYSICAL = 0xFFFF0000
 UNKNOWN = 0xFFFF0001
 """OUT_PORT of what may be behind any port that learns, and behind no other."""
 
-OWN, OTHERS, HERE = 1, 2, 4
+ROUTED = 0xFFFF0002
+"""OUT_PORT of a router's own address, if this switch answers for it to the physical network."""
+
+OWN, OTHERS = 1, 2
 """Bits of OWNED. OTHERS: there may be addresses behind IN_PORT that the model does not know, so the
 rest of the network must hear whose they are."""
+
+INSIDE, FLOATING, ITSELF, OUTSIDE = range(4)
+"""SOURCE: a network of the router; there, with a floating IP that this switch translates; the
+router; by its gateway port, whatever the address."""
+
+TRANSLATE, TRANSLATED = 1, 2
+"""NAT: the source is to be translated if it is INSIDE or FLOATING; it has been, to a floating IP."""
 
 
 def version_bits(version: int) -> int:
@@ -227,15 +319,17 @@ class Table(Enum):
     NEIGHBOURS = (
         31,
         "arp_nd",
-        Miss.OWN,
-        "metadata reg14 reg9 xxreg0",
-        "The addresses of each network that the model knows, and their MAC addresses.",
+        Miss.DROP,
+        "metadata reg14 xxreg0",
+        "The addresses of each network that the model knows, and their MAC addresses; visited by "
+        "resubmit, sets MAC and, if the address is here, OUT_PORT.",
+        "nat",
     )
     ARP_ND_REPLY = (
         32,
         "arp_nd",
-        Miss.DROP,
-        "reg14 reg9 eth_type arp_op ip_proto icmpv6_type ipv6_src ipv6_nd_sll",
+        Miss.OWN,
+        "reg14 reg15 reg9 xreg2 eth_type arp_op ip_proto icmpv6_type ipv6_src ipv6_nd_sll",
         "Turns the question into its answer and sends it back. One from the physical network goes "
         "to the port it is about, if that is on this switch: every other switch hears it, too.",
     )
@@ -271,6 +365,108 @@ class Table(Enum):
         "",
         True,
     )
+    ROUTER_ADMIT = (
+        40,
+        "routing",
+        Miss.NEXT,
+        "metadata reg14 eth_src eth_dst",
+        "What is for a router's MAC address is routed. All else is switched.",
+        "nat",
+    )
+    ROUTER_IN = (
+        42,
+        "routing",
+        Miss.DROP,
+        "reg10 eth_type ip_proto icmpv6_type ipv4_dst ipv6_src ipv6_dst",
+        "By kind: IP is routed; answers to what the controller asked of neighbours go there.",
+    )
+    ROUTER_SOURCE = (
+        44,
+        "nat",
+        Miss.NEXT,
+        "reg12 reg10 ipv4_src eth_type",
+        "Whether the source has a floating IP that is translated on this switch.",
+    )
+    ROUTER_NAT_IN = (
+        45,
+        "nat",
+        Miss.NEXT,
+        "reg12 reg10 eth_type ip_proto ipv4_dst tcp_dst udp_dst",
+        "Destinations that are translated: floating IPs as they are, what is forwarded by port or "
+        "comes back to a shared address by connection tracking.",
+    )
+    ROUTER_NAT_IN_DONE = (
+        46,
+        "nat",
+        Miss.NEXT,
+        "reg12 reg10 reg9 ct_state eth_type ip_proto icmpv4_type",
+        "What was translated; errors about what went out by a floating IP need more than that.",
+    )
+    ROUTE = (
+        55,
+        "routing",
+        Miss.OWN,
+        "reg12 reg11 reg10 eth_type ip_ttl ipv4_dst ipv6_src ipv6_dst",
+        "The longest prefix of each router's routes, by priority. Before them its own addresses, "
+        "and packets whose time is up.",
+    )
+    ROUTE_PATH = (
+        56,
+        "routing",
+        Miss.DROP,
+        "reg12 reg4 eth_type ipv4_dst ipv6_dst",
+        "The next hops of routes that have several, by PATH.",
+    )
+    ROUTER_REPLY = (
+        57,
+        "routing",
+        Miss.OWN,
+        "eth_type ip_proto icmpv4_type icmpv6_type",
+        "What is for the router itself: echoes are answered, and routed back.",
+    )
+    NEXT_HOP = (
+        60,
+        "routing",
+        Miss.OWN,
+        "metadata xxreg0 reg8",
+        "The MAC address of the next hop: neighbours that answered, or those of the model.",
+    )
+    NEXT_HOP_FOUND = (
+        61,
+        "routing",
+        Miss.OWN,
+        "xreg2",
+        "On to the next hop; what has none goes to the controller, which asks for it.",
+    )
+    ROUTER_NAT_OUT = (
+        65,
+        "nat",
+        Miss.NEXT,
+        "reg12 reg9 reg10 metadata eth_type ip_proto ipv4_src tcp_src udp_src tcp_dst udp_dst",
+        "Sources that are translated: floating IPs as they are, others to a shared address.",
+    )
+    ROUTER_NAT_REPLY = (
+        66,
+        "nat",
+        Miss.NEXT,
+        "reg12 ct_state eth_type",
+        "Answers of what is forwarded by port bear its floating IP now; others do not.",
+    )
+    ROUTER_NAT_DONE = (
+        67,
+        "nat",
+        Miss.NEXT,
+        "reg12 reg9 reg10 eth_type ip_proto icmpv4_type ipv4_src",
+        "Nothing leaves with an address that was to be translated, and was not.",
+    )
+    ROUTER_OUT = (
+        68,
+        "routing",
+        Miss.OWN,
+        "reg15 reg12 reg11 reg10 reg9 reg6",
+        "A routed packet is on its next network: it goes to its port, or is switched there, or is "
+        "for another router.",
+    )
     L2_LOOKUP = (
         70,
         "l2",
@@ -278,7 +474,7 @@ class Table(Enum):
         "metadata eth_dst",
         "Destination MAC addresses that the model knows. Others go on by way of L2_LEARNED, to "
         "where something may have been learned.",
-        "provider",
+        "provider routing",
     )
     L2_LEARNED = (
         72,
@@ -339,29 +535,40 @@ class Table(Enum):
 
     @property
     def next(self) -> Table:
-        """The table a packet goes on to; what is not on every packet's way is passed over."""
+        """The table a packet goes on to, on its way (SWITCHED, ROUTER_WAY)."""
         return _NEXT[self]
 
 
-_ASIDE = frozenset(
-    {
-        Table.SENDER,
-        Table.PUNT_LIMIT,
-        Table.NEIGHBOURS,
-        Table.ARP_ND_REPLY,
-        Table.IDENTITY,
-        Table.ND_REPLY,
-        Table.SERVICE,
-        Table.SERVICE_BACK,
-        Table.L2_LEARNED,
-        Table.FLOOD_PART,
-    }
+SWITCHED = (
+    *(Table.CLASSIFY, Table.PORT_SECURITY, Table.TRAP, Table.ARP_ND, Table.ROUTER_ADMIT),
+    *(Table.L2_LOOKUP, Table.FLOOD, Table.OUTPUT),
 )
-"""Tables that are not on every packet's way: visited by resubmit, or by their owner's goto."""
-_STAGES = [table for table in Table if table not in _ASIDE]
+"""The way of a packet in one network."""
+
+ROUTER_WAY = (
+    *(Table.ROUTER_IN, Table.ROUTER_SOURCE, Table.ROUTER_NAT_IN, Table.ROUTER_NAT_IN_DONE),
+    *(Table.ROUTE, Table.NEXT_HOP, Table.NEXT_HOP_FOUND),
+    *(Table.ROUTER_NAT_OUT, Table.ROUTER_NAT_DONE, Table.ROUTER_OUT),
+)
+"""The way through a router, from ROUTER_ADMIT; from its end a packet goes to OUTPUT, or enters
+ROUTER_ADMIT again in the network where it is now. Other tables are visited by resubmit, or by their
+owner's goto."""
+
+REENTRIES = {
+    (Table.ROUTER_OUT, Table.ROUTER_ADMIT): "a routed packet, on its next network",
+    (Table.ROUTER_ADMIT, Table.ROUTER_ADMIT): "one that another switch has routed",
+    (Table.ROUTER_REPLY, Table.ROUTE): "a router's answer, which is routed like any packet",
+    (Table.NEXT_HOP, Table.NEIGHBOURS): "the MAC addresses that the model knows, visited",
+}
+"""The only jumps that do not go forward. Each hop takes a TTL, and Open vSwitch ends at 64."""
+
 _NEXT: dict[Table, Table] = {
-    table: next(stage for stage in _STAGES if stage.id > table.id)
-    for table in Table
+    table: next(stage for stage in way if stage.id > table.id)
+    for way, others in (
+        (SWITCHED, [table for table in Table if not 40 < table.id < 70]),
+        ((*ROUTER_WAY, Table.OUTPUT), [table for table in Table if 40 < table.id < 70]),
+    )
+    for table in others
     if table is not Table.OUTPUT
 }
 

@@ -18,11 +18,16 @@ from controller.flow import (
     OXM,
     WHOLE_PACKET,
     Action,
+    CheckLarger,
+    Ct,
+    DecTtl,
     Flow,
     Goto,
     Learn,
     Meter,
     Move,
+    Multipath,
+    Nat,
     Output,
     PopVlan,
     PushVlan,
@@ -141,6 +146,8 @@ def _action(kind: Kind, action: str) -> _Piece:
         return _piece("HHH2x", 17, 8, 0x8100)
     if kind is PopVlan:
         return _piece("HH4x", 18, 8)
+    if kind is DecTtl:
+        return _piece("HH4x", 24, 8)
     raise TypeError(f"{kind} cannot stand here")
 
 
@@ -179,7 +186,7 @@ def _match_packer(fields: tuple[str, ...], masked: frozenset[str]) -> Callable[.
 
 @cache
 def _action_packer(kind: Kind) -> Callable[..., bytes]:
-    return _learn if kind is Learn else _action(kind, "action").packer("action")
+    return _BY_HAND.get(kind) or _action(kind, "action").packer("action")
 
 
 _head = _FLOW_MOD.packer("table", "priority")
@@ -200,7 +207,7 @@ def encode_flow(flow: Flow) -> bytes:
         kinds = tuple(
             [a[0] if type(a) is SetField else a if type(a) is Move else type(a) for a in actions]
         )
-        if Learn not in kinds:
+        if _BY_HAND.keys().isdisjoint(kinds):
             fields = tuple(match)
             try:
                 return _flow_packer(fields, _NONE, kinds)(table.id, priority, match, actions)
@@ -278,3 +285,63 @@ def _learn_spec(field: str, source: str | int, kind: int) -> bytes:
         return (_IMMEDIATE | kind | bits).to_bytes(2, "big") + value + destination
     whole = oxm_header(source).to_bytes(4, "big") + b"\0\0"
     return (kind | bits).to_bytes(2, "big") + whole + destination
+
+
+_CT = struct.Struct("!HHIHHIHB3xH")
+_CT_COMMIT, _CT_IMMEDIATE_ZONE = 1, 0
+
+
+def _ct(action: Ct) -> bytes:
+    """NXAST_CT with NXAST_NAT in it (OVS ``lib/ofp-actions.c``, ovs-actions(7))."""
+    nat = _nat(action.nat)
+    flags = _CT_COMMIT if action.commit else 0
+    head = (0xFFFF, _CT.size + len(nat), _NICIRA, 35, flags, _CT_IMMEDIATE_ZONE, action.zone)
+    return _CT.pack(*head, action.table.id, action.alg) + nat
+
+
+_NAT = struct.Struct("!HHIH2xHH")
+_NAT_KINDS = {"": 0, "src": 1, "dst": 2}
+_NAT_IPV4, _NAT_FIRST_PORT, _NAT_LAST_PORT = 1, 16, 32
+
+
+def _nat(nat: Nat) -> bytes:
+    present, ranges = 0, b""
+    if nat.kind:
+        present, ranges = _NAT_IPV4, nat.address.to_bytes(4, "big")
+        if nat.first_port:
+            present |= _NAT_FIRST_PORT
+            ranges += nat.first_port.to_bytes(2, "big")
+            if nat.last_port > nat.first_port:
+                present |= _NAT_LAST_PORT
+                ranges += nat.last_port.to_bytes(2, "big")
+    length = (_NAT.size + len(ranges) + 7) & ~7
+    head = _NAT.pack(0xFFFF, length, _NICIRA, 36, _NAT_KINDS[nat.kind], present)
+    return (head + ranges).ljust(length, b"\0")
+
+
+_MULTIPATH = struct.Struct("!HHIHHH2xHHI2xHI")
+_SYMMETRIC_L3L4_UDP, _HRW = 3, 2
+
+
+def _multipath(action: Multipath) -> bytes:
+    """NXAST_MULTIPATH (OVS ``lib/ofp-actions.c``): the whole register."""
+    head = (0xFFFF, _MULTIPATH.size, _NICIRA, 10, _SYMMETRIC_L3L4_UDP, 0, _HRW, action.paths - 1, 0)
+    return _MULTIPATH.pack(*head, 32 - 1, oxm_header(action.register))
+
+
+_CHECK_LARGER = struct.Struct("!HHIHHHI6x")
+
+
+def _check_larger(action: CheckLarger) -> bytes:
+    """NXAST_CHECK_PKT_LARGER (OVS ``lib/ofp-actions.c``): bit 0 of the register."""
+    head = (0xFFFF, _CHECK_LARGER.size, _NICIRA, 49, action.octets, 0)
+    return _CHECK_LARGER.pack(*head, oxm_header(action.register))
+
+
+_BY_HAND: dict[Kind, Callable[..., bytes]] = {
+    Learn: _learn,
+    Ct: _ct,
+    Multipath: _multipath,
+    CheckLarger: _check_larger,
+}
+"""Actions of no fixed length, or too rare for packers."""

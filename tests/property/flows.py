@@ -7,14 +7,20 @@ from hypothesis import strategies as st
 from controller.flow import (
     BACK,
     CONTROLLER,
+    CT_TRACKED,
     OXM,
     VLAN_PRESENT,
     Action,
+    CheckLarger,
+    Ct,
+    DecTtl,
     Flow,
     Goto,
     Learn,
     Meter,
     Move,
+    Multipath,
+    Nat,
     Output,
     PopVlan,
     PushVlan,
@@ -43,7 +49,7 @@ def values(field: str, *, maskable: bool = True) -> st.SearchStrategy[Value]:
     return st.one_of(exact, masked) if maskable else exact
 
 
-NOT_OS_KENS = {"nd_reserved", "nd_options_type", "ip_ttl"}
+NOT_OS_KENS = {"nxm_in_port", "nd_reserved", "nd_options_type", "ip_ttl"}
 """Fields that os-ken does not know, or (ip_ttl) puts before what it needs: only Open vSwitch's own
 words are held against ours."""
 OS_KENS = sorted(OXM.keys() - NOT_OS_KENS)
@@ -70,6 +76,7 @@ plain_actions: st.SearchStrategy[Action] = st.one_of(
     st.just(PushVlan()),
     st.just(PopVlan()),
     st.builds(Resubmit, tables),
+    st.just(DecTtl()),
     moves,
 )
 learns = st.builds(
@@ -89,6 +96,24 @@ learns = st.builds(
     limit=st.integers(1, 0xFFFFFFFF),
     cookie=st.builds(Cookie.learned, numbers(24), numbers(32)),
 )
+
+
+ports = st.tuples(st.integers(1, 0xFFFF), st.integers(1, 0xFFFF)).map(sorted)
+nats = st.builds(
+    lambda kind, address, ports: Nat(kind, address, *ports),
+    st.sampled_from(["src", "dst"]),
+    st.integers(1, 0xFFFFFFFF),
+    st.one_of(st.just(()), ports),
+)
+later_tables = tables.filter(lambda table: table.id > 0)
+ip_actions: st.SearchStrategy[Action] = st.one_of(
+    st.just(DecTtl()),
+    st.builds(Ct, numbers(16), later_tables, st.just(Nat()), st.booleans(), st.just(0)),
+    st.builds(Ct, numbers(16), later_tables, nats, st.just(True), st.just(0)),
+    st.builds(Multipath, st.integers(1, 64), st.sampled_from(["reg4", "reg15"])),
+    st.builds(CheckLarger, st.integers(1, 0xFFFF), st.sampled_from(["reg8", "reg0"])),
+)
+"""Actions on IPv4, of every form that we write."""
 
 
 def action_lists(actions: st.SearchStrategy[Action]) -> st.SearchStrategy[tuple[Action, ...]]:
@@ -160,6 +185,9 @@ def valid_flows(draw: st.DrawFn) -> Flow:
     for field in sorted(draw(st.sets(st.sampled_from(may_match), max_size=5))):
         match[field] = draw(_valid_values(field))
     if draw(st.booleans()):
+        mask = CT_TRACKED | draw(numbers(4))  # what is invalid cannot be committed
+        match["ct_state"] = (CT_TRACKED | mask & draw(numbers(4)), mask)
+    if draw(st.booleans()):
         match["in_port"] = draw(st.integers(1, 0xFEFF))
     tagged = draw(st.sampled_from([None, 0, VLAN_PRESENT, VLAN_PRESENT | 77]))
     if tagged is not None:
@@ -180,6 +208,11 @@ def valid_flows(draw: st.DrawFn) -> Flow:
             max_size=6,
         )
     )
+    if first.get("eth_type") == 0x0800:
+        actions += draw(st.lists(ip_actions, max_size=3))
+        if first.get("ip_proto") == 6 and draw(st.booleans()):
+            actions.append(Ct(draw(numbers(16)), Table.OUTPUT, commit=True, alg=21))
+    actions += draw(st.sampled_from([[], [SetField("nxm_in_port", 0)]]))
     if draw(st.booleans()):
         vlan = SetField("vlan_vid", VLAN_PRESENT | draw(st.integers(0, 4095)))
         actions += [PushVlan(), vlan, Output(draw(st.integers(1, 0xFEFF))), PopVlan()]

@@ -17,6 +17,7 @@ from os_ken.ofproto.ofproto_protocol import ProtocolDesc
 from controller.flow import (
     OXM,
     Action,
+    DecTtl,
     Flow,
     Goto,
     Meter,
@@ -75,6 +76,8 @@ def action_of(action: Action) -> parser.OFPAction:
             return parser.OFPActionOutput(port, ofp.OFPCML_NO_BUFFER)
         case PushVlan():
             return parser.OFPActionPushVlan(0x8100)
+        case DecTtl():
+            return parser.OFPActionDecNwTtl()
         case PopVlan():
             return parser.OFPActionPopVlan()
         case Resubmit(table):
