@@ -8,9 +8,11 @@ from apps.dhcp import DHCP
 from apps.dns import DNS
 from apps.l2 import L2
 from apps.metadata import METADATA
+from apps.nat import NAT
 from apps.port_security import PORT_SECURITY
 from apps.provider import PROVIDER
 from apps.punt import PUNT
+from apps.routing import ROUTING
 from apps.service_port import SERVICE_PORT
 from controller.app import PIPELINE, App
 
@@ -25,4 +27,6 @@ APPS: tuple[App, ...] = (
     METADATA,
     ARP_ND,
     SERVICE_PORT,
+    ROUTING,
+    NAT,
 )

@@ -11,7 +11,7 @@ from oslo_config import cfg
 from controller.api.extension import Extension
 from controller.flow import Flow, Goto, Limit
 from controller.model import View
-from controller.packet import Endpoint, Every, Handler
+from controller.packet import After, Endpoint, Every, Handler, Neighbourhood
 from controller.pipeline import Band, Miss, Table
 
 
@@ -38,7 +38,8 @@ class App:
     What else there is of it is made from the options: ``extension``, what the feature adds to the
     API (``resources.py``); ``packets``, which answers the packets that the feature's flows send to
     the controller (``packets.py``); ``every``, packets that it sends now and then, unasked;
-    ``endpoint``, what it answers at the service port.
+    ``endpoint``, what it answers at the service port; ``neighbours``, whom it asks for their MAC
+    addresses; ``after``, what it sends when something has changed.
     """
 
     id: int
@@ -48,6 +49,8 @@ class App:
     packets: Callable[[cfg.ConfigOpts], Handler] | None = None
     every: Callable[[cfg.ConfigOpts], Every] | None = None
     endpoint: Callable[[cfg.ConfigOpts], Endpoint] | None = None
+    neighbours: Callable[[cfg.ConfigOpts], Neighbourhood] | None = None
+    after: Callable[[cfg.ConfigOpts], After] | None = None
 
 
 def once(view: View, switch: int) -> AbstractSet[str]:

@@ -1,6 +1,6 @@
 """Ethernet frames to values and back, as far as apps that answer packets need it.
 
-Guests' bytes are hostile: :func:`parse` yields a :class:`Frame` or raises Malformed, nothing else.
+Guests' bytes are hostile: what parses them yields a value or raises Malformed, nothing else.
 Checksums of what comes in are not looked at: a guest may leave them to hardware that is not there.
 """
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from controller.packet import Malformed
 
 ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD  # EtherTypes
-TCP, UDP, ICMPV6 = 6, 17, 58  # IP protocols
+ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58  # IP protocols
 
 _ETHERNET = struct.Struct("!6s6sH")
 _IPV4 = struct.Struct("!BBHHHBBHII")
@@ -104,27 +104,131 @@ def udp(
     length = _UDP.size + len(data)
     head = _UDP.pack(src_port, dst_port, length, 0)
     # A checksum of 0 would mean that there is none.
-    sum = _checksum(_pseudo_header(version, src, dst, UDP, length) + head + data) or 0xFFFF
+    sum = checksum(pseudo_header(version, src, dst, UDP, length) + head + data) or 0xFFFF
     datagram = _UDP.pack(src_port, dst_port, length, sum) + data
-    return _framed(eth_src, eth_dst, version, src, dst, UDP, 64, datagram)
+    return ip(eth_src, eth_dst, version, src, dst, UDP, 64, datagram)
 
 
-def icmpv6(eth_src: int, eth_dst: int, src: int, dst: int, message: bytes) -> bytes:
+def icmpv6(
+    eth_src: int, eth_dst: int, src: int, dst: int, message: bytes, hop_limit: int = 255
+) -> bytes:
     """A frame with an ICMPv6 message, whose checksum is filled in (RFC 4443, 2.3). Its hop limit is
-    255, as neighbour discovery asks for (RFC 4861, 6.1.2)."""
-    sum = _checksum(_pseudo_header(6, src, dst, ICMPV6, len(message)) + message)
+    255, as neighbour discovery asks for (RFC 4861, 6.1.2), or another."""
+    sum = checksum(pseudo_header(6, src, dst, ICMPV6, len(message)) + message)
     whole = message[:2] + sum.to_bytes(2, "big") + message[4:]
-    return _framed(eth_src, eth_dst, 6, src, dst, ICMPV6, 255, whole)
+    return ip(eth_src, eth_dst, 6, src, dst, ICMPV6, hop_limit, whole)
 
 
-def _pseudo_header(version: int, src: int, dst: int, protocol: int, length: int) -> bytes:
+def icmp(src: int, dst: int, ttl: int, message: bytes) -> bytes:
+    """A frame from nowhere to nowhere with an ICMP message, whose checksum is filled in."""
+    whole = message[:2] + checksum(message[:2] + b"\0\0" + message[4:]).to_bytes(2, "big")
+    return ip(0, 0, 4, src, dst, ICMP, ttl, whole + message[4:])
+
+
+def pseudo_header(version: int, src: int, dst: int, protocol: int, length: int) -> bytes:
     """RFC 768; RFC 8200, 8.1."""
     size = 4 if version == 4 else 16
     addresses = src.to_bytes(size, "big") + dst.to_bytes(size, "big")
     return addresses + struct.pack("!HHHH", 0, length, 0, protocol)
 
 
-def _checksum(data: bytes) -> int:
+class Ip(NamedTuple):
+    """Any IP packet: its addresses, and the bytes of its header and of what that carries."""
+
+    version: int
+    src: int
+    dst: int
+    protocol: int
+    first: bool  # not a fragment, or the first one
+    may_fragment: bool
+    header: bytes
+    payload: bytes
+
+
+def parse_ip(data: bytes) -> Ip:
+    """A frame without VLAN tag, of an IP packet. Errors: Malformed."""
+    try:
+        _, _, eth_type = _ETHERNET.unpack_from(data)
+        rest = data[_ETHERNET.size :]
+        if eth_type == IPV4:
+            start, _, length, _, fragment, _, protocol, _, src, dst = _IPV4.unpack_from(rest)
+            header = (start & 15) * 4
+            if start >> 4 == 4 and _IPV4.size <= header <= length <= len(rest):
+                first, may = not fragment & _OFFSET, not fragment & _DONT_FRAGMENT
+                whole = rest[:header], rest[header:length]
+                return Ip(4, src, dst, protocol, first, may, *whole)
+        elif eth_type == IPV6:
+            start, length, protocol, _, source, destination = _IPV6.unpack_from(rest)
+            if start >> 28 == 6 and len(rest) >= _IPV6.size + length:
+                addresses = int.from_bytes(source, "big"), int.from_bytes(destination, "big")
+                whole = rest[: _IPV6.size], rest[_IPV6.size : _IPV6.size + length]
+                return Ip(6, *addresses, protocol, True, False, *whole)
+    except struct.error:
+        pass
+    raise Malformed
+
+
+def with_icmp(data: bytes, packet: Ip, message: bytes) -> bytes:
+    """The frame of an IPv4 packet with another ICMP message of the same length."""
+    sum = checksum(message[:2] + b"\0\0" + message[4:]).to_bytes(2, "big")
+    return data[: _ETHERNET.size] + packet.header + message[:2] + sum + message[4:]
+
+
+def with_addresses(packet: Ip, src: int | None = None, dst: int | None = None) -> Ip:
+    """An IPv4 packet with other addresses, its header's checksum right again."""
+    source = packet.src if src is None else src
+    destination = packet.dst if dst is None else dst
+    addresses = source.to_bytes(4, "big") + destination.to_bytes(4, "big")
+    header = packet.header[:10] + b"\0\0" + addresses + packet.header[20:]
+    header = header[:10] + checksum(header).to_bytes(2, "big") + header[12:]
+    return packet._replace(src=source, dst=destination, header=header)
+
+
+_OFFSET, _DONT_FRAGMENT = 0x1FFF, 0x4000  # RFC 791, 3.1
+
+
+def mac_of(data: bytes) -> int:
+    """Whose frame it is. Errors: Malformed."""
+    if len(data) < _ETHERNET.size:
+        raise Malformed
+    return int.from_bytes(data[6:12], "big")
+
+
+_ARP = struct.Struct("!HHBBH6sI6sI")
+
+
+class Arp(NamedTuple):
+    """An ARP packet for Ethernet and IPv4 (RFC 826)."""
+
+    operation: int
+    sender_mac: int
+    sender: int
+    target_mac: int
+    target: int
+
+
+def parse_arp(data: bytes) -> Arp:
+    """Errors: Malformed."""
+    try:
+        _, _, eth_type = _ETHERNET.unpack_from(data)
+        kind, protocol, size, length, op, sha, spa, tha, tpa = _ARP.unpack_from(data, 14)
+    except struct.error:
+        raise Malformed from None
+    if (eth_type, kind, protocol, size, length) != (ARP, 1, IPV4, 6, 4):
+        raise Malformed
+    return Arp(op, int.from_bytes(sha, "big"), spa, int.from_bytes(tha, "big"), tpa)
+
+
+def arp(eth_dst: int, arp: Arp) -> bytes:
+    """The frame of an ARP packet, from its sender."""
+    macs = (mac.to_bytes(6, "big") for mac in (arp.sender_mac, arp.target_mac))
+    source, target = macs
+    head = _ETHERNET.pack(eth_dst.to_bytes(6, "big"), source, ARP)
+    addresses = (source, arp.sender, target, arp.target)
+    return head + _ARP.pack(1, IPV4, 6, 4, arp.operation, *addresses)
+
+
+def checksum(data: bytes) -> int:
     """The ones' complement of the ones' complement sum (RFC 1071)."""
     if len(data) % 2:
         data += b"\0"
@@ -134,7 +238,7 @@ def _checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-def _framed(
+def ip(
     eth_src: int,
     eth_dst: int,
     version: int,
@@ -144,10 +248,11 @@ def _framed(
     ttl: int,
     data: bytes,
 ) -> bytes:
+    """A frame with an IP packet without options."""
     macs = eth_dst.to_bytes(6, "big"), eth_src.to_bytes(6, "big")
     if version == 4:
         fields = (0x45, 0, _IPV4.size + len(data), 0, 0, ttl, protocol)
-        sum = _checksum(_IPV4.pack(*fields, 0, src, dst))
+        sum = checksum(_IPV4.pack(*fields, 0, src, dst))
         return _ETHERNET.pack(*macs, IPV4) + _IPV4.pack(*fields, sum, src, dst) + data
     addresses = src.to_bytes(16, "big"), dst.to_bytes(16, "big")
     head = _IPV6.pack(6 << 28, len(data), protocol, ttl, *addresses)

@@ -11,8 +11,9 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from webob import Request, Response
 
-from controller.flow import CONTROLLER, Action
+from controller.flow import CONTROLLER, Action, Resubmit, SetField
 from controller.model import Change, View
+from controller.pipeline import NETWORK, Field, Table
 
 
 class PacketIn(NamedTuple):
@@ -24,6 +25,24 @@ class PacketIn(NamedTuple):
     network: int  # NETWORK, or 0
     port: int  # IN_PORT, or 0
     data: bytes
+    registers: tuple[int, ...] = (0,) * 16
+
+    def register(self, field: Field) -> int:
+        """A field that lies in a register of 32 bits."""
+        return self.registers[int(field.removeprefix("reg"))]
+
+    def address(self, field: Field) -> int:
+        """A field that lies in four of them."""
+        first = 4 * int(field.removeprefix("xxreg"))
+        words = self.registers[first : first + 4]
+        return words[0] << 96 | words[1] << 64 | words[2] << 32 | words[3]
+
+    def resume(self, table: Table, *changed: Action) -> tuple[Action, ...]:
+        """What puts a packet back with all that was known of it, but for what has ``changed``, to
+        go on in a table."""
+        known = [SetField(NETWORK, self.network)] if self.network else []
+        known += [SetField(f"reg{n}", value) for n, value in enumerate(self.registers) if value]
+        return (*known, *changed, Resubmit(table))
 
 
 class PacketOut(NamedTuple):
@@ -45,7 +64,38 @@ class Ask(NamedTuple, Generic[T]):
     then: Callable[[bytes | None], T]
 
 
-Result: TypeAlias = PacketOut | Change | Ask[PacketOut]
+class Neighbour(NamedTuple):
+    """An address on a network."""
+
+    network_id: str
+    version: int
+    address: int
+
+
+class Seek(NamedTuple):
+    """A neighbour's MAC address, for ``then``: what is to be sent when it is known, or (None) when
+    nobody answered."""
+
+    neighbour: Neighbour
+    then: Callable[[int | None], Iterable[PacketOut]]
+
+
+class Heard(NamedTuple):
+    """A neighbour that says what its MAC address is. Only one that was asked is believed."""
+
+    neighbour: Neighbour
+    mac: int
+
+
+class Neighbourhood(NamedTuple):
+    """How a feature finds neighbours: those that it needs to know all the time, and the questions
+    that are to be asked for one, each with the switch (datapath id) that sends it. Pure."""
+
+    wanted: Callable[[View], Iterable[Neighbour]]
+    questions: Callable[[View, Neighbour], Iterable[tuple[int, PacketOut]]]
+
+
+Result: TypeAlias = PacketOut | Change | Ask[PacketOut] | Seek | Heard
 
 Handler: TypeAlias = Callable[[View, PacketIn], Iterable[Result]]
 """What an app does with a packet: answers it, asks or learns, or nothing. Errors: Malformed."""
@@ -70,6 +120,11 @@ Endpoint: TypeAlias = Http | Stream
 
 class Malformed(Exception):
     """A packet that cannot be what it says: it is counted and dropped."""
+
+
+After: TypeAlias = Callable[[View, Change], Iterable[tuple[int, PacketOut]]]
+"""What is to be sent, by which switch (datapath id), once it has confirmed a change: who has moved
+says so. Pure; asked for every change, so it must be quick to see that one is none of its own."""
 
 
 class Every(NamedTuple):

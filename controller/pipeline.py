@@ -76,7 +76,7 @@ OUT_PORT = Field(
     "reg15",
     name="OUT_PORT",
     bits=32,
-    first="NEIGHBOURS",
+    first="ARP_ND",
     last="OUTPUT",
     doc="key of the logical port the packet goes to; 0 while undecided; PHYSICAL or UNKNOWN",
 )
@@ -241,7 +241,7 @@ INSIDE, FLOATING, ITSELF, OUTSIDE = range(4)
 router; by its gateway port, whatever the address."""
 
 TRANSLATE, TRANSLATED = 1, 2
-"""NAT: the source is to be translated if it is INSIDE or FLOATING; it has been, to a floating IP."""
+"""NAT: the source is to be translated, if INSIDE or FLOATING; or it is a floating IP by now."""
 
 
 def version_bits(version: int) -> int:
@@ -303,10 +303,10 @@ class Table(Enum):
     PUNT_LIMIT = (
         16,
         "punt",
-        Miss.DROP,
+        Miss.OWN,
         "reg14",
-        "How many packets of a port go to the controller in a second, by a meter of its own; "
-        "visited by resubmit.",
+        "How many packets of a port go to the controller in a second, by a meter of its own; all "
+        "that is no tenant's port shares one. Visited by resubmit.",
     )
     ARP_ND = (
         30,
@@ -409,6 +409,7 @@ class Table(Enum):
         "reg12 reg11 reg10 eth_type ip_ttl ipv4_dst ipv6_src ipv6_dst",
         "The longest prefix of each router's routes, by priority. Before them its own addresses, "
         "and packets whose time is up.",
+        "nat",
     )
     ROUTE_PATH = (
         56,
@@ -428,14 +429,14 @@ class Table(Enum):
         60,
         "routing",
         Miss.OWN,
-        "metadata xxreg0 reg8",
+        "metadata xxreg0 reg8 eth_type",
         "The MAC address of the next hop: neighbours that answered, or those of the model.",
     )
     NEXT_HOP_FOUND = (
         61,
         "routing",
         Miss.OWN,
-        "xreg2",
+        "xreg2 eth_type",
         "On to the next hop; what has none goes to the controller, which asks for it.",
     )
     ROUTER_NAT_OUT = (

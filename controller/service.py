@@ -25,7 +25,8 @@ from controller.engine import Engine
 from controller.model import Binding, Change, Interface, Model, Network, Port, Switch, View
 from controller.model.binding import rebind
 from controller.model.records import FROM_STORE
-from controller.packet import Every, Handler
+from controller.neighbours import Neighbours
+from controller.packet import After, Every, Handler, Neighbourhood, PacketOut
 from controller.store import Commit, Store
 from controller.switch.channel import Connection
 from controller.switch.inventory import Inventory
@@ -92,6 +93,8 @@ class Service:
         *,
         handlers: Mapping[int, Handler] | None = None,
         every: Iterable[Every] = (),
+        after: Iterable[After] = (),
+        neighbourhoods: Iterable[Neighbourhood] = (),
         ask: Asked = lambda ask, port, done: None,
         set_mtus: Callable[[str, dict[str, int]], None] = lambda remote, mtus: None,
         ovsdb_connections: Iterable[str] = (),
@@ -114,7 +117,12 @@ class Service:
         self._revision = store.head  # the newest commit in the inbox or before
         self._wake = runtime.Signal()
         self._progress: list[runtime.Signal] = []
-        self.packets = PacketIns(self.model, handlers or {}, self._submit, ask)
+        self.neighbours = Neighbours(self.model, neighbourhoods, self._submit, self._send)
+        self.packets = PacketIns(
+            self.model, handlers or {}, self._submit, ask, neighbours=self.neighbours
+        )
+        self._after = tuple(after)
+        self._to_send: dict[int, dict[PacketOut, int]] = {}  # by switch, each with its pass
         self.every = tuple(every)
         self.service_port_state: Callable[[], str] = lambda: "off"
         """What has become of the service port, in words."""
@@ -129,6 +137,8 @@ class Service:
         self.engine_audits = 0
         self.engine_differences = 0
         for kind, (record, parse) in FROM_STORE.items():
+            if kind not in store.schema:  # of a feature that is not there
+                continue
             for id, body in store.read(kind).items():
                 self._inbox.append(Change(record, id, parse(body)))
         store.subscribe(self._committed)
@@ -194,10 +204,12 @@ class Service:
         changes, self._inbox = self._inbox, []
         revision = self._revision
         generation = self._target.generation + 1
+        everything: list[Change] = []
         for some in _batches(changes):
             touched = self.model.apply(some)
             bound = rebind(self.model, some)
             touched |= self.model.apply(bound)
+            everything += (*some, *bound)
             for kind, id, record in (*some, *bound):
                 if kind in (Binding, Network):
                     if record is None:
@@ -210,6 +222,7 @@ class Service:
             runtime.breathe()
         nodes = run_in_slices(self.engine)
         self._size_interfaces(changes)
+        self._tell_of(everything, generation)
         # From here on without a break: what was touched belongs to this generation.
         self._target = Realised(generation, revision)
         for dpid in self.engine.wanted:
@@ -219,6 +232,29 @@ class Service:
             elif dpid in self.connections and all_here:
                 self._start_reconciler(self.connections[dpid])
         self.passes.append(Pass(generation, len(changes), nodes, time.monotonic() - started))
+
+    def _tell_of(self, changes: Iterable[Change], generation: int) -> None:
+        """Keep what apps send after these changes, until the switches have confirmed them."""
+        view = View(self.model)
+        for change in changes:
+            for after in self._after:
+                for dpid, packet in after(view, change):
+                    self._to_send.setdefault(dpid, {})[packet] = generation
+
+    def _send_confirmed(self, dpid: int, generation: int) -> None:
+        packets = self._to_send.pop(dpid, {})
+        later = {packet: at for packet, at in packets.items() if at > generation}
+        if later:
+            self._to_send[dpid] = later
+        for packet, at in packets.items():
+            if at <= generation:
+                self._send(dpid, packet)
+
+    def _send(self, dpid: int, packet: PacketOut) -> None:
+        """Send a packet by a switch, if it is there."""
+        connection = self.connections.get(dpid)
+        if connection is not None:
+            self.packets.send(connection, packet)
 
     def _size_interfaces(self, changes: Iterable[Change]) -> None:
         """Interfaces get the MTU of the network that they are plugged into. What was set once is
@@ -328,6 +364,7 @@ class Service:
 
         def confirmed(realised: Realised) -> None:
             self.realised[connection.dpid] = realised
+            self._send_confirmed(connection.dpid, realised.generation)
             self._tell_progress()
 
         reconciler = Reconciler(

@@ -6,7 +6,8 @@ is not involved, also for neighbour discovery, whose answer OVS 2.11 and later c
 thing that actions cannot do is add an option, so a solicitation without a source link-layer option
 is answered without a target one, as RFC 4861, 7.2.4, allows.
 
-A question from the physical network goes to the port that it is about, and to nobody else.
+A question from the physical network goes to the port that it is about, and to nobody else; one
+about a router is answered by the router's home.
 
 A question for an address that the model does not know goes only where something unknown may be:
 ports without port security, ports with allowed address pairs, the physical network. Announcements
@@ -18,11 +19,13 @@ from apps.arp_nd.flows import (
     compile_answers,
     compile_port,
     compile_questions,
+    compile_router_port,
     compile_services,
     ports_known,
+    routers_known,
 )
 from controller.app import App, Units, once
-from controller.model import networks_on
+from controller.model import networks_with_ports
 
 ARP_ND = App(
     id=4,
@@ -31,6 +34,7 @@ ARP_ND = App(
         Units("questions", once, compile_questions),
         Units("answers", once, compile_answers),
         Units("port", ports_known, compile_port),
-        Units("services", networks_on, compile_services),
+        Units("router_port", routers_known, compile_router_port),
+        Units("services", networks_with_ports, compile_services),
     ),
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import BACK, Action, Flow, Goto, Move, Output, Resubmit, SetField, Value
+from controller.flow import Action, Flow, Goto, Move, Resubmit, SetField, Value
 from controller.frames import ARP, ICMPV6, IPV6
-from controller.model import Binding, Network, Port, Subnet, View, derived, networks_on
+from controller.model import Binding, Network, Port, Router, Subnet, View, derived, networks_on
 from controller.model.addresses import (
     METADATA_ADDRESSES,
     SERVICE_LINK_LOCAL,
@@ -14,9 +14,9 @@ from controller.model.addresses import (
     link_local,
     mapped,
 )
+from controller.model.routers import home, routers_in
 from controller.pipeline import (
     ADDRESS,
-    HERE,
     IN_PORT,
     MAC,
     NETWORK,
@@ -25,6 +25,7 @@ from controller.pipeline import (
     OWN,
     OWNED,
     PHYSICAL,
+    ROUTED,
     TENANT,
     UNKNOWN,
     Band,
@@ -46,18 +47,20 @@ _ND: Match = {"eth_type": IPV6, "ip_proto": ICMPV6}
 
 
 def compile_questions(view: View, switch: int, id: str) -> Iterator[Flow]:
-    """What is asked for, into ADDRESS; and whether who asks may call it its own."""
-    own: Actions = (
-        *(Move("eth_src", MAC, 48), SetField(OWNED, 0), Resubmit(Table.IDENTITY)),
-        Goto(Table.NEIGHBOURS),
+    """What is asked for, into ADDRESS; whether who asks may call it its own; whose it is."""
+    own: Actions = (Move("eth_src", MAC, 48), SetField(OWNED, 0), Resubmit(Table.IDENTITY))
+    ask: Actions = (
+        *(SetField(OUT_PORT, 0), Resubmit(Table.NEIGHBOURS)),
+        Goto(Table.ARP_ND_REPLY),
     )
+    # The version in MAC is gone if a neighbour was found.
     yield Flow(
         Table.ARP_ND,
         Band.DEFAULT,
         {**_ARP, "arp_op": REQUEST},
         (
             *(SetField(MAC, version_bits(4)), SetField(ADDRESS, mapped(4, 0))),
-            *(Move("arp_tpa", ADDRESS, 32), *own),
+            *(Move("arp_tpa", ADDRESS, 32), *own, *ask),
         ),
     )
     yield Flow(
@@ -65,62 +68,67 @@ def compile_questions(view: View, switch: int, id: str) -> Iterator[Flow]:
         Band.DEFAULT,
         # A hop limit of less than 255 came by a router: RFC 4861, 7.1.1.
         {**_ND, "icmpv6_type": SOLICITATION, "ip_ttl": 255},
-        (SetField(MAC, version_bits(6)), Move("ipv6_nd_target", ADDRESS, 128), *own),
+        (SetField(MAC, version_bits(6)), Move("ipv6_nd_target", ADDRESS, 128), *own, *ask),
     )
-    on = Goto(Table.ARP_ND.next)
-    to_learners: Actions = (SetField(OUT_PORT, UNKNOWN), on)
-    # Announcements, and probes for a duplicate. The model knows who has a fixed IP; only those whom
-    # it does not know could object. An allowed address pair may have moved: let everybody hear.
-    yield Flow(Table.NEIGHBOURS, Band.GUARD, {OWNED: (OWN, OWN | OTHERS)}, to_learners)
-    yield Flow(Table.NEIGHBOURS, Band.GUARD, {OWNED: (OWN | OTHERS, OWN | OTHERS)}, (on,))
-    yield Flow(Table.NEIGHBOURS, Band.DEFAULT, {OWNED: (OTHERS, OTHERS)}, (on,))
-    yield Flow(Table.NEIGHBOURS, Band.MISS, {}, to_learners)
+
+
+FOUND: Match = {MAC: (0, 0xFFFF << 48)}
 
 
 def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
     """Turn a question into its answer: ARP, RFC 826; neighbour discovery, RFC 4861, 7.2.4."""
     table = Table.ARP_ND_REPLY
-    # Every switch on the wire hears such a question. The one where the port is has the port answer.
-    yield Flow(table, Band.GUARD, {IN_PORT: PHYSICAL, OWNED: (0, HERE)}, ())
-    to_port = (Goto(Table.FLOOD.next),)
-    yield Flow(table, Band.GUARD, {IN_PORT: PHYSICAL, OWNED: (HERE, HERE)}, to_port)
-    back: Actions = (Move("eth_src", "eth_dst", 48), Move(MAC, "eth_src", 48))
+    on = Goto(Table.ARP_ND.next)
+    to_all: Actions = (SetField(OUT_PORT, 0), on)
+    to_learners: Actions = (SetField(OUT_PORT, UNKNOWN), on)
+    # Announcements, and probes for a duplicate. The model knows who has a fixed IP; only those whom
+    # it does not know could object. An allowed address pair may have moved: let everybody hear.
+    yield Flow(table, Band.GUARD + 2, {OWNED: (OWN, OWN | OTHERS)}, to_learners)
+    yield Flow(table, Band.GUARD + 2, {OWNED: (OWN | OTHERS, OWN | OTHERS)}, to_all)
+    yield Flow(table, Band.DEFAULT, {OWNED: (OTHERS, OTHERS)}, to_all)
+    yield Flow(table, Band.MISS, {}, to_learners)
+    # Every switch on the wire hears such a question. The one where the port is has the port answer;
+    # for a router, one switch does.
+    wire: Match = {IN_PORT: PHYSICAL, **FOUND}
+    yield Flow(table, Band.GUARD + 1, {**wire, OUT_PORT: 0}, ())
+    yield Flow(table, Band.GUARD, {**wire, OUT_PORT: TENANT}, (Goto(Table.FLOOD.next),))
+    turn: Actions = (Move("eth_src", "eth_dst", 48), Move(MAC, "eth_src", 48))
     yield Flow(
         table,
-        Band.DEFAULT,
-        {**_ARP, "arp_op": REQUEST},
+        Band.SPECIFIC,
+        {**FOUND, **_ARP, "arp_op": REQUEST},
         (
-            *(*back, SetField("arp_op", REPLY)),
+            *(*turn, SetField("arp_op", REPLY)),
             *(Move("arp_sha", "arp_tha", 48), Move("arp_spa", "arp_tpa", 32)),
-            *(Move(MAC, "arp_sha", 48), Move(ADDRESS, "arp_spa", 32), Output(BACK)),
+            *(Move(MAC, "arp_sha", 48), Move(ADDRESS, "arp_spa", 32), *_BACK),
         ),
     )
-    solicitation: Match = {**_ND, "icmpv6_type": SOLICITATION}
-    turned: Actions = (*back, Move("ipv6_src", "ipv6_dst", 128), Move(ADDRESS, "ipv6_src", 128))
+    solicitation: Match = {**FOUND, **_ND, "icmpv6_type": SOLICITATION}
+    turned: Actions = (*turn, Move("ipv6_src", "ipv6_dst", 128), Move(ADDRESS, "ipv6_src", 128))
     solicited = SetField("nd_reserved", SOLICITED | OVERRIDE)
     advertisement = SetField("icmpv6_type", ADVERTISEMENT)
     yield Flow(
         table,
-        Band.DEFAULT,
+        Band.SPECIFIC,
         solicitation,
         (*turned, solicited, advertisement, Goto(Table.ND_REPLY)),
     )
     # Actions cannot add the option. Who asks one neighbour alone may do without it.
     yield Flow(
         table,
-        Band.SPECIFIC,
+        Band.SPECIFIC + 1,
         {**solicitation, "ipv6_nd_sll": 0},
-        (*turned, solicited, advertisement, Output(BACK)),
+        (*turned, solicited, advertisement, *_BACK),
     )
     # Duplicate address detection: there is nobody yet to answer to, so all nodes are told.
     yield Flow(
         table,
-        Band.SPECIFIC + 1,
+        Band.SPECIFIC + 2,
         {**solicitation, "ipv6_nd_sll": 0, "ipv6_src": 0},
         (
             *(SetField("eth_dst", ALL_NODES_MAC), Move(MAC, "eth_src", 48)),
             *(SetField("ipv6_dst", ALL_NODES), Move(ADDRESS, "ipv6_src", 128)),
-            *(SetField("nd_reserved", OVERRIDE), advertisement, Output(BACK)),
+            *(SetField("nd_reserved", OVERRIDE), advertisement, *_BACK),
         ),
     )
     yield Flow(
@@ -129,9 +137,17 @@ def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
         {**_ND, "icmpv6_type": ADVERTISEMENT},
         (
             *(SetField("nd_options_type", TARGET_LINK_LAYER_ADDRESS), Move(MAC, "ipv6_nd_tll", 48)),
-            Output(BACK),
+            *_BACK,
         ),
     )
+
+
+_BACK: Actions = (
+    *(Move(IN_PORT, OUT_PORT, 32), SetField("nxm_in_port", 0)),
+    Goto(Table.OUTPUT),
+)
+"""By way of OUTPUT, for on a wire the answer needs its tag; OVS sends nothing to where it came from
+as long as it knows where that is."""
 
 
 @derived
@@ -156,8 +172,39 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     if network is None or not network.admin_state_up:
         return
     addresses = {mapped(ip.version, ip.address) for ip in port.fixed_ips} | {link_local(port.mac)}
-    plugged_in_here = (SetField(OWNED, HERE), SetField(OUT_PORT, port.key))
-    here = plugged_in_here if binding.switch == switch else ()
+    here = (SetField(OUT_PORT, port.key),) if binding.switch == switch else ()
+    for address in sorted(addresses):
+        yield _neighbour(network, address, {}, (SetField(MAC, port.mac), *here))
+
+
+def routers_known(view: View, switch: int) -> frozenset[str]:
+    """The ports of routers on the networks of this switch."""
+    networks = networks_on(view, switch)
+    return frozenset[str]().union(*(router_ports(view, network_id) for network_id in networks))
+
+
+@derived
+def router_ports(view: View, network_id: str) -> frozenset[str]:
+    """The ports that routers have on a network."""
+    return frozenset[str]().union(
+        *(
+            view.ids(Port, network_id=network_id, router_id=router_id)
+            for router_id in routers_in(view, network_id)
+        )
+    )
+
+
+def compile_router_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
+    """The addresses of a router's port. Its home answers for it beyond the switches."""
+    port = view.get(Port, port_id)
+    router = view.get(Router, port.router_id) if port else None
+    network = view.get(Network, port.network_id) if port else None
+    if port is None or router is None or network is None:
+        return
+    if not (router.admin_state_up and port.admin_state_up and network.admin_state_up):
+        return
+    here = (SetField(OUT_PORT, ROUTED),) if home(view, router.id) == switch else ()
+    addresses = {mapped(ip.version, ip.address) for ip in port.fixed_ips} | {link_local(port.mac)}
     for address in sorted(addresses):
         yield _neighbour(network, address, {}, (SetField(MAC, port.mac), *here))
 
@@ -182,5 +229,5 @@ def _neighbour(network: Network, address: int, match: Match, actions: Actions) -
         Table.NEIGHBOURS,
         Band.SPECIFIC,
         {NETWORK: network.key, ADDRESS: address, **match},
-        (*actions, Goto(Table.ARP_ND_REPLY)),
+        actions,
     )

@@ -14,7 +14,7 @@ from apps.dhcp import resources
 from apps.dhcp.flows import compile_network
 from apps.dhcp.packets import Dhcp
 from controller.app import App, Units
-from controller.model import networks_on
+from controller.model import networks_with_ports
 
 
 def _dhcp(conf: cfg.ConfigOpts) -> Dhcp:
@@ -24,7 +24,7 @@ def _dhcp(conf: cfg.ConfigOpts) -> Dhcp:
 DHCP = App(
     id=6,
     name="dhcp",
-    units=(Units("network", networks_on, compile_network),),
+    units=(Units("network", networks_with_ports, compile_network),),
     extension=lambda conf: resources.extension(),
     packets=lambda conf: _dhcp(conf).handle,
     every=lambda conf: _dhcp(conf).unasked(),

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from apps.dhcp import advertise, dhcp4, dhcp6
 from controller import frames
 from controller.flow import Output
-from controller.model import Binding, Network, Port, Subnet, View, networks_on
+from controller.model import Binding, Network, Port, Subnet, View, networks_with_ports
 from controller.model.addresses import SERVICE_LINK_LOCAL, SERVICE_MAC
 from controller.model.names import domain, host_name
 from controller.packet import Every, PacketIn, PacketOut
@@ -107,7 +107,7 @@ class Dhcp:
         return Every(SECONDS_BETWEEN_ADVERTISEMENTS, self._advertise_all)
 
     def _advertise_all(self, view: View, switch: int) -> Iterator[PacketOut]:
-        for network_id in sorted(networks_on(view, switch)):
+        for network_id in sorted(networks_with_ports(view, switch)):
             network = view.get(Network, network_id)
             if network is None:
                 continue

@@ -13,7 +13,7 @@ from apps.dns import packets, resources
 from apps.dns.answers import Resolver
 from apps.dns.flows import compile_network
 from controller.app import App, Units
-from controller.model import networks_on
+from controller.model import networks_with_ports
 from controller.model.addresses import DNS_PORT
 from controller.packet import Stream
 
@@ -25,7 +25,7 @@ def _resolver(conf: cfg.ConfigOpts) -> Resolver:
 DNS = App(
     id=7,
     name="dns",
-    units=(Units("network", networks_on, compile_network),),
+    units=(Units("network", networks_with_ports, compile_network),),
     extension=lambda conf: resources.extension(conf.dns.domain),
     packets=lambda conf: packets.handler(_resolver(conf)),
     endpoint=lambda conf: Stream(DNS_PORT, packets.stream(_resolver(conf))),

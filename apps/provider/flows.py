@@ -16,7 +16,8 @@ from controller.flow import (
     Resubmit,
     SetField,
 )
-from controller.model import Binding, Interface, Network, Port, View, derived, networks_on
+from controller.model import Binding, Network, Port, View, derived, networks_on
+from controller.model.queries import wires
 from controller.pipeline import (
     BEYOND,
     FLOOD_PART,
@@ -38,7 +39,9 @@ LEARNED_PER_NETWORK = 4096
 def wired_networks(view: View, switch: int) -> frozenset[str]:
     """The networks on a switch that it can reach by a wire."""
     return frozenset(
-        network_id for network_id in networks_on(view, switch) if _wires(view, switch, network_id)
+        id
+        for id in networks_on(view, switch)
+        if (network := view.get(Network, id)) and wires(view, switch, network)
     )
 
 
@@ -53,22 +56,13 @@ def ports_beyond(view: View, switch: int) -> frozenset[str]:
     )
 
 
-def _wires(view: View, switch: int, network_id: str) -> list[int]:
-    """OpenFlow ports of the switch that lead to the network's physical network."""
-    network = view.get(Network, network_id)
-    if network is None or not network.admin_state_up or not network.physical_network:
-        return []
-    found = view.find(Interface, switch=switch, physical_network=network.physical_network)
-    return sorted(interface.ofport for interface in found)
-
-
 def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     """Off the wire by tag, onto the wire with the tag, and one copy of each broadcast."""
     network = view.get(Network, network_id)
-    wires = _wires(view, switch, network_id)
     if network is None:
         return
-    for wire in wires:
+    there = wires(view, switch, network)
+    for wire in there:
         for vlan_vid, untag in _tags(network):
             yield Flow(
                 Table.CLASSIFY,
@@ -88,7 +82,7 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
         {NETWORK: network.key, FLOOD_PART: BEYOND},
         (SetField(OUT_PORT, PHYSICAL), Resubmit(Table.FLOOD.next)),
     )
-    onto_wires = tuple(Output(wire) for wire in wires)
+    onto_wires = tuple(Output(wire) for wire in there)
     yield Flow(
         Table.OUTPUT,
         Band.DEFAULT,

@@ -7,8 +7,12 @@ loses its own packets and nobody else's, and the controller does not see them. T
 packet, which is right for what would have ended at the controller anyway.
 """
 
-from apps.punt.flows import compile_port
-from controller.app import App, Units
+from apps.punt.flows import compile_others, compile_port
+from controller.app import App, Units, once
 from controller.model import ports_on
 
-PUNT = App(id=5, name="punt", units=(Units("port", ports_on, compile_port),))
+PUNT = App(
+    id=5,
+    name="punt",
+    units=(Units("others", once, compile_others), Units("port", ports_on, compile_port)),
+)

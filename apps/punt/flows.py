@@ -14,6 +14,18 @@ second; the controller answers tens of thousands."""
 
 BURST = 100
 
+OTHERS_METER = 1 << 18
+"""Of what comes from no port of a tenant: from the physical network, or out of a router. OVS's own
+datapath has this many meters; the keys of ports are below."""
+
+OTHERS_PER_SECOND = 1000
+
+
+def compile_others(view: View, switch: int, id: str) -> Iterator[Flow | Limit]:
+    """One meter for all that is nobody's."""
+    yield Limit(OTHERS_METER, OTHERS_PER_SECOND, OTHERS_PER_SECOND)
+    yield Flow(Table.PUNT_LIMIT, Band.MISS, {}, (Meter(OTHERS_METER),))
+
 
 def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow | Limit]:
     """The port's meter, which has the port's key for a number, and the flow that uses it."""

@@ -7,6 +7,9 @@ and serve :func:`application`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
+
+from webob import Request
 
 from controller.api import (
     address_scope,
@@ -19,11 +22,11 @@ from controller.api import (
     subnet,
     subnetpool,
 )
-from controller.api.extension import Extension
+from controller.api.extension import Extension, Listed
 from controller.api.kind import Kinds
 from controller.api.resource import Collection, Computed
 from controller.api.versions import Discovery
-from controller.api.wsgi import Application, Route
+from controller.api.wsgi import Answer, Application, Route
 from controller.store import Store
 
 __all__ = ["Application", "Computed", "Extension", "Kinds", "Route", "application", "kinds"]
@@ -75,7 +78,24 @@ def application(
             *Discovery(kinds).routes(),
             *(route for collection in collections for route in collection.routes()),
             *availability.Availability(store).routes(),
+            *(
+                Route("GET", f"/v2.0/{path}", partial(_list, store, path, listed))
+                for extension in kinds.extensions
+                for path, listed in extension.lists.items()
+            ),
             *routes,
         ],
         authenticate,
     )
+
+
+def _list(
+    store: Store, name: str, listed: Listed, request: Request, context: auth.Context
+) -> Answer:
+    """What a list has that passes the request's filters: attributes as they are shown."""
+    wanted = {key: request.GET.getall(key) for key in request.GET if key != "fields"}
+    store.catch_up()
+    items = listed(store, context)
+    return 200, {
+        name: [i for i in items if all(str(i.get(k)) in values for k, values in wanted.items())]
+    }

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias
 from neutron_lib.constants import ATTR_NOT_SPECIFIED
 
 from controller.api.auth import Context
-from controller.store import Body, Claim, Commit, Draft, Link
+from controller.store import Body, Claim, Commit, Draft, Link, Store
 
 AttributeMap: TypeAlias = Mapping[str, Mapping[str, Any]]
 """Attributes of one collection, in the notation of ``neutron_lib.api.definitions``."""
@@ -46,13 +46,27 @@ class Reader(Protocol):
     def linked(self, target: str, role: str) -> Collection[str]: ...
 
 
+class Maker(Protocol):
+    """What makes, changes and shows resources of a kind, with the rules of all features."""
+
+    def make(self, draft: Draft, context: Context, attributes: Body) -> Body: ...
+
+    def update(self, draft: Draft, context: Context, before: Body, changes: Body) -> Body: ...
+
+    def shown(self, reader: Reader, body: Body) -> Body: ...
+
+
 class Rules:
     """What one feature has to say about one kind. It overrides what it needs.
+
+    ``kinds`` are all kinds by name, for rules that make resources of another kind.
 
     A body holds every attribute of the kind; in :meth:`create` one that the request left out, and
     that has no default, is ATTR_NOT_SPECIFIED, and becomes None if no feature fills it in. The
     errors to raise are Neutron's. Values in a body are replaced, never changed in place.
     """
+
+    kinds: Mapping[str, Maker]
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         """Check and complete ``body``."""
@@ -94,7 +108,9 @@ resource, and answers what to return as JSON. It is given only what the caller o
 @dataclass(frozen=True)
 class NewKind:
     """A kind of resource that an extension brings: its collection's URL is ``/v2.0/COLLECTION``,
-    with dashes for underscores.
+    with dashes for underscores, or ``path`` behind ``/v2.0/``. With a ``parent``, the name of
+    another kind, it is part of one of those: ``/v2.0/PARENTS/ID/COLLECTION``, and its body has the
+    parent's id as ``PARENT_id``.
 
     Each gets a small integer ``key`` from ``keys``, unique in its kind and hidden from the API:
     what a register or a tunnel header carries in place of the id. ``actions`` by name are what can
@@ -107,6 +123,8 @@ class NewKind:
     not_found: Callable[[str], Exception]
     keys: range | None = None
     actions: Mapping[str, Action] = field(default_factory=dict)
+    path: str = ""
+    parent: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,19 +138,29 @@ class NewDefinition:
     RESOURCE_ATTRIBUTE_MAP: Mapping[str, AttributeMap] = field(default_factory=dict)
 
 
+Listed: TypeAlias = Callable[[Store, Context], Iterable[Body]]
+"""The items of a list that is made of what is stored, as far as the caller may see them."""
+
+
 @dataclass(frozen=True)
 class Extension:
     """A feature's part in the API.
 
     ``definitions`` are listed under ``/v2.0/extensions`` and their attribute maps merged into the
     kinds. ``rules`` by kind run after those of extensions that come earlier. ``committed`` is
-    told of every commit, for rules that keep a place to go on from.
+    told of every commit, for rules that keep a place to go on from. ``lists`` by path are made of
+    what is stored, and can only be listed.
     """
 
     definitions: tuple[Definition, ...] = ()
     kinds: tuple[NewKind, ...] = ()
     rules: Mapping[str, Rules] = field(default_factory=dict)
     committed: Callable[[Commit], None] | None = None
+    lists: Mapping[str, Listed] = field(default_factory=dict)
+
+
+SYSTEM = Context(project_id="", actor="tenantry", is_admin=True)
+"""Who makes what belongs to no project."""
 
 
 def given(value: object) -> bool:

@@ -4,6 +4,7 @@ request's attributes become a body. Built once, from the core's and the apps' ex
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from webob.exc import HTTPBadRequest
 
 from controller.api import standard
 from controller.api.auth import Context
-from controller.api.extension import Extension, NewKind, Rules, changed
+from controller.api.extension import Extension, NewKind, Reader, Rules, changed, timestamp
 from controller.store import Body, Claim, ClaimTaken, Draft, Link
 
 # neutron-lib's converters and validators are written for well-formed JSON of the right type;
@@ -28,9 +29,10 @@ class Kind:
     def __init__(self, new: NewKind, extensions: Sequence[Extension]) -> None:
         self.name = new.name
         self.collection = new.collection
-        self.path = f"/v2.0/{new.collection.replace('_', '-')}"
+        self.path = f"/v2.0/{new.path or new.collection.replace('_', '-')}"
+        self.parent = new.parent
         self.actions = new.actions
-        self.not_found = new.not_found
+        self.not_found = self.parent_not_found = new.not_found
         self.rules: list[Rules] = [e.rules[new.name] for e in extensions if new.name in e.rules]
         self.attributes: dict[str, Mapping[str, Any]] = {**standard.ATTRIBUTES, **new.attributes}
         for extension in extensions:
@@ -46,6 +48,30 @@ class Kind:
         self._single = {name: AttributeInfo({name: s}) for name, s in self.attributes.items()}
         self._keys = new.keys
         self._last_key: int | None = None
+
+    def make(self, draft: Draft, context: Context, attributes: Body) -> Body:
+        """A new resource of these attributes, in the draft. Neutron's errors."""
+        body = self.new_body(self.parse_new(context, attributes))
+        self.create(draft, context, body)
+        return body
+
+    @staticmethod
+    def new_body(attributes: Body) -> Body:
+        """Attributes of :meth:`parse_new` with those that every resource gets."""
+        now = timestamp()
+        version = {"created_at": now, "updated_at": now, "revision_number": 1}
+        return {"id": str(uuid.uuid4()), "tags": [], **attributes, **version}
+
+    def shown(self, reader: Reader, body: Body) -> Body:
+        """Every attribute that is not hidden, the stored and the computed, but for the observed."""
+        shown = self.presented(reader, {**body, "tenant_id": body["project_id"]}, body)
+        return {name: shown[name] for name in self.visible if name in shown}
+
+    def presented(self, reader: Reader, shown: Body, body: Body) -> Body:
+        """``shown``, with what the rules add for ``body``."""
+        for rules in self.rules:
+            rules.present(reader, body, shown)
+        return shown
 
     def parse_new(self, context: Context, request: Body) -> Body:
         """A body for :meth:`create`, of the attributes in a POST. Neutron's 400s."""
@@ -153,6 +179,14 @@ class Kinds(Mapping[str, Kind]):
             for extension in self.extensions
             for new in extension.kinds
         }
+        for kind in self._kinds.values():
+            if kind.parent:
+                whole = self._kinds[kind.parent]
+                kind.path = f"{whole.path}/{{parent}}/{kind.collection}"
+                kind.parent_not_found = whole.not_found
+        for kind in self._kinds.values():
+            for rules in kind.rules:
+                rules.kinds = self._kinds
 
     def __getitem__(self, name: str) -> Kind:
         return self._kinds[name]

@@ -168,8 +168,8 @@ def extension(base_mac: str = "fa:16:3e:00:00:00") -> Extension:
                 collection="ports",
                 attributes={**port.RESOURCE_ATTRIBUTE_MAP["ports"], "tags": tags},
                 not_found=lambda id: exceptions.PortNotFound(port_id=id),
-                # 0 is nobody. 24 bits, less a few: the service port's addresses hold them.
-                keys=range(1, 2**24 - 16),
+                # 0 is nobody. A port's meter has its key, and switches have so many meters.
+                keys=range(1, 2**18),
             ),
         ),
         rules={"port": PortRules(base_mac, allocator)},

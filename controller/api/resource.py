@@ -7,7 +7,6 @@ What is special about a kind is in its rules. A write is one function of a draft
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
@@ -19,7 +18,7 @@ from webob.exc import HTTPBadRequest
 
 from controller import runtime
 from controller.api.auth import Context
-from controller.api.extension import Action, Reader, changed, timestamp
+from controller.api.extension import Action, Reader, changed
 from controller.api.faults import RevisionNumberConstraintFailed, TagNotFound
 from controller.api.kind import Kind
 from controller.api.query import Query
@@ -51,6 +50,8 @@ class Collection:
         yield Route("GET", path + "/{id}", self.show)
         yield Route("PUT", path + "/{id}", self.update)
         yield Route("DELETE", path + "/{id}", self.delete)
+        if self._kind.parent:
+            return
         yield Route("GET", path + "/{id}/tags", self.list_tags)
         yield Route("PUT", path + "/{id}/tags", self.replace_tags)
         yield Route("DELETE", path + "/{id}/tags", self.remove_tags)
@@ -62,15 +63,18 @@ class Collection:
 
     # Reading
 
-    def show(self, request: Request, context: Context, id: str) -> Answer:
+    def show(self, request: Request, context: Context, id: str, parent: str = "") -> Answer:
         fields = [name for name in request.GET.getall("fields") if name]
         self._store.catch_up()
-        body = self._find(self._store, context, id)
+        body = self._find(self._store, context, id, parent)
         return 200, {self._kind.name: self._output(self._present(body), fields)}
 
-    def index(self, request: Request, context: Context) -> Answer:
+    def index(self, request: Request, context: Context, parent: str = "") -> Answer:
         query = Query(request, self._kind.attributes)
         self._store.catch_up()
+        if self._kind.parent:
+            self._find_parent(self._store, context, parent)
+            query.filters.append((self._parent_id, lambda id: id == parent))
         if query.marker is not None:
             self._find(self._store, context, query.marker)
         items = query.sort(list(self._matching(context, query)))
@@ -104,18 +108,31 @@ class Collection:
     def _may_see(self, reader: Reader, context: Context, body: Body) -> bool:
         return context.owns(body) or any(r.shared(reader, body) for r in self._kind.rules)
 
-    def _find(self, reader: Reader, context: Context, id: str) -> Body:
+    def _find(self, reader: Reader, context: Context, id: str, parent: str = "") -> Body:
+        if self._kind.parent:
+            self._find_parent(reader, context, parent)
         body = reader.get(self._kind.name, id)
         if body is None or not self._may_see(reader, context, body):
             raise self._kind.not_found(id)
+        if self._kind.parent and body[self._parent_id] != parent:
+            raise self._kind.not_found(id)
+        return body
+
+    @property
+    def _parent_id(self) -> str:
+        return f"{self._kind.parent}_id"
+
+    def _find_parent(self, reader: Reader, context: Context, id: str) -> Body:
+        """What this is a part of, if the caller may see it."""
+        body = reader.get(self._kind.parent, id)
+        if body is None or not context.owns(body):
+            raise self._kind.parent_not_found(id)
         return body
 
     def _present(self, body: Body) -> Body:
         shown = {**body, "tenant_id": body["project_id"]}
         shown.update(self._computed(self._kind.name, body))
-        for rules in self._kind.rules:
-            rules.present(self._store, body, shown)
-        return shown
+        return self._kind.presented(self._store, shown, body)
 
     def _output(self, shown: Body, fields: Iterable[str] = ()) -> Body:
         wanted = set(fields)
@@ -127,7 +144,7 @@ class Collection:
 
     # Writing
 
-    def create(self, request: Request, context: Context) -> Answer:
+    def create(self, request: Request, context: Context, parent: str = "") -> Answer:
         payload = read_json(request)
         items = self._items(payload)
         parsed = []
@@ -137,11 +154,12 @@ class Collection:
                 runtime.breathe()
 
         def change(draft: Draft) -> list[Body]:
-            now = timestamp()
-            version = {"created_at": now, "updated_at": now, "revision_number": 1}
+            whole = self._find_parent(draft, context, parent) if self._kind.parent else None
             bodies = []
             for number, attributes in enumerate(parsed, 1):
-                body = {"id": str(uuid.uuid4()), "tags": [], **attributes, **version}
+                body = self._kind.new_body(attributes)
+                if whole is not None:
+                    body |= {self._parent_id: parent, "project_id": whole["project_id"]}
                 self._kind.create(draft, context, body)
                 bodies.append(body)
                 if number % _SLICE == 0:
@@ -173,19 +191,19 @@ class Collection:
             raise HTTPBadRequest(f"Unable to find '{self._kind.name}' in request body")
         return item
 
-    def update(self, request: Request, context: Context, id: str) -> Answer:
+    def update(self, request: Request, context: Context, id: str, parent: str = "") -> Answer:
         changes = self._kind.parse_update(context, self._item(read_json(request)))
 
         def change(draft: Draft) -> Body:
-            before = self._own(draft, request, context, id)
+            before = self._own(draft, request, context, id, parent)
             return self._kind.update(draft, context, before, changes)
 
         body = self._store.write(change, context.actor)
         return 200, {self._kind.name: self._output(self._present(body))}
 
-    def delete(self, request: Request, context: Context, id: str) -> Answer:
+    def delete(self, request: Request, context: Context, id: str, parent: str = "") -> Answer:
         def change(draft: Draft) -> None:
-            self._kind.delete(draft, context, self._own(draft, request, context, id))
+            self._kind.delete(draft, context, self._own(draft, request, context, id, parent))
 
         self._store.write(change, context.actor)
         return 204, None
@@ -200,9 +218,11 @@ class Collection:
 
         return 200, self._store.write(change, context.actor)
 
-    def _own(self, draft: Draft, request: Request, context: Context, id: str) -> Body:
+    def _own(
+        self, draft: Draft, request: Request, context: Context, id: str, parent: str = ""
+    ) -> Body:
         """The resource, if the caller may change it, at the revision that If-Match asks for."""
-        body = self._find(draft, context, id)
+        body = self._find(draft, context, id, parent)
         if not context.owns(body):
             raise exceptions.NotAuthorized()
         constraint = request.headers.get("If-Match")

@@ -1,18 +1,31 @@
 """What Tenantry knows, in memory: records, their indexes, and the view by which apps read them."""
 
 from controller.model.model import Change, Model, Read, Record
-from controller.model.queries import networks_on, parts_on, ports_on
+from controller.model.queries import (
+    networks_on,
+    networks_with_ports,
+    parts_on,
+    ports_on,
+    routers_on,
+)
 from controller.model.records import (
     AddressPair,
     Binding,
+    ConntrackHelper,
     DhcpOption,
     FixedIp,
+    FloatingIp,
     Host,
     Interface,
+    NdpProxy,
+    Neighbour,
     Network,
     Port,
+    PortForwarding,
     Route,
+    Router,
     Subnet,
+    SubnetPool,
     Switch,
 )
 from controller.model.view import View, derived
@@ -21,21 +34,30 @@ __all__ = [
     "AddressPair",
     "Binding",
     "Change",
+    "ConntrackHelper",
     "DhcpOption",
     "FixedIp",
+    "FloatingIp",
     "Host",
     "Interface",
     "Model",
+    "NdpProxy",
+    "Neighbour",
     "Network",
     "Port",
+    "PortForwarding",
     "Read",
     "Record",
     "Route",
+    "Router",
     "Subnet",
+    "SubnetPool",
     "Switch",
     "View",
     "derived",
     "networks_on",
+    "networks_with_ports",
     "parts_on",
     "ports_on",
+    "routers_on",
 ]

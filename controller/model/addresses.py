@@ -24,6 +24,11 @@ def mapped(version: int, address: int) -> int:
     return _MAPPED | address if version == 4 else address
 
 
+def unmapped(address: int) -> tuple[int, int]:
+    """Version and address of what :func:`mapped` made."""
+    return (4, address ^ _MAPPED) if address >> 32 == _MAPPED >> 32 else (6, address)
+
+
 def mapped_prefix(version: int, first: int, prefix_length: int) -> tuple[int, int]:
     """A range of addresses as (value, mask) of 128 bits."""
     length = prefix_length + 96 if version == 4 else prefix_length

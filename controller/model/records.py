@@ -1,7 +1,7 @@
 """The records: every kind of thing the model holds, with the indexes by which it is found.
 
-A record is a frozen value. Network, Subnet and Port come from the store (the API's resources, with
-addresses parsed to integers); Host, Switch and Interface are observed on the switches and live in
+A record is a frozen value. What is in :data:`FROM_STORE` comes from the store (the API's resources,
+with addresses parsed to integers); Host, Switch, Interface and Neighbour are observed and live in
 memory only; a Binding is where a port and an interface met (``binding.py``).
 
 A new kind of record is added here, with its indexes and, if it comes from the store, a line in
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import netaddr
+from neutron_lib.constants import DEVICE_OWNER_ROUTER_GW, ROUTER_INTERFACE_OWNERS
 
 from controller.model.model import Indexes, Record
 
@@ -26,7 +27,11 @@ Body = Mapping[str, Any]
 class Network:
     """A tenant's network: one broadcast domain, wherever its ports are."""
 
-    INDEXES: ClassVar[Indexes] = (("key",), ("network_type", "physical_network"))
+    INDEXES: ClassVar[Indexes] = (
+        ("key",),
+        ("network_type", "physical_network"),
+        ("external",),
+    )
 
     id: str
     key: int  # small, unique, permanent: what NETWORK carries
@@ -38,6 +43,7 @@ class Network:
     physical_network: str | None
     segmentation_id: int | None
     dns_domain: str = ""  # with its final dot; "" means the controller's
+    external: bool = False  # router:external: routers have their gateways there
 
     @classmethod
     def from_body(cls, body: Body) -> Network:
@@ -52,16 +58,32 @@ class Network:
             physical_network=body["provider:physical_network"],
             segmentation_id=body["provider:segmentation_id"],
             dns_domain=body.get("dns_domain") or "",
+            external=bool(body.get("router:external")),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route that hosts on a subnet are told of."""
+    """A route that hosts on a subnet are told of, or that a router has."""
 
     destination: int
     prefix_length: int
     nexthop: int
+    version: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetPool:
+    """Where subnets come from; those of one address scope are routed without translation."""
+
+    INDEXES: ClassVar[Indexes] = ()
+
+    id: str
+    address_scope_id: str  # or ""
+
+    @classmethod
+    def from_body(cls, body: Body) -> SubnetPool:
+        return cls(id=body["id"], address_scope_id=body["address_scope_id"] or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +104,7 @@ class Subnet:
     ra_mode: str = ""  # ipv6_ra_mode: "slaac", "dhcpv6-stateful", "dhcpv6-stateless" or ""
     address_mode: str = ""  # ipv6_address_mode, likewise
     service_address: int | None = None  # where DHCP and DNS are answered on this subnet
+    subnetpool_id: str = ""
 
     @classmethod
     def from_body(cls, body: Body) -> Subnet:
@@ -100,6 +123,7 @@ class Subnet:
             ra_mode=body["ipv6_ra_mode"] or "",
             address_mode=body["ipv6_address_mode"] or "",
             service_address=_address(body.get("service_address")),
+            subnetpool_id=body.get("subnetpool_id") or "",
         )
 
 
@@ -140,6 +164,8 @@ class Port:
         ("network_id",),
         ("network_id", "dns_name"),
         ("host", "interface_name"),
+        ("router_id",),
+        ("network_id", "router_id"),
     )
 
     id: str
@@ -195,6 +221,159 @@ class Port:
         """Whether addresses are behind it that the model does not know."""
         return not self.port_security or bool(self.allowed_pairs)
 
+    @property
+    def router_id(self) -> str:
+        """The router whose interface or gateway it is; or ""."""
+        return self.device_id if self.device_owner in ROUTER_PORTS else ""
+
+    @property
+    def is_gateway(self) -> bool:
+        """Whether it is a router's port on an external network."""
+        return bool(self.device_owner == DEVICE_OWNER_ROUTER_GW)
+
+
+ROUTER_PORTS = (*ROUTER_INTERFACE_OWNERS, DEVICE_OWNER_ROUTER_GW)
+"""Owners of the ports of routers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """A tenant's router. Its ports are Ports: see :attr:`Port.router_id`."""
+
+    INDEXES: ClassVar[Indexes] = (("key",),)
+
+    id: str
+    key: int  # small, unique, permanent: what ROUTER carries, and its zones are made of
+    project_id: str
+    name: str
+    admin_state_up: bool
+    gateway_port_id: str = ""  # or "": it leads nowhere but to its own networks
+    enable_snat: bool = False
+    routes: tuple[Route, ...] = ()
+
+    @classmethod
+    def from_body(cls, body: Body) -> Router:
+        gateway = body["external_gateway_info"] or {}
+        return cls(
+            id=body["id"],
+            key=body["key"],
+            project_id=body["project_id"],
+            name=body["name"],
+            admin_state_up=body["admin_state_up"],
+            gateway_port_id=body["gw_port_id"] or "",
+            enable_snat=bool(gateway.get("enable_snat", True)) if gateway else False,
+            routes=tuple(_route(route) for route in body["routes"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FloatingIp:
+    """An address of an external network that stands for one of a tenant's."""
+
+    INDEXES: ClassVar[Indexes] = (
+        ("router_id",),
+        ("router_id", "fixed_address"),
+        ("router_id", "address"),
+        ("fixed_port_id",),
+        ("network_id",),
+    )
+
+    id: str
+    project_id: str
+    network_id: str  # the external one
+    address: int
+    port_id: str  # the port there that has the address, and a MAC address of its own
+    router_id: str  # or "": it leads nowhere
+    fixed_port_id: str  # or "": it leads nowhere, or is forwarded port by port
+    fixed_address: int
+
+    @classmethod
+    def from_body(cls, body: Body) -> FloatingIp:
+        return cls(
+            id=body["id"],
+            project_id=body["project_id"],
+            network_id=body["floating_network_id"],
+            address=_address(body["floating_ip_address"]) or 0,
+            port_id=body["floating_port_id"],
+            router_id=body["router_id"] or "",
+            fixed_port_id=body["port_id"] or "",
+            fixed_address=_address(body["fixed_ip_address"]) or 0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PortForwarding:
+    """Ports of a floating IP that lead to ports of a tenant's address."""
+
+    INDEXES: ClassVar[Indexes] = (("router_id",),)
+
+    id: str
+    floatingip_id: str
+    router_id: str
+    protocol: str  # "tcp", "udp"
+    external: tuple[int, int]  # first and last port
+    internal: tuple[int, int]  # as many, or one
+    address: int
+
+    @classmethod
+    def from_body(cls, body: Body) -> PortForwarding:
+        return cls(
+            id=body["id"],
+            floatingip_id=body["floatingip_id"],
+            router_id=body["router_id"] or "",
+            protocol=body["protocol"],
+            external=_ports(body["external_port_range"]),
+            internal=_ports(body["internal_port_range"]),
+            address=_address(body["internal_ip_address"]) or 0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ConntrackHelper:
+    """A protocol whose connections open others, on the way through a router."""
+
+    INDEXES: ClassVar[Indexes] = (("router_id",),)
+
+    id: str
+    router_id: str
+    protocol: str
+    port: int
+    helper: str
+
+    @classmethod
+    def from_body(cls, body: Body) -> ConntrackHelper:
+        names = ("id", "router_id", "protocol", "port", "helper")
+        return cls(**{name: body[name] for name in names})
+
+
+@dataclass(frozen=True, slots=True)
+class NdpProxy:
+    """A tenant's IPv6 address for which the router answers on the external network."""
+
+    INDEXES: ClassVar[Indexes] = (("router_id",),)
+
+    id: str
+    router_id: str
+    address: int
+
+    @classmethod
+    def from_body(cls, body: Body) -> NdpProxy:
+        address = _address(body["ip_address"]) or 0
+        return cls(id=body["id"], router_id=body["router_id"], address=address)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """An address that the model does not know, and that answered when it was asked."""
+
+    INDEXES: ClassVar[Indexes] = (("network_id",),)
+
+    id: tuple[str, int, int]  # network id, IP version, address
+    network_id: str
+    version: int
+    address: int
+    mac: int
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -225,6 +404,7 @@ class Interface:
         ("iface_id",),
         ("name",),
         ("switch", "physical_network"),
+        ("physical_network", "switch"),
         ("switch", "service"),
     )
 
@@ -272,6 +452,12 @@ FROM_STORE: dict[str, tuple[type[Record], Callable[[Body], Record]]] = {
     "network": (Network, Network.from_body),
     "subnet": (Subnet, Subnet.from_body),
     "port": (Port, Port.from_body),
+    "subnetpool": (SubnetPool, SubnetPool.from_body),
+    "router": (Router, Router.from_body),
+    "floatingip": (FloatingIp, FloatingIp.from_body),
+    "port_forwarding": (PortForwarding, PortForwarding.from_body),
+    "conntrack_helper": (ConntrackHelper, ConntrackHelper.from_body),
+    "ndp_proxy": (NdpProxy, NdpProxy.from_body),
 }
 """The store's kinds that have a record, and how a body becomes one."""
 
@@ -288,7 +474,12 @@ def _address(text: str | None) -> int | None:
 def _route(entry: Body) -> Route:
     destination = netaddr.IPNetwork(entry["destination"])
     nexthop = int(netaddr.IPAddress(entry["nexthop"]))
-    return Route(destination.first, destination.prefixlen, nexthop)
+    return Route(destination.first, destination.prefixlen, nexthop, destination.version)
+
+
+def _ports(text: str) -> tuple[int, int]:
+    first, _, last = text.partition(":")
+    return int(first), int(last or first)
 
 
 def _pair(entry: Body) -> AddressPair:

@@ -33,7 +33,7 @@ class Store:
     """
 
     def __init__(self, url: str, schema: Mapping[str, Shape]) -> None:
-        self._schema = schema
+        self.schema = schema
         self._writing = runtime.Lock()
         self._subscribers: list[Callable[[Commit], None]] = []
         self._engine = runtime.in_thread(sql.connect, url, _now())
@@ -93,7 +93,7 @@ class Store:
                     changes = draft.changes()
                     if changes:
                         commit = Commit(draft.head + 1, _now(), actor, changes)
-                        runtime.in_thread(sql.append, self._engine, self._schema, commit)
+                        runtime.in_thread(sql.append, self._engine, self.schema, commit)
                         self._apply(commit)
                         return result
                 except BaseException as error:

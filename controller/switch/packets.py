@@ -18,7 +18,8 @@ from typing import TypeAlias
 
 from controller import runtime
 from controller.model import Change, Model, View
-from controller.packet import Ask, Handler, Malformed, PacketIn, PacketOut
+from controller.neighbours import Neighbours
+from controller.packet import Ask, Handler, Heard, Malformed, PacketIn, PacketOut, Seek
 from controller.pipeline import IN_PORT, NETWORK, Cookie
 from controller.switch import codec, shapes
 from controller.switch.channel import Connection, Disconnected
@@ -45,12 +46,14 @@ class PacketIns:
         handlers: Mapping[int, Handler],
         learn: Callable[[list[Change]], None],
         ask: Asked,
+        neighbours: Neighbours,
     ) -> None:
         """``handlers`` by app id; ``learn`` is given the records that they learned; ``ask``
-        asks what they ask."""
+        asks what they ask; ``neighbours`` finds whom they seek."""
         self.handled = self.dropped = self.malformed = self.failed = 0
         self._model = model
         self._ask = ask
+        self._neighbours = neighbours
         self._handlers = handlers
         self._learn = learn
         self._queues: dict[tuple[int, int], deque[tuple[Connection, PacketIn]]] = {}
@@ -96,6 +99,10 @@ class PacketIns:
                     self.send(connection, result)
                 elif isinstance(result, Ask):
                     self._ask(result, packet.port, partial(self.send, connection))
+                elif isinstance(result, Seek):
+                    self._neighbours.seek(result, partial(self.send, connection))
+                elif isinstance(result, Heard):
+                    self._neighbours.heard(result)
                 else:
                     learned.append(result)
         except Malformed:
@@ -116,15 +123,16 @@ class PacketIns:
 _PACKET_IN = struct.Struct("!8xIHBBQHH")
 _PACKET_OUT = struct.Struct("!IIH6x")
 _NO_BUFFER = 0xFFFFFFFF
-_IN_PORT, _METADATA, _REGISTER = (
-    shapes.oxm_header(field) >> 8 for field in ("in_port", NETWORK, IN_PORT)
-)
+_IN_PORT, _METADATA = (shapes.oxm_header(field) >> 8 for field in ("in_port", NETWORK))
+_REGISTERS = {shapes.oxm_header(f"reg{number}") >> 8: number for number in range(16)}
+_PORT = int(IN_PORT.removeprefix("reg"))
 
 
 def read_packet_in(dpid: int, data: bytes) -> PacketIn:
     """A packet-in message (OpenFlow 1.4, 7.4.1). Errors: struct.error, ValueError."""
     _, _, _, _, cookie, _, match_length = _PACKET_IN.unpack_from(data)
-    ofport = network = port = 0
+    ofport = network = 0
+    registers = [0] * 16
     offset = _PACKET_IN.size
     end = offset - 4 + match_length
     if len(data) < end:
@@ -136,11 +144,12 @@ def read_packet_in(dpid: int, data: bytes) -> PacketIn:
             ofport = int.from_bytes(value, "big")
         elif kind == _METADATA:
             network = int.from_bytes(value, "big")
-        elif kind == _REGISTER:
-            port = int.from_bytes(value, "big")
+        elif kind in _REGISTERS:
+            registers[_REGISTERS[kind]] = int.from_bytes(value, "big")
         offset += 4 + length
     start = (_PACKET_IN.size - 4 + match_length + 7 & ~7) + 2
-    return PacketIn(dpid, cookie, ofport, network, port, data[start:])
+    port = registers[_PORT]
+    return PacketIn(dpid, cookie, ofport, network, port, data[start:], tuple(registers))
 
 
 def packet_out(xid: int, packet: PacketOut) -> bytes:

@@ -17,6 +17,7 @@ from statistics import median
 from controller import runtime
 from controller.flow import Output
 from controller.model import Model, View
+from controller.neighbours import Neighbours
 from controller.packet import PacketIn, PacketOut
 from controller.switch import channel, codec
 from controller.switch.channel import Connection
@@ -34,7 +35,14 @@ class Answering:
 
     def __init__(self) -> None:
         handlers = {APP: self._back}
-        self.packets = PacketIns(Model(), handlers, lambda changes: None, lambda *asked: None)
+        model = Model()
+        self.packets = PacketIns(
+            model,
+            handlers,
+            lambda changes: None,
+            lambda *asked: None,
+            Neighbours(model, (), lambda changes: None, lambda *sent: None),
+        )
 
     def _back(self, view: View, packet: PacketIn) -> Iterator[PacketOut]:
         source, destination = packet.data[6:12], packet.data[:6]

@@ -1,0 +1,41 @@
+"""NAT: floating IPs, port forwarding, and one address that many share.
+
+- A *floating IP* is translated one to one, both ways, by plain actions: no connection is tracked, a
+  packet passes the datapath once, and a floating IP that moves takes its traffic along at once. It
+  happens on the switch of its port, if that reaches the external network, with a MAC address of its
+  own there; else at the router's home. What plain actions cannot do is to look into ICMP errors,
+  which quote a packet: those few go by the controller (``packets.py``).
+- *Port forwarding* and *shared SNAT* are tracked, at the router's home, in two zones for each
+  router, so that a packet can have both ends translated: SHARED for sources, FORWARDED for
+  destinations.
+
+Between two networks of one router, a floating IP leads to its port by the same rules, and so does a
+machine's own: what was translated on its way in has its source translated on its way out.
+IPv6 is not translated; an NDP proxy makes the router answer for a tenant's address outside.
+"""
+
+from apps.nat import resources
+from apps.nat.flows import (
+    compile_all,
+    compile_floating,
+    compile_proxies,
+    compile_shared,
+    floating_ips_on,
+)
+from apps.nat.packets import announce, handle
+from controller.app import App, Units, once
+from controller.model import routers_on
+
+NAT = App(
+    id=12,
+    name="nat",
+    units=(
+        Units("all", once, compile_all),
+        Units("floating", floating_ips_on, compile_floating),
+        Units("shared", routers_on, compile_shared),
+        Units("proxies", routers_on, compile_proxies),
+    ),
+    extension=lambda conf: resources.extension(),
+    packets=lambda conf: handle,
+    after=lambda conf: announce,
+)

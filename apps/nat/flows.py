@@ -1,0 +1,321 @@
+"""Flows of NAT; see the package for what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from controller.flow import (
+    CONTROLLER,
+    CT_NEW,
+    CT_RELATED,
+    CT_REPLY,
+    CT_TRACKED,
+    Action,
+    Ct,
+    Flow,
+    Goto,
+    Nat,
+    Output,
+    Resubmit,
+    SetField,
+    Value,
+)
+from controller.frames import ICMP, IPV4, TCP, UDP
+from controller.model import (
+    ConntrackHelper,
+    FloatingIp,
+    NdpProxy,
+    Network,
+    Port,
+    PortForwarding,
+    Router,
+    View,
+    derived,
+    networks_on,
+    routers_on,
+)
+from controller.model.addresses import mapped
+from controller.model.routers import gateway, home, legs, place, scope, translates
+from controller.pipeline import (
+    ADDRESS,
+    FLOATING,
+    INSIDE,
+    MAC,
+    NAT,
+    NETWORK,
+    OUT_PORT,
+    OUTSIDE,
+    PUNTED,
+    ROUTED,
+    ROUTER,
+    SOURCE,
+    TRANSLATE,
+    TRANSLATED,
+    Band,
+    Table,
+)
+from controller.routed import OWN_ADDRESS, admitted
+
+Match = dict[str, Value]
+Actions = tuple[Action, ...]
+
+ARRIVING, LEAVING = 1, 2
+"""PUNTED: an ICMP error whose destination, or whose source, was a floating IP's."""
+
+ICMP_ERRORS = (3, 11, 12)  # RFC 792: unreachable, time exceeded, parameter problem
+SHARED_PORTS = (1024, 65535)
+
+_PROTOCOLS = {"tcp": TCP, "udp": UDP}
+_IPV4: Match = {"eth_type": IPV4}
+
+
+def shared_zone(router: Router) -> int:
+    """The connection tracking zone in which a router's sources are translated."""
+    return 2 * router.key
+
+
+def forwarded_zone(router: Router) -> int:
+    """The one in which its destinations are."""
+    return 2 * router.key + 1
+
+
+def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
+    """What quotes a packet that a floating IP's translation has changed."""
+    punt: Actions = (Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
+    for kind in ICMP_ERRORS:
+        error: Match = {**_IPV4, "ip_proto": ICMP, "icmpv4_type": kind}
+        arriving = {**error, NAT: TRANSLATE, "ct_state": (0, CT_TRACKED)}
+        yield Flow(
+            Table.ROUTER_NAT_IN_DONE, Band.DEFAULT, arriving, (SetField(PUNTED, ARRIVING), *punt)
+        )
+        for nat in (TRANSLATE, TRANSLATED):
+            leaving = {**error, NAT: nat, SOURCE: FLOATING}
+            actions = (SetField(PUNTED, LEAVING), *punt)
+            yield Flow(Table.ROUTER_NAT_DONE, Band.DEFAULT, leaving, actions)
+
+
+# --- floating IPs ----------------------------------------------------------------------------
+
+
+@derived
+def floating_ips_of(view: View, router_id: str) -> frozenset[str]:
+    """The floating IPs that lead through a router."""
+    return view.ids(FloatingIp, router_id=router_id)
+
+
+@derived
+def floating_ips_at(view: View, network_id: str) -> frozenset[str]:
+    """The floating IPs of an external network."""
+    return view.ids(FloatingIp, network_id=network_id)
+
+
+def floating_ips_on(view: View, switch: int) -> frozenset[str]:
+    """The floating IPs that packets can meet on a switch."""
+    routers = (floating_ips_of(view, router_id) for router_id in routers_on(view, switch))
+    networks = (floating_ips_at(view, network_id) for network_id in networks_on(view, switch))
+    return frozenset[str]().union(*routers, *networks)
+
+
+def compile_floating(view: View, switch: int, id: str) -> Iterator[Flow]:
+    """One floating IP: who has it, for all who ask; and its translation, where that happens."""
+    floating = view.get(FloatingIp, id)
+    if floating is None:
+        return
+    outside = view.get(Network, floating.network_id)
+    port = view.get(Port, floating.port_id)
+    router = view.get(Router, floating.router_id) if floating.router_id else None
+    if outside is None or port is None or router is None or not router.admin_state_up:
+        return
+    leg = gateway(view, router.id)
+    if leg is None or not outside.admin_state_up:
+        return
+    here = place(view, floating) == switch
+    answer = (SetField(OUT_PORT, ROUTED),) if here else ()
+    asked: Match = {NETWORK: outside.key, ADDRESS: mapped(4, floating.address)}
+    yield Flow(Table.NEIGHBOURS, Band.SPECIFIC, asked, (SetField(MAC, port.mac), *answer))
+    if here:
+        admit: Match = {NETWORK: outside.key, "eth_dst": port.mac}
+        yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, admit, admitted(router, leg))
+    if floating.fixed_port_id:
+        yield from _one_to_one(view, switch, floating, router, port, outside, here)
+    elif here:
+        # Ports are forwarded; to a ping the router answers itself.
+        own: Match = {ROUTER: router.key, **_IPV4, "ipv4_dst": floating.address}
+        yield Flow(Table.ROUTE, OWN_ADDRESS, own, (Goto(Table.ROUTER_REPLY),))
+
+
+def _one_to_one(
+    view: View,
+    switch: int,
+    floating: FloatingIp,
+    router: Router,
+    port: Port,
+    outside: Network,
+    here: bool,
+) -> Iterator[Flow]:
+    at_home = home(view, router.id) == switch
+    its: Match = {ROUTER: router.key, **_IPV4}
+    to_fixed: Actions = (
+        *(SetField("ipv4_dst", floating.fixed_address), SetField(NAT, TRANSLATE)),
+        Goto(Table.ROUTER_NAT_IN.next),
+    )
+    destination: Match = {**its, "ipv4_dst": floating.address}
+    if at_home:
+        yield Flow(Table.ROUTER_NAT_IN, Band.SPECIFIC, destination, to_fixed)
+    else:
+        # Others' packets go to the router's home first, for there their sources are translated.
+        sources = (FLOATING, OUTSIDE) if here else (FLOATING,)
+        for source in sources:
+            match = {**destination, SOURCE: source}
+            yield Flow(Table.ROUTER_NAT_IN, Band.SPECIFIC, match, to_fixed)
+    if not here:
+        return
+    fixed: Match = {**its, "ipv4_src": floating.fixed_address}
+    yield Flow(
+        Table.ROUTER_SOURCE,
+        Band.DEFAULT,
+        {**fixed, SOURCE: INSIDE},
+        (SetField(SOURCE, FLOATING), Goto(Table.ROUTER_SOURCE.next)),
+    )
+    leaving: Match = {**fixed, NAT: TRANSLATE, SOURCE: FLOATING}
+    as_floating = SetField("ipv4_src", floating.address)
+    done = Goto(Table.ROUTER_NAT_DONE)
+    yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC, leaving, (as_floating, done))
+    yield Flow(
+        Table.ROUTER_NAT_OUT,
+        Band.SPECIFIC + 1,
+        {**leaving, NETWORK: outside.key},
+        (as_floating, SetField("eth_src", port.mac), SetField(NAT, TRANSLATED), done),
+    )
+
+
+# --- what is tracked -------------------------------------------------------------------------
+
+
+def compile_shared(view: View, switch: int, router_id: str) -> Iterator[Flow]:
+    """Port forwarding and shared SNAT of a router, at its home."""
+    router = view.get(Router, router_id)
+    if router is None or not router.admin_state_up or home(view, router_id) != switch:
+        return
+    leg = gateway(view, router_id)
+    if leg is None:
+        return
+    forwardings = view.find(PortForwarding, router_id=router_id)
+    address = translates(view, router)
+    for forwarding in forwardings:
+        yield from _forwarding(view, router, forwarding)
+    if forwardings:
+        replies: Match = {ROUTER: router.key, "ct_state": (CT_REPLY, CT_REPLY), **_IPV4}
+        yield Flow(Table.ROUTER_NAT_REPLY, Band.SPECIFIC, replies, (Goto(Table.ROUTER_OUT),))
+    if address is None:
+        return
+    helpers = view.find(ConntrackHelper, router_id=router_id)
+    zone = shared_zone(router)
+    yield Flow(
+        Table.ROUTER_NAT_IN,
+        Band.DEFAULT,
+        {ROUTER: router.key, **_IPV4, "ipv4_dst": address},
+        (SetField(NAT, TRANSLATE), Ct(zone, Table.ROUTER_NAT_IN_DONE)),
+    )
+    if helpers:
+        opened = CT_NEW | CT_RELATED | CT_TRACKED
+        expected: Match = {ROUTER: router.key, "ct_state": (opened, opened), **_IPV4}
+        commit = (Ct(zone, Table.ROUTE, commit=True),)
+        yield Flow(Table.ROUTER_NAT_IN_DONE, Band.SPECIFIC, expected, commit)
+    shared = Nat("src", address, *SHARED_PORTS)
+    leaving: Match = {ROUTER: router.key, NAT: TRANSLATE, SOURCE: INSIDE, **_IPV4}
+    commit = (Ct(zone, Table.ROUTER_NAT_DONE, shared, commit=True),)
+    yield Flow(Table.ROUTER_NAT_OUT, Band.DEFAULT, leaving, commit)
+    if forwardings:
+        others: Match = {ROUTER: router.key, **_IPV4}
+        yield Flow(Table.ROUTER_NAT_REPLY, Band.DEFAULT, others, commit)
+    for helper in helpers:
+        protocol = _PROTOCOLS[helper.protocol]
+        called: Match = {**leaving, "ip_proto": protocol, f"{helper.protocol}_dst": helper.port}
+        helped = Ct(
+            zone, Table.ROUTER_NAT_DONE, shared, commit=True, alg=ALGS.get(helper.helper, 0)
+        )
+        yield Flow(Table.ROUTER_NAT_OUT, Band.DEFAULT + 1, called, (helped,))
+    # In one address scope with the outside, addresses mean the same there and here.
+    scopes = {scope(view, subnet) for subnet in leg.subnets if subnet.version == 4} - {""}
+    for other in legs(view, router_id):
+        for subnet in other.subnets:
+            if not other.gateway and subnet.version == 4 and scope(view, subnet) in scopes:
+                mask = (1 << 32) - (1 << 32 - subnet.prefix_length)
+                known = {**leaving, NETWORK: leg.network.key, "ipv4_src": (subnet.first, mask)}
+                out = (Goto(Table.ROUTER_OUT),)
+                yield Flow(Table.ROUTER_NAT_OUT, Band.DEFAULT + 2, known, out)
+    # Only as the shared address, and not by a connection from before it was another.
+    done: Match = {ROUTER: router.key, NAT: TRANSLATE, SOURCE: INSIDE, **_IPV4}
+    on = (Goto(Table.ROUTER_NAT_DONE.next),)
+    yield Flow(Table.ROUTER_NAT_DONE, Band.SPECIFIC + 1, {**done, "ipv4_src": address}, on)
+    yield Flow(Table.ROUTER_NAT_DONE, Band.SPECIFIC, done, ())
+
+
+ALGS = {"ftp": 21, "tftp": 69}
+"""Helpers that Open vSwitch has, as Ct names them; with others connections are tracked without."""
+
+
+def _forwarding(view: View, router: Router, forwarding: PortForwarding) -> Iterator[Flow]:
+    floating = view.get(FloatingIp, forwarding.floatingip_id)
+    protocol = _PROTOCOLS.get(forwarding.protocol)
+    if floating is None or protocol is None:
+        return
+    zone, name = forwarded_zone(router), forwarding.protocol
+    its: Match = {ROUTER: router.key, **_IPV4, "ip_proto": protocol}
+    for external, nat in _translations(forwarding):
+        yield Flow(
+            Table.ROUTER_NAT_IN,
+            Band.SPECIFIC,
+            {**its, "ipv4_dst": floating.address, f"{name}_dst": external},
+            (
+                SetField(NAT, TRANSLATE),
+                Ct(zone, Table.ROUTER_NAT_IN_DONE, nat, commit=True),
+            ),
+        )
+    for internal in port_masks(*forwarding.internal):
+        answers = {**its, "ipv4_src": forwarding.address, f"{name}_src": internal}
+        match = {**answers, NAT: TRANSLATE, SOURCE: INSIDE}
+        lookup = (Ct(zone, Table.ROUTER_NAT_REPLY),)
+        yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC + 2, match, lookup)
+
+
+def _translations(forwarding: PortForwarding) -> Iterator[tuple[Value, Nat]]:
+    """External ports, each or as masks, with what they become."""
+    first, last = forwarding.external
+    low, high = forwarding.internal
+    if low == high:
+        for external in port_masks(first, last):
+            yield external, Nat("dst", forwarding.address, low, low)
+    elif (low, high) == (first, last):
+        for external in port_masks(first, last):
+            yield external, Nat("dst", forwarding.address)
+    else:
+        for external in range(first, last + 1):
+            internal = low + external - first
+            yield external, Nat("dst", forwarding.address, internal, internal)
+
+
+def port_masks(first: int, last: int) -> Iterator[Value]:
+    """A range of ports as few values under masks."""
+    while first <= last:
+        size = first & -first or 1 << 16
+        while first + size - 1 > last:
+            size >>= 1
+        yield first if size == 1 else (first, 0xFFFF & ~(size - 1))
+        first += size
+
+
+# --- IPv6 ------------------------------------------------------------------------------------
+
+
+def compile_proxies(view: View, switch: int, router_id: str) -> Iterator[Flow]:
+    """Addresses of tenants for which the router answers outside (RFC 4389)."""
+    router, leg = view.get(Router, router_id), gateway(view, router_id)
+    if router is None or leg is None or not router.admin_state_up:
+        return
+    here = (SetField(OUT_PORT, ROUTED),) if home(view, router_id) == switch else ()
+    for proxy in view.find(NdpProxy, router_id=router_id):
+        asked: Match = {NETWORK: leg.network.key, ADDRESS: mapped(6, proxy.address)}
+        actions = (SetField(MAC, leg.port.mac), *here)
+        yield Flow(Table.NEIGHBOURS, Band.SPECIFIC, asked, actions)

@@ -1,0 +1,88 @@
+"""ICMP errors that quote what a floating IP's translation has changed, and who has moved.
+
+An error quotes the packet that it is about, as it was where the error arose; whoever sent that
+packet knows it only as it was before the translation (RFC 5508, 4). The outer addresses are right
+already, the quoted ones are put right here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from apps.nat.flows import ARRIVING
+from controller import frames
+from controller.flow import SetField
+from controller.frames import Ip
+from controller.model import Binding, Change, FloatingIp, Interface, Network, Port, Router, View
+from controller.model.routers import gateway, place
+from controller.neighbour_discovery import announcement
+from controller.packet import Malformed, PacketIn, PacketOut
+from controller.pipeline import PUNTED, ROUTER, Table
+from controller.routed import said
+
+QUOTE = 8
+"""Octets of an ICMP error before the packet that it quotes: RFC 792."""
+
+
+def handle(view: View, packet: PacketIn) -> Iterable[PacketOut]:
+    """Put the quoted packet right, and let the error go on. Errors: Malformed."""
+    arriving = packet.register(PUNTED) == ARRIVING
+    error = frames.parse_ip(packet.data)
+    quoted = _quoted(error)
+    for router in view.find(Router, key=packet.register(ROUTER)):
+        right = _arrived(view, router, quoted) if arriving else _left(view, router, quoted)
+        if right is not None:
+            message = error.payload[:QUOTE] + right.header + right.payload
+            data = frames.with_icmp(packet.data, error, message)
+            table = Table.ROUTER_NAT_IN_DONE if arriving else Table.ROUTER_NAT_DONE
+            yield PacketOut(data, packet.resume(table.next, SetField(PUNTED, 0)))
+
+
+def _quoted(error: Ip) -> Ip:
+    """The packet in an ICMP error; it may be cut off anywhere behind its header."""
+    data = error.payload[QUOTE:]
+    length = (data[0] & 15) * 4 if data else 0
+    if not data or data[0] >> 4 != 4 or not 20 <= length <= len(data):
+        raise Malformed
+    header = data[:length]
+    src, dst = (int.from_bytes(header[at : at + 4], "big") for at in (12, 16))
+    return Ip(4, src, dst, header[9], True, False, header, data[length:])
+
+
+def _arrived(view: View, router: Router, quoted: Ip) -> Ip | None:
+    """It was sent as from a floating IP; the sender wrote the fixed address."""
+    for floating in view.find(FloatingIp, router_id=router.id, address=quoted.src):
+        return frames.with_addresses(quoted, src=floating.fixed_address)
+    return None
+
+
+def _left(view: View, router: Router, quoted: Ip) -> Ip | None:
+    """It arrived at a fixed address; its sender wrote the floating IP."""
+    for floating in view.find(FloatingIp, router_id=router.id, fixed_address=quoted.dst):
+        return frames.with_addresses(quoted, dst=floating.address)
+    return None
+
+
+def announce(view: View, change: Change) -> Iterator[tuple[int, PacketOut]]:
+    """Floating IPs that are new, or have moved to another switch: their neighbours outside must not
+    wait until they ask."""
+    record = change.record
+    if isinstance(record, FloatingIp):
+        yield from _announced(view, record)
+    elif isinstance(record, Binding):
+        for bound in view.find(FloatingIp, fixed_port_id=record.id):
+            yield from _announced(view, bound)
+    elif isinstance(record, Interface) and record.physical_network:
+        for id in sorted(view.ids(FloatingIp)):
+            floating = view.get(FloatingIp, id)
+            if floating is not None and place(view, floating) == record.switch:
+                yield from _announced(view, floating)
+
+
+def _announced(view: View, floating: FloatingIp) -> Iterator[tuple[int, PacketOut]]:
+    switch = place(view, floating)
+    port, network = view.get(Port, floating.port_id), view.get(Network, floating.network_id)
+    leg = gateway(view, floating.router_id) if floating.router_id else None
+    if switch is None or port is None or network is None or leg is None:
+        return
+    yield switch, said(network, leg.port.key, announcement(4, port.mac, floating.address))

@@ -1,0 +1,350 @@
+"""Flows of routers; see the package for what they do, and ``controller/pipeline.py`` for the way
+through a router."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from apps.routing.nexthops import Hop, alive, hops
+from controller.flow import (
+    CONTROLLER,
+    Action,
+    CheckLarger,
+    DecTtl,
+    Flow,
+    Goto,
+    Move,
+    Multipath,
+    Output,
+    Resubmit,
+    SetField,
+    Value,
+)
+from controller.frames import ARP, ICMP, ICMPV6, IPV4, IPV6
+from controller.model import Neighbour, Network, Router, View
+from controller.model.addresses import link_local, mapped
+from controller.model.routers import (
+    ROUTED_MAC,
+    ROUTED_MAC_MASK,
+    Leg,
+    home,
+    legs,
+    routed_mac,
+    switches_at,
+    translates,
+)
+from controller.pipeline import (
+    ENTERED,
+    EXIT,
+    IN_PORT,
+    INSIDE,
+    ITSELF,
+    LARGER,
+    NAT,
+    NETWORK,
+    NEXT_HOP,
+    NEXT_HOP_MAC,
+    OUT_PORT,
+    OUTSIDE,
+    PATH,
+    PHYSICAL,
+    PUNTED,
+    ROUTED,
+    ROUTER,
+    SOURCE,
+    TENANT,
+    TRANSLATE,
+    TRANSLATED,
+    Band,
+    Table,
+    version_bits,
+)
+from controller.routed import OWN_ADDRESS, admitted
+
+Match = dict[str, Value]
+Actions = tuple[Action, ...]
+
+EXPIRED, NO_ROUTE, TOO_BIG, UNRESOLVED, FOR_ITSELF, HEARD = range(1, 7)
+"""PUNTED: why the controller gets a packet."""
+
+ECHO_REQUEST, ECHO_REPLY, ECHO_REQUEST_6, ECHO_REPLY_6 = 8, 0, 128, 129
+ADVERTISEMENT = 136
+LINK_LOCAL = (0xFE80 << 112, 0xFFC0 << 112)  # RFC 4291, 2.5.6
+MULTICAST_4, MULTICAST_6 = (0xE0 << 24, 0xE0 << 24), (0xFF << 120, 0xFF << 120)
+BROADCAST = (1 << 32) - 1
+TTL = 64
+ETHERNET = 14  # octets of header, which an MTU does not count
+
+_FAMILIES = ((4, IPV4), (6, IPV6))
+NEVER_ROUTED, TIME_IS_UP = OWN_ADDRESS - 10, OWN_ADDRESS - 20
+"""Priorities in ROUTE, above those of all prefixes too."""
+
+
+def _destination(version: int, address: int, prefix_length: int) -> Match:
+    """A prefix as a match, its host bits cleared."""
+    bits = 32 if version == 4 else 128
+    match: Match = {"eth_type": IPV4 if version == 4 else IPV6}
+    if prefix_length:
+        mask = (1 << bits) - (1 << bits - prefix_length)
+        masked = (address & mask, mask)
+        field = "ipv4_dst" if version == 4 else "ipv6_dst"
+        match[field] = address if prefix_length == bits else masked
+    return match
+
+
+def _priority(prefix_length: int) -> int:
+    """The longer prefix first; between two there is room for an exception."""
+    return Band.DEFAULT + 2 * prefix_length
+
+
+def _punt(why: int) -> Actions:
+    return (SetField(PUNTED, why), Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
+
+
+def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
+    """What is the same for all routers of a switch."""
+    arp: Match = {"eth_type": ARP}
+    advertisement: Match = {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": ADVERTISEMENT}
+    for heard in (arp, advertisement):
+        yield Flow(Table.ROUTER_IN, Band.SPECIFIC, heard, _punt(HEARD))
+    yield Flow(Table.ROUTER_IN, Band.DEFAULT, {"eth_type": IPV4}, (Goto(Table.ROUTER_IN.next),))
+    yield Flow(Table.ROUTER_IN, Band.DEFAULT, {"eth_type": IPV6}, (Goto(Table.ROUTE),))
+
+    # RFC 1812, 5.3.7; RFC 4291, 2.5.6 and 2.7.
+    nevers: tuple[Match, ...] = (
+        {"eth_type": IPV4, "ipv4_dst": MULTICAST_4},
+        {"eth_type": IPV6, "ipv6_dst": MULTICAST_6},
+        {"eth_type": IPV6, "ipv6_src": LINK_LOCAL, SOURCE: INSIDE},
+        {"eth_type": IPV6, "ipv6_src": LINK_LOCAL, SOURCE: OUTSIDE},
+    )
+    for never in nevers:
+        yield Flow(Table.ROUTE, NEVER_ROUTED, never, ())
+    for _, eth_type in _FAMILIES:
+        for ttl in (0, 1):
+            match: Match = {"eth_type": eth_type, "ip_ttl": ttl}
+            yield Flow(Table.ROUTE, TIME_IS_UP, match, _punt(EXPIRED))
+    yield Flow(Table.ROUTE, Band.MISS, {}, _punt(NO_ROUTE))
+    yield from _echoes()
+
+    to_neighbours: Actions = (
+        *(SetField(NEXT_HOP_MAC, version_bits(1)), SetField(OUT_PORT, 0)),
+        *(Resubmit(Table.NEIGHBOURS), Goto(Table.NEXT_HOP_FOUND)),
+    )
+    yield Flow(Table.NEXT_HOP, Band.MISS, {}, to_neighbours)
+    yield Flow(Table.NEXT_HOP, Band.GUARD, {LARGER: 1}, _punt(TOO_BIG))
+    to_next_hop: Actions = (Move(NEXT_HOP_MAC, "eth_dst", 48), DecTtl())
+    on = Goto(Table.NEXT_HOP_FOUND.next)
+    for _, eth_type in _FAMILIES:
+        found: Match = {NEXT_HOP_MAC: (0, 0xFFFF << 48), "eth_type": eth_type}
+        yield Flow(Table.NEXT_HOP_FOUND, Band.DEFAULT, found, (*to_next_hop, on))
+    yield Flow(Table.NEXT_HOP_FOUND, Band.MISS, {}, _punt(UNRESOLVED))
+
+    again: Actions = (*_SENT, Resubmit(Table.ROUTER_ADMIT))
+    # Not to a port of this switch: what leaves here says so, unless this is the router's home.
+    elsewhere: Actions = (
+        *(SetField("eth_src", routed_mac(switch)), Move(EXIT, "eth_src", 24)),
+        *again,
+    )
+    for nowhere in (0, ROUTED):
+        yield Flow(Table.ROUTER_OUT, Band.DEFAULT, {OUT_PORT: nowhere}, elsewhere)
+        yield Flow(Table.ROUTER_OUT, Band.SPECIFIC + 1, {OUT_PORT: nowhere, NAT: TRANSLATED}, again)
+    yield Flow(Table.ROUTER_OUT, Band.MISS, {}, (*_SENT, Goto(Table.ROUTER_OUT.next)))
+
+
+_SENT: Actions = (Move(EXIT, IN_PORT, 32), SetField("nxm_in_port", 0))
+"""From now on it comes from the router's port. OVS need not keep it from where it came from."""
+
+
+def _echoes() -> Iterator[Flow]:
+    """Pings to the router's own addresses (RFC 792, RFC 4443): turned around and routed back."""
+    table = Table.ROUTER_REPLY
+    for eth_type, protocol, field, request, reply, swap in (
+        (IPV4, ICMP, "icmpv4_type", ECHO_REQUEST, ECHO_REPLY, ("ipv4_src", "ipv4_dst", 32)),
+        (IPV6, ICMPV6, "icmpv6_type", ECHO_REQUEST_6, ECHO_REPLY_6, ("ipv6_src", "ipv6_dst", 128)),
+    ):
+        source, destination, bits = swap
+        yield Flow(
+            table,
+            Band.SPECIFIC,
+            {"eth_type": eth_type, "ip_proto": protocol, field: request},
+            (
+                *(Move(source, NEXT_HOP, bits), Move(destination, source, bits)),
+                *(Move(NEXT_HOP, destination, bits), SetField(field, reply)),
+                # Routing takes one off.
+                *(SetField("ip_ttl", TTL + 1), SetField(SOURCE, ITSELF), SetField(NAT, 0)),
+                Resubmit(Table.ROUTE),
+            ),
+        )
+        # Nothing answers to other messages of control, least of all with more of them.
+        yield Flow(table, Band.DEFAULT, {"eth_type": eth_type, "ip_proto": protocol}, ())
+    yield Flow(table, Band.MISS, {}, _punt(FOR_ITSELF))
+
+
+def compile_neighbours(view: View, switch: int, network_id: str) -> Iterator[Flow]:
+    """The neighbours on a network that the model does not know, and that have answered."""
+    network = view.get(Network, network_id)
+    if network is None:
+        return
+    for neighbour in view.find(Neighbour, network_id=network_id):
+        address = mapped(neighbour.version, neighbour.address)
+        eth_type = IPV4 if neighbour.version == 4 else IPV6
+        yield Flow(
+            Table.NEXT_HOP,
+            Band.DEFAULT,
+            {NETWORK: network.key, NEXT_HOP: address, "eth_type": eth_type},
+            (
+                *(SetField(OUT_PORT, 0), SetField("eth_dst", neighbour.mac), DecTtl()),
+                Goto(Table.NEXT_HOP_FOUND.next),
+            ),
+        )
+
+
+# --- one router ------------------------------------------------------------------------------
+
+
+def compile_router(view: View, switch: int, router_id: str) -> Iterator[Flow]:
+    """Its MAC addresses, its own addresses, and its routes. One that is switched off has none, and
+    packets for it are dropped."""
+    router = view.get(Router, router_id)
+    if router is None:
+        return
+    at_home = home(view, router_id) == switch
+    for leg in legs(view, router_id):
+        yield from _admitting(switch, router, leg, at_home)
+        if router.admin_state_up:
+            yield from _own_addresses(router, leg)
+    if router.admin_state_up:
+        yield from _routes(view, switch, router, at_home)
+    if at_home:
+        for nowhere in (0, ROUTED):
+            match: Match = {ROUTER: router.key, OUT_PORT: nowhere}
+            again = (*_SENT, Resubmit(Table.ROUTER_ADMIT))
+            yield Flow(Table.ROUTER_OUT, Band.SPECIFIC, match, again)
+
+
+def _admitting(switch: int, router: Router, leg: Leg, at_home: bool) -> Iterator[Flow]:
+    there: Match = {NETWORK: leg.network.key, "eth_dst": leg.port.mac}
+    from_guests: Match = {} if at_home else {IN_PORT: TENANT}
+    if router.admin_state_up and (at_home or not leg.gateway):
+        match = {**there, **from_guests}
+        yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, match, admitted(router, leg))
+    if not leg.gateway:
+        # Every switch on the wire may hear it, but one of them routes it; and none if it is off.
+        yield Flow(Table.L2_LOOKUP, Band.DEFAULT, there, ())
+    else:
+        # What comes from outside for somebody who is not there must not run in circles.
+        circle: Match = {ENTERED: leg.port.key, EXIT: leg.port.key, SOURCE: OUTSIDE}
+        yield Flow(Table.ROUTER_OUT, Band.GUARD, circle, ())
+    stands_for_it = (ROUTED_MAC | leg.port.key, ROUTED_MAC_MASK)
+    yield Flow(
+        Table.ROUTER_ADMIT,
+        Band.SPECIFIC,
+        {NETWORK: leg.network.key, IN_PORT: PHYSICAL, "eth_src": stands_for_it},
+        (SetField("eth_src", leg.port.mac), Resubmit(Table.ROUTER_ADMIT)),
+    )
+
+
+def _own_addresses(router: Router, leg: Leg) -> Iterator[Flow]:
+    to_itself: Actions = (Goto(Table.ROUTER_REPLY),)
+    for ip in leg.port.fixed_ips:
+        bits = 32 if ip.version == 4 else 128
+        match: Match = {ROUTER: router.key, **_destination(ip.version, ip.address, bits)}
+        yield Flow(Table.ROUTE, OWN_ADDRESS, match, to_itself)
+    on_link: Match = {ROUTER: router.key, ENTERED: leg.port.key, "eth_type": IPV6}
+    own = link_local(leg.port.mac)
+    yield Flow(Table.ROUTE, OWN_ADDRESS, {**on_link, "ipv6_dst": own}, to_itself)
+    # RFC 4291, 2.5.6: from link to link it is never routed, but the router answers on the link.
+    neighbours = {**on_link, "ipv6_dst": LINK_LOCAL}
+    yield Flow(Table.ROUTE, Band.GUARD, neighbours, ())
+    answers = {**neighbours, SOURCE: ITSELF}
+    yield Flow(Table.ROUTE, Band.GUARD + 1, answers, (*_out(leg), *_to_itself(6)))
+
+
+def _out(leg: Leg) -> Actions:
+    return (
+        *(SetField(NETWORK, leg.network.key), SetField(EXIT, leg.port.key)),
+        SetField("eth_src", leg.port.mac),
+    )
+
+
+def _to_itself(version: int) -> Actions:
+    """The destination is its own next hop."""
+    if version == 4:
+        whole = SetField(NEXT_HOP, mapped(4, 0))
+        return (whole, Move("ipv4_dst", NEXT_HOP, 32), Goto(Table.NEXT_HOP))
+    return (Move("ipv6_dst", NEXT_HOP, 128), Goto(Table.NEXT_HOP))
+
+
+def _to(version: int, address: int) -> Actions:
+    return (SetField(NEXT_HOP, mapped(version, address)), Goto(Table.NEXT_HOP))
+
+
+TO_HOME: Actions = (SetField(OUT_PORT, PHYSICAL), Goto(Table.FLOOD.next))
+"""As it came, and by the network that it is in."""
+
+
+def _routes(view: View, switch: int, router: Router, at_home: bool) -> Iterator[Flow]:
+    """One flow a prefix, or two where what shares an address has to go to the router's home."""
+    largest = max((leg.network.mtu for leg in legs(view, router.id)), default=0)
+    shared = translates(view, router) is not None
+    seen: set[tuple[int, int, int]] = set()
+    for (version, first, length), ways in _table(view, router):
+        if (version, first, length) in seen:
+            continue
+        seen.add((version, first, length))
+        match: Match = {ROUTER: router.key, **_destination(version, first, length)}
+        outside = any(leg.gateway for leg, _ in ways)
+        reached = at_home or not outside or _reaches(view, switch, ways)
+        if outside and not reached:
+            yield Flow(Table.ROUTE, _priority(length), match, TO_HOME)
+            continue
+        if outside and version == 4 and shared and not at_home:
+            from_inside = {**match, SOURCE: INSIDE}
+            yield Flow(Table.ROUTE, _priority(length) + 1, from_inside, TO_HOME)
+        yield from _route(match, _priority(length), version, ways, largest)
+
+
+def _table(
+    view: View, router: Router
+) -> Iterator[tuple[tuple[int, int, int], list[tuple[Leg, int | None]]]]:
+    """Prefixes (version, first address, length), each with its ways: by which leg, and over which
+    router (None: the destination is on the link). What is on a link comes before other routes to
+    the same prefix."""
+    every = legs(view, router.id)
+    for leg in every:
+        for subnet in leg.subnets:
+            yield (subnet.version, subnet.first, subnet.prefix_length), [(leg, None)]
+    static: dict[tuple[int, int, int], list[Hop]] = {}
+    for hop in hops(view, router):
+        static.setdefault(hop.prefix, []).append(hop)
+    for prefix in sorted(static):
+        yield prefix, [(hop.leg, hop.address) for hop in alive(view, static[prefix])]
+
+
+def _reaches(view: View, switch: int, ways: Iterable[tuple[Leg, int | None]]) -> bool:
+    return all(switch in switches_at(view, leg.network.id) for leg, _ in ways if leg.gateway)
+
+
+def _route(
+    match: Match,
+    priority: int,
+    version: int,
+    ways: list[tuple[Leg, int | None]],
+    largest: int,
+) -> Iterator[Flow]:
+    if len(ways) == 1:
+        yield Flow(Table.ROUTE, priority, match, _way(version, *ways[0], largest))
+        return
+    choose: Actions = (Multipath(len(ways), PATH), Goto(Table.ROUTE_PATH))
+    yield Flow(Table.ROUTE, priority, match, choose)
+    for number, way in enumerate(ways):
+        actions = _way(version, *way, largest)
+        yield Flow(Table.ROUTE_PATH, priority, {**match, PATH: number}, actions)
+
+
+def _way(version: int, leg: Leg, nexthop: int | None, largest: int) -> Actions:
+    mtu = leg.network.mtu
+    check: Actions = (CheckLarger(mtu + ETHERNET, LARGER),) if mtu < largest else ()
+    translate: Actions = (SetField(NAT, TRANSLATE),) if leg.gateway and version == 4 else ()
+    to = _to_itself(version) if nexthop is None else _to(version, nexthop)
+    return (*check, *translate, *_out(leg), *to)

@@ -1,0 +1,132 @@
+"""Over which routers a router's routes lead, and which of those are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from controller.model import (
+    Binding,
+    Neighbour,
+    Network,
+    Port,
+    Route,
+    Router,
+    Subnet,
+    View,
+    derived,
+)
+from controller.model.routers import Leg, home, legs, switches_at
+from controller.packet import Neighbour as Asked
+
+
+class Hop(NamedTuple):
+    """A next hop of the route to a prefix (version, first address, length), and the leg to it."""
+
+    prefix: tuple[int, int, int]
+    leg: Leg
+    address: int
+
+
+def hops(view: View, router: Router) -> Iterator[Hop]:
+    """The next hops of all routes: those that were asked for, then the gateway's. One that is on no
+    link of the router leads nowhere. A route that was asked for replaces the gateway's."""
+    every = legs(view, router.id)
+    asked = set()
+    for route in router.routes:
+        for leg in every:
+            if subnet_of(leg, route.version, route.nexthop):
+                asked.add((route.version, route.destination, route.prefix_length))
+                yield _hop(route, leg)
+                break
+    for leg in every:
+        if leg.gateway:
+            for route in default_routes(leg):
+                if (route.version, 0, 0) not in asked:
+                    yield _hop(route, leg)
+
+
+def _hop(route: Route, leg: Leg) -> Hop:
+    return Hop((route.version, route.destination, route.prefix_length), leg, route.nexthop)
+
+
+def subnet_of(leg: Leg, version: int, address: int) -> Subnet | None:
+    """The subnet on a router's port that an address is in."""
+    bits = 32 if version == 4 else 128
+    for subnet in leg.subnets:
+        shift = bits - subnet.prefix_length
+        if subnet.version == version and subnet.first >> shift == address >> shift:
+            return subnet
+    return None
+
+
+def default_routes(leg: Leg) -> Iterator[Route]:
+    """The routes that a router has by its gateway: one of each family at most."""
+    for version in (4, 6):
+        for subnet in leg.subnets:
+            on = any(ip.subnet_id == subnet.id for ip in leg.port.fixed_ips)
+            if on and subnet.version == version and subnet.gateway is not None:
+                yield Route(0, 0, subnet.gateway, version)
+                break
+
+
+def alive(view: View, several: list[Hop]) -> list[Hop]:
+    """Those of several next hops that are there; if none is known to be, all of them, so that the
+    first packet asks."""
+    if len(several) == 1:
+        return several
+    found = [hop for hop in several if _is_there(view, hop)]
+    return found or several
+
+
+def _is_there(view: View, hop: Hop) -> bool:
+    version = hop.prefix[0]
+    if (version, hop.address) in addresses_on(view, hop.leg.network.id):
+        return True
+    return view.get(Neighbour, (hop.leg.network.id, version, hop.address)) is not None
+
+
+@derived
+def addresses_on(view: View, network_id: str) -> frozenset[tuple[int, int]]:
+    """The addresses of a network that the model knows to be there: of ports that are plugged in,
+    and of routers."""
+    plugged = view.ids(Binding, network_id=network_id)
+    return frozenset(
+        (ip.version, ip.address)
+        for port in view.find(Port, network_id=network_id)
+        if port.admin_state_up and (port.router_id or (port.id in plugged and port.port_security))
+        for ip in port.fixed_ips
+    )
+
+
+def wanted(view: View) -> Iterator[Asked]:
+    """The next hops of all routers that the model does not know (network, version, address): they
+    are asked for now and then, so that packets need not wait, and dead ones are left out."""
+    for router_id in sorted(view.ids(Router)):
+        router = view.get(Router, router_id)
+        if router is None or not router.admin_state_up:
+            continue
+        for hop in hops(view, router):
+            version, network = hop.prefix[0], hop.leg.network
+            if (version, hop.address) not in addresses_on(view, network.id):
+                yield Asked(network.id, version, hop.address)
+
+
+def asker(view: View, network_id: str, version: int, address: int) -> tuple[int, Leg] | None:
+    """The switch and the router's leg in whose name a neighbour is asked for: of the routers that
+    have the address on their link, the first whose home reaches the network."""
+    for router_id in sorted(view.distinct(Port, "router_id", network_id=network_id) - {""}):
+        switch = home(view, router_id)
+        if switch is None or not _reaches(view, switch, network_id):
+            continue
+        for leg in legs(view, router_id):
+            on_link = leg.network.id == network_id and subnet_of(leg, version, address)
+            if on_link and leg.address(version) is not None:
+                return switch, leg
+    return None
+
+
+def _reaches(view: View, switch: int, network_id: str) -> bool:
+    network = view.get(Network, network_id)
+    here = switch in view.distinct(Binding, "switch", network_id=network_id)
+    return here or (network is not None and switch in switches_at(view, network_id))

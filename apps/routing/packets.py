@@ -1,0 +1,178 @@
+"""What a router says by the controller: that a packet goes nowhere, and who its neighbours are.
+
+Pure: from the packet and the model to what is to be sent. A packet comes with all that the pipeline
+knew of it; what goes on from here goes on where it was (PacketIn.resume).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from apps.routing import nexthops
+from apps.routing.errors import Error, build, fragments, refuse
+from apps.routing.flows import EXPIRED, FOR_ITSELF, HEARD, NO_ROUTE, TOO_BIG, UNRESOLVED
+from controller import frames
+from controller.flow import Action, DecTtl, Resubmit, SetField
+from controller.frames import Ip
+from controller.model import (
+    Change,
+    FloatingIp,
+    Interface,
+    Network,
+    Port,
+    Router,
+    View,
+)
+from controller.model.addresses import unmapped
+from controller.model.routers import home, legs
+from controller.neighbour_discovery import announcement, answer, question
+from controller.packet import Heard, Neighbour, Neighbourhood, PacketIn, PacketOut, Result, Seek
+from controller.pipeline import (
+    ENTERED,
+    EXIT,
+    ITSELF,
+    LARGER,
+    NAT,
+    NEXT_HOP,
+    OUT_PORT,
+    OUTSIDE,
+    PUNTED,
+    ROUTER,
+    SOURCE,
+    Table,
+)
+from controller.routed import said
+
+
+def handle(view: View, packet: PacketIn) -> Iterable[Result]:
+    """Answer for the router. Errors: Malformed."""
+    why = packet.register(PUNTED)
+    if why == HEARD:
+        return _heard(view, packet)
+    original = frames.parse_ip(packet.data)
+    if why == UNRESOLVED:
+        return _seek(view, packet, original)
+    if why == TOO_BIG:
+        return _too_big(view, packet, original)
+    if why == FOR_ITSELF:
+        refusal = refuse(original)
+        return [_routed(packet, refusal)] if refusal else []
+    error = {EXPIRED: Error.TIME_EXCEEDED, NO_ROUTE: Error.NO_ROUTE}[why]
+    return _error(view, packet, error, original)
+
+
+def _error(
+    view: View, packet: PacketIn, error: Error, original: Ip, mtu: int = 0
+) -> Iterator[PacketOut]:
+    """An error to where the packet came from, as from the address it came by."""
+    seen = _as_sent(view, packet, original)
+    source = _address(view, packet, original.version)
+    if seen is None or source is None:
+        return
+    data = build(error, seen, source, mtu)
+    if data:
+        yield _routed(packet, data)
+
+
+def _address(view: View, packet: PacketIn, version: int) -> int | None:
+    for port in view.find(Port, key=packet.register(ENTERED)):
+        for ip in port.fixed_ips:
+            if ip.version == version:
+                return ip.address
+    return None
+
+
+def _as_sent(view: View, packet: PacketIn, original: Ip) -> Ip | None:
+    """The packet with the destination that its sender wrote; None if nobody knows it any more, for
+    connection tracking has changed it."""
+    if original.version == 6 or not packet.register(NAT):
+        return original
+    for router in view.find(Router, key=packet.register(ROUTER)):
+        found = view.find(FloatingIp, router_id=router.id, fixed_address=original.dst)
+        for floating in found[:1]:
+            return frames.with_addresses(original, dst=floating.address)
+    return None if packet.register(SOURCE) == OUTSIDE else original
+
+
+def _routed(packet: PacketIn, data: bytes) -> PacketOut:
+    """A packet of the router's own, on its way from there."""
+    known = [SetField(field, packet.register(field)) for field in (ROUTER, ENTERED)]
+    fresh = [SetField(field, 0) for field in (NAT, LARGER, OUT_PORT, EXIT)]
+    return PacketOut(data, (*known, *fresh, SetField(SOURCE, ITSELF), Resubmit(Table.ROUTE)))
+
+
+def _too_big(view: View, packet: PacketIn, original: Ip) -> Iterator[PacketOut]:
+    """An IPv4 packet that may be cut is cut; others are refused (RFC 1191, RFC 8201)."""
+    for port in view.find(Port, key=packet.register(EXIT)):
+        network = view.get(Network, port.network_id)
+        if network is None:
+            return
+        if not original.may_fragment:
+            yield from _error(view, packet, Error.TOO_BIG, original, network.mtu)
+            return
+        for data in fragments(original, network.mtu):
+            yield PacketOut(
+                data[:6] + packet.data[6:12] + data[12:],
+                packet.resume(Table.NEXT_HOP, SetField(LARGER, 0)),
+            )
+
+
+def _seek(view: View, packet: PacketIn, original: Ip) -> Iterator[Seek]:
+    """Find the next hop, and let the packet go on; or say that it is not there."""
+    for network in view.find(Network, key=packet.network):
+        neighbour = Neighbour(network.id, *unmapped(packet.address(NEXT_HOP)))
+        yield Seek(neighbour, partial(_found, view, packet, original))
+
+
+def _found(view: View, packet: PacketIn, original: Ip, mac: int | None) -> Iterator[PacketOut]:
+    if mac is None:
+        yield from _error(view, packet, Error.HOST_UNREACHABLE, original)
+        return
+    changed: tuple[Action, ...] = (SetField(OUT_PORT, 0), SetField("eth_dst", mac), DecTtl())
+    yield PacketOut(packet.data, packet.resume(Table.NEXT_HOP_FOUND.next, *changed))
+
+
+# --- neighbours ------------------------------------------------------------------------------
+
+
+def _heard(view: View, packet: PacketIn) -> Iterator[Heard]:
+    version, address, mac = answer(packet.data)
+    for network in view.find(Network, key=packet.network):
+        if mac and not mac >> 40 & 1:
+            yield Heard(Neighbour(network.id, version, address), mac)
+
+
+def _questions(view: View, neighbour: Neighbour) -> Iterator[tuple[int, PacketOut]]:
+    """Who has the address? Where something unknown may be."""
+    asking = nexthops.asker(view, *neighbour)
+    if asking is None:
+        return
+    switch, leg = asking
+    address = leg.address(neighbour.version)
+    if address is not None:
+        data = question(neighbour.version, leg.port.mac, address, neighbour.address)
+        yield switch, said(leg.network, leg.port.key, data)
+
+
+ROUTERS = Neighbourhood(nexthops.wanted, _questions)
+
+
+def announce(view: View, change: Change) -> Iterator[tuple[int, PacketOut]]:
+    """The addresses of a gateway port that is new, or has moved to this home."""
+    record = change.record
+    if isinstance(record, Port) and record.is_gateway:
+        yield from _announced(view, record.router_id)
+    elif isinstance(record, Interface) and record.physical_network:
+        for router_id in sorted(view.ids(Router)):
+            if home(view, router_id) == record.switch:
+                yield from _announced(view, router_id)
+
+
+def _announced(view: View, router_id: str) -> Iterator[tuple[int, PacketOut]]:
+    switch = home(view, router_id)
+    for leg in legs(view, router_id):
+        if leg.gateway and switch is not None:
+            for ip in leg.port.fixed_ips:
+                data = announcement(ip.version, leg.port.mac, ip.address)
+                yield switch, said(leg.network, leg.port.key, data)

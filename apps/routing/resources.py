@@ -1,0 +1,297 @@
+"""Routers in the API: gateways and routes. Their interfaces are in ``interfaces.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from neutron_lib import exceptions
+from neutron_lib.api import validators
+from neutron_lib.api.definitions import (
+    dvr,
+    external_net,
+    extraroute,
+    extraroute_atomic,
+    l3,
+    l3_ext_gw_mode,
+    l3_ext_ha_mode,
+    l3_ext_ndp_proxy,
+    router_availability_zone,
+)
+from neutron_lib.constants import ATTR_NOT_SPECIFIED, DEVICE_OWNER_ROUTER_GW
+from neutron_lib.exceptions import l3 as l3_exceptions
+from neutron_lib.exceptions.extraroute import InvalidRoutes, RoutesExhausted
+
+from apps.routing.external import EXTERNAL, ExternalNetworkRules
+from apps.routing.interfaces import (
+    Interfaces,
+    RouterPortRules,
+    RouterSubnetRules,
+    check_overlap,
+    interface_subnets,
+    router_ports,
+)
+from controller.api import ipam
+from controller.api.auth import Context
+from controller.api.extension import (
+    SYSTEM,
+    Extension,
+    NewKind,
+    Reader,
+    Rules,
+    changed,
+    given,
+)
+from controller.store import Body, Draft, Link
+
+MAX_ROUTES = 30  # Neutron's max_routes
+KEYS = range(1, 2**14)
+"""Each router has two of the 65,536 zones of connection tracking; as many are left for others."""
+
+GATEWAY = "external_gateway_info"
+GATEWAY_PORT = "gw_port_id"
+
+
+def _bad(message: str) -> Exception:
+    error: Exception = exceptions.BadRequest(resource="router", msg=message)
+    return error
+
+
+class RouterRules(Rules):
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        for name, default in (
+            *(("routes", []), ("distributed", True), ("ha", False)),
+            *(("enable_ndp_proxy", False), ("availability_zone_hints", [])),
+        ):
+            if not given(body.get(name)):
+                body[name] = default
+        asked, body[GATEWAY], body[GATEWAY_PORT] = body[GATEWAY], None, None
+        if given(asked) and asked:
+            self._set_gateway(draft, context, body, asked)
+
+    def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
+        asked = body[GATEWAY]
+        if asked is not before[GATEWAY]:
+            body[GATEWAY] = before[GATEWAY]
+            if asked:
+                self._set_gateway(draft, context, body, asked)
+            else:
+                self._clear_gateway(draft, body)
+        if body["routes"] is not before["routes"]:
+            body["routes"] = checked_routes(draft, body, body["routes"])
+        if body["distributed"] != before["distributed"] and body["admin_state_up"]:
+            raise _bad(
+                "Cannot change the 'distributed' attribute of active routers. Please set "
+                "router admin_state_up to False prior to upgrade"
+            )
+        disabled = before.get("enable_ndp_proxy") and not body.get("enable_ndp_proxy")
+        if disabled and draft.linked(body["id"], "ndp_proxy"):
+            raise RouterInUseByNdpProxy(router_id=body["id"])
+
+    def delete(self, draft: Draft, context: Context, body: Body) -> None:
+        for port in router_ports(draft, body["id"]):
+            if port["id"] != body[GATEWAY_PORT]:
+                raise l3_exceptions.RouterInUse(router_id=body["id"], reason="still has ports")
+        alone = changed(body)
+        self._clear_gateway(draft, alone)
+        draft.put("router", alone)  # it does not need its gateway port any more
+
+    def links(self, body: Body) -> Iterable[Link]:
+        if body[GATEWAY_PORT]:
+            yield Link(body[GATEWAY_PORT], "router_gateway")
+
+    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+        shown["status"] = "ACTIVE"
+        shown["availability_zones"] = list(body.get("availability_zone_hints") or ())
+        port = reader.get("port", body[GATEWAY_PORT]) if body[GATEWAY_PORT] else None
+        if port is not None:
+            shown[GATEWAY] = {**body[GATEWAY], "external_fixed_ips": port["fixed_ips"]}
+
+    # --- the gateway -------------------------------------------------------------------------
+
+    def _set_gateway(self, draft: Draft, context: Context, body: Body, asked: Body) -> None:
+        """Make, keep or move the gateway port, as ``asked`` says."""
+        if "enable_snat" in asked or asked.get("external_fixed_ips"):
+            context.require_admin("only an admin may set enable_snat or external_fixed_ips")
+        network_id, before = asked["network_id"], body[GATEWAY]
+        network = draft.get("network", network_id)
+        if network is None:
+            raise exceptions.NetworkNotFound(net_id=network_id)
+        if not network.get(EXTERNAL):
+            raise _bad(f"Network {network_id} is not an external network")
+        self._check_outside(draft, body, network_id)
+        enable_snat = asked.get("enable_snat")
+        if enable_snat is None:
+            enable_snat = before["enable_snat"] if before else True
+        wanted = asked.get("external_fixed_ips")
+        if before is not None and before["network_id"] == network_id:
+            if wanted:
+                port = draft.get("port", body[GATEWAY_PORT])
+                assert port is not None
+                self.kinds["port"].update(draft, SYSTEM, port, {"fixed_ips": wanted})
+        else:
+            self._clear_gateway(draft, body)
+            body[GATEWAY_PORT] = self._new_port(draft, body, network_id, wanted)
+        body[GATEWAY] = {"network_id": network_id, "enable_snat": enable_snat}
+
+    @staticmethod
+    def _check_outside(draft: Draft, body: Body, network_id: str) -> None:
+        """No network inside may look like one outside."""
+        inside = interface_subnets(draft, body)
+        for id in draft.linked(network_id, "subnet"):
+            subnet = draft.get("subnet", id)
+            if subnet is not None:
+                check_overlap(subnet, [s for s in inside if s["network_id"] != network_id])
+
+    def _new_port(
+        self, draft: Draft, body: Body, network_id: str, wanted: list[dict[str, str]] | None
+    ) -> str:
+        attributes: Body = {
+            "network_id": network_id,
+            "device_id": body["id"],
+            "device_owner": DEVICE_OWNER_ROUTER_GW,
+            "port_security_enabled": False,
+            "admin_state_up": True,
+            "name": "",
+            "tenant_id": "",  # nobody's: tenants see routers
+            "project_id": "",
+        }
+        if wanted:
+            attributes["fixed_ips"] = wanted
+        id: str = self.kinds["port"].make(draft, SYSTEM, attributes)["id"]
+        return id
+
+    @staticmethod
+    def _clear_gateway(draft: Draft, body: Body) -> None:
+        if body[GATEWAY_PORT] is None:
+            return
+        if draft.linked(body["id"], "floatingip"):
+            raise l3_exceptions.RouterExternalGatewayInUseByFloatingIp(
+                router_id=body["id"], net_id=body[GATEWAY]["network_id"]
+            )
+        draft.delete("port", body[GATEWAY_PORT])
+        body[GATEWAY], body[GATEWAY_PORT] = None, None
+        connected = _reachable(draft, body)
+        body["routes"] = [r for r in body["routes"] if _is_reachable(connected, r["nexthop"])]
+
+    # --- routes ------------------------------------------------------------------------------
+
+    def add_extraroutes(self, draft: Draft, context: Context, body: Body, request: Any) -> Any:
+        """Routes that are there already stay."""
+        new = [route for route in _canonical(_asked(request)) if route not in body["routes"]]
+        return self._reroute(draft, context, body, [*body["routes"], *new])
+
+    def remove_extraroutes(self, draft: Draft, context: Context, body: Body, request: Any) -> Any:
+        """Routes that are not there are no error."""
+        gone = _canonical(_asked(request))
+        kept = [route for route in body["routes"] if route not in gone]
+        return self._reroute(draft, context, body, kept)
+
+    def _reroute(self, draft: Draft, context: Context, body: Body, routes: list[Body]) -> Any:
+        router = self.kinds["router"]
+        after = router.update(draft, context, body, {"routes": routes})
+        return {"router": router.shown(draft, after)}
+
+
+class RouterInUseByNdpProxy(exceptions.Conflict):  # type: ignore[misc]
+    message = (
+        "The router %(router_id)s is still referenced by an ndp proxy; delete the ndp proxies first"
+    )
+
+
+def _asked(request: Any) -> list[Body]:
+    router = request.get("router")
+    routes = router.get("routes") if isinstance(router, dict) else None
+    if routes is None:
+        raise _bad('the request must be of the form {"router": {"routes": [...]}}')
+    wrong = validators.validate_hostroutes(routes)
+    if wrong:
+        raise exceptions.InvalidInput(error_message=f"routes: {wrong}")
+    return list(routes)
+
+
+def _canonical(routes: Iterable[Body]) -> list[Body]:
+    return [
+        {
+            "destination": str(ipam.parse_cidr(route["destination"])),
+            "nexthop": str(ipam.parse_address(route["nexthop"])),
+        }
+        for route in routes
+    ]
+
+
+def checked_routes(draft: Draft, router: Body, routes: list[Body]) -> list[Body]:
+    """The routes in canonical form, each once, if the router can have them. Several next hops for
+    one destination share its traffic."""
+    if len(routes) > MAX_ROUTES:
+        raise RoutesExhausted(router_id=router["id"], quota=MAX_ROUTES)
+    checked: list[Body] = []
+    connected = _reachable(draft, router)
+    own = {
+        ip["ip_address"] for port in router_ports(draft, router["id"]) for ip in port["fixed_ips"]
+    }
+    for route in _canonical(routes):
+        destination, nexthop = route["destination"], route["nexthop"]
+        if ipam.parse_cidr(destination).version != ipam.parse_address(nexthop).version:
+            raise InvalidRoutes(routes=[route], reason="the families of addresses differ")
+        if not _is_reachable(connected, nexthop):
+            raise InvalidRoutes(routes=[route], reason="the nexthop is not connected with router")
+        if nexthop in own:
+            raise InvalidRoutes(routes=[route], reason="the nexthop is used by router")
+        if route not in checked:
+            checked.append(route)
+    return checked
+
+
+def _reachable(draft: Draft, router: Body) -> list[ipam.Net]:
+    """The prefixes on the router's links."""
+    found = interface_subnets(draft, router)
+    if router[GATEWAY]:
+        ids = draft.linked(router[GATEWAY]["network_id"], "subnet")
+        found = [*found, *(subnet for id in ids if (subnet := draft.get("subnet", id)))]
+    return [ipam.parse_cidr(subnet["cidr"]) for subnet in found]
+
+
+def _is_reachable(connected: list[ipam.Net], nexthop: str) -> bool:
+    address = ipam.parse_address(nexthop)
+    return any(address in net for net in connected if net.version == address.version)
+
+
+def extension() -> Extension:
+    """The kind ``router``, and external networks."""
+    rules = RouterRules()
+    interfaces = Interfaces(rules)
+    attributes = {
+        **l3.RESOURCE_ATTRIBUTE_MAP["routers"],
+        "routes": {
+            **extraroute.RESOURCE_ATTRIBUTE_MAP["routers"]["routes"],
+            "default": ATTR_NOT_SPECIFIED,
+        },
+    }
+    return Extension(
+        definitions=(
+            *(l3, l3_ext_gw_mode, extraroute, extraroute_atomic, external_net),
+            *(dvr, l3_ext_ha_mode, router_availability_zone, l3_ext_ndp_proxy),
+        ),
+        kinds=(
+            NewKind(
+                name="router",
+                collection="routers",
+                attributes=attributes,
+                not_found=lambda id: l3_exceptions.RouterNotFound(router_id=id),
+                keys=KEYS,
+                actions={
+                    "add_router_interface": interfaces.add,
+                    "remove_router_interface": interfaces.remove,
+                    "add_extraroutes": rules.add_extraroutes,
+                    "remove_extraroutes": rules.remove_extraroutes,
+                },
+            ),
+        ),
+        rules={
+            "router": rules,
+            "network": ExternalNetworkRules(),
+            "port": RouterPortRules(),
+            "subnet": RouterSubnetRules(),
+        },
+    )

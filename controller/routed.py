@@ -1,0 +1,45 @@
+"""What features that route have in common: how packets enter a router, and what a router says."""
+
+from __future__ import annotations
+
+from controller.flow import Action, Goto, Resubmit, SetField
+from controller.model import Network, Router
+from controller.model.routers import Leg
+from controller.packet import PacketOut
+from controller.pipeline import (
+    ENTERED,
+    EXIT,
+    IN_PORT,
+    INSIDE,
+    LARGER,
+    NAT,
+    NETWORK,
+    OUT_PORT,
+    OUTSIDE,
+    PUNTED,
+    ROUTER,
+    SOURCE,
+    UNKNOWN,
+    Band,
+    Table,
+)
+
+OWN_ADDRESS = Band.GUARD + 90
+"""Priority in ROUTE of the router's own addresses, above all prefixes."""
+
+
+def admitted(router: Router, leg: Leg) -> tuple[Action, ...]:
+    """What is known of a packet that a router has got by one of its ports."""
+    return (
+        *(SetField(ROUTER, router.key), SetField(ENTERED, leg.port.key)),
+        *(SetField(SOURCE, OUTSIDE if leg.gateway else INSIDE), SetField(NAT, 0)),
+        *(SetField(field, 0) for field in (OUT_PORT, LARGER, EXIT, PUNTED)),
+        Goto(Table.ROUTER_IN),
+    )
+
+
+def said(network: Network, port_key: int, data: bytes) -> PacketOut:
+    """What a router says by a port to all on its network whom the model does not know."""
+    fields = ((NETWORK, network.key), (IN_PORT, port_key), (OUT_PORT, UNKNOWN))
+    actions = tuple(SetField(field, value) for field, value in fields)
+    return PacketOut(data, (*actions, Resubmit(Table.FLOOD)))
