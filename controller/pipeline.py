@@ -559,9 +559,9 @@ REENTRIES = {
     (Table.ROUTER_OUT, Table.ROUTER_ADMIT): "a routed packet, on its next network",
     (Table.ROUTER_ADMIT, Table.ROUTER_ADMIT): "one that another switch has routed",
     (Table.ROUTER_REPLY, Table.ROUTE): "a router's answer, which is routed like any packet",
-    (Table.NEXT_HOP, Table.NEIGHBOURS): "the MAC addresses that the model knows, visited",
 }
-"""The only jumps that do not go forward. Each hop takes a TTL, and Open vSwitch ends at 64."""
+"""The only ways back. Each hop takes a TTL, and Open vSwitch ends at 64. (Tables on no way may be
+visited from anywhere: they return.)"""
 
 _NEXT: dict[Table, Table] = {
     table: next(stage for stage in way if stage.id > table.id)

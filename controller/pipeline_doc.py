@@ -20,17 +20,24 @@ from controller.flow import Flow, Goto, Resubmit, SetField
 from controller.model import (
     AddressPair,
     Change,
+    ConntrackHelper,
     FixedIp,
+    FloatingIp,
     Interface,
     Model,
+    NdpProxy,
+    Neighbour,
     Network,
     Port,
+    PortForwarding,
     Record,
+    Route,
+    Router,
     Subnet,
     Switch,
 )
 from controller.model.binding import rebind
-from controller.pipeline import FIELDS, PHYSICAL, Band, Miss, Table
+from controller.pipeline import FIELDS, PHYSICAL, ROUTER_WAY, SWITCHED, Band, Miss, Table
 
 PAGE = Path(__file__).parent.parent / "docs" / "pipeline.md"
 
@@ -46,9 +53,15 @@ blue   (1)  VLAN network, tag 101 on the wire, with DHCP and router advertisemen
   blue-off (14)  on s1, switched off (admin_state_up false)
 green  (2)  flat network on the wire
   green-1  (21)  on s1
-red    (3)  local network, of s1 alone
+red    (3)  local network, of s1 alone; packets there must be smaller
   red-1    (31)  on s1
   red-2    (32)  on s1
+outside (4)  external flat network on the physical network "uplink", port 9 of s1
+router  (1)  from blue (port 41) and red (port 42) to outside (port 43), which it reaches as
+             203.0.113.2; a route with two next hops; FTP has a helper; its home is s1
+  203.0.113.10  floating IP of blue-1
+  203.0.113.11  port 2222 of it is forwarded to port 22 of blue-2
+  fd00::b       blue-1's IPv6 address, for which the router answers outside
 """
 """The sample in words; in brackets the keys that NETWORK, IN_PORT and OUT_PORT carry."""
 
@@ -74,6 +87,7 @@ def sample() -> Model:
         *_plugged("green-1", 21, "green", S1, 6),
         *_plugged("red-1", 31, "red", S1, 7),
         *_plugged("red-2", 32, "red", S1, 8),
+        *_routing(),
     ]
     changes = [Change(type(record), record.id, record) for record in records]
     model.apply(changes)
@@ -84,7 +98,8 @@ def sample() -> Model:
 def _network(
     id: str, key: int, network_type: str, physical_network: str | None, vlan: int | None
 ) -> Network:
-    return Network(id, key, "project", id, True, 1500, network_type, physical_network, vlan)
+    mtu = 1400 if id == "red" else 1500
+    return Network(id, key, "project", id, True, mtu, network_type, physical_network, vlan)
 
 
 def _subnets(network: str) -> tuple[Record, Record]:
@@ -100,6 +115,67 @@ def _subnets(network: str) -> tuple[Record, Record]:
         service_address=prefix + 0xFE,
     )
     return four, six
+
+
+_OUTSIDE = 0xCB007100  # 203.0.113.0
+_OUTSIDE6 = 0x20010DB8 << 96
+
+
+def _routing() -> Iterator[Record]:
+    """A router with everything that there is of routers."""
+    yield _interface(S1, "eth9", 9, physical_network="uplink")
+    yield Network(
+        *("outside", 4, "project", "outside", True, 1500, "flat", "uplink", None), external=True
+    )
+    yield Subnet("outside-v4", "outside", 4, _OUTSIDE, 24, _OUTSIDE + 1)
+    yield Subnet("outside-v6", "outside", 6, _OUTSIDE6, 64, _OUTSIDE6 + 1)
+    yield Subnet("red-v4", "red", 4, 0x0A010000, 24, 0x0A010001)
+    owner = "network:router_interface_distributed"
+    for id, key, network, addresses in (
+        ("leg-blue", 41, "blue", (0x0A000001, (0xFD << 120) + 1)),
+        ("leg-red", 42, "red", (0x0A010001, None)),
+        ("leg-outside", 43, "outside", (_OUTSIDE + 2, _OUTSIDE6 + 2)),
+    ):
+        is_gateway = network == "outside"
+        yield _router_port(
+            id,
+            key,
+            network,
+            *addresses,
+            "network:router_gateway" if is_gateway else owner,
+            "router",
+        )
+    yield Router(
+        *("router", 1, "project", "router", True, "leg-outside", True),
+        routes=(Route(0xAC100000, 12, 0x0A00000B), Route(0xAC100000, 12, 0x0A00000C)),
+    )
+    yield ConntrackHelper("helper", "router", "tcp", 21, "ftp")
+    floating = "network:floatingip"
+    yield _router_port("float-1", 44, "outside", _OUTSIDE + 10, None, floating, "one")
+    yield _router_port("float-2", 45, "outside", _OUTSIDE + 11, None, floating, "two")
+    yield FloatingIp(
+        *("one", "project", "outside", _OUTSIDE + 10, "float-1", "router", "blue-1", 0x0A00000B)
+    )
+    yield FloatingIp(*("two", "project", "outside", _OUTSIDE + 11, "float-2", "router", "", 0))
+    ports = (2222, 2222), (22, 22)
+    yield PortForwarding("ssh", "two", "router", "tcp", *ports, 0x0A00000C)
+    yield NdpProxy("proxy", "router", (0xFD << 120) + 11)
+    neighbour = ("outside", 4, _OUTSIDE + 1)
+    yield Neighbour(neighbour, *neighbour, 0x020000000001)
+
+
+def _router_port(
+    id: str, key: int, network: str, four: int, six: int | None, owner: str, device: str
+) -> Port:
+    addresses = [FixedIp(f"{network}-v4", 4, four)]
+    if six is not None:
+        addresses.append(FixedIp(f"{network}-v6", 6, six))
+    mac = 0xFA163E000000 + key
+    return Port(
+        *(id, key, network, "project", id, mac, tuple(addresses), True, False, "", ""),
+        device_id=device,
+        device_owner=owner,
+    )
 
 
 _PAIR = AddressPair(mac=0x00005E000101, version=4, first=0x0A0000C0, prefix_length=26)
@@ -191,12 +267,6 @@ def _one_of_each(flows: Iterable[Compiled]) -> Iterator[Compiled]:
 # --- the page --------------------------------------------------------------------------------
 
 
-def stages() -> list[Table]:
-    """The tables that a packet goes through by goto; the others are visited by resubmit."""
-    first, *_, last = Table
-    return [first, *sorted({table.next for table in Table if table is not last}, key=_by_id)]
-
-
 def _by_id(table: Table) -> int:
     return table.id
 
@@ -212,7 +282,11 @@ def page() -> str:
         "about it in registers. Each table belongs to one feature (an app, `apps/NAME/`), and "
         "others may contribute flows to it. `tenantry flows` shows the same for your switches.",
         "## The way of a packet",
-        _fenced(_drawing(flows)),
+        "In its network:",
+        _fenced(_drawing(flows, SWITCHED)),
+        "What is for a router's MAC address leaves that way at ROUTER_ADMIT, and comes back to it, "
+        "perhaps for another router, when it is on its next network:",
+        _fenced(_drawing(flows, (Table.ROUTER_ADMIT, *ROUTER_WAY))),
         "## Tables",
         _grid(("Id", "Table", "Owner", "Contributors", "Nothing matched"), map(_table_row, Table)),
         "Ids are permanent and have gaps: a new table gets a free one, and every jump before it "
@@ -277,7 +351,7 @@ def _miss(table: Table) -> str:
     return f"goes on to {table.next.name}" if table.miss is Miss.NEXT else "the owner's own flow"
 
 
-def _drawing(flows: list[Compiled]) -> str:
+def _drawing(flows: list[Compiled], way: tuple[Table, ...]) -> str:
     """The stages downwards with the gotos between them; beside each, what it visits."""
     gotos: dict[Table, set[Table]] = {}
     visits: dict[Table, set[Table]] = {}
@@ -288,16 +362,16 @@ def _drawing(flows: list[Compiled]) -> str:
             elif isinstance(action, Resubmit):
                 visits.setdefault(flow.table, set()).add(action.table)
     lines = ["        a packet", "           |", "           v"]
-    for table in stages():
-        line = f"  {table.id:>3}  {table.name:<12}"
+    for number, table in enumerate(way):
+        line = f"  {table.id:>3}  {table.name:<18}"
         for visited in sorted(visits.get(table, ()), key=_by_id):
             onward = sorted(visits.get(visited, ()), key=_by_id)
             line += f" <-->  {visited.id} {visited.name}"
             line += "".join(f" <-->  {end.id} {end.name}" for end in onward)
         lines.append(line.rstrip())
         ways = sorted(gotos.get(table, ()), key=_by_id)
-        if ways:
-            far = ", ".join(way.name for way in ways if way is not table.next)
+        if ways and table is not way[-1]:
+            far = ", ".join(end.name for end in ways if end not in way[number + 1 : number + 2])
             lines += ["           |" + (f"  or straight to {far}" if far else ""), "           v"]
     lines += ["           |", "           v", "     ports of the switch"]
     lines += ["", "  v  goto: the packet goes on      <-->  resubmit: it looks in and comes back"]

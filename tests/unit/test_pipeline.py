@@ -12,12 +12,24 @@ from apps import APPS
 from controller import pipeline_doc
 from controller.app import PIPELINE
 from controller.engine import Engine
-from controller.flow import OXM, Flow, Goto, Learn, Move, Resubmit, SetField
-from controller.pipeline import FIELDS, NETWORK, OUT_PORT, Band, Cookie, Field, Miss, Table
+from controller.flow import OXM, Ct, Flow, Goto, Learn, Move, Resubmit, SetField
+from controller.pipeline import (
+    FIELDS,
+    NETWORK,
+    OUT_PORT,
+    REENTRIES,
+    ROUTER_WAY,
+    SWITCHED,
+    Band,
+    Cookie,
+    Field,
+    Miss,
+    Table,
+)
 from controller.pipeline_doc import Compiled
 
 FLOWS = pipeline_doc.compiled()
-STAGES = pipeline_doc.stages()
+STAGES = {*SWITCHED, *ROUTER_WAY}
 VISITED = {
     action.table for one in FLOWS for action in one.flow.actions if isinstance(action, Resubmit)
 }
@@ -40,6 +52,20 @@ def test_table_ids_never_change() -> None:
         34: "ND_REPLY",
         36: "SERVICE",
         37: "SERVICE_BACK",
+        40: "ROUTER_ADMIT",
+        42: "ROUTER_IN",
+        44: "ROUTER_SOURCE",
+        45: "ROUTER_NAT_IN",
+        46: "ROUTER_NAT_IN_DONE",
+        55: "ROUTE",
+        56: "ROUTE_PATH",
+        57: "ROUTER_REPLY",
+        60: "NEXT_HOP",
+        61: "NEXT_HOP_FOUND",
+        65: "ROUTER_NAT_OUT",
+        66: "ROUTER_NAT_REPLY",
+        67: "ROUTER_NAT_DONE",
+        68: "ROUTER_OUT",
         70: "L2_LOOKUP",
         72: "L2_LEARNED",
         75: "FLOOD",
@@ -61,6 +87,8 @@ def test_app_ids_never_change() -> None:
         7: "dns",
         8: "metadata",
         9: "service_port",
+        11: "routing",
+        12: "nat",
     }
     assert len(APPS) == len({app.name for app in APPS})
     assert all(0 <= app.id < Cookie.LEARNED_APP for app in APPS)
@@ -74,12 +102,15 @@ def test_tables_name_apps_and_fields_that_exist() -> None:
         assert table.matches <= OXM.keys(), table
 
 
-def test_the_way_through_the_stages_goes_forward_to_output() -> None:
-    assert [table.id for table in STAGES] == sorted(table.id for table in STAGES)
-    assert STAGES[0] is Table.CLASSIFY
-    assert STAGES[-1] is Table.OUTPUT
+def test_ways_go_forward_to_output() -> None:
+    for way in (SWITCHED, ROUTER_WAY):
+        assert [table.id for table in way] == sorted(table.id for table in way)
+    assert SWITCHED[0] is Table.CLASSIFY
+    assert SWITCHED[-1] is Table.OUTPUT
     for table in set(Table) - {Table.OUTPUT}:
         assert table.next.id > table.id
+    for table in ROUTER_WAY[:-1]:
+        assert table.next in ROUTER_WAY, "nothing that is routed leaves the way by chance"
 
 
 # --- fields --------------------------------------------------------------------------------------
@@ -162,6 +193,10 @@ def test_flow_jumps_forward(one: Compiled) -> None:
             assert action.table.id > one.flow.table.id
             assert action is one.flow.actions[-1]
         elif isinstance(action, Resubmit):
+            again = (one.flow.table, action.table) in REENTRIES
+            assert again or action.table not in STAGES or action.table.id > one.flow.table.id
+        elif isinstance(action, Ct):
+            assert action.table in STAGES or one.unit.app.name == action.table.owner
             assert action.table.id > one.flow.table.id
         elif isinstance(action, Learn):
             assert action.table.learned
