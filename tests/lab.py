@@ -74,6 +74,50 @@ class Lab:
             self.create("subnet", project, network_id=network["id"], cidr=cidr, ip_version=version)
         return network
 
+    def external(self, *cidrs: str, **attributes: Any) -> Any:
+        """A network that leads outside, with a subnet for each CIDR."""
+        network = self.create("network", **{"router:external": True}, **attributes)
+        for cidr in cidrs:
+            version = 6 if ":" in cidr else 4
+            self.create(
+                "subnet",
+                network_id=network["id"],
+                cidr=cidr,
+                ip_version=version,
+                enable_dhcp=False,
+            )
+        return network
+
+    def subnets(self, network: Any) -> list[Any]:
+        found: list[Any] = self.api("GET", f"/v2.0/subnets?network_id={network['id']}")["subnets"]
+        return found
+
+    def router(
+        self, *networks: Any, outside: Any = None, project: str = "demo", **attributes: Any
+    ) -> Any:
+        """A router with an interface for each subnet of these networks, and perhaps a gateway."""
+        if outside is not None:
+            attributes["external_gateway_info"] = {
+                "network_id": outside["id"],
+                **attributes.pop("gateway", {}),
+            }
+        router = self.create("router", project, **attributes)
+        for network in networks:
+            for subnet in self.subnets(network):
+                self.interface(router, subnet_id=subnet["id"])
+        return self.api("GET", f"/v2.0/routers/{router['id']}")["router"]
+
+    def interface(self, router: Any, action: str = "add", **what: str) -> Any:
+        """Add or remove an interface of a router by ``subnet_id`` or ``port_id``."""
+        path = f"/v2.0/routers/{router['id']}/{action}_router_interface"
+        return self.api("PUT", path, what, router["project_id"])
+
+    def floating_ip(self, outside: Any, port: Any = None, **attributes: Any) -> Any:
+        port_id = port and port["id"]
+        return self.create(
+            "floatingip", floating_network_id=outside["id"], port_id=port_id, **attributes
+        )
+
     def port(self, network: Any, **attributes: Any) -> Any:
         return self.create("port", network["project_id"], network_id=network["id"], **attributes)
 

@@ -212,7 +212,8 @@ def compile_router(view: View, switch: int, router_id: str) -> Iterator[Flow]:
     for leg in legs(view, router_id):
         yield from _admitting(switch, router, leg, at_home)
         if router.admin_state_up:
-            yield from _own_addresses(router, leg)
+            shared = None if at_home else translates(view, router)
+            yield from _own_addresses(router, leg, shared)
     if router.admin_state_up:
         yield from _routes(view, switch, router, at_home)
     if at_home:
@@ -244,12 +245,14 @@ def _admitting(switch: int, router: Router, leg: Leg, at_home: bool) -> Iterator
     )
 
 
-def _own_addresses(router: Router, leg: Leg) -> Iterator[Flow]:
+def _own_addresses(router: Router, leg: Leg, shared: int | None) -> Iterator[Flow]:
+    """``shared``: an address that stands for others, which the router's home must see first."""
     to_itself: Actions = (Goto(Table.ROUTER_REPLY),)
     for ip in leg.port.fixed_ips:
         bits = 32 if ip.version == 4 else 128
         match: Match = {ROUTER: router.key, **_destination(ip.version, ip.address, bits)}
-        yield Flow(Table.ROUTE, OWN_ADDRESS, match, to_itself)
+        is_shared = leg.gateway and ip.version == 4 and ip.address == shared
+        yield Flow(Table.ROUTE, OWN_ADDRESS, match, TO_HOME if is_shared else to_itself)
     on_link: Match = {ROUTER: router.key, ENTERED: leg.port.key, "eth_type": IPV6}
     own = link_local(leg.port.mac)
     yield Flow(Table.ROUTE, OWN_ADDRESS, {**on_link, "ipv6_dst": own}, to_itself)

@@ -284,7 +284,7 @@ class Stage(RuleBasedStateMachine):
             agreed = self.reference.of(kind).items()
             assert answered == {id: [body[name] for name in names] for id, body in agreed}
         store = self.lab.controller.store
-        reloaded = Store(f"sqlite:///{self.directory}/tenantry.db", store._schema)
+        reloaded = Store(f"sqlite:///{self.directory}/tenantry.db", store.schema)
         try:
             assert reloaded.head == store.head
             assert reloaded._replica == store._replica
