@@ -63,7 +63,7 @@ class System(Stage):
         self.start(blind=False)
         self.reference.bridges["br-int"] = self.dpid("br-int")
         self.check()
-        self.empty = ours(self.ovs, "br-int")
+        self.empty = self.matches("br-int")
         if bridges == 2:
             self.add_bridge()
         self.create_network(kind="vlan", n=0, segment=0)
