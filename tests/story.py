@@ -37,8 +37,8 @@ def trace(
     sets: dict[str, str] = {}
     nat: list[str] = []
     lines = re.findall(r"^Datapath actions: (.*)$", text, re.MULTILINE)
+    tag = "".join(re.findall(r"dl_vlan=(\d+)", flow))  # it keeps it, unless told otherwise
     for line in lines:
-        tag = ""
         for action in split(line):
             name, _, rest = action.partition("(")
             if name == "set":
