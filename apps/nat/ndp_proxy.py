@@ -90,12 +90,23 @@ def _wrong(port: Body, reason: str) -> Exception:
     return error
 
 
+def _text(length: int) -> dict[str, object]:
+    """The openstack client says null for a text that nobody gave."""
+    validate = {"type:string_or_none": length}
+    return {"validate": validate, "convert_to": lambda text: text or "", "default": ""}
+
+
 _ATTRIBUTES = definition.RESOURCE_ATTRIBUTE_MAP["ndp_proxies"]
 
 KIND = NewKind(
     name="ndp_proxy",
     collection="ndp_proxies",
-    attributes={**_ATTRIBUTES, "tenant_id": _ATTRIBUTES["project_id"]},
+    attributes={
+        **_ATTRIBUTES,
+        "name": {**_ATTRIBUTES["name"], **_text(255)},
+        "description": {**_ATTRIBUTES["description"], **_text(1024)},
+        "tenant_id": _ATTRIBUTES["project_id"],
+    },
     not_found=lambda id: NdpProxyNotFound(id=id),
     path="ndp_proxies",
 )

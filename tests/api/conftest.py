@@ -12,8 +12,10 @@ from webob import Request
 
 from apps.dhcp import resources as dhcp
 from apps.dns import resources as dns
+from apps.nat import resources as nat
 from apps.port_security import resources as port_security
 from apps.provider import resources as provider
+from apps.routing import resources as routing
 from controller import api as neutron
 from controller.api import auth
 from controller.store import Store
@@ -28,6 +30,8 @@ def extensions() -> list[neutron.Extension]:
         port_security.extension(),
         dhcp.extension(),
         dns.extension(DNS_DOMAIN),
+        routing.extension(),
+        nat.extension(),
     ]
 
 

@@ -200,3 +200,64 @@ def test_what_a_port_says_of_itself(client: Client, api: Api, network: str) -> N
         "10.0.0.78",
     }
     assert (cleared["allowed_address_pairs"], cleared["port_security_enabled"]) == ([], False)
+
+
+@pytest.mark.skipif(not CLIENT.exists(), reason="needs python-openstackclient")
+def test_routers_and_floating_ips(client: Client, api: Api) -> None:
+    made = client.run(
+        "network create --external outside -f json",
+        "subnet create --network outside --subnet-range 203.0.113.0/24 --no-dhcp out4 -f json",
+        "network create inside -f json",
+        "subnet create --network inside --subnet-range 10.1.0.0/24 in4 -f json",
+        "subnet create --network inside --ip-version 6 --subnet-range fd01::/64 in6 -f json",
+        "port create --network inside web -f json",
+        "router create edge -f json",
+    )
+    assert made[0]["router:external"] is True
+    client.run(
+        "router add subnet edge in4",
+        "router add subnet edge in6",
+        "router set edge --external-gateway outside --enable-snat",
+        "router add route edge --route destination=172.16.0.0/12,gateway=10.1.0.2",
+        "router set edge --route destination=172.32.0.0/12,gateway=10.1.0.2 --enable-ndp-proxy",
+    )
+    (shown,) = client.run("router show edge -f json")
+    assert len(shown["interfaces_info"]) == 2
+    assert shown["external_gateway_info"]["enable_snat"] is True
+    assert len(shown["routes"]) == 2
+    floating, listed = client.run(
+        "floating ip create outside --port web --description public -f json",
+        "floating ip list -f json",
+    )
+    assert floating["status"] == "ACTIVE"
+    assert len(listed) == 1
+    address = floating["floating_ip_address"]
+    client.run(f"floating ip unset --port {address}")
+    forwarded = client.run(
+        f"floating ip port forwarding create {address} --internal-ip-address 10.1.0.2 --port web "
+        "--internal-protocol-port 22 --external-protocol-port 2222 --protocol tcp -f json",
+        f"floating ip port forwarding list {address} -f json",
+        "network l3 conntrack helper create edge --helper ftp --protocol tcp --port 21 -f json",
+        "network l3 conntrack helper list edge -f json",
+        "router ndp proxy create edge --port web -f json",
+        "router ndp proxy list -f json",
+    )
+    assert forwarded[0]["external_port"] == 2222
+    assert [len(listed) for listed in forwarded[1::2]] == [1, 1, 1]
+    client.run(
+        f"floating ip port forwarding set {address} {forwarded[0]['id']} --protocol udp",
+        f"floating ip port forwarding delete {address} {forwarded[0]['id']}",
+        f"network l3 conntrack helper delete edge {forwarded[2]['id']}",
+        f"router ndp proxy delete {forwarded[4]['id']}",
+        f"floating ip set --port web {address}",
+        f"floating ip delete {address}",
+        "router unset edge --route destination=172.32.0.0/12,gateway=10.1.0.2",
+        "router remove route edge --route destination=172.16.0.0/12,gateway=10.1.0.2",
+        "router unset edge --external-gateway",
+        "router remove subnet edge in4",
+        "router remove subnet edge in6",
+        "router delete edge",
+        "network delete outside",
+    )
+    assert api.list("router") == []
+    assert api.list("floatingip") == []

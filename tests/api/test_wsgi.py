@@ -122,6 +122,7 @@ def test_discovery(api: Api) -> None:
         "ports",
         "subnetpools",
         "address_scopes",
+        *("routers", "floatingips", "port_forwardings", "conntrack_helpers", "ndp_proxies"),
     }
     _, extensions = api.request("GET", "/v2.0/extensions")
     aliases = {extension["alias"] for extension in extensions["extensions"]}

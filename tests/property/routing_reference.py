@@ -1,4 +1,4 @@
-"""What routers do with a packet, in plain words: the reference that compiled flows are held against.
+"""What routers do with a packet, in plain words: the reference for compiled flows.
 
 It knows networks, machines, routers and addresses, and nothing of tables, registers or switches.
 """

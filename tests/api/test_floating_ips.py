@@ -1,0 +1,260 @@
+"""Floating IPs, port forwardings, conntrack helpers and NDP proxies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import Api, path
+from tests.api.test_routers import World
+
+
+class Site(World):
+    """A router with a gateway and interfaces, a port behind it."""
+
+    def __init__(self, api: Api) -> None:
+        super().__init__(api)
+        for subnet in (self.four, self.six):
+            self.act("add_router_interface", subnet_id=subnet)
+        self.gateway()
+        self.port = api.create("port", network_id=self.one, name="web")
+
+    def floating(self, **more: Any) -> Any:
+        return self.api.create("floatingip", floating_network_id=self.outside, **more)
+
+    def no_floating(self, status: int, error: str, **more: Any) -> str:
+        body = {"floatingip": {"floating_network_id": self.outside, **more}}
+        return self.api.refused(status, error, "POST", path("floatingip"), body)
+
+
+@pytest.fixture
+def site(api: Api) -> Site:
+    return Site(api)
+
+
+def test_from_birth_to_death(site: Site) -> None:
+    api = site.api
+    made = site.floating(port_id=site.port["id"], description="public")
+    assert made["status"] == "ACTIVE"
+    assert made["router_id"] == site.router
+    assert made["fixed_ip_address"] == "10.1.0.2"
+    assert made["port_details"]["name"] == "web"
+    (holder,) = api.list("port", f"device_id={made['id']}")
+    assert holder["device_owner"] == "network:floatingip"
+    assert holder["fixed_ips"][0]["ip_address"] == made["floating_ip_address"]
+    api.refused(409, "ServicePortInUse", "DELETE", path("port", holder["id"]))
+    free = api.update("floatingip", made["id"], port_id=None)
+    assert (free["status"], free["router_id"], free["fixed_ip_address"]) == ("DOWN", None, None)
+    assert free["port_details"] is None
+    api.delete("floatingip", made["id"])
+    assert api.list("port", f"device_id={made['id']}") == []
+
+
+def test_it_moves_from_port_to_port(site: Site) -> None:
+    api = site.api
+    made = site.floating(port_id=site.port["id"])
+    other = api.create("port", network_id=site.one)
+    moved = api.update("floatingip", made["id"], port_id=other["id"])
+    assert moved["fixed_ip_address"] == other["fixed_ips"][0]["ip_address"]
+    named = api.update("floatingip", made["id"], description="as it was")
+    assert named["port_id"] == other["id"]
+    api.delete("port", other["id"])
+    assert api.show("floatingip", made["id"])["port_id"] is None
+
+
+def test_an_address_of_ones_choice(site: Site) -> None:
+    made = site.floating(floating_ip_address="203.0.113.99")
+    assert made["floating_ip_address"] == "203.0.113.99"
+    again = {"floating_ip_address": "203.0.113.99"}
+    site.no_floating(409, "IpAddressAlreadyAllocated", **again)
+    site.no_floating(400, "InvalidIpForNetwork", floating_ip_address="198.51.100.1")
+    site.no_floating(400, "BadRequest", floating_ip_address="2001:db8::9")
+
+
+def test_a_port_with_several_addresses(site: Site) -> None:
+    fixed = [{"ip_address": f"10.1.0.{n}"} for n in (50, 51)]
+    port = site.api.create("port", network_id=site.one, fixed_ips=fixed)["id"]
+    message = site.no_floating(400, "BadRequest", port_id=port)
+    assert "multiple fixed IPv4 addresses" in message
+    made = site.floating(port_id=port, fixed_ip_address="10.1.0.51")
+    taken = {"port_id": port, "fixed_ip_address": "10.1.0.51"}
+    site.no_floating(409, "FloatingIPPortAlreadyAssociated", **taken)
+    site.floating(port_id=port, fixed_ip_address="10.1.0.50")
+    site.api.update("port", port, fixed_ips=[{"ip_address": "10.1.0.50"}])
+    assert site.api.show("floatingip", made["id"])["port_id"] is None
+
+
+def test_what_cannot_have_a_floating_ip(site: Site) -> None:
+    api = site.api
+    lonely = api.create("port", network_id=site.two)["id"]  # no router leads there
+    six = [{"subnet_id": site.six}]
+    only_six = api.create("port", network_id=site.one, fixed_ips=six)["id"]
+    for status, error, body, words in (
+        (404, "ExternalGatewayForFloatingIPNotFound", {"port_id": lonely}, "not reachable"),
+        (400, "BadRequest", {"port_id": only_six}, "no fixed IPv4 addresses"),
+        (400, "BadRequest", {"fixed_ip_address": "10.1.0.2"}, "without a port_id"),
+        (
+            *(400, "BadRequest"),
+            *({"port_id": site.port["id"], "fixed_ip_address": "10.1.0.77"}, "does not have fixed"),
+        ),
+        (
+            *(400, "BadRequest"),
+            *({"port_id": site.port["id"], "fixed_ip_address": "fd01::2"}, "not an IPv4 address"),
+        ),
+        (404, "PortNotFound", {"port_id": "00000000-0000-4000-8000-000000000000"}, "00000000"),
+        (400, "BadRequest", {"floating_network_id": site.one}, "not a valid external network"),
+    ):
+        assert words in site.no_floating(status, error, **body)
+
+
+def test_what_floating_ips_hold_together(site: Site) -> None:
+    site.floating(port_id=site.port["id"])
+    url = path("router", site.router)
+    body = {"router": {"external_gateway_info": {}}}
+    site.api.refused(409, "RouterExternalGatewayInUseByFloatingIp", "PUT", url, body)
+    remove = "remove_router_interface"
+    site.refused("RouterInterfaceInUseByFloatingIP", remove, 409, subnet_id=site.four)
+
+
+def test_pools(site: Site) -> None:
+    status, answer = site.api.request("GET", "/v2.0/floatingip_pools")
+    assert status == 200
+    (pool,) = answer["floatingip_pools"]
+    assert (pool["network_id"], pool["cidr"]) == (site.outside, "203.0.113.0/24")
+    _, none = site.api.request("GET", f"/v2.0/floatingip_pools?network_id={site.one}")
+    assert none["floatingip_pools"] == []
+
+
+class Forwarding:
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.floating = site.floating()
+        self.url = path("floatingip", self.floating["id"], "port_forwardings")
+
+    def body(self, **more: Any) -> dict[str, Any]:
+        attributes = {
+            "protocol": "tcp",
+            "internal_port_id": self.site.port["id"],
+            "internal_ip_address": "10.1.0.2",
+            **more,
+        }
+        return {"port_forwarding": attributes}
+
+    def make(self, **more: Any) -> Any:
+        status, answer = self.site.api.request("POST", self.url, self.body(**more))
+        assert status == 201, answer
+        return answer["port_forwarding"]
+
+    def refused(self, status: int, error: str, **more: Any) -> str:
+        return self.site.api.refused(status, error, "POST", self.url, self.body(**more))
+
+
+@pytest.fixture
+def forwarding(site: Site) -> Forwarding:
+    return Forwarding(site)
+
+
+def test_port_forwarding_from_birth_to_death(forwarding: Forwarding) -> None:
+    api, url = forwarding.site.api, forwarding.url
+    made = forwarding.make(external_port=2222, internal_port=22, description="ssh")
+    assert (made["external_port"], made["external_port_range"]) == (2222, "2222:2222")
+    assert (made["internal_port"], made["description"]) == (22, "ssh")
+    shown = api.show("floatingip", forwarding.floating["id"])
+    assert shown["router_id"] == forwarding.site.router
+    assert shown["port_forwardings"][0]["external_port"] == 2222
+    one = f"{url}/{made['id']}"
+    status, answer = api.request("PUT", one, {"port_forwarding": {"external_port": 2223}})
+    assert (status, answer["port_forwarding"]["external_port_range"]) == (200, "2223:2223")
+    _, listed = api.request("GET", f"{url}?protocol=tcp")
+    assert [f["id"] for f in listed["port_forwardings"]] == [made["id"]]
+    assert api.request("GET", one)[0] == 200
+    other = path("floatingip", forwarding.site.floating()["id"], "port_forwardings", made["id"])
+    api.refused(404, "PortForwardingNotFound", "GET", other)
+    assert api.request("DELETE", one)[0] == 204
+    assert api.show("floatingip", forwarding.floating["id"])["router_id"] is None
+
+
+def test_ranges(forwarding: Forwarding) -> None:
+    made = forwarding.make(external_port_range="8000:8009", internal_port_range="9000:9009")
+    assert made["external_port"] is None
+    forwarding.make(external_port_range="8010:8019", internal_port=80)
+    taken = {"external_port": 8005, "internal_port": 1}
+    forwarding.refused(409, "PortHasPortForwarding", **taken)
+    forwarding.make(protocol="udp", **taken)
+    wrong = {"external_port_range": "1:10", "internal_port_range": "1:9"}
+    assert "as many ports" in forwarding.refused(400, "BadRequest", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "words"),
+    [
+        ({"external_port": 1}, "BadRequest", "internal_port"),
+        ({"external_port": 0, "internal_port": 1}, "HTTPBadRequest", "external_port"),
+        ({"external_port": 1, "internal_port": 1, "protocol": "icmp"}, "BadRequest", "no ports"),
+        (
+            {"external_port": 1, "internal_port": 1, "internal_ip_address": "10.1.0.99"},
+            *("BadRequest", "does not have"),
+        ),
+    ],
+)
+def test_port_forwardings_that_cannot_be(
+    forwarding: Forwarding, body: dict[str, Any], error: str, words: str
+) -> None:
+    assert words in forwarding.refused(400, error, **body)
+
+
+def test_a_floating_ip_is_one_thing_or_the_other(forwarding: Forwarding) -> None:
+    site = forwarding.site
+    forwarding.make(external_port=1, internal_port=1)
+    url = path("floatingip", forwarding.floating["id"])
+    body = {"floatingip": {"port_id": site.port["id"]}}
+    site.api.refused(409, "FloatingIpInUseByPortForwarding", "PUT", url, body)
+    whole = site.floating(port_id=site.api.create("port", network_id=site.one)["id"])
+    forwarding.url = path("floatingip", whole["id"], "port_forwardings")
+    forwarding.refused(409, "FloatingIpIsAssociated", external_port=1, internal_port=1)
+
+
+def test_forwardings_go_with_their_port_and_their_floating_ip(forwarding: Forwarding) -> None:
+    api = forwarding.site.api
+    forwarding.make(external_port=1, internal_port=1)
+    api.delete("port", forwarding.site.port["id"])
+    assert api.show("floatingip", forwarding.floating["id"])["port_forwardings"] == []
+    forwarding.site.port = api.create("port", network_id=forwarding.site.one)
+    address = forwarding.site.port["fixed_ips"][0]["ip_address"]
+    forwarding.make(external_port=1, internal_port=1, internal_ip_address=address)
+    api.delete("floatingip", forwarding.floating["id"])
+
+
+def test_conntrack_helpers(site: Site) -> None:
+    api, url = site.api, path("router", site.router, "conntrack_helpers")
+    ftp = {"conntrack_helper": {"protocol": "tcp", "port": 21, "helper": "ftp"}}
+    status, made = api.request("POST", url, ftp)
+    assert status == 201, made
+    api.refused(409, "ConntrackHelperTaken", "POST", url, ftp)
+    for helper, protocol in (("ftp", "udp"), ("sip", "udp")):
+        body = {"conntrack_helper": {"protocol": protocol, "port": 9, "helper": helper}}
+        api.refused(400, "ConntrackHelperNotAllowed", "POST", url, body)
+    expected = [{"protocol": "tcp", "port": 21, "helper": "ftp"}]
+    assert api.show("router", site.router)["conntrack_helpers"] == expected
+    one = f"{url}/{made['conntrack_helper']['id']}"
+    assert api.request("DELETE", one)[0] == 204
+    api.refused(404, "ConntrackHelperNotFound", "DELETE", one)
+
+
+def test_ndp_proxies(site: Site) -> None:
+    api = site.api
+    wanted = {"router_id": site.router, "port_id": site.port["id"]}
+    body = {"ndp_proxy": wanted}
+    api.refused(409, "RouterNdpProxyNotEnabled", "POST", "/v2.0/ndp_proxies", body)
+    api.update("router", site.router, enable_ndp_proxy=True)
+    status, made = api.request("POST", "/v2.0/ndp_proxies", body)
+    assert status == 201, made
+    assert made["ndp_proxy"]["ip_address"] == "fd01::2"
+    api.refused(409, "AddressIsProxied", "POST", "/v2.0/ndp_proxies", body)
+    disabled = {"router": {"enable_ndp_proxy": False}}
+    url = path("router", site.router)
+    api.refused(409, "RouterInUseByNdpProxy", "PUT", url, disabled)
+    wrong = {"ndp_proxy": {**wanted, "ip_address": "fd01::99"}}
+    api.refused(400, "PortCannotBeProxied", "POST", "/v2.0/ndp_proxies", wrong)
+    assert api.request("DELETE", f"/v2.0/ndp_proxies/{made['ndp_proxy']['id']}")[0] == 204
