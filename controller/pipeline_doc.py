@@ -131,20 +131,12 @@ def _routing() -> Iterator[Record]:
     yield Subnet("outside-v6", "outside", 6, _OUTSIDE6, 64, _OUTSIDE6 + 1)
     yield Subnet("red-v4", "red", 4, 0x0A010000, 24, 0x0A010001)
     owner = "network:router_interface_distributed"
-    for id, key, network, addresses in (
-        ("leg-blue", 41, "blue", (0x0A000001, (0xFD << 120) + 1)),
-        ("leg-red", 42, "red", (0x0A010001, None)),
-        ("leg-outside", 43, "outside", (_OUTSIDE + 2, _OUTSIDE6 + 2)),
-    ):
-        is_gateway = network == "outside"
-        yield _router_port(
-            id,
-            key,
-            network,
-            *addresses,
-            "network:router_gateway" if is_gateway else owner,
-            "router",
-        )
+    six = (0xFD << 120) + 1
+    yield _router_port("leg-blue", 41, "blue", 0x0A000001, six, owner, "router")
+    yield _router_port("leg-red", 42, "red", 0x0A010001, None, owner, "router")
+    gateway = "network:router_gateway"
+    shared = _OUTSIDE + 2, _OUTSIDE6 + 2
+    yield _router_port("leg-outside", 43, "outside", *shared, gateway, "router")
     yield Router(
         *("router", 1, "project", "router", True, "leg-outside", True),
         routes=(Route(0xAC100000, 12, 0x0A00000B), Route(0xAC100000, 12, 0x0A00000C)),

@@ -21,6 +21,8 @@ from tests.bench import (
     push,
     reconnect,
     report,
+    routed,
+    routers,
     scale,
     waits,
 )
@@ -36,6 +38,9 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "scale": scale.bench,
     "packet-in": packet_in.bench,
     "answers": answers.bench,
+    "routers": routers.bench,
+    "floating": routers.bench_floating,
+    "routed": routed.bench,
     "waits": waits.bench,
     "drill": drill.bench,
 }

@@ -140,6 +140,13 @@ class Watch:
         assert service.wait_until(lambda: service.port_status(port) == "ACTIVE", SECONDS), port
         return time.perf_counter()
 
+    def runs(self) -> dict[str, int]:
+        """How often units of each app and kind were compiled."""
+        found: dict[str, int] = {}
+        for (app, kind, _), runs in self._service.engine.runs.items():
+            found[f"{app} {kind}"] = found.get(f"{app} {kind}", 0) + runs.count
+        return found
+
     def counts(self) -> dict[str, float]:
         service = self._service
         bound = service.model.all(Binding)
@@ -154,7 +161,7 @@ class Watch:
 def main() -> None:
     controller = Controller(config.load([beside.arguments()["file"]]))
     watch = Watch(controller)
-    calls = ("where", "settled", "active", "counts")
+    calls = ("where", "settled", "active", "counts", "runs")
     try:
         beside.answer({name: getattr(watch, name) for name in calls})
     finally:

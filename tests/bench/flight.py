@@ -1,0 +1,97 @@
+"""Sends packets between namespaces and takes the time: a process without any scheduler of ours.
+
+The argument is JSON: ``control``, the switch daemon's control socket; ``flights``, by name the
+process ids of two namespaces and the second's address. Prints what it measured, likewise.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+CLONE_NEWNET = 0x40000000
+ROUNDS, FIRSTS, CONNECTIONS = 9, 30, 300
+UDP_PORT, TCP_PORT = 7001, 7002
+SECONDS = 3.0
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def inside(pid: int, kind: int) -> socket.socket:
+    """A socket that lives in a process's namespace."""
+    home = os.open("/proc/self/ns/net", os.O_RDONLY)
+    there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+    try:
+        assert not _libc.setns(there, CLONE_NEWNET)
+        made = socket.socket(socket.AF_INET, kind)
+        made.settimeout(SECONDS)
+        return made
+    finally:
+        assert not _libc.setns(home, CLONE_NEWNET)
+        os.close(home)
+        os.close(there)
+
+
+class Flight:
+    def __init__(self, client: int, server: int, address: str) -> None:
+        self.client, self.address = client, address
+        self.asking = inside(client, socket.SOCK_DGRAM)
+        self.answering = inside(server, socket.SOCK_DGRAM)
+        self.listening = inside(server, socket.SOCK_STREAM)
+        for made, kind in ((self.answering, UDP_PORT), (self.listening, TCP_PORT)):
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind(("", kind))
+        self.listening.listen(64)
+
+    def there_and_back(self) -> float:
+        start = time.perf_counter()
+        self.asking.sendto(b"?", (self.address, UDP_PORT))
+        _, peer = self.answering.recvfrom(10)
+        self.answering.sendto(b"!", peer)
+        self.asking.recvfrom(10)
+        return time.perf_counter() - start
+
+    def rate(self) -> float:
+        """Connections a second, one after the other, each with a byte that is answered."""
+        start = time.perf_counter()
+        for _ in range(CONNECTIONS):
+            with inside(self.client, socket.SOCK_STREAM) as client:
+                client.connect((self.address, TCP_PORT))
+                server, _ = self.listening.accept()
+                with server:
+                    client.sendall(b"?")
+                    server.recv(1)
+                    server.sendall(b"!")
+                    client.recv(1)
+        return CONNECTIONS / (time.perf_counter() - start)
+
+    def close(self) -> None:
+        for made in (self.asking, self.answering, self.listening):
+            made.close()
+
+
+def main() -> None:
+    words: dict[str, Any] = json.loads(sys.argv[1])
+    purge = ["ovs-appctl", "-t", words["control"], "revalidator/purge"]
+    first: dict[str, list[float]] = {name: [] for name in words["flights"]}
+    rates: dict[str, list[float]] = {name: [] for name in words["flights"]}
+    for _ in range(ROUNDS):
+        for name, where in words["flights"].items():
+            flight = Flight(*where)
+            flight.there_and_back()  # neighbours are known now
+            for _ in range(FIRSTS):
+                subprocess.run(purge, check=True, stdout=subprocess.DEVNULL)
+                first[name].append(flight.there_and_back())
+            rates[name].append(flight.rate())
+            flight.close()
+    print(json.dumps({"first": first, "rates": rates}))
+
+
+if __name__ == "__main__":
+    main()
