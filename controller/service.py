@@ -19,10 +19,22 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import NamedTuple, cast
 
+from neutron_lib.constants import DEVICE_OWNER_FLOATINGIP
+
 from controller import runtime
 from controller.app import App
 from controller.engine import Engine
-from controller.model import Binding, Change, Interface, Model, Network, Port, Switch, View
+from controller.model import (
+    Binding,
+    Change,
+    Interface,
+    Model,
+    Network,
+    Port,
+    Router,
+    Switch,
+    View,
+)
 from controller.model.binding import rebind
 from controller.model.records import FROM_STORE
 from controller.neighbours import Neighbours
@@ -385,8 +397,15 @@ class Service:
 
     def port_status(self, port_id: str) -> str:
         """ACTIVE once the switch has confirmed the pass that wired the port; BUILD before that;
-        ERROR if the switch refused its flows; DOWN if it is not plugged in or switched off."""
+        ERROR if the switch refused its flows; DOWN if it is not plugged in or switched off. A
+        router's port is on every switch, so it is as its router; a floating IP's has none (N/A)."""
         port, binding = self.model.get(Port, port_id), self.model.get(Binding, port_id)
+        if port is not None and port.device_owner == DEVICE_OWNER_FLOATINGIP:
+            return "N/A"
+        if port is not None and port.router_id:
+            router = self.model.get(Router, port.router_id)
+            up = router is not None and router.admin_state_up and port.admin_state_up
+            return "ACTIVE" if up else "DOWN"
         if port is None or binding is None or not port.admin_state_up:
             return "DOWN"
         reconciler = self.reconcilers.get(binding.switch)

@@ -1,4 +1,5 @@
-"""``make demo``: two tenants with equal addresses, a table of who reaches whom, and then yours.
+"""``make demo``: two tenants with equal addresses, each with a router to a shared outside, a table
+of who reaches whom, and then yours.
 
 Everything runs in a network namespace of its own with an Open vSwitch of its own, so the machine's
 interfaces, bridges and Open vSwitch are not touched, and the kernel clears away what is left even
@@ -26,7 +27,16 @@ import openvswitch
 from mininet.log import setLogLevel
 from mininet.node import RemoteController
 from reachability import Station, probe, table
-from topology import TRUNK, UPLINK, Neutron, Tenants, TenantSwitch
+from topology import (
+    FLOATING,
+    SUBNETS,
+    TENANT_HOSTS,
+    TRUNK,
+    UPLINK,
+    Neutron,
+    Tenants,
+    TenantSwitch,
+)
 from wire import Capture, report
 
 API_PORT, OPENFLOW_PORT = 9696, 6653  # the namespace is ours: they are always free there
@@ -103,11 +113,6 @@ def demo(tenantry, check, cleanup):
     net.addController(RemoteController("c0", ip="127.0.0.1", port=OPENFLOW_PORT))
     net.build()
     net.start()
-    for host in net.hosts:
-        # Every host takes the whole world for its neighbour, so that nothing but the network
-        # itself keeps it from reaching the others.
-        route = f"route replace default dev {host.defaultIntf()}"
-        host.cmd(f"ip {route}; ip -6 {route}")
 
     say("waiting for the ports to become ACTIVE")
     wait_for_ports(neutron)
@@ -126,12 +131,20 @@ def demo(tenantry, check, cleanup):
 def show_checks(net, neutron):
     """Probe, print the table and what the wires carried; True if all of it is as it should be."""
     stations = [station(host) for host in net.hosts]
-    members = {}
-    for each in stations:
-        members.setdefault(each.network, set()).add(each.name)
-    expected = {each.name: members[each.network] - {each.name} for each in stations}
-    macs = {network: {s.mac for s in stations if s.network == network} for network in members}
-    vlans = {n["name"]: n["provider:segmentation_id"] for n in neutron.list("network")}
+    networks = {network["id"]: network for network in neutron.list("network")}
+    vlans = {n["name"]: n["provider:segmentation_id"] for n in networks.values()}
+    macs = {name: Sources() for name in [*vlans, "behind"]}
+    routers = set()
+    for port in neutron.list("port"):
+        macs[networks[port["network_id"]]["name"]].add(port["mac_address"])
+        if port["device_owner"].startswith("network:"):
+            routers.add(port["mac_address"])
+    outside = net.get("outside")
+    for intf, network in zip(outside.intfList(), ("provider", "behind"), strict=True):
+        macs[network].add(intf.MAC())
+        routers.add(intf.MAC())
+    macs["behind"].add(net.get("server").MAC())
+    (floating,) = neutron.list("floatingip")
 
     s1, s2, phy1 = net.get("s1", "s2", "phy1")
     trunk = Capture(s1.connectionsTo(s2)[0][0])
@@ -140,34 +153,58 @@ def show_checks(net, neutron):
         (macs[station.network], namespaces.inside(host.pid, Capture, host.defaultIntf()).result())
         for station, host in zip(stations, net.hosts, strict=True)
     ]
-    seen = probe(stations)
+    seen = probe(stations, more=[floating["floating_ip_address"]], routers=routers)
     for capture in (trunk, uplink, *(capture for _, capture in hosts)):
         capture.stop()
 
-    lines, good = table(stations, expected, seen)
+    lines, good = table(stations, expectations(stations), seen)
     say()
     print("\n".join(lines), end="\n\n")
-    for name, capture, networks in (
-        ("trunk", trunk, ("red", "blue")),
+    print(f"{FLOATING} is {floating['floating_ip_address']} outside; others share an address.\n")
+    tenants = tuple(tenant + suffix for tenant in ("red", "blue") for suffix in SUBNETS)
+    for name, capture, carrying in (
+        ("trunk", trunk, tenants),
         ("uplink", uplink, ("provider",)),
     ):
-        carried, foreign = report(capture.frames, {vlans[n]: macs[n] for n in networks})
-        tags = ", ".join(f"VLAN {vlans[n]} {n}: {carried[vlans[n]]}" for n in networks)
+        carried, foreign = report(capture.frames, {vlans[n]: macs[n] for n in carrying})
+        tags = ", ".join(f"VLAN {vlans[n]} {n}: {carried[vlans[n]]}" for n in carrying)
         print(f"frames on the {name} ({capture.interface}): {tags}; foreign: {len(foreign)}")
         print_lines(foreign)
-        good &= not foreign and all(carried[vlans[network]] for network in networks)
+        good &= not foreign and all(carried[vlans[network]] for network in carrying)
     foreign = []
     for allowed, capture in hosts:
         lines = report(capture.frames, {None: allowed})[1]
         foreign += [f"{capture.interface}: {line}" for line in lines]
-    print(f"frames of another tenant inside the {len(hosts)} hosts: {len(foreign)}")
+    print(f"frames of another network inside the {len(hosts)} hosts: {len(foreign)}")
     print_lines(foreign)
     return good and not foreign
 
 
+class Sources(set):
+    """MAC addresses that may send on a network: those of its ports, and of switches that route."""
+
+    def __contains__(self, mac):
+        return super().__contains__(mac) or mac.startswith("0e:")
+
+
+def expectations(stations):
+    """Who should answer whom, by IP version. A tenant's hosts reach each other by its router, and
+    the world outside by IPv4, whose addresses are translated; nobody outside knows a way to
+    addresses of fd00::/8. The world reaches the host that has a floating IP."""
+    tenants = {name: tenant for name, (tenant, *_) in TENANT_HOSTS.items()}
+    world = {each.name for each in stations} - tenants.keys()
+    expected = {}
+    for name in (each.name for each in stations):
+        mine = tenants.get(name)
+        fellows = {other for other in tenants if tenants[other] == mine} if mine else world
+        expected[name] = {"IPv4": (fellows | world | {FLOATING}) - {name}, "IPv6": fellows - {name}}
+    expected[FLOATING]["IPv4"].add(FLOATING)  # itself, by way of its router
+    return expected
+
+
 def station(host):
     port = host.params.get("neutron_port") or host.params["stranger"]
-    network = host.params["subnets"][0]["name"].rsplit("-", 1)[0]
+    network = host.params["subnets"][0].get("name", "behind-").rsplit("-", 1)[0]
     addresses = tuple(fixed["ip_address"] for fixed in port["fixed_ips"])
     return Station(host.name, network, host.pid, port["mac_address"], addresses)
 
@@ -186,6 +223,7 @@ def show_farewell(net, tenantry, api, directory):
         f"\nThe Neutron API is at {api}. Things to try from another terminal:\n\n"
         f"  {openstack} --os-auth-type none --os-endpoint {api} port list\n"
         f"  nsenter -t {red1.pid} -n ping 10.0.0.13            # from red1 to red3\n"
+        f"  nsenter -t {red1.pid} -n traceroute -n 198.51.100.7  # to the server outside\n"
         f"  OVS_RUNDIR={directory}/ovs ovs-ofctl -O OpenFlow14 --names dump-flows s1\n"
         f"  less {directory}/{tenantry.name}.log\n\n"
         "Ctrl-C ends the demo and leaves nothing behind.",
@@ -244,7 +282,11 @@ def wait_for_api(neutron, controller, log):
 def wait_for_ports(neutron):
     """Until every port is ACTIVE, which means that the switches have confirmed their flows."""
     deadline = time.monotonic() + PATIENCE
-    while down := [p["name"] for p in neutron.list("port") if p["status"] != "ACTIVE"]:
+    while down := [
+        p["name"]
+        for p in neutron.list("port")
+        if p["status"] != "ACTIVE" and not p["device_owner"].startswith("network:")
+    ]:
         if time.monotonic() > deadline:
             status = neutron.request("GET", "tenantry/v1/status")
             raise RuntimeError(f"ports not ACTIVE: {' '.join(down)}\nstatus: {status}")

@@ -1,8 +1,9 @@
 """Who reaches whom: asks every address from inside every host, and notes who answers.
 
-Equal addresses are no obstacle to that: a TCP server in each host answers with the host's name,
-and an echo reply is known by the MAC address it came from. It must not know why a host should
-reach another; the caller says what is expected.
+Equal addresses are no obstacle to that: a TCP server in each host answers with the host's name. An
+echo reply is known by the MAC address it came from; if that is a router's, whoever answered TCP at
+the address has sent it. It must not know why a host should reach another; the caller says what is
+expected.
 """
 
 import socket
@@ -18,7 +19,8 @@ PORT = 7
 #: Sent after the name, so that an answer is many full-sized segments: a wrong MTU shows.
 FILLER = bytes(100_000)
 WAIT = 2.0  # seconds until silence counts as an answer
-PROBES = ("ping IPv4", "ping IPv6", "TCP IPv4", "TCP IPv6")
+VERSIONS = ("IPv4", "IPv6")
+KINDS = ("ping", "TCP")
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,16 @@ class Station:
     addresses: tuple
 
 
-def probe(stations):
-    """Ask all addresses from all stations at once: {station: {probe: {stations that answered}}}."""
+def probe(stations, more=(), routers=()):
+    """Ask all addresses, and ``more``, from all stations at once: {station: {probe: {stations that
+    answered}}}, where a probe is a kind with an IP version. ``routers`` are MAC addresses."""
     servers = [inside(station.pid, listen).result() for station in stations]
     for station, server in zip(stations, servers, strict=True):
         threading.Thread(target=serve, args=(server, station.name), daemon=True).start()
     try:
-        names = {station.mac: station.name for station in stations}
-        addresses = sorted({address for station in stations for address in station.addresses})
+        owners = {station.mac: station for station in stations}
+        own = {address for station in stations for address in station.addresses}
+        addresses = sorted(own.union(more))
         asked = []
         for station in stations:
             for address in addresses:
@@ -48,12 +52,19 @@ def probe(stations):
                 version = "IPv6" if ":" in address else "IPv4"
                 for kind, ask in (("ping", ping), ("TCP", connect)):
                     future = inside(station.pid, ask, address)
-                    asked.append((station.name, f"{kind} {version}", future))
+                    asked.append((station.name, kind, version, address, future))
         seen = {station.name: defaultdict(set) for station in stations}
-        for name, kind, future in asked:
-            answer = future.result()
+        answered = {(name, kind, at): future.result() for name, kind, _, at, future in asked}
+        for name, kind, version, address, _ in asked:
+            answer = answered[name, kind, address]
             if answer is not None:
-                seen[name][kind].add(names.get(answer, answer))
+                if kind == "ping":
+                    owner = owners.get(answer)
+                    if owner is not None and address in owner.addresses:
+                        answer = owner.name
+                    elif answer in routers:
+                        answer = answered[name, "TCP", address] or "a router"
+                seen[name][f"{kind} {version}"].add(answer)
         return seen
     finally:
         for server in servers:
@@ -95,31 +106,48 @@ def connect(address):
 
 
 def ping(address):
-    """The MAC address that answered an echo request, or None."""
+    """The MAC address that an answer to an echo request came from, or None."""
     # With -w, ping repeats once a second until one reply, so that a first packet may get lost.
     words = ["ping", "-n", "-q", "-c1", f"-w{WAIT:.0f}", address]
     if subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
         return None
+    route = subprocess.run(["ip", "route", "get", address], capture_output=True, text=True).stdout
+    way = route.split()
+    hop = way[way.index("via") + 1] if "via" in way else address
     neighbour = subprocess.run(
-        ["ip", "neighbour", "show", "to", address], capture_output=True, text=True
+        ["ip", "neighbour", "show", "to", hop], capture_output=True, text=True
     ).stdout.split()
     return neighbour[neighbour.index("lladdr") + 1] if "lladdr" in neighbour else None
 
 
 def table(stations, expected, seen):
-    """The lines of the table, and whether all that was seen is what was expected."""
-    header = ("from", "network", "expected", *PROBES, "")
-    rows = [header]
+    """The lines of the table, and whether all that was seen is what was expected.
+
+    ``expected`` has for each station and IP version the stations that should answer. A probe that
+    found just those is "ok", of any other the table has who answered.
+    """
+    header = ["from", "network"]
+    for version in VERSIONS:
+        header += [f"reaches by {version}", *KINDS]
+    rows = [[*header, ""]]
     for station in stations:
-        wanted = expected[station.name]
-        answers = [seen[station.name][kind] for kind in PROBES]
-        verdict = "ok" if all(answer == wanted for answer in answers) else "WRONG"
-        cells = (" ".join(sorted(names)) or "-" for names in (wanted, *answers))
-        rows.append((station.name, station.network, *cells, verdict))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+        row, good = [station.name, station.network], True
+        for version in VERSIONS:
+            wanted = expected[station.name][version]
+            row.append(_names(wanted))
+            for kind in KINDS:
+                answered = seen[station.name][f"{kind} {version}"]
+                row.append("ok" if answered == wanted else _names(answered))
+                good &= answered == wanted
+        rows.append([*row, "ok" if good else "WRONG"])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         lines.append("  ".join(cells).rstrip())
     lines.insert(1, "-" * max(map(len, lines)))
     return lines, all(row[-1] == "ok" for row in rows[1:])
+
+
+def _names(names):
+    return " ".join(sorted(names)) or "-"

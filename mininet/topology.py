@@ -1,13 +1,14 @@
 """The demo network in Mininet's terms, and the Mininet classes that know Neutron ports.
 
-Two tenants with the same addresses on two switches that a VLAN trunk joins, and a provider VLAN
-that leaves through a physical port of the first::
+Two tenants with the same addresses, each with two networks and a router between them, on two
+switches that a VLAN trunk joins; and a provider VLAN that leaves through a physical port of the
+first, where both routers have their gateways::
 
-    red1 red2 blue1 web -- s1 ===== trunk ===== s2 -- red3 blue2 blue3
-                           |
-                         uplink (VLAN 200, tagged)
-                           |
-                          phy1 -- outside                 phy1 is an ordinary switch, not ours
+    red1 red2 blue1 blue4 web -- s1 ===== trunk ===== s2 -- red3 red4 blue2 blue3
+                                 |
+                               uplink (VLAN 200, tagged)
+                                 |
+                                phy1 -- outside -- server      nobody of those is ours
 
 Usable on its own, against a controller that runs already (``make run``)::
 
@@ -30,21 +31,26 @@ from mininet.topo import Topo
 from mininet.util import errRun
 
 API = "http://127.0.0.1:9696"
-SUBNETS = ("10.0.0.0/24", "fd00:a::/64")  # of both tenants: equal on purpose
+#: Of both tenants: equal on purpose.
+SUBNETS = {"": ("10.0.0.0/24", "fd00:a::/64"), "-db": ("10.0.1.0/24", "fd00:b::/64")}
 PROVIDER_SUBNETS = ("203.0.113.0/24", "2001:db8:200::/64")
 PROVIDER_VLAN = 200
+SERVER_SUBNETS = ("198.51.100.0/24", "2001:db8:100::/64")  # behind the router outside
 TRUNK, UPLINK = "trunk", "uplink"  # names of physical networks, as the controller's config has them
 
-#: host -> (tenant and network, switch, last part of its address). All but the last of each tenant
-#: have an address that the other tenant uses too.
+#: host -> (tenant, network, switch, last part of its address). All but the third and the last of
+#: each tenant have an address that the other tenant uses too.
 TENANT_HOSTS = {
-    "red1": ("red", "s1", 11),
-    "red2": ("red", "s1", 12),
-    "red3": ("red", "s2", 13),
-    "blue1": ("blue", "s1", 11),
-    "blue2": ("blue", "s2", 12),
-    "blue3": ("blue", "s2", 14),
+    "red1": ("red", "", "s1", 11),
+    "red2": ("red", "", "s1", 12),
+    "red3": ("red", "", "s2", 13),
+    "red4": ("red", "-db", "s2", 11),
+    "blue1": ("blue", "", "s1", 11),
+    "blue2": ("blue", "", "s2", 12),
+    "blue3": ("blue", "", "s2", 14),
+    "blue4": ("blue", "-db", "s1", 11),
 }
+FLOATING = "red1"  # the host that has a floating IP
 
 
 class Neutron:
@@ -83,6 +89,30 @@ class Neutron:
         body.update(name=name, project_id=project_id)
         return self.request("POST", f"v2.0/{kind}s", {kind: body})[kind]
 
+    def router(self, name, project_id, outside, subnets):
+        """The router of that name, with a gateway outside and an interface for each subnet."""
+        gateway = {"external_gateway_info": {"network_id": outside["id"]}}
+        router = self.ensure("router", name, project_id, **gateway)
+        ports = self.list("port", device_id=router["id"])
+        there = {fixed["subnet_id"] for port in ports for fixed in port["fixed_ips"]}
+        for subnet in subnets:
+            if subnet["id"] not in there:
+                path = f"v2.0/routers/{router['id']}/add_router_interface"
+                self.request("PUT", path, {"subnet_id": subnet["id"]})
+        return router
+
+    def floating_ip(self, outside, port):
+        """The floating IP of a port, which gets one if it has none."""
+        found = self.list("floatingip", port_id=port["id"])
+        if found:
+            return found[0]
+        body = {
+            "floating_network_id": outside["id"],
+            "port_id": port["id"],
+            "project_id": port["project_id"],
+        }
+        return self.request("POST", "v2.0/floatingips", {"floatingip": body})["floatingip"]
+
 
 class TenantHost(Host):
     """A host that takes MAC, MTU and addresses from ``neutron_port`` (a dict of the API's).
@@ -104,6 +134,8 @@ class TenantHost(Host):
             # Neutron guards addresses against duplicates: the kernel need not wait to find some.
             nodad = " nodad" if subnet["ip_version"] == 6 else ""
             commands.append(f"ip address add {address} dev {intf}{nodad}")
+            if subnet["gateway_ip"] and subnet["gateway_ip"] != fixed["ip_address"]:
+                commands.append(f"ip route replace default via {subnet['gateway_ip']}")
         # A userspace switch sees the frames before any hardware would fill the checksums in.
         commands.append(f"ethtool -K {intf} tx off >/dev/null")
         output = self.cmd("; ".join(commands))
@@ -172,37 +204,51 @@ class Tenants(Topo):
         self.addSwitch("s1")
         self.addSwitch("s2")
         self.addLink("s1", "s2", physical_network=TRUNK)
-        networks = {}
-        for name, (tenant, switch, number) in TENANT_HOSTS.items():
-            if tenant not in networks:
-                networks[tenant] = self.network(neutron, tenant, tenant, SUBNETS)
-            self.tenant_host(neutron, name, tenant, switch, number, *networks[tenant])
-
         provider = self.network(
             neutron,
             "provider",
             "provider",
             PROVIDER_SUBNETS,
             **{
+                "router:external": True,
                 "provider:network_type": "vlan",
                 "provider:physical_network": UPLINK,
                 "provider:segmentation_id": PROVIDER_VLAN,
             },
         )
+        networks = {}
+        for name, (tenant, suffix, switch, number) in TENANT_HOSTS.items():
+            network = tenant + suffix
+            if network not in networks:
+                networks[network] = self.network(neutron, network, tenant, SUBNETS[suffix])
+            port = self.tenant_host(neutron, name, tenant, switch, number, *networks[network])
+            if name == FLOATING:
+                floated = port
+        for tenant in ("red", "blue"):
+            subnets = [subnet for suffix in SUBNETS for subnet in networks[tenant + suffix][1]]
+            neutron.router(tenant, tenant, provider[0], subnets)
+        neutron.floating_ip(provider[0], floated)
         self.tenant_host(neutron, "web", "provider", "s1", 10, *provider)
 
         # The dpid is for OVSDB alone: by default Mininet would give it s1's, after the digit.
         self.addSwitch("phy1", cls=PhysicalSwitch, dpid="00000000000000ff")
         self.addLink("s1", "phy1", params1={"physical_network": UPLINK})
         # Outside of Neutron's world, so it answers to no port, only to the VLAN.
+        behind = [
+            {"id": cidr, "cidr": cidr, "ip_version": ip_network(cidr).version}
+            | {"gateway_ip": str(ip_network(cidr)[1])}
+            for cidr in SERVER_SUBNETS
+        ]
         _, subnets = provider
-        stranger = {
-            "id": None,
-            "mac_address": "02:00:00:00:02:00",
-            "fixed_ips": addresses(subnets, 200),
-        }
-        self.addHost("outside", cls=OutsideHost, stranger=stranger, subnets=subnets)
+        self.stranger("outside", "02:00:00:00:02:00", subnets, 1, cls=OutsideRouter)
         self.addLink("outside", "phy1", params2={"vlan": PROVIDER_VLAN})
+        self.stranger("server", "02:00:00:00:02:07", behind, 7)
+        self.addLink("outside", "server")
+
+    def stranger(self, name, mac, subnets, number, cls=None):
+        """A host of the physical world, with the ``number``-th address of each subnet."""
+        stranger = {"id": None, "mac_address": mac, "fixed_ips": addresses(subnets, number)}
+        self.addHost(name, cls=cls or OutsideHost, stranger=stranger, subnets=subnets)
 
     def network(self, neutron, name, project, cidrs, **body):
         """The network of that name and its subnets."""
@@ -230,13 +276,30 @@ class Tenants(Topo):
         )
         self.addHost(name, cls=TenantHost, neutron_port=port, subnets=subnets, mtu=network["mtu"])
         self.addLink(name, switch)
+        return port
 
 
 class OutsideHost(TenantHost):
-    """A host of the physical network: configured like a tenant's, known to nobody."""
+    """A host of the physical world: configured like a tenant's, known to nobody."""
 
     def config(self, stranger, **params):
         return super().config(neutron_port=stranger, **params)
+
+
+class OutsideRouter(OutsideHost):
+    """The router at the other end of the uplink, with the server's networks behind it."""
+
+    def config(self, stranger, **params):
+        result = super().config(stranger, **params)
+        behind = self.intfList()[-1]
+        commands = [
+            f"ip address add {ip_network(c)[1]}/{ip_network(c).prefixlen} dev {behind}"
+            for c in SERVER_SUBNETS
+        ]
+        commands.append("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
+        commands.append(f"ethtool -K {behind} tx off >/dev/null")
+        self.cmd("; ".join(commands))
+        return result
 
 
 def addresses(subnets, number):

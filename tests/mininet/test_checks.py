@@ -52,8 +52,12 @@ def test_foreign_frames_are_told_from_ours(wire: ModuleType) -> None:
 
 
 def seen(reachability: ModuleType, **answers: set[str]) -> dict[str, Any]:
-    kinds = reachability.PROBES
-    return {name: dict.fromkeys(kinds, answered) for name, answered in answers.items()}
+    probes = [f"{kind} {v}" for kind in reachability.KINDS for v in reachability.VERSIONS]
+    return {name: dict.fromkeys(probes, answered) for name, answered in answers.items()}
+
+
+def expected(reachability: ModuleType, **answers: set[str]) -> dict[str, Any]:
+    return {name: dict.fromkeys(reachability.VERSIONS, who) for name, who in answers.items()}
 
 
 @pytest.mark.parametrize(
@@ -70,9 +74,9 @@ def test_a_difference_fails_the_table(reachability: ModuleType, r1: set[str], go
     stations = [
         reachability.Station(name, name[0], 0, "", ("10.0.0.1",)) for name in ("r1", "r2", "b1")
     ]
-    expected: dict[str, set[str]] = {"r1": {"r2"}, "r2": {"r1"}, "b1": set()}
+    wanted = expected(reachability, r1={"r2"}, r2={"r1"}, b1=set())
     answers = seen(reachability, r1=r1, r2={"r1"}, b1=set())
-    lines, verdict = reachability.table(stations, expected, answers)
+    lines, verdict = reachability.table(stations, wanted, answers)
     assert verdict is good
     assert lines[2].endswith("ok" if good else "WRONG")
     assert lines[3].endswith("ok")
@@ -82,6 +86,7 @@ def test_one_probe_out_of_four_fails_the_table(reachability: ModuleType) -> None
     stations = [reachability.Station(name, "r", 0, "", ()) for name in ("r1", "r2")]
     answers = seen(reachability, r1={"r2"}, r2={"r1"})
     answers["r1"]["TCP IPv6"] = set()
-    lines, verdict = reachability.table(stations, {"r1": {"r2"}, "r2": {"r1"}}, answers)
+    wanted = expected(reachability, r1={"r2"}, r2={"r1"})
+    lines, verdict = reachability.table(stations, wanted, answers)
     assert not verdict
     assert "WRONG" in lines[2]

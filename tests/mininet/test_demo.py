@@ -45,12 +45,24 @@ def test_check(demo: list[str]) -> None:
     done = subprocess.run([*demo, "--check"], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.endswith(" ok")}
-    assert len(rows) == 8
-    assert rows["red1"].split()[2:] == ["red2", "red3"] * 5 + ["ok"]
-    assert rows["blue3"].split()[2:] == ["blue1", "blue2"] * 5 + ["ok"]
-    assert rows["outside"].split()[2:] == ["web"] * 5 + ["ok"]
+    assert len(rows) == 11
+    outside = ["outside", "red1"]
+    red = ["red1", "red3", "red4"]
+    assert rows["red2"].split()[2:] == [
+        *("outside", *red, "server", "web", "ok", "ok"),
+        *(*red, "ok", "ok", "ok"),
+    ]
+    blue = ["blue1", "blue2", "blue4"]
+    assert rows["blue3"].split()[2:] == [
+        *(*blue, *outside, "server", "web", "ok", "ok"),
+        *(*blue, "ok", "ok", "ok"),
+    ]
+    assert (
+        rows["server"].split()[2:] == [*outside, "web", "ok", "ok", "outside", "web"] + ["ok"] * 3
+    )
     assert re.search(r"frames on the trunk .*VLAN \d+ red: [1-9].*foreign: 0", done.stdout)
     assert re.search(r"frames on the uplink .*VLAN 200 provider: [1-9].*foreign: 0", done.stdout)
+    assert "inside the 11 hosts: 0" in done.stdout
 
 
 def test_stays_up_until_interrupted(demo: list[str]) -> None:
@@ -69,7 +81,7 @@ def test_stays_up_until_interrupted(demo: list[str]) -> None:
         assert found, output
         with urllib.request.urlopen(f"{found[1]}/v2.0/networks", timeout=10) as answer:
             names = {network["name"] for network in json.load(answer)["networks"]}
-        assert names == {"red", "blue", "provider"}
+        assert names == {"red", "red-db", "blue", "blue-db", "provider"}
         os.killpg(process.pid, signal.SIGINT)
         os.killpg(process.pid, signal.SIGINT)  # an impatient second one must not stop the cleanup
         process.communicate(timeout=PATIENCE)
