@@ -17,12 +17,18 @@ endif
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: machine $(STAMP) ## two tenants in Mininet, a table of who reaches whom; CHECK=1 exits after it
 	@$(SUDO) $(SYSTEM_PYTHON) -B mininet/demo.py --tenantry $(CURDIR)/$(VENV)/bin/tenantry \
 	    $(if $(CHECK),--check)
+
+.PHONY: experiment
+experiment: machine $(STAMP) ## does east-west traffic pass the gateway? draws build/east-west.png
+	@mkdir -p build
+	@$(SUDO) $(SYSTEM_PYTHON) -B mininet/east_west.py --png $(CURDIR)/build/east-west.png \
+	    --tenantry $(CURDIR)/$(VENV)/bin/tenantry
 
 .PHONY: test
 test: machine $(STAMP) ## the whole suite; TESTS=tests/unit runs a part
