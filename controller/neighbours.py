@@ -128,18 +128,15 @@ class Neighbours:
         wanted = {n for hood in self._neighbourhoods for n in hood.wanted(view)}
         at = self._clock() if now is None else now
         for neighbour in wanted:
-            entry = self._entry(neighbour, at)
-            if entry is not None and entry.mac is None and not entry.attempts:
-                self._ask(neighbour, entry, at)
-        for neighbour, entry in self._entries.items():
+            self._entry(neighbour, at)
+        for neighbour, entry in list(self._entries.items()):
             entry.wanted = neighbour in wanted
+            if entry.wanted and entry.mac is None and not entry.attempts:
+                self._ask(neighbour, entry, at)
 
     def missing(self) -> bool:
         """Whether one that a feature needs was asked, and may yet answer."""
-        return any(e.mac is None and e.wanted and e.attempts < ATTEMPTS for e in self._values())
-
-    def _values(self) -> list[_Entry]:
-        return list(self._entries.values())
+        return any(entry.mac is None and entry.wanted for entry in self._entries.values())
 
     def _entry(self, neighbour: Neighbour, now: float) -> _Entry | None:
         entry = self._entries.get(neighbour)

@@ -406,7 +406,7 @@ class Table(Enum):
         55,
         "routing",
         Miss.OWN,
-        "reg12 reg11 reg10 eth_type ip_ttl ipv4_dst ipv6_src ipv6_dst",
+        "reg12 reg11 reg10 reg9 eth_type ip_ttl ipv4_src ipv4_dst ipv6_src ipv6_dst",
         "The longest prefix of each router's routes, by priority. Before them its own addresses, "
         "and packets whose time is up.",
         "nat",

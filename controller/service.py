@@ -54,6 +54,10 @@ SLICE_SECONDS = 0.02
 START_SECONDS = 10.0
 """After a start, how long nothing is written while a switch that an OVSDB names is missing."""
 
+NEIGHBOUR_SECONDS = 1.0
+"""After a start, how long nothing is written while neighbours that routers need have not answered:
+flows from before the start lead to them."""
+
 MANY_NODES = 1000
 """A pass that ran more nodes than this leaves much in memory that stays there."""
 
@@ -155,6 +159,7 @@ class Service:
                 self._inbox.append(Change(record, id, parse(body)))
         store.subscribe(self._committed)
         self._started = time.monotonic()
+        self._asked: float | None = None  # when neighbours were asked, after the start
         self._wake.set()
 
     # --- what happens ------------------------------------------------------------------------
@@ -241,7 +246,7 @@ class Service:
             reconciler = self.reconcilers.get(dpid)
             if reconciler is not None:
                 reconciler.wake()
-            elif dpid in self.connections and all_here:
+            elif dpid in self.connections and all_here and self._neighbours_known():
                 self._start_reconciler(self.connections[dpid])
         self.passes.append(Pass(generation, len(changes), nodes, time.monotonic() - started))
 
@@ -300,6 +305,16 @@ class Service:
         connected yet are unknown; flows towards them must not be taken for stale."""
         late = time.monotonic() > self._started + START_SECONDS
         return late or not (self.inventory.waiting_for() or self.inventory.missing())
+
+    def _neighbours_known(self) -> bool:
+        """Whether routers' next hops have answered since the start, or had their time."""
+        now = time.monotonic()
+        if self._asked is None:
+            self._asked = now
+            self.neighbours.look()
+            runtime.spawn_after(NEIGHBOUR_SECONDS, self._wake.set)
+        late = now >= self._asked + NEIGHBOUR_SECONDS
+        return late or not self.neighbours.missing()
 
     # --- the oracle --------------------------------------------------------------------------
 

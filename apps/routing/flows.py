@@ -30,6 +30,7 @@ from controller.model.routers import (
     home,
     legs,
     routed_mac,
+    scope,
     switches_at,
     translates,
 )
@@ -305,6 +306,27 @@ def _routes(view: View, switch: int, router: Router, at_home: bool) -> Iterator[
             from_inside = {**match, SOURCE: INSIDE}
             yield Flow(Table.ROUTE, _priority(length) + 1, from_inside, TO_HOME)
         yield from _route(match, _priority(length), version, ways, largest)
+        for leg, nexthop in ways:
+            if nexthop is None and not leg.gateway:
+                yield from _apart(view, router, leg, (version, first, length), match)
+
+
+def _apart(
+    view: View, router: Router, leg: Leg, prefix: tuple[int, int, int], match: Match
+) -> Iterator[Flow]:
+    """Address scopes: what is not translated goes from one into the same only."""
+    version, first, length = prefix
+    scopes = {scope(view, s) for s in leg.subnets if (s.first, s.prefix_length) == (first, length)}
+    for other in legs(view, router.id):
+        for subnet in other.subnets:
+            if subnet.version != version or scope(view, subnet) in scopes:
+                continue
+            from_there: Match = {SOURCE: OUTSIDE, NAT: 0}
+            if not other.gateway:
+                bits = 32 if version == 4 else 128
+                mask = (1 << bits) - (1 << bits - subnet.prefix_length)
+                from_there = {f"ipv{version}_src": (subnet.first, mask), NAT: 0}
+            yield Flow(Table.ROUTE, _priority(length) + 1, {**match, **from_there}, ())
 
 
 def _table(

@@ -426,3 +426,36 @@ def test_metadata_and_dns_work_behind_a_router(net: Lab) -> None:
     assert a.run("curl", *words) == port["fixed_ips"][0]["ip_address"]
     server = net.subnets(network)[0]["service_address"]
     assert "inside" in a.run("busybox", "nslookup", "inside.tenantry.internal", server)
+
+
+def test_a_restart_of_the_controller_stops_nothing(ovs: OpenVSwitch, tmp_path: Path) -> None:
+    """What is routed, shared and floating goes on while it is away, and while it comes back."""
+    with lab(ovs, tmp_path) as net:
+        outside = Outside(net)
+        network, other = net.network("10.1.0.0/24", "2001:4:1::/64"), net.network("10.2.0.0/24")
+        router = net.router(network, other, outside=outside.network)
+        outside.routes_to(router, "2001:4::/32")
+        ports = [net.port(network), net.port(network), net.port(other)]
+        a, floated, _ = (machine(net, port) for port in ports)
+        net.floating_ip(outside.network, ports[1])
+        net.settle()
+        ways = [(a, SERVER), (a, SERVER6), (a, addresses4(ports[2])), (floated, SERVER)]
+        for guest, address in ways:
+            assert guest.pings(address)
+        words = ("ping", "-n", "-q", "-i", "0.01", "-c", "250", "-W", "2")
+        pings = [guest.start(*words, address) for guest, address in ways]
+        before, where = net.flows("br-int"), str(net.controller.openflow)
+        net.controller.stop()
+        with lab(ovs, tmp_path, openflow__listen=where) as again:
+            again.until(lambda: bool(again.service.reconcilers))
+            again.settle()
+            assert again.flows("br-int") == before
+            for ping in pings:
+                text = ping.communicate()[0]
+                assert "250 received" in text, text
+            again.verify()
+        net.controller.stop = lambda: None  # type: ignore[method-assign]
+
+
+def addresses4(port: Any) -> str:
+    return str(port["fixed_ips"][0]["ip_address"])

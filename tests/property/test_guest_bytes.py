@@ -17,9 +17,12 @@ from apps.dhcp.packets import Dhcp
 from apps.dns import packets as dns_packets
 from apps.dns.answers import Resolver
 from apps.metadata.http import Metadata
-from controller import frames
+from apps.nat import packets as nat
+from apps.routing import packets as routing
+from controller import frames, neighbour_discovery, pipeline_doc
 from controller.model import Change, FixedIp, Model, Network, Port, Subnet, View
-from controller.packet import Ask, Malformed, PacketIn, PacketOut
+from controller.packet import Ask, Malformed, PacketIn, PacketOut, Seek
+from controller.pipeline import ENTERED, EXIT, LARGER, NAT, PUNTED, ROUTER, SOURCE
 from controller.switch.packets import packet_out
 
 EXAMPLES = 25_000 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 300
@@ -54,6 +57,7 @@ def world() -> View:
 
 
 VIEW = world()
+ROUTED_VIEW = View(pipeline_doc.sample())
 DHCP = Dhcp(86400, ("192.0.2.1", "2001:db8::1"), "test.")
 RESOLVER = Resolver("test.")
 
@@ -86,6 +90,19 @@ SEEDS = (
     *map(discover, range(9)),
     *map(solicit, range(13)),
     *(SOLICITATION, query(), query(b"\1\x32\1\x30\1\x30\2\x31\x30\7in-addr\4arpa\0")),
+)
+
+
+FLOATING, FIXED, FAR = 0xCB00710A, 0x0A00000B, 0xC6336407
+QUOTED = frames.udp(1, 2, 4, FLOATING, FAR, 9, 9, b"x" * 20)[14:]
+ROUTED_SEEDS = (
+    query(),
+    frames.ip(1, 2, 4, FAR, FIXED, 6, 1, bytes(12) + b"\x50\x02" + bytes(6)),
+    frames.ip(1, 2, 4, FAR, FIXED, 17, 1, bytes(2000)),
+    frames.icmp(FAR, FIXED, 9, bytes((3, 3)) + bytes(6) + QUOTED),
+    neighbour_discovery.question(4, MAC, ADDRESS, SERVER),
+    neighbour_discovery.announcement(6, MAC, PREFIX + 2),
+    SOLICITATION,
 )
 
 
@@ -134,6 +151,38 @@ def test_a_packet_is_answered_or_malformed(handler: Callable) -> None:
 
     run()
     assert answered  # or nothing was tried
+
+
+@pytest.mark.parametrize("handler", [routing.handle, nat.handle], ids=["routing", "nat"])
+@settings(max_examples=EXAMPLES)
+@given(
+    data=st.one_of(some_frames, mutated(ROUTED_SEEDS)),
+    why=st.integers(1, 6),
+    keys=st.tuples(*[st.sampled_from([0, 1, 41, 42, 43])] * 3),
+    known=st.tuples(*[st.integers(0, 3)] * 3),
+)
+def test_what_a_router_gets_is_handled_or_malformed(
+    handler: Callable,
+    data: bytes,
+    why: int,
+    keys: tuple[int, int, int],
+    known: tuple[int, int, int],
+) -> None:
+    """With whatever the pipeline knew of it: the bytes are a guest's, or anybody's outside."""
+    registers = [0] * 16
+    for field, value in zip(
+        (PUNTED, ENTERED, EXIT, ROUTER, SOURCE, NAT, LARGER), (why, *keys, *known), strict=True
+    ):
+        registers[int(field.removeprefix("reg"))] = value
+    try:
+        answers = list(handler(ROUTED_VIEW, PacketIn(1, 0, 5, 4, 11, data, tuple(registers))))
+    except Malformed:
+        return
+    for answer in answers:
+        if isinstance(answer, Seek):
+            answers += [*answer.then(None), *answer.then(0x020000000001)]
+        elif isinstance(answer, PacketOut):
+            assert len(packet_out(1, answer)) < 3000
 
 
 @settings(max_examples=EXAMPLES)

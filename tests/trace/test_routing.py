@@ -397,6 +397,45 @@ def test_one_address_scope_needs_no_translation(net: Lab) -> None:
         assert told.left == {"uplink0"}
 
 
+def test_between_address_scopes_only_what_is_translated_passes(net: Lab) -> None:
+    """A network in a scope and one in none; a floating IP of the first is reached all the same."""
+    scope = {"address_scope": {"name": "s", "ip_version": 4}}
+    made = net.api("POST", "/v2.0/address-scopes", scope)["address_scope"]["id"]
+    pool = {"name": "p", "prefixes": ["10.1.0.0/16"], "default_prefixlen": 24}
+    pool_id = net.create("subnetpool", **pool, address_scope_id=made)["id"]
+    net.wire("br-int", "uplink0", "uplink")
+    wire = {"provider:network_type": "flat", "provider:physical_network": "uplink"}
+    outside = net.external("203.0.113.0/24", **wire)
+    scoped, other, third = net.network(), net.network("10.9.0.0/24"), net.network("10.8.0.0/24")
+    net.create("subnet", network_id=scoped["id"], subnetpool_id=pool_id, ip_version=4)
+    router = net.router(scoped, other, third, outside=outside)
+    ports = [net.port(network) for network in (scoped, other, third)]
+    taps = [net.attach(port) for port in ports]
+    floating = net.floating_ip(outside, ports[0])["floating_ip_address"]
+    net.settle()
+    its = macs(net, router)
+    addresses = [port["fixed_ips"][0]["ip_address"] for port in ports]
+
+    def sent(source: int, to: str) -> Told:
+        port = ports[source]
+        return trace(
+            net,
+            taps[source],
+            f"udp,dl_src={port['mac_address']},dl_dst={its[port['network_id'], 4]},nw_ttl=64"
+            f",nw_src={addresses[source]},nw_dst={to}",
+        )
+
+    assert sent(1, addresses[2]).left == {taps[2]}
+    assert sent(1, addresses[0]).left == set()
+    assert sent(0, addresses[1]).left == set()
+    assert sent(1, floating).left == {taps[0]}
+    from_outside = f"udp,dl_src={UPSTREAM},nw_src={ANYWHERE},nw_ttl=60"
+    direct = f"{from_outside},dl_dst={its[outside['id'], 4]},nw_dst={addresses[0]}"
+    assert trace(net, "uplink0", direct).left == set()
+    unscoped = f"{from_outside},dl_dst={its[outside['id'], 4]},nw_dst={addresses[1]}"
+    assert trace(net, "uplink0", unscoped).left == {taps[1]}
+
+
 def test_several_next_hops_share_the_traffic(site: Site) -> None:
     hops = ("two1", "two2")
     routes = [{"destination": "172.16.0.0/12", "nexthop": site.address(hop)} for hop in hops]
