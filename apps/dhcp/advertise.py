@@ -7,7 +7,7 @@ import struct
 from apps.dhcp import options as o
 from controller import frames
 from controller.model import Network, Subnet, View
-from controller.model.addresses import gateway_mac, link_local
+from controller.model.addresses import SERVICE_MAC, gateway_mac, link_local
 
 ALL_NODES, ALL_NODES_MAC = 0xFF02 << 112 | 1, 0x333300000001
 ROUTER_ADVERTISEMENT = 134
@@ -41,8 +41,10 @@ def advertisement(
     subnets = advertised(view, network.id)
     if not subnets:
         return None
-    router = next((subnet for subnet in subnets if subnet.gateway is not None), None)
-    router_mac = gateway_mac(view, router or subnets[0])
+    gateways = [subnet for subnet in subnets if subnet.gateway is not None]
+    # While no port has a gateway's address, nobody routes: hosts must not take us for a router.
+    router = next((s for s in gateways if gateway_mac(view, s) != SERVICE_MAC), None)
+    router_mac = gateway_mac(view, router) if router else SERVICE_MAC
     modes = {subnet.ra_mode for subnet in subnets}
     flags = MANAGED * (STATEFUL in modes) | OTHER * bool(modes & {STATEFUL, STATELESS})
     lifetime = ROUTER_LIFETIME if router else 0

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from apps.dhcp import advertise, dhcp4, dhcp6
 from controller import frames
 from controller.flow import Output
-from controller.model import Binding, Network, Port, Subnet, View, networks_with_ports
+from controller.model import Binding, Change, Network, Port, Subnet, View, networks_with_ports
 from controller.model.addresses import SERVICE_LINK_LOCAL, SERVICE_MAC
 from controller.model.names import domain, host_name
 from controller.packet import Every, PacketIn, PacketOut
@@ -108,11 +108,23 @@ class Dhcp:
 
     def _advertise_all(self, view: View, switch: int) -> Iterator[PacketOut]:
         for network_id in sorted(networks_with_ports(view, switch)):
-            network = view.get(Network, network_id)
-            if network is None:
-                continue
-            data = advertise.advertisement(view, network, network.dns_domain or self.domain)
-            bound = view.find(Binding, switch=switch, network_id=network_id) if data else []
-            for start in range(0, len(bound), COPIES):
-                some = bound[start : start + COPIES]
-                yield PacketOut(data or b"", tuple(Output(binding.ofport) for binding in some))
+            yield from self._to_all(view, switch, network_id)
+
+    def _to_all(self, view: View, switch: int, network_id: str) -> Iterator[PacketOut]:
+        """To all of a network's ports on a switch."""
+        network = view.get(Network, network_id)
+        if network is None:
+            return
+        data = advertise.advertisement(view, network, network.dns_domain or self.domain)
+        bound = view.find(Binding, switch=switch, network_id=network_id) if data else []
+        for start in range(0, len(bound), COPIES):
+            some = bound[start : start + COPIES]
+            yield PacketOut(data or b"", tuple(Output(binding.ofport) for binding in some))
+
+    def advertise_router(self, view: View, change: Change) -> Iterator[tuple[int, PacketOut]]:
+        """A router that is new on a network says so at once: RFC 4861, 6.2.4."""
+        port = change.record
+        if isinstance(port, Port) and port.router_id and not port.is_gateway:
+            for switch in sorted(view.distinct(Binding, "switch", network_id=port.network_id)):
+                for packet in self._to_all(view, switch, port.network_id):
+                    yield switch, packet

@@ -83,6 +83,7 @@ def test_a_hundred_machines_come_up_at_once(ovs: OpenVSwitch, tmp_path: Path) ->
                 ("dhcpv6-stateful", "2001:db8:2::/64"),
             )
         }
+        net.router(network)
         ports = [net.port(network) for _ in range(MACHINES)]
         guests = bare_machines(net, ports)
         started = time.monotonic()

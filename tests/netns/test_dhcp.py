@@ -190,7 +190,7 @@ def default_routes(guest: Guest) -> list[str]:
 def test_slaac(net: Lab) -> None:
     network = net.create("network", mtu=1400)
     modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
-    subnet(net, network, "2001:db8:1::/64", **modes)
+    first = subnet(net, network, "2001:db8:1::/64", **modes)
     subnet(net, network, "2001:db8:2::/64", gateway_ip=None, **modes)
     port = net.port(network)
     guest = net.guest(port, bare=True)
@@ -198,6 +198,14 @@ def test_slaac(net: Lab) -> None:
     for address in sorted(expected):
         configured(guest, address)
     assert addresses(guest) == expected
+    assert default_routes(guest) == [], "nobody routes yet"
+    monitor = guest.start("stdbuf", "-oL", "ip", "-6", "monitor", "route")
+    assert monitor.stdout is not None
+    net.interface(net.router(), subnet_id=first["id"])
+    while "default via fe80::" not in monitor.stdout.readline():
+        assert monitor.poll() is None
+    monitor.terminate()
+    monitor.communicate()
     (route,) = default_routes(guest)
     assert " via fe80::" in route
     assert guest.run("sysctl", "-n", "net.ipv6.conf.eth0.mtu").strip() == "1400"
@@ -207,6 +215,7 @@ def test_dhcpv6_stateful(net: Lab, script: Path, tmp_path: Path) -> None:
     network = net.create("network", dns_domain="blue.example.")
     modes = {"ipv6_ra_mode": "dhcpv6-stateful", "ipv6_address_mode": "dhcpv6-stateful"}
     made = subnet(net, network, "2001:db8::/64", **modes)
+    net.router(network)
     option = {"opt_name": "bootfile-url", "opt_value": "http://boot/", "ip_version": 6}
     port = net.port(network, extra_dhcp_opts=[option])
     other = net.port(network)

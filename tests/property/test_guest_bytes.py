@@ -51,6 +51,13 @@ def world() -> View:
             dns_name="web",
             profile='{"user_data": "x", "ssh_keys": ["a b"]}',
         ),
+        Port(
+            *("gateway", 8, "net", "project", "", MAC + 1),
+            (FixedIp("v4", 4, 0x0A000001), FixedIp("v6", 6, PREFIX + 1)),
+            *(True, False, "", ""),
+            device_id="router",
+            device_owner="network:router_interface",
+        ),
     )
     model.apply(Change(type(record), record.id, record) for record in records)
     return View(model)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from controller.model import Change, Neighbour, Router, Switch
+from controller.model import Change, Neighbour, Switch
 from controller.model.routers import routed_mac
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
@@ -266,9 +266,8 @@ def test_floating_ip_leaves_by_its_own_switch_if_that_leads_outside(site: Site) 
     floating = site.net.floating_ip(site.outside, site.ports["two2"])
     site.net.settle()
     told = site.send("two2", ANYWHERE)
-    if site.net.service.model.get(Router, site.router["id"]):
-        assert told.left == {"uplink1"}
-        assert told.sets["ipv4.src"] == floating["floating_ip_address"]
+    assert told.left == {"uplink1"}
+    assert told.sets["ipv4.src"] == floating["floating_ip_address"]
     question = f"arp,dl_src={UPSTREAM},dl_dst=ff:ff:ff:ff:ff:ff,arp_op=1,arp_spa=203.0.113.1"
     asked = f"{question},arp_tpa={floating['floating_ip_address']}"
     assert trace(site.net, "uplink1", asked, bridge="br-two").left == {"uplink1"}
@@ -359,6 +358,22 @@ def test_ipv6_leaves_as_it_is(site: Site, name: str) -> None:
     assert told.passes == 1
     assert told.left == ({"uplink0"} if name == "one1" else {f"trunk1.{site.tag(site.one)}"})
     assert "ipv6.src" not in told.sets
+
+
+def test_an_ndp_proxy_makes_the_home_answer_outside(site: Site) -> None:
+    address = site.address("one1", 6)
+    asked = (
+        f"icmp6,dl_src={UPSTREAM},dl_dst=33:33:ff:00:00:02,icmpv6_type=135,icmpv6_code=0,nw_ttl=255"
+        f",ipv6_src=2001:db8::1,nd_target={address},nd_sll={UPSTREAM}"
+    )
+    assert "uplink0" not in trace(site.net, "uplink0", asked).left
+    site.net.update("router", site.router["id"], enable_ndp_proxy=True)
+    proxy = {"router_id": site.router["id"], "port_id": site.ports["one1"]["id"]}
+    site.net.api("POST", "/v2.0/ndp_proxies", {"ndp_proxy": proxy})
+    site.net.settle()
+    told = trace(site.net, "uplink0", asked)
+    assert told.left == {"uplink0"}
+    assert told.sets["eth.src"] == site.macs[site.outside["id"], 6]
 
 
 def test_one_address_scope_needs_no_translation(net: Lab) -> None:
