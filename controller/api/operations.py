@@ -15,6 +15,7 @@ from webob import Request, Response
 from webob.exc import HTTPBadRequest, HTTPNotFound
 
 from controller.api.auth import Context
+from controller.api.routers import routers
 from controller.api.wsgi import Route
 from controller.flow import actions_text, match_text
 from controller.model import Binding, Host, Port, Switch
@@ -50,6 +51,7 @@ def routes(service: Service) -> list[Route]:
         route("flows", flows, "switch", "app", "object"),
         route("diff", diff, "switch"),
         route("counters", counters, "switch"),
+        route("routers", routers),
         route("verify", verify),
         route("engine", engine),
         route("wait", wait, "port", "revision", "seconds"),

@@ -74,6 +74,9 @@ def test_two_tenants_with_the_same_addresses_over_two_switches(net: Lab) -> None
             assert echo.asked(b, SERVER, SERVER6) == [seen, seen, other[1], other[1]]
             assert a.pings(SERVER)
             assert b.pings(SERVER)
+    for shown in net.api("GET", "/tenantry/v1/routers"):
+        assert (shown["home"], shown["switches"]) == ("br-int", ["br-int", "br-two"])
+        assert "203.0.113.1" in {neighbour["address"] for neighbour in shown["neighbours"]}
     red, blue = tenants
     with echo.serving(red.machines[1]):
         assert echo.asked(outside.server, public) == [SERVER, SERVER]

@@ -243,7 +243,7 @@ def test_an_advertisement_says_what_the_network_is() -> None:
     frame = frames.parse(answer.data)
     assert frame.ttl == 255
     found = dict(_options(frame.data[16:]))
-    assert found[1] == bytes.fromhex("0aa9fea9fe01")  # the link-layer address it came from
+    assert found[1] == bytes.fromhex("fa163e000002")  # the link-layer address it came from
     assert int.from_bytes(found[5][2:], "big") == 1500  # MTU
     assert (found[3][0], found[3][1]) == (64, 0x80)  # on-link, and no addresses made of it
     assert found[3][14:] == PREFIX.to_bytes(16, "big")
