@@ -541,8 +541,8 @@ class Table(Enum):
 
 
 SWITCHED = (
-    *(Table.CLASSIFY, Table.PORT_SECURITY, Table.TRAP, Table.ARP_ND, Table.ROUTER_ADMIT),
-    *(Table.L2_LOOKUP, Table.FLOOD, Table.OUTPUT),
+    *(Table.CLASSIFY, Table.PORT_SECURITY, Table.TRAP, Table.ARP_ND),
+    *(Table.ROUTER_ADMIT, Table.L2_LOOKUP, Table.FLOOD, Table.OUTPUT),
 )
 """The way of a packet in one network."""
 
