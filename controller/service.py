@@ -253,7 +253,9 @@ class Service:
     def _tell_of(self, changes: Iterable[Change], generation: int) -> None:
         """Keep what apps send after these changes, until the switches have confirmed them."""
         view = View(self.model)
-        for change in changes:
+        for number, change in enumerate(changes, 1):
+            if number % BATCH == 0:
+                runtime.breathe()
             for after in self._after:
                 for dpid, packet in after(view, change):
                     self._to_send.setdefault(dpid, {})[packet] = generation
