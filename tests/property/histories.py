@@ -7,13 +7,36 @@ from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
-from controller.model import Binding, Change, Interface, Model, Network, Port, Read, Record, Switch
+from controller.model import (
+    Binding,
+    Change,
+    ConntrackHelper,
+    FloatingIp,
+    Interface,
+    Model,
+    NdpProxy,
+    Neighbour,
+    Network,
+    Port,
+    PortForwarding,
+    Read,
+    Record,
+    Route,
+    Router,
+    Subnet,
+    SubnetPool,
+    Switch,
+)
 from controller.model.binding import dpid_text, rebind
 from controller.model.records import FixedIp
 
 SWITCHES = (1, 2, 3)  # 3 has no OVSDB
 NETWORKS = ("blue", "green", "red")
 PORTS = ("p1", "p2", "p3", "p4", "p5")
+LEGS = ("leg1", "leg2", "leg3", "leg4")  # ports of routers
+ROUTERS = ("r1", "r2")
+FLOATING = ("f1", "f2")
+HOLDERS = ("h1", "h2")  # the ports that have the addresses of floating IPs
 WIRES = ("wire", "cable")
 
 
@@ -22,7 +45,7 @@ def _host(switch: int) -> str:
 
 
 def _key(id: str) -> int:
-    return (*NETWORKS, *PORTS).index(id) + 1
+    return (*NETWORKS, *PORTS, *LEGS, *HOLDERS).index(id) + 1
 
 
 switches = st.sampled_from(SWITCHES).map(lambda n: Switch(n, f"s{n}", _host(n)))
@@ -42,7 +65,95 @@ def networks(draw: st.DrawFn) -> Network:
         kind = "local"
     up = draw(st.booleans()) or draw(st.booleans())
     mtu = draw(st.sampled_from([1500, 9000]))
-    return Network(id, _key(id), "project", id, up, mtu, kind, wire, vlan)
+    external = draw(st.booleans())
+    name = ("project", id, up, mtu, kind, wire, vlan)
+    return Network(id, _key(id), *name, external=external)
+
+
+def _first(network: str, version: int) -> int:
+    """Where a network's addresses of a family begin."""
+    return _key(network) << 16 | 10 << 24 if version == 4 else 0xFD << 120 | _key(network) << 64
+
+
+@st.composite
+def subnets(draw: st.DrawFn) -> Subnet:
+    network, version = draw(st.sampled_from(NETWORKS)), draw(st.sampled_from([4, 6]))
+    first, dhcp = _first(network, version), draw(st.booleans())
+    gateway = draw(st.sampled_from([None, first + _key("leg1"), first + _key("p1")]))
+    return Subnet(
+        *(
+            f"{network}{version}",
+            network,
+            version,
+            first,
+            24 if version == 4 else 64,
+            gateway,
+            dhcp,
+        ),
+        ra_mode=draw(st.sampled_from(["", "slaac"])) if version == 6 else "",
+        service_address=first + 0xFE if dhcp else None,
+        subnetpool_id=draw(st.sampled_from(["", "pool"])),
+    )
+
+
+@st.composite
+def legs(draw: st.DrawFn) -> Port:
+    """A router's port: an interface, or its gateway."""
+    id, network = draw(st.sampled_from(LEGS)), draw(st.sampled_from(NETWORKS))
+    key = _key(id)
+    versions = draw(st.sampled_from([(4,), (6,), (4, 6)]))
+    ips = tuple(FixedIp(f"{network}{v}", v, _first(network, v) + key) for v in versions)
+    owner = draw(st.sampled_from(["router_interface_distributed", "router_gateway"]))
+    return Port(
+        *(id, key, network, "project", "", 0xFA163E000000 + key, ips, True, False, "", ""),
+        device_id=draw(st.sampled_from(ROUTERS)),
+        device_owner=f"network:{owner}",
+    )
+
+
+@st.composite
+def routers(draw: st.DrawFn) -> Router:
+    id = draw(st.sampled_from(ROUTERS))
+    network, hop = draw(st.sampled_from(NETWORKS)), draw(st.sampled_from([*PORTS, *LEGS]))
+    routes = [Route(172 << 24, 8, _first(network, 4) + _key(hop), 4)]
+    routes.append(Route(172 << 24, 8, _first(network, 4) + 99, 4))
+    routes.append(Route(0, 0, _first(network, 6) + _key(hop), 6))
+    return Router(
+        *(id, ROUTERS.index(id) + 1, "project", id, draw(st.booleans()) or draw(st.booleans())),
+        gateway_port_id="",
+        enable_snat=draw(st.booleans()),
+        routes=tuple(routes[: draw(st.integers(0, 3))]),
+    )
+
+
+@st.composite
+def translations(draw: st.DrawFn) -> Record:
+    """What there is of NAT, and what else routers look at."""
+    number = draw(st.integers(0, 1))
+    id, router = FLOATING[number], draw(st.sampled_from(["", *ROUTERS]))
+    network, holder = draw(st.sampled_from(NETWORKS)), HOLDERS[number]
+    address, fixed = 0xCB007100 + number, _first(draw(st.sampled_from(NETWORKS)), 4) + number + 4
+    ports = (
+        (80 + number, 80 + number),
+        draw(st.sampled_from([(80, 80), (80 + number, 80 + number)])),
+    )
+    some_port = draw(st.sampled_from(["", *PORTS]))
+    key = _key(holder)
+    held = (FixedIp(f"{network}4", 4, address),)
+    kinds: list[Record] = [
+        FloatingIp(id, "project", network, address, holder, router, some_port, fixed),
+        Port(
+            *(holder, key, network, "", "", 0xFA163E000000 + key, held, True, False, "", ""),
+            device_id=id,
+            device_owner="network:floatingip",
+        ),
+        PortForwarding(f"pf{number}", id, router, "tcp", *ports, fixed + 50),
+        ConntrackHelper("ftp", router, "tcp", 21, "ftp"),
+        NdpProxy(f"proxy{number}", router, _first(network, 6) + 200 + number),
+        SubnetPool("pool", draw(st.sampled_from(["", "scope"]))),
+        Neighbour((network, 4, 1), network, 4, _first(network, 4) + 99, 0x020000000001 + number),
+    ]
+    return draw(st.sampled_from(kinds))
 
 
 @st.composite
@@ -54,11 +165,11 @@ def ports(draw: st.DrawFn) -> Port:
     return Port(
         id=id,
         key=key,
-        network_id=draw(st.sampled_from(NETWORKS)),
+        network_id=(network := draw(st.sampled_from(NETWORKS))),
         project_id="project",
         name=draw(st.sampled_from(["", "web"])),
         mac=0xFA163E000000 + draw(st.sampled_from([key, key + 0x100])),
-        fixed_ips=(FixedIp("v4", 4, key), FixedIp("v6", 6, key)),
+        fixed_ips=tuple(FixedIp(f"{network}{v}", v, _first(network, v) + key) for v in (4, 6)),
         admin_state_up=draw(st.booleans()) or draw(st.booleans()),
         port_security=draw(st.booleans()),
         host=draw(st.sampled_from(["", "host1", "host2", dpid_text(3)])),
@@ -92,16 +203,25 @@ def _gone(record: Record) -> Change:
     return Change(type(record), record.id, None)
 
 
-records: st.SearchStrategy[Record] = st.one_of(switches, networks(), ports(), interfaces())
+records: st.SearchStrategy[Record] = st.one_of(
+    *(switches, networks(), ports(), interfaces()),
+    *(subnets(), legs(), routers(), translations()),
+)
 changes = st.one_of(records.map(_now), records.map(_now), records.map(_gone))
 batches = st.lists(st.lists(changes, min_size=1, max_size=8), min_size=1, max_size=12)
 """Changes in the groups in which the engine meets them."""
 
 
+KINDS: tuple[type[Record], ...] = (
+    *(Switch, Network, Port, Interface, Subnet, SubnetPool, Router, FloatingIp),
+    *(PortForwarding, ConntrackHelper, NdpProxy, Neighbour),
+)
+"""All kinds of records but bindings, which follow from them."""
+
+
 def everything(model: Model) -> list[Change]:
     """The changes that make an empty model what this one is, bindings left out."""
-    kinds: tuple[type[Record], ...] = (Switch, Network, Port, Interface)
-    return [_now(record) for kind in kinds for record in model.all(kind).values()]
+    return [_now(record) for kind in KINDS for record in model.all(kind).values()]
 
 
 def apply(model: Model, batch: Iterable[Change]) -> set[Read]:

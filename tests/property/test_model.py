@@ -11,18 +11,14 @@ from hypothesis import given
 from controller.model import (
     Binding,
     Change,
-    Interface,
     Model,
-    Network,
-    Port,
     Read,
     Record,
-    Switch,
     View,
 )
 from tests.property import histories
 
-KINDS: tuple[type[Record], ...] = (Network, Port, Switch, Interface, Binding)
+KINDS: tuple[type[Record], ...] = (*histories.KINDS, Binding)
 
 
 def key(record: Record, fields: Iterable[str]) -> tuple[Any, ...]:
