@@ -27,14 +27,14 @@ class Oxm(NamedTuple):
     cls: int
     number: int
     bytes: int
-    notation: str = "hex"  # how ovs-ofctl prints it: hex, decimal, mac, ipv4, ipv6
+    notation: str = "hex"  # how ovs-ofctl prints it: hex, decimal, mac, ipv4, ipv6, port
 
 
 _NXM1, _ERICSSON, _OPENFLOW, _PACKET_REGS = 0x0001, 0x1000, 0x8000, 0x8001
 
 OXM: dict[str, Oxm] = {
     "in_port": Oxm(_OPENFLOW, 0, 4, "decimal"),
-    "nxm_in_port": Oxm(0x0000, 0, 2, "decimal"),  # the same of 16 bits, which can be set
+    "nxm_in_port": Oxm(0x0000, 0, 2, "port"),  # the same of 16 bits, which can be set
     "metadata": Oxm(_OPENFLOW, 2, 8),
     "eth_dst": Oxm(_OPENFLOW, 3, 6, "mac"),
     "eth_src": Oxm(_OPENFLOW, 4, 6, "mac"),
@@ -111,7 +111,9 @@ def value_text(field: str, value: int) -> str:
         return str(ipaddress.IPv4Address(value))
     if notation == "ipv6":
         return str(ipaddress.IPv6Address(value))
-    return str(value) if notation == "decimal" else hex(value)
+    if notation == "port" and value == CONTROLLER & 0xFFFF:
+        return "CONTROLLER"
+    return str(value) if notation in ("decimal", "port") else hex(value)
 
 
 def _mask_text(field: str, mask: int) -> str:
@@ -360,6 +362,11 @@ class CheckLarger(NamedTuple):
 
     def text(self) -> str:
         return f"check_pkt_larger({self.octets})->{_span(self.register, 0, 1)}"
+
+
+FROM_NOWHERE = SetField("nxm_in_port", CONTROLLER & 0xFFFF)
+"""As if the controller had sent it: it may leave by the port that it came by, which OVS otherwise
+does not let it, and goes on after Ct even if the controller has sent it (not so with port 0)."""
 
 
 class Goto(NamedTuple):

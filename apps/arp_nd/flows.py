@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import Action, Flow, Goto, Move, Resubmit, SetField, Value
+from controller.flow import FROM_NOWHERE, Action, Flow, Goto, Move, Resubmit, SetField, Value
 from controller.frames import ARP, ICMPV6, IPV6
 from controller.model import Binding, Network, Port, Router, Subnet, View, derived, networks_on
 from controller.model.addresses import (
@@ -143,11 +143,10 @@ def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
 
 
 _BACK: Actions = (
-    *(Move(IN_PORT, OUT_PORT, 32), SetField("nxm_in_port", 0)),
+    *(Move(IN_PORT, OUT_PORT, 32), FROM_NOWHERE),
     Goto(Table.OUTPUT),
 )
-"""By way of OUTPUT, for on a wire the answer needs its tag; OVS sends nothing to where it came from
-as long as it knows where that is."""
+"""By way of OUTPUT, for on a wire the answer needs its tag."""
 
 
 @derived

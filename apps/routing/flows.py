@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from apps.routing.nexthops import Hop, alive, hops
 from controller.flow import (
     CONTROLLER,
+    FROM_NOWHERE,
     Action,
     CheckLarger,
     DecTtl,
@@ -152,8 +153,8 @@ def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
     yield Flow(Table.ROUTER_OUT, Band.MISS, {}, (*_SENT, Goto(Table.ROUTER_OUT.next)))
 
 
-_SENT: Actions = (Move(EXIT, IN_PORT, 32), SetField("nxm_in_port", 0))
-"""From now on it comes from the router's port. OVS need not keep it from where it came from."""
+_SENT: Actions = (Move(EXIT, IN_PORT, 32), FROM_NOWHERE)
+"""From now on it comes from the router's port, and may go wherever it came from."""
 
 
 def _echoes() -> Iterator[Flow]:

@@ -125,6 +125,22 @@ def test_the_way_is_shown_hop_by_hop(net: Lab) -> None:
     assert hops(outside.server, "traceroute", "-n", "-q", "1", "-w", "2", "-I", floating) == way
 
 
+def test_the_way_through_two_tenants_routers(net: Lab) -> None:
+    """From behind one's shared address to the other's floating IP: errors come back through both
+    translations."""
+    outside = Outside(net)
+    red, blue = (net.network("10.1.0.0/24", project=project) for project in ("red", "blue"))
+    routers = [net.router(n, outside=outside.network, project=n["project_id"]) for n in (red, blue)]
+    ports = [net.port(red), net.port(blue)]
+    a, _ = (machine(net, port) for port in ports)
+    floating = net.floating_ip(outside.network, ports[1])["floating_ip_address"]
+    net.settle()
+    way = ["10.1.0.1", gateway(routers[1]), floating]
+    assert hops(a, "traceroute", "-n", "-q", "1", "-w", "2", floating) == way
+    assert hops(a, "traceroute", "-n", "-q", "1", "-w", "2", "-I", floating) == way
+    assert hops(a, "tracepath", "-n", floating)[1:] == way
+
+
 def says(guest: Guest, *words: str) -> str:
     """What ping says, answered or not."""
     command = guest.command("ping", "-n", "-c", "1", "-W", "5", *words)

@@ -8,6 +8,7 @@ from controller.flow import (
     BACK,
     CONTROLLER,
     CT_TRACKED,
+    FROM_NOWHERE,
     OXM,
     VLAN_PRESENT,
     Action,
@@ -212,7 +213,7 @@ def valid_flows(draw: st.DrawFn) -> Flow:
         actions += draw(st.lists(ip_actions, max_size=3))
         if first.get("ip_proto") == 6 and draw(st.booleans()):
             actions.append(Ct(draw(numbers(16)), Table.OUTPUT, commit=True, alg=21))
-    actions += draw(st.sampled_from([[], [SetField("nxm_in_port", 0)]]))
+    actions += draw(st.sampled_from([[], [SetField("nxm_in_port", 0)], [FROM_NOWHERE]]))
     if draw(st.booleans()):
         vlan = SetField("vlan_vid", VLAN_PRESENT | draw(st.integers(0, 4095)))
         actions += [PushVlan(), vlan, Output(draw(st.integers(1, 0xFEFF))), PopVlan()]
