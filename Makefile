@@ -37,9 +37,9 @@ ifdef TESTS
 else
 	@mkdir -p build
 	@# Two halves beside each other; real packets are in namespaces of their own.
-	@$(SUDO) $(PYTHON) -m pytest -q tests/netns tests/mininet >build/packets.log 2>&1 & \
+	@$(SUDO) $(PYTHON) -m pytest -q tests/netns >build/packets.log 2>&1 & \
 	    packets=$$!; \
-	    $(SUDO) $(PYTHON) -m pytest -q --ignore=tests/netns --ignore=tests/mininet; others=$$?; \
+	    $(SUDO) $(PYTHON) -m pytest -q --ignore=tests/netns; others=$$?; \
 	    wait $$packets; packets=$$?; cat build/packets.log; exit $$((others | packets))
 endif
 

@@ -268,6 +268,9 @@ def test_floating_ip_leaves_by_its_own_switch_if_that_leads_outside(site: Site) 
     told = site.send("two2", ANYWHERE)
     assert told.left == {"uplink1"}
     assert told.sets["ipv4.src"] == floating["floating_ip_address"]
+    # So does what is not translated.
+    told = site.send("two2", "2001:db8:7::7")
+    assert told.left == {"uplink1"}
     question = f"arp,dl_src={UPSTREAM},dl_dst=ff:ff:ff:ff:ff:ff,arp_op=1,arp_spa=203.0.113.1"
     asked = f"{question},arp_tpa={floating['floating_ip_address']}"
     assert trace(site.net, "uplink1", asked, bridge="br-two").left == {"uplink1"}
