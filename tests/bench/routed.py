@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from tests import namespace
 from tests.bench import Figure
@@ -36,8 +37,9 @@ def bench() -> Iterator[Figure]:
         tempfile.TemporaryDirectory(dir="build") as directory,
         lab(ovs, Path(directory)) as net,
     ):
-        flights = {"bridge": _bridge(net), **_tenant(net)}
-        for name, passes in _passes(net).items():
+        ways, ports = _tenant(net)
+        flights = {"bridge": _bridge(net), **ways}
+        for name, passes in _passes(net, ports).items():
             yield Figure(f"routed.{name}.passes", passes, "datapath passes", BARS[name][0])
         words = {
             "control": f"{ovs.directory}/ovs-vswitchd.ctl",
@@ -83,8 +85,11 @@ def _bridge(net: Lab) -> tuple[Guest, Guest, str]:
     return guests[0], guests[1], PLAIN[1]
 
 
-def _tenant(net: Lab) -> dict[str, tuple[Guest, Guest, str]]:
-    """Two networks of one router, one machine with a floating IP, and a server outside."""
+def _tenant(
+    net: Lab,
+) -> tuple[dict[str, tuple[Guest, Guest, str]], dict[str, tuple[Any, str]]]:
+    """Two networks of one router, one machine with a floating IP, and a server outside: for each
+    way who asks whom and where; and the port that asks."""
     outside = net.external("203.0.113.0/24")
     one, two = net.network("10.1.0.0/24"), net.network("10.2.0.0/24")
     net.router(one, two, outside=outside)
@@ -94,20 +99,18 @@ def _tenant(net: Lab) -> dict[str, tuple[Guest, Guest, str]]:
     away = net.guest(far)
     net.floating_ip(outside, ports[2])
     net.settle()
-    to = ports[1]["fixed_ips"][0]["ip_address"]
-    net.ports = {"routed": (ports[0], to), "snat": (ports[0], "203.0.113.9")}  # type: ignore[attr-defined]
-    net.ports["floating"] = (ports[2], "203.0.113.9")  # type: ignore[attr-defined]
+    to, there = ports[1]["fixed_ips"][0]["ip_address"], "203.0.113.9"
     return {
         "routed": (client, server, to),
-        "snat": (client, away, "203.0.113.9"),
-        "floating": (floated, away, "203.0.113.9"),
-    }
+        "snat": (client, away, there),
+        "floating": (floated, away, there),
+    }, {"routed": (ports[0], to), "snat": (ports[0], there), "floating": (ports[2], there)}
 
 
-def _passes(net: Lab) -> dict[str, int]:
+def _passes(net: Lab, ports: dict[str, tuple[Any, str]]) -> dict[str, int]:
     """By ``ofproto/trace``: how often the datapath looks at a packet."""
     found = {}
-    for name, (port, to) in net.ports.items():  # type: ignore[attr-defined]
+    for name, (port, to) in ports.items():
         (subnet,) = (ip["subnet_id"] for ip in port["fixed_ips"])
         query = f"/v2.0/ports?network_id={port['network_id']}&fixed_ips=subnet_id%3D{subnet}"
         (router,) = (
