@@ -443,7 +443,8 @@ class Table(Enum):
         65,
         "nat",
         Miss.NEXT,
-        "reg12 reg9 reg10 metadata eth_type ip_proto ipv4_src tcp_src udp_src tcp_dst udp_dst",
+        "reg12 reg9 reg10 metadata eth_type ip_proto ipv4_src ipv6_dst "
+        "tcp_src udp_src tcp_dst udp_dst",
         "Sources that are translated: floating IPs as they are, others to a shared address.",
     )
     ROUTER_NAT_REPLY = (

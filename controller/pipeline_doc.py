@@ -140,6 +140,7 @@ def _routing() -> Iterator[Record]:
     yield Router(
         *("router", 1, "project", "router", True, "leg-outside", True),
         routes=(Route(0xAC100000, 12, 0x0A00000B), Route(0xAC100000, 12, 0x0A00000C)),
+        ndp_proxies_only=True,
     )
     yield ConntrackHelper("helper", "router", "tcp", 21, "ftp")
     floating = "network:floatingip"

@@ -20,7 +20,7 @@ from controller.flow import (
     SetField,
     Value,
 )
-from controller.frames import ICMP, IPV4, TCP, UDP
+from controller.frames import ICMP, IPV4, IPV6, TCP, UDP
 from controller.model import (
     ConntrackHelper,
     FloatingIp,
@@ -310,11 +310,19 @@ def port_masks(first: int, last: int) -> Iterator[Value]:
 
 
 def compile_proxies(view: View, switch: int, router_id: str) -> Iterator[Flow]:
-    """Addresses of tenants for which the router answers outside (RFC 4389)."""
+    """Addresses of tenants for which the router answers outside (RFC 4389). If it may answer for
+    any, no others are reached from there."""
     router, leg = view.get(Router, router_id), gateway(view, router_id)
     if router is None or leg is None or not router.admin_state_up:
         return
     here = (SetField(OUT_PORT, ROUTED),) if home(view, router_id) == switch else ()
+    if router.ndp_proxies_only:
+        from_outside: Match = {ROUTER: router.key, SOURCE: OUTSIDE, "eth_type": IPV6}
+        yield Flow(Table.ROUTER_NAT_OUT, Band.DEFAULT, from_outside, ())
+        for proxy in view.find(NdpProxy, router_id=router_id):
+            known: Match = {**from_outside, "ipv6_dst": proxy.address}
+            on = (Goto(Table.ROUTER_NAT_OUT.next),)
+            yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC, known, on)
     for proxy in view.find(NdpProxy, router_id=router_id):
         asked: Match = {NETWORK: leg.network.key, ADDRESS: mapped(6, proxy.address)}
         actions = (SetField(MAC, leg.port.mac), *here)

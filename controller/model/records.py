@@ -250,6 +250,7 @@ class Router:
     gateway_port_id: str = ""  # or "": it leads nowhere but to its own networks
     enable_snat: bool = False
     routes: tuple[Route, ...] = ()
+    ndp_proxies_only: bool = False  # enable_ndp_proxy: of IPv6, outside reaches only what has one
 
     @classmethod
     def from_body(cls, body: Body) -> Router:
@@ -263,6 +264,7 @@ class Router:
             gateway_port_id=body["gw_port_id"] or "",
             enable_snat=bool(gateway.get("enable_snat", True)) if gateway else False,
             routes=tuple(_route(route) for route in body["routes"]),
+            ndp_proxies_only=bool(body.get("enable_ndp_proxy")),
         )
 
 

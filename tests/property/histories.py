@@ -123,6 +123,7 @@ def routers(draw: st.DrawFn) -> Router:
         gateway_port_id="",
         enable_snat=draw(st.booleans()),
         routes=tuple(routes[: draw(st.integers(0, 3))]),
+        ndp_proxies_only=draw(st.booleans()),
     )
 
 

@@ -376,7 +376,12 @@ def test_an_ndp_proxy_makes_the_home_answer_outside(site: Site) -> None:
     site.net.settle()
     told = trace(site.net, "uplink0", asked)
     assert told.left == {"uplink0"}
-    assert told.sets["eth.src"] == site.macs[site.outside["id"], 6]
+    router = site.macs[site.outside["id"], 6]
+    assert told.sets["eth.src"] == router
+    # From now on nobody else is reached from there.
+    assert site.arrive(router, address, kind="udp6").left == {site.taps["one1"]}
+    assert site.arrive(router, site.address("two1", 6), kind="udp6").left == set()
+    assert site.send("one1", site.address("two1", 6)).left == {site.taps["two1"]}
 
 
 def test_one_address_scope_needs_no_translation(net: Lab) -> None:
