@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,8 @@ from tests.story import trace
 
 UPSTREAM_MAC = 0x020000000001
 FAR = ("198.51.100.7", "2001:db8:ffff::7")
-TOPOLOGIES, PACKETS = 25, 30
+TOPOLOGIES = 250 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 25
+PACKETS = 30
 
 few = st.integers(0, 3)
 
