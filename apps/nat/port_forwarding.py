@@ -132,6 +132,8 @@ def _range(text: str) -> tuple[int, int]:
 def _settle_range(body: Body, before: Body, side: str) -> None:
     """The range and the single port of one side say the same: the single one is None for many."""
     single, ranged = f"{side}_port", f"{side}_port_range"
+    if body[ranged] is not None:
+        body[ranged] = str(body[ranged])  # a single port may be given as a number
     new_single = body[single] is not None and body[single] != before.get(single)
     new_range = body[ranged] is not None and body[ranged] != before.get(ranged)
     if new_single and new_range and _range(body[ranged]) != (body[single], body[single]):

@@ -20,7 +20,11 @@ from neutron_lib.api.definitions import (
     l3_conntrack_helper,
     l3_ndp_proxy,
 )
-from neutron_lib.constants import DEVICE_OWNER_FLOATINGIP, DEVICE_OWNER_ROUTER_GW
+from neutron_lib.constants import (
+    DEVICE_OWNER_FLOATINGIP,
+    DEVICE_OWNER_ROUTER_GW,
+    ROUTER_INTERFACE_OWNERS,
+)
 from neutron_lib.exceptions import l3 as l3_exceptions
 
 from apps.nat import conntrack_helper, ndp_proxy, port_forwarding
@@ -197,7 +201,7 @@ def router_between(draft: Draft, port: Body, subnet_id: str, floating: Body) -> 
     for id in draft.linked(subnet_id, "fixed_ip"):
         other = draft.get("port", id)
         router = draft.get("router", other["device_id"]) if other else None
-        if other is None or router is None:
+        if other is None or router is None or other["device_owner"] not in ROUTER_INTERFACE_OWNERS:
             continue
         outside = router["external_gateway_info"]
         if outside and outside["network_id"] == floating["floating_network_id"]:

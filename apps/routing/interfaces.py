@@ -233,13 +233,36 @@ def _check_unused(draft: Draft, router: Body, subnet_id: str) -> None:
             raise l3_exceptions.RouterInterfaceInUseByFloatingIP(
                 router_id=router["id"], subnet_id=subnet_id
             )
+    for kind, field, what in (
+        ("port_forwarding", "internal_ip_address", "port forwardings"),
+        ("ndp_proxy", "ip_address", "ndp proxies"),
+    ):
+        users = (draft.get(kind, id) for id in draft.linked(router["id"], kind))
+        if any(user and ipam.parse_address(user[field]) in net for user in users):
+            raise RouterInterfaceInUse(router_id=router["id"], subnet_id=subnet_id, what=what)
+
+
+class RouterInterfaceInUse(exceptions.Conflict):  # type: ignore[misc]
+    message = (
+        "Router interface for subnet %(subnet_id)s on router %(router_id)s cannot be deleted, as it "
+        "is required by one or more %(what)s; delete those first."
+    )
 
 
 class RouterPortRules(Rules):
     """Ports of routers belong to their routers, and come and go with them."""
 
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        if context is not SYSTEM:
+            _check_owner(draft, body)
+
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         owner = before["device_owner"]
+        if context is not SYSTEM:
+            if body["fixed_ips"] is not before["fixed_ips"] and owner in OWNERS:
+                _check_same_subnets(draft, before, body)
+            if body["device_owner"] != owner:
+                _check_owner(draft, body)
         moved = (body["device_owner"], body["device_id"]) != (owner, before["device_id"])
         if moved and owner in (*OWNERS, DEVICE_OWNER_FLOATINGIP):
             raise exceptions.UnsupportedPortDeviceOwner(
@@ -256,6 +279,29 @@ class RouterPortRules(Rules):
     def links(self, body: Body) -> Iterable[Link]:
         if body["device_owner"] in OWNERS and body["device_id"]:
             yield Link(body["device_id"], ROUTER_PORT)
+
+
+def _check_owner(draft: Draft, port: Body) -> None:
+    """By its owner a port says whose it is; a router's it becomes by the router's consent only."""
+    if port["device_owner"] not in OWNERS or not port["device_id"]:
+        return
+    router = draft.get("router", port["device_id"])
+    if router is not None and router["project_id"] != port["project_id"]:
+        raise exceptions.DeviceIDNotOwnedByTenant(device_id=port["device_id"])
+    raise _bad(
+        f"Port {port['id']} cannot be given to a router by its device_owner: use the router's "
+        "add_router_interface, or its external_gateway_info"
+    )
+
+
+def _check_same_subnets(draft: Draft, before: Body, body: Body) -> None:
+    """A router's port may change its addresses, not what it connects."""
+    subnets = {ip["subnet_id"] for ip in before["fixed_ips"]}
+    if {ip["subnet_id"] for ip in body["fixed_ips"]} != subnets:
+        raise _bad(
+            f"Port {body['id']} is a router's: change its subnets by the router's "
+            "add_router_interface and remove_router_interface, or its external_gateway_info"
+        )
 
 
 class RouterSubnetRules(Rules):

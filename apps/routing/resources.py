@@ -169,6 +169,8 @@ class RouterRules(Rules):
             raise l3_exceptions.RouterExternalGatewayInUseByFloatingIp(
                 router_id=body["id"], net_id=body[GATEWAY]["network_id"]
             )
+        if draft.linked(body["id"], "ndp_proxy"):
+            raise RouterInUseByNdpProxy(router_id=body["id"])
         draft.delete("port", body[GATEWAY_PORT])
         body[GATEWAY], body[GATEWAY_PORT] = None, None
         connected = _reachable(draft, body)

@@ -184,6 +184,22 @@ def test_ranges(forwarding: Forwarding) -> None:
     forwarding.make(protocol="udp", **taken)
     wrong = {"external_port_range": "1:10", "internal_port_range": "1:9"}
     assert "as many ports" in forwarding.refused(400, "BadRequest", **wrong)
+    number = forwarding.make(external_port_range=7000, internal_port_range=70)
+    assert (number["external_port"], number["internal_port_range"]) == (7000, "70:70")
+
+
+def test_an_interface_that_port_forwardings_need_stays(forwarding: Forwarding) -> None:
+    forwarding.make(external_port=2222, internal_port=22)
+    subnet = forwarding.site.four
+    remove = ("RouterInterfaceInUse", "remove_router_interface", 409)
+    assert "port forwardings" in forwarding.site.refused(*remove, subnet_id=subnet)
+
+
+def test_a_port_with_a_routers_device_id_is_no_interface(site: Site) -> None:
+    """It would make a way to the outside of a network that the router is not on."""
+    lone = site.api.create("port", network_id=site.two)
+    site.api.create("port", network_id=site.two, device_id=site.router)
+    site.no_floating(404, "ExternalGatewayForFloatingIPNotFound", port_id=lone["id"])
 
 
 @pytest.mark.parametrize(
@@ -257,4 +273,8 @@ def test_ndp_proxies(site: Site) -> None:
     api.refused(409, "RouterInUseByNdpProxy", "PUT", url, disabled)
     wrong = {"ndp_proxy": {**wanted, "ip_address": "fd01::99"}}
     api.refused(400, "PortCannotBeProxied", "POST", "/v2.0/ndp_proxies", wrong)
+    cleared = {"router": {"external_gateway_info": {}}}
+    api.refused(409, "RouterInUseByNdpProxy", "PUT", url, cleared)
+    remove = ("RouterInterfaceInUse", "remove_router_interface", 409)
+    assert "ndp proxies" in site.refused(*remove, subnet_id=site.six)
     assert api.request("DELETE", f"/v2.0/ndp_proxies/{made['ndp_proxy']['id']}")[0] == 204

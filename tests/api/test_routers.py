@@ -152,6 +152,34 @@ def test_what_a_router_has_is_in_use(world: World) -> None:
     assert api.list("port", f"network_id={world.outside}") == [], "the gateway's port went along"
 
 
+def test_nobody_gives_a_port_to_a_router_but_the_router(world: World) -> None:
+    """By its owner and device a port would connect its network with somebody else's router."""
+    api = world.api
+    theirs = {"device_owner": "network:router_interface", "device_id": world.router}
+    ports = path("port")
+    of_another = {"port": {"network_id": world.two, "project_id": "another", **theirs}}
+    api.refused(409, "DeviceIDNotOwnedByTenant", "POST", ports, of_another)
+    own = {"port": {"network_id": world.two, **theirs}}
+    assert "add_router_interface" in api.refused(400, "BadRequest", "POST", ports, own)
+    port = api.create("port", network_id=world.two, project_id="another")
+    url = path("port", port["id"])
+    api.refused(409, "DeviceIDNotOwnedByTenant", "PUT", url, {"port": theirs})
+    assert api.show("port", port["id"])["device_id"] == ""
+    world.act("add_router_interface", subnet_id=world.four)
+
+
+def test_a_routers_port_keeps_its_subnets(world: World) -> None:
+    api = world.api
+    world.act("add_router_interface", subnet_id=world.four)
+    (port,) = world.ports()
+    url = path("port", port["id"])
+    for fixed_ips in ([], [{"subnet_id": world.six}]):
+        wrong = {"port": {"fixed_ips": fixed_ips}}
+        assert "add_router_interface" in api.refused(400, "BadRequest", "PUT", url, wrong)
+    moved = api.update("port", port["id"], fixed_ips=[{"ip_address": "10.1.0.77"}])
+    assert moved["fixed_ips"][0]["ip_address"] == "10.1.0.77"
+
+
 def test_a_gateway_is_set_moved_and_cleared(world: World) -> None:
     shown = world.gateway()
     info = shown["external_gateway_info"]
