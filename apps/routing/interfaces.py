@@ -244,8 +244,8 @@ def _check_unused(draft: Draft, router: Body, subnet_id: str) -> None:
 
 class RouterInterfaceInUse(exceptions.Conflict):  # type: ignore[misc]
     message = (
-        "Router interface for subnet %(subnet_id)s on router %(router_id)s cannot be deleted, as it "
-        "is required by one or more %(what)s; delete those first."
+        "Router interface for subnet %(subnet_id)s on router %(router_id)s cannot be deleted, as "
+        "it is required by one or more %(what)s; delete those first."
     )
 
 
