@@ -13,6 +13,7 @@ from apps.port_security import PORT_SECURITY
 from apps.provider import PROVIDER
 from apps.punt import PUNT
 from apps.routing import ROUTING
+from apps.security_groups import SECURITY_GROUPS
 from apps.service_port import SERVICE_PORT
 from controller.app import PIPELINE, App
 
@@ -25,6 +26,7 @@ APPS: tuple[App, ...] = (
     DHCP,
     DNS,
     METADATA,
+    SECURITY_GROUPS,
     ARP_ND,
     SERVICE_PORT,
     ROUTING,

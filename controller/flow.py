@@ -49,6 +49,7 @@ OXM: dict[str, Oxm] = {
     "tcp_dst": Oxm(_OPENFLOW, 14, 2, "decimal"),
     "udp_src": Oxm(_OPENFLOW, 15, 2, "decimal"),
     "udp_dst": Oxm(_OPENFLOW, 16, 2, "decimal"),
+    "sctp_dst": Oxm(_OPENFLOW, 18, 2, "decimal"),
     "icmpv4_type": Oxm(_OPENFLOW, 19, 1, "decimal"),
     "icmpv4_code": Oxm(_OPENFLOW, 20, 1, "decimal"),
     "arp_op": Oxm(_OPENFLOW, 21, 2, "decimal"),
@@ -69,6 +70,16 @@ OXM: dict[str, Oxm] = {
     **{f"xxreg{n}": Oxm(_NXM1, 111 + n, 16) for n in range(2)},
     **{f"xreg{n}": Oxm(_PACKET_REGS, n, 8) for n in range(8)},
     "ct_state": Oxm(_NXM1, 105, 4),
+    "ct_zone": Oxm(_NXM1, 106, 2),
+    "ct_mark": Oxm(_NXM1, 107, 4),
+    # Of the connection that a packet is part of, as it was begun: see ovs-fields(7).
+    "ct_nw_proto": Oxm(_NXM1, 119, 1, "decimal"),
+    "ct_nw_src": Oxm(_NXM1, 120, 4, "ipv4"),
+    "ct_nw_dst": Oxm(_NXM1, 121, 4, "ipv4"),
+    "ct_ipv6_src": Oxm(_NXM1, 122, 16, "ipv6"),
+    "ct_ipv6_dst": Oxm(_NXM1, 123, 16, "ipv6"),
+    "ct_tp_src": Oxm(_NXM1, 124, 2, "decimal"),
+    "ct_tp_dst": Oxm(_NXM1, 125, 2, "decimal"),
     "nd_reserved": Oxm(_ERICSSON, 1, 4, "decimal"),
     "nd_options_type": Oxm(_ERICSSON, 2, 1, "decimal"),
 }
@@ -96,6 +107,7 @@ _OFCTL_MATCH_NAME = {
     "tcp_dst": "tp_dst",
     "udp_src": "tp_src",
     "udp_dst": "tp_dst",
+    "sctp_dst": "tp_dst",
     "eth_src": "dl_src",
     "eth_dst": "dl_dst",
     "eth_type": "dl_type",
@@ -138,7 +150,9 @@ def match_text(match: Mapping[str, Value]) -> str:
 
 
 # They are extensions, but need eth_type and more of what is OpenFlow's own.
-_LAST = {"ip_ttl", "nd_reserved", "nd_options_type"}
+_LAST = {"ip_ttl", "nd_reserved", "nd_options_type"} | {
+    name for name in OXM if name.startswith(("ct_nw_", "ct_ipv6_", "ct_tp_"))
+}
 _ORDER = {
     name: rank
     for rank, name in enumerate(
@@ -206,6 +220,7 @@ _NXM_NAME = {
     "ipv4_dst": "NXM_OF_IP_DST",
     "tcp_src": "NXM_OF_TCP_SRC",
     "tcp_dst": "NXM_OF_TCP_DST",
+    "ct_mark": "NXM_NX_CT_MARK",
     "arp_spa": "NXM_OF_ARP_SPA",
     "arp_tpa": "NXM_OF_ARP_TPA",
     "arp_sha": "NXM_NX_ARP_SHA",
@@ -318,20 +333,35 @@ class Nat(NamedTuple):
 
 
 class Ct(NamedTuple):
-    """Take the packet through connection tracking in a zone, and on in ``table``, where ct_state
-    can be matched. ``commit`` makes a new connection known; ``alg`` names the helper by its TCP or
-    UDP port (21 is FTP's). See ovs-actions(7), "ct"."""
+    """Take the packet through connection tracking in a zone: a number, or the lowest 16 bits of a
+    register. With ``table`` the packet goes on there, where ct_state can be matched; without, it
+    goes on at once, untracked. ``nat`` translates. ``commit`` makes a new connection known, with
+    what ``mark`` moves (to ct_mark); ``alg`` names the helper by its TCP or UDP port (21 is FTP's).
+    See ovs-actions(7), "ct"."""
 
-    zone: int
-    table: Table
-    nat: Nat = Nat()
+    zone: int | str
+    table: Table | None = None
+    nat: Nat | None = None
     commit: bool = False
     alg: int = 0
+    mark: Move | None = None
 
     def text(self) -> str:
-        commit = "commit," if self.commit else ""
-        alg = f",alg={_ALG[self.alg]}" if self.alg else ""
-        return f"ct({commit}table={self.table.id},zone={self.zone},{self.nat.text()}{alg})"
+        zone = self.zone if isinstance(self.zone, int) else _span(self.zone, 0, 16)
+        words = ["commit"] if self.commit else []
+        words += [f"table={self.table.id}"] if self.table else []
+        words += [f"zone={zone}"]
+        words += [self.nat.text()] if self.nat else []
+        words += [f"exec({self.mark.text()})"] if self.mark else []
+        words += [f"alg={_ALG[self.alg]}"] if self.alg else []
+        return f"ct({','.join(words)})"
+
+
+class CtClear(NamedTuple):
+    """Forget what connection tracking has said of the packet."""
+
+    def text(self) -> str:
+        return "ct_clear"
 
 
 _ALG = {21: "ftp", 69: "tftp"}
@@ -388,6 +418,7 @@ Action: TypeAlias = (
     | Learn
     | DecTtl
     | Ct
+    | CtClear
     | Multipath
     | CheckLarger
     | Meter

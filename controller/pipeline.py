@@ -1,5 +1,5 @@
 """The language of the switch: its tables, the fields a packet carries between them, the bands of
-priority inside a table, and the layout of cookies.
+priority inside a table, the zones of connection tracking, and the layout of cookies.
 
 This page is a contract between features. A table has one owner; contributors may add flows to it;
 jumps go forward, by name, but for REENTRIES. Table ids are permanent and have gaps: a feature that
@@ -35,192 +35,248 @@ class Field(str):
     """A register that carries a fact about the packet from table to table.
 
     The value is the register's OpenFlow or Nicira name, so that a field serves as the key of a
-    match. ``bits`` of it are ours, from ``first`` (a table name) that writes it, to ``last`` that
-    reads it. Names and registers are OVN's where OVN has the same field, so that operators know
-    them.
+    match. ``bits`` of it are ours, in each of its ``spans`` from the table that writes it to the
+    last one that reads it (``FIRST..LAST``, of several with a space between). Names and registers
+    are OVN's where OVN has the same field, so that operators know them.
     """
 
-    __slots__ = ("bits", "doc", "first", "last", "name")
+    __slots__ = ("bits", "doc", "name", "spans")
 
     name: str
     bits: int
-    first: str
-    last: str
+    spans: tuple[tuple[str, str], ...]
     doc: str
 
-    def __new__(
-        cls, register: str, *, name: str, bits: int, first: str, last: str, doc: str
-    ) -> Field:
+    def __new__(cls, register: str, *, name: str, bits: int, spans: str, doc: str) -> Field:
         self = super().__new__(cls, register)
-        self.name, self.bits, self.first, self.last, self.doc = name, bits, first, last, doc
+        self.name, self.bits, self.doc = name, bits, doc
+        ends = (span.partition("..") for span in spans.split())
+        self.spans = tuple((first, last) for first, _, last in ends)
         return self
+
+    def alive(self, table: Table) -> bool:
+        """Whether the register is this field in a table."""
+        return any(Table[first].id <= table.id <= Table[last].id for first, last in self.spans)
 
 
 NETWORK = Field(
     "metadata",
     name="NETWORK",
     bits=32,
-    first="CLASSIFY",
-    last="OUTPUT",
+    spans="CLASSIFY..OUTPUT",
     doc="key of the network the packet is in; 0 only before CLASSIFY",
 )
 IN_PORT = Field(
     "reg14",
     name="IN_PORT",
     bits=32,
-    first="CLASSIFY",
-    last="OUTPUT",
+    spans="CLASSIFY..OUTPUT",
     doc="key of the logical port the packet came from; PHYSICAL if from the physical network",
 )
 OUT_PORT = Field(
     "reg15",
     name="OUT_PORT",
     bits=32,
-    first="ARP_ND",
-    last="OUTPUT",
+    spans="ARP_ND..OUTPUT",
     doc="key of the logical port the packet goes to; 0 while undecided; PHYSICAL or UNKNOWN",
 )
 FLOOD_PART = Field(
     "reg8",
     name="FLOOD_PART",
     bits=32,
-    first="FLOOD",
-    last="FLOOD_PART",
+    spans="FLOOD..FLOOD_PART",
     doc="which part of a network's ports FLOOD_PART copies to",
 )
 ADDRESS = Field(
     "xxreg0",
     name="ADDRESS",
     bits=128,
-    first="PORT_SECURITY",
-    last="ND_REPLY",
+    spans="PORT_SECURITY..SENDER ARP_ND..ND_REPLY",
     doc="an address that a packet claims or asks for; IPv4 as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2)",
 )
 MAC = Field(
     "xreg2",
     name="MAC",
     bits=64,
-    first="PORT_SECURITY",
-    last="ND_REPLY",
+    spans="PORT_SECURITY..SENDER ARP_ND..ND_REPLY",
     doc="the MAC address that goes with ADDRESS; above it, from bit 48 on, its IP version or 0",
 )
 OWNED = Field(
     "reg9",
     name="OWNED",
     bits=32,
-    first="PORT_SECURITY",
-    last="ND_REPLY",
+    spans="PORT_SECURITY..SENDER ARP_ND..ND_REPLY",
     doc="OWN if IN_PORT may call MAC and ADDRESS its own; OTHERS",
 )
 ALSO_OWNED = Field(
     "reg8",
     name="ALSO_OWNED",
     bits=32,
-    first="PORT_SECURITY",
-    last="SENDER",
+    spans="PORT_SECURITY..SENDER",
     doc="OWNED of what the packet says first of its sender, while the second is asked",
 )
 GUEST = Field(
     "xxreg0",
     name="GUEST",
     bits=128,
-    first="SERVICE",
-    last="SERVICE_BACK",
+    spans="SERVICE..SERVICE_BACK",
     doc="the guest's own address, in its low 32 bits if it is an IPv4 address",
 )
 ASKED = Field(
     "xxreg1",
     name="ASKED",
     bits=128,
-    first="SERVICE",
-    last="SERVICE_BACK",
+    spans="SERVICE..SERVICE_BACK",
     doc="the address that the guest asked, likewise",
 )
 ROUTER = Field(
     "reg12",
     name="ROUTER",
     bits=32,
-    first="ROUTER_ADMIT",
-    last="ROUTER_OUT",
+    spans="ROUTER_ADMIT..ROUTER_OUT",
     doc="key of the router that has the packet",
 )
 ENTERED = Field(
     "reg11",
     name="ENTERED",
     bits=32,
-    first="ROUTER_ADMIT",
-    last="ROUTER_OUT",
+    spans="ROUTER_ADMIT..ROUTER_OUT",
     doc="key of the router's port that the packet came in by",
 )
 EXIT = Field(
     "reg6",
     name="EXIT",
     bits=32,
-    first="ROUTER_ADMIT",
-    last="ROUTER_OUT",
+    spans="ROUTER_ADMIT..ROUTER_OUT",
     doc="key of the router's port that the packet leaves by",
 )
 SOURCE = Field(
     "reg10",
     name="SOURCE",
     bits=32,
-    first="ROUTER_ADMIT",
-    last="ROUTER_OUT",
+    spans="ROUTER_ADMIT..ROUTER_OUT",
     doc="where the packet is from: INSIDE, FLOATING, ITSELF or OUTSIDE",
 )
 NAT = Field(
     "reg9",
     name="NAT",
     bits=32,
-    first="ROUTER_ADMIT",
-    last="ROUTER_OUT",
+    spans="ROUTER_ADMIT..ROUTER_OUT",
     doc="TRANSLATE if the source's address must not be seen where the packet goes; TRANSLATED",
 )
 LARGER = Field(
     "reg8",
     name="LARGER",
     bits=1,
-    first="ROUTER_ADMIT",
-    last="NEXT_HOP",
+    spans="ROUTER_ADMIT..NEXT_HOP",
     doc="1 if the packet does not fit the network that it is to go to",
 )
 PUNTED = Field(
     "reg7",
     name="PUNTED",
     bits=32,
-    first="ROUTER_ADMIT",
-    last="ROUTER_OUT",
+    spans="ROUTER_ADMIT..ROUTER_OUT",
     doc="why the controller gets the packet, for the feature that sends it there",
 )
 PATH = Field(
     "reg4",
     name="PATH",
     bits=32,
-    first="ROUTE",
-    last="ROUTE_PATH",
+    spans="ROUTE..ROUTE_PATH",
     doc="which of several next hops, from 0",
 )
 NEXT_HOP = Field(
     "xxreg0",
     name="NEXT_HOP",
     bits=128,
-    first="ROUTER_ADMIT",
-    last="NEXT_HOP_FOUND",
+    spans="ROUTER_ADMIT..NEXT_HOP_FOUND",
     doc="address of the next router or of the host itself; IPv4 as in ADDRESS",
 )
 NEXT_HOP_MAC = Field(
     "xreg2",
     name="NEXT_HOP_MAC",
     bits=64,
-    first="NEXT_HOP",
-    last="NEXT_HOP_FOUND",
+    spans="NEXT_HOP..NEXT_HOP_FOUND",
     doc="its MAC address; or, as in MAC, its IP version, while nobody has said",
+)
+ORIGIN = Field(
+    "reg13",
+    name="ORIGIN",
+    bits=32,
+    spans="CLASSIFY..OUTPUT",
+    doc="key of the tenant's port on this switch that the packet is from, if its source address is "
+    "still that port's own; 0",
+)
+MEMBER = Field(
+    "reg10",
+    name="MEMBER",
+    bits=32,
+    spans="FROM_PORT_CT..RULES TO_PORT_CT..TO_PORT_VERDICT",
+    doc="a port's key, of which GROUPS makes the identity that goes with it",
+)
+LOCAL = Field(
+    "reg11",
+    name="LOCAL",
+    bits=32,
+    spans="FROM_PORT_CT..RULES TO_PORT_CT..TO_PORT_VERDICT",
+    doc="the identity on whose behalf a packet is judged: a port's, then each of its groups'",
+)
+PEER = Field(
+    "reg12",
+    name="PEER",
+    bits=32,
+    spans="FROM_PORT_CT..RULES TO_PORT_CT..TO_PORT_VERDICT",
+    doc="the identity of the port here that began the connection; 0 if it was none here",
+)
+REMOTE = Field(
+    "reg9",
+    name="REMOTE",
+    bits=32,
+    spans="FROM_PORT_CT..RULES TO_PORT_CT..TO_PORT_VERDICT",
+    doc="the remote group that the rules in question name; 0: those that name none",
+)
+WAY = Field(
+    "reg8",
+    name="WAY",
+    bits=4,
+    spans="FROM_PORT_CT..RULES TO_PORT_CT..TO_PORT_VERDICT",
+    doc="which rules are asked: EGRESS or INGRESS of what tracks connections, and (without "
+    "tracking) LEAVING or ENTERING",
+)
+VERDICT = Field(
+    "reg7",
+    name="VERDICT",
+    bits=32,
+    spans="FROM_PORT_CT..RULES TO_PORT_CT..TO_PORT_VERDICT",
+    doc="ALLOWED if a rule was found",
+)
+ZONE = Field(
+    "reg6",
+    name="ZONE",
+    bits=17,
+    spans="FROM_PORT_CT..RULES TO_PORT_CT..TO_PORT_VERDICT",
+    doc="the zone in which the packet's connection is tracked; with KNOWN_ZONE if it is by now",
+)
+FAR_MAC = Field(
+    "xreg2",
+    name="FAR_MAC",
+    bits=64,
+    spans="FROM_PORT_CT..RULES TO_PORT_CT..TO_PORT_VERDICT",
+    doc="the MAC address at the other end of the packet's way in this network",
+)
+FAR_ADDRESS = Field(
+    "xxreg0",
+    name="FAR_ADDRESS",
+    bits=128,
+    spans="FROM_PORT_CT..RULES TO_PORT_CT..TO_PORT_VERDICT",
+    doc="the address at the other end of the connection; IPv4 as in ADDRESS",
 )
 FIELDS = (
     *(NETWORK, IN_PORT, OUT_PORT, FLOOD_PART),
     *(ADDRESS, MAC, OWNED, ALSO_OWNED),
     *(GUEST, ASKED),
     *(ROUTER, ENTERED, EXIT, SOURCE, NAT, LARGER, PUNTED, PATH, NEXT_HOP, NEXT_HOP_MAC),
+    *(ORIGIN, MEMBER, LOCAL, PEER, REMOTE, WAY, VERDICT, ZONE, FAR_MAC, FAR_ADDRESS),
 )
 
 PHYSICAL = 0xFFFF0000
@@ -242,6 +298,22 @@ router; by its gateway port, whatever the address."""
 
 TRANSLATE, TRANSLATED = 1, 2
 """NAT: the source is to be translated, if INSIDE or FLOATING; or it is a floating IP by now."""
+
+
+EGRESS, INGRESS = (1, 3), (2, 3)
+LEAVING, ENTERING = (4, 12), (8, 12)
+"""WAY, as (value, mask). The first two are of the rules' own: which way a connection was begun, as
+seen from the port. The others are of the packet: leaving the port, or entering it."""
+
+ALLOWED = 1 << 31
+"""VERDICT: some rule allows it."""
+
+TRACKED, SECURED, OF_PORT = 1 << 31, 1 << 30, 1 << 29
+"""LOCAL and PEER, beside the key of a security group: that it tracks connections; always; that the
+key is a port's, one of several groups."""
+
+KNOWN_ZONE = 1 << 16
+"""ZONE: ct_state is of this zone."""
 
 
 def version_bits(version: int) -> int:
@@ -307,6 +379,84 @@ class Table(Enum):
         "reg14",
         "How many packets of a port go to the controller in a second, by a meter of its own; all "
         "that is no tenant's port shares one. Visited by resubmit.",
+    )
+    FROM_PORT_CT = (
+        20,
+        "security_groups",
+        Miss.NEXT,
+        "reg14 eth_type ip_proto udp_src udp_dst icmpv6_type",
+        "Who sends, by IN_PORT, and the zone of the connection. What a network cannot do without, "
+        "ARP, neighbour discovery and DHCP, passes by.",
+    )
+    GROUPS = (
+        21,
+        "security_groups",
+        Miss.OWN,
+        "reg10",
+        "From a port's key, in MEMBER, to the identity that its security groups give it; visited "
+        "by resubmit.",
+    )
+    FROM_PORT_TRACK = (
+        22,
+        "security_groups",
+        Miss.NEXT,
+        "reg11 eth_type ip_proto",
+        "Looks the connection up. Ports without port security pass by.",
+    )
+    ZONES = (
+        23,
+        "security_groups",
+        Miss.OWN,
+        "metadata xreg2 ct_zone",
+        "The zone for a packet in a network, to or from FAR_MAC; visited by resubmit.",
+    )
+    GROUP = (
+        24,
+        "security_groups",
+        Miss.DROP,
+        "reg11 reg8",
+        "For LOCAL, the groups of a port, and for a group the remote groups that its rules name: "
+        "each is asked. Visited by resubmit.",
+    )
+    FROM_PORT_ACL = (
+        25,
+        "security_groups",
+        Miss.OWN,
+        "reg11 ct_state",
+        "What leaves a port is judged by its groups' egress rules; answers by the ingress rules "
+        "that had let the question in.",
+    )
+    MEMBERS = (
+        26,
+        "security_groups",
+        Miss.DROP,
+        "reg9 reg12 xxreg0",
+        "Whether the other end is in REMOTE: by its identity if it is here, else by its address. "
+        "Visited by resubmit.",
+    )
+    FROM_PORT_VERDICT = (
+        27,
+        "security_groups",
+        Miss.DROP,
+        "reg7 reg6 ct_state eth_type",
+        "What no rule allowed is dropped. A connection to a router becomes known.",
+    )
+    FAR_END = (
+        28,
+        "security_groups",
+        Miss.DROP,
+        "reg8 eth_type",
+        "The other end's address, for MEMBERS; visited by resubmit.",
+    )
+    RULES = (
+        29,
+        "security_groups",
+        Miss.DROP,
+        "reg11 reg8 reg9 ct_state eth_type ct_nw_proto ct_nw_src ct_nw_dst ct_ipv6_src ct_ipv6_dst "
+        "ct_tp_src ct_tp_dst ip_proto ipv4_src ipv4_dst ipv6_src ipv6_dst "
+        "tcp_dst udp_dst sctp_dst icmpv4_type icmpv4_code icmpv6_type icmpv6_code",
+        "The rules. They are matched with what the packet's connection was begun with, so that one "
+        "flow judges both directions. Visited by resubmit.",
     )
     ARP_ND = (
         30,
@@ -505,6 +655,36 @@ class Table(Enum):
         "visited by resubmit.",
         "provider",
     )
+    TO_PORT_CT = (
+        80,
+        "security_groups",
+        Miss.NEXT,
+        "eth_type ip_proto udp_src udp_dst icmpv6_type",
+        "Who receives, by OUT_PORT, and who sent; the zone of the connection. ARP, neighbour "
+        "discovery, router advertisements and DHCP pass by.",
+    )
+    TO_PORT_TRACK = (
+        82,
+        "security_groups",
+        Miss.NEXT,
+        "reg11 reg6 ct_state eth_type ip_proto",
+        "Looks the connection up, unless FROM_PORT_TRACK did so in the same zone.",
+    )
+    TO_PORT_ACL = (
+        85,
+        "security_groups",
+        Miss.OWN,
+        "reg11 ct_state",
+        "What enters a port is judged by its groups' ingress rules; answers by the egress rules "
+        "that had let the question out.",
+    )
+    TO_PORT_VERDICT = (
+        87,
+        "security_groups",
+        Miss.DROP,
+        "reg7 ct_state eth_type",
+        "What no rule allowed is dropped. A new connection becomes known.",
+    )
     OUTPUT = (
         95,
         "l2",
@@ -542,8 +722,8 @@ class Table(Enum):
 
 
 SWITCHED = (
-    *(Table.CLASSIFY, Table.PORT_SECURITY, Table.TRAP, Table.ARP_ND),
-    *(Table.ROUTER_ADMIT, Table.L2_LOOKUP, Table.FLOOD, Table.OUTPUT),
+    *(Table.CLASSIFY, Table.PORT_SECURITY, Table.TRAP, Table.FROM_PORT_CT, Table.ARP_ND),
+    *(Table.ROUTER_ADMIT, Table.L2_LOOKUP, Table.FLOOD, Table.TO_PORT_CT, Table.OUTPUT),
 )
 """The way of a packet in one network."""
 
@@ -552,7 +732,7 @@ ROUTER_WAY = (
     *(Table.ROUTE, Table.NEXT_HOP, Table.NEXT_HOP_FOUND),
     *(Table.ROUTER_NAT_OUT, Table.ROUTER_NAT_DONE, Table.ROUTER_OUT),
 )
-"""The way through a router, from ROUTER_ADMIT; from its end a packet goes to OUTPUT, or enters
+"""The way through a router, from ROUTER_ADMIT; from its end a packet goes to TO_PORT_CT, or enters
 ROUTER_ADMIT again in the network where it is now. Other tables are visited by resubmit, or by their
 owner's goto."""
 
@@ -568,11 +748,42 @@ _NEXT: dict[Table, Table] = {
     table: next(stage for stage in way if stage.id > table.id)
     for way, others in (
         (SWITCHED, [table for table in Table if not 40 < table.id < 70]),
-        ((*ROUTER_WAY, Table.OUTPUT), [table for table in Table if 40 < table.id < 70]),
+        ((*ROUTER_WAY, Table.TO_PORT_CT), [table for table in Table if 40 < table.id < 70]),
     )
     for table in others
     if table is not Table.OUTPUT
 }
+
+
+class Zone:
+    """Zones of connection tracking, 16 bits: each is a space of addresses of its own.
+
+    A router has three: one for sources and one for destinations that are translated, one for what
+    it routes, as hosts see it. A network has one, for what stays in it.
+    """
+
+    ROUTERS = range(1, 10_922)
+    NETWORKS = range(1, 1 << 15)
+    """The keys for which there are zones."""
+
+    BRIDGED = (1 << 15, 1 << 15)
+    """A network's zone, as (value, mask)."""
+
+    @staticmethod
+    def shared(router_key: int) -> int:
+        return 3 * router_key
+
+    @staticmethod
+    def forwarded(router_key: int) -> int:
+        return 3 * router_key + 1
+
+    @staticmethod
+    def routed(router_key: int) -> int:
+        return 3 * router_key + 2
+
+    @staticmethod
+    def bridged(network_key: int) -> int:
+        return 1 << 15 | network_key
 
 
 class Cookie:

@@ -17,7 +17,9 @@ from apps import APPS
 from controller.app import App
 from controller.engine import Engine, Unit
 from controller.flow import Flow, Goto, Resubmit, SetField
+from controller.frames import ICMP, TCP, UDP
 from controller.model import (
+    AddressGroup,
     AddressPair,
     Change,
     ConntrackHelper,
@@ -30,14 +32,17 @@ from controller.model import (
     Network,
     Port,
     PortForwarding,
+    Prefix,
     Record,
     Route,
     Router,
+    SecurityGroup,
+    SecurityGroupRule,
     Subnet,
     Switch,
 )
 from controller.model.binding import rebind
-from controller.pipeline import FIELDS, PHYSICAL, ROUTER_WAY, SWITCHED, Band, Miss, Table
+from controller.pipeline import FIELDS, PHYSICAL, ROUTER_WAY, SWITCHED, Band, Field, Miss, Table
 
 PAGE = Path(__file__).parent.parent / "docs" / "pipeline.md"
 
@@ -62,6 +67,11 @@ router  (1)  from blue (port 41) and red (port 42) to outside (port 43), which i
   203.0.113.10  floating IP of blue-1
   203.0.113.11  port 2222 of it is forwarded to port 22 of blue-2
   fd00::b       blue-1's IPv6 address, for which the router answers outside
+security groups, of
+  blue-1, blue-2, red-1   default (1): everything goes out, its members reach each other
+  green-1                 default, and web (2): TCP 80 to 83 from office, pings from 192.0.2.0/24
+  red-2                   plain (3), which tracks nothing: UDP 53 to office
+address group office (1)  198.51.100.0/24 and 2001:db8:1::/48
 """
 """The sample in words; in brackets the keys that NETWORK, IN_PORT and OUT_PORT carry."""
 
@@ -80,14 +90,15 @@ def sample() -> Model:
         _network("green", 2, "flat", "wire", None),
         _network("red", 3, "local", None, None),
         *_subnets("blue"),
-        *_plugged("blue-1", 11, "blue", S1, 3, allowed_pairs=(_PAIR,)),
-        *_plugged("blue-2", 12, "blue", S2, 3),
+        *_plugged("blue-1", 11, "blue", S1, 3, "default", allowed_pairs=(_PAIR,)),
+        *_plugged("blue-2", 12, "blue", S2, 3, "default"),
         *_plugged("blue-any", 13, "blue", S1, 4, port_security=False),
         *_plugged("blue-off", 14, "blue", S1, 5, admin_state_up=False),
-        *_plugged("green-1", 21, "green", S1, 6),
-        *_plugged("red-1", 31, "red", S1, 7),
-        *_plugged("red-2", 32, "red", S1, 8),
+        *_plugged("green-1", 21, "green", S1, 6, "default", "web"),
+        *_plugged("red-1", 31, "red", S1, 7, "default"),
+        *_plugged("red-2", 32, "red", S1, 8, "plain"),
         *_routing(),
+        *_groups(),
     ]
     changes = [Change(type(record), record.id, record) for record in records]
     model.apply(changes)
@@ -157,6 +168,24 @@ def _routing() -> Iterator[Record]:
     yield Neighbour(neighbour, *neighbour, 0x020000000001)
 
 
+def _groups() -> Iterator[Record]:
+    """Security groups and rules of every kind."""
+    for key, name in enumerate(("default", "web", "plain"), 1):
+        yield SecurityGroup(name, key, "project", name, stateful=name != "plain")
+    office = (Prefix(4, 0xC6336400, 24), Prefix(6, 0x20010DB80001 << 80, 48))
+    yield AddressGroup("office", 1, office)
+    for version in (4, 6):
+        anything = ("project", "default", False, version, None, None, None, "", None, 0)
+        yield SecurityGroupRule(f"out{version}", *anything)
+        members = ("project", "default", True, version, None, None, None, "default", None, 0)
+        yield SecurityGroupRule(f"members{version}", *members)
+    web = ("project", "web", True, 4)
+    yield SecurityGroupRule("web", *web, TCP, 80, 83, "office", None, 0)
+    yield SecurityGroupRule("ping", *web, ICMP, 8, None, "", 0xC0000200, 24)
+    plain = ("project", "plain", False, 4, UDP, 53, 53, "office", None, 0)
+    yield SecurityGroupRule("dns", *plain)
+
+
 def _router_port(
     id: str, key: int, network: str, four: int, six: int | None, owner: str, device: str
 ) -> Port:
@@ -187,7 +216,7 @@ def _plugged(
     network: str,
     switch: int,
     ofport: int,
-    *,
+    *groups: str,
     admin_state_up: bool = True,
     port_security: bool = True,
     allowed_pairs: tuple[AddressPair, ...] = (),
@@ -201,6 +230,7 @@ def _plugged(
     port = Port(
         *(id, key, network, "project", id, mac, addresses, admin_state_up, port_security, "", ""),
         allowed_pairs=allowed_pairs,
+        security_groups=frozenset(groups) if groups else None,
     )
     return port, _interface(switch, f"tap-{id}"[:15], ofport, iface_id=id)
 
@@ -286,11 +316,8 @@ def page() -> str:
         "leads there.",
         "## Fields",
         _grid(
-            ("Field", "Register", "Bits", "From", "To", "What it says"),
-            (
-                (f.name, f"`{f}`", str(f.bits), f.first, f.last, _sentence(f.doc) + ".")
-                for f in FIELDS
-            ),
+            ("Field", "Register", "Bits", "From, to", "What it says"),
+            ((f.name, f"`{f}`", str(f.bits), _spans(f), _sentence(f.doc) + ".") for f in FIELDS),
         ),
         f"PHYSICAL is {PHYSICAL:#x}. A register is free for another field outside the tables "
         "between which it lives.",
@@ -320,6 +347,10 @@ def _fenced(text: str) -> str:
 def _grid(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _spans(field: Field) -> str:
+    return "; ".join(" to ".join(span) for span in field.spans)
 
 
 def _bands() -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.flow import Action, Goto, Resubmit, SetField
+from controller.flow import Action, CtClear, Goto, Resubmit, SetField
 from controller.model import Network, Router
 from controller.model.routers import Leg
 from controller.packet import PacketOut
@@ -14,6 +14,7 @@ from controller.pipeline import (
     LARGER,
     NAT,
     NETWORK,
+    ORIGIN,
     OUT_PORT,
     OUTSIDE,
     PUNTED,
@@ -26,6 +27,10 @@ from controller.pipeline import (
 
 OWN_ADDRESS = Band.GUARD + 90
 """Priority in ROUTE of the router's own addresses, above all prefixes."""
+
+
+ANEW: tuple[Action, ...] = (CtClear(), SetField(ORIGIN, 0))
+"""What it was is not what it is now, an answer or translated: who judges it begins anew."""
 
 
 def admitted(router: Router, leg: Leg) -> tuple[Action, ...]:

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sqlalchemy.exc import ArgumentError
 from apps import APPS
 from controller import api, config, runtime
 from controller.api import auth, operations
+from controller.app import App
 from controller.model import Binding
 from controller.resolvers import Resolvers
 from controller.service import Service
@@ -42,8 +44,9 @@ class CannotServe(Exception):
 class Controller:
     """All the parts, started. Errors while starting: CannotServe, ConfigError."""
 
-    def __init__(self, conf: cfg.ConfigOpts) -> None:
-        extensions = [app.extension(conf) for app in APPS if app.extension]
+    def __init__(self, conf: cfg.ConfigOpts, apps: Sequence[App] | None = None) -> None:
+        apps = APPS if apps is None else apps
+        extensions = [app.extension(conf) for app in apps if app.extension]
         kinds = api.kinds(
             extensions,
             physical_mtu=conf.networks.physical_mtu,
@@ -54,11 +57,11 @@ class Controller:
         self.resolvers = Resolvers(config.resolvers(conf.dns.resolvers))
         self.service = Service(
             self.store,
-            APPS,
-            handlers={app.id: app.packets(conf) for app in APPS if app.packets},
-            every=[app.every(conf) for app in APPS if app.every],
-            after=[app.after(conf) for app in APPS if app.after],
-            neighbourhoods=[app.neighbours(conf) for app in APPS if app.neighbours],
+            apps,
+            handlers={app.id: app.packets(conf) for app in apps if app.packets},
+            every=[app.every(conf) for app in apps if app.every],
+            after=[app.after(conf) for app in apps if app.after],
+            neighbourhoods=[app.neighbours(conf) for app in apps if app.neighbours],
             ask=self.resolvers.ask,
             set_mtus=lambda remote, mtus: self.ovsdb[remote].set_mtus(mtus),
             ovsdb_connections=conf.ovsdb.connections,
@@ -88,7 +91,7 @@ class Controller:
         self.service_port = ServicePort(
             conf.ovsdb.service_port if self._has_service_port(conf) else "",
             self.service.model,
-            [app.endpoint(conf) for app in APPS if app.endpoint],
+            [app.endpoint(conf) for app in apps if app.endpoint],
             self.resolvers,
         )
         self.service.service_port_state = lambda: self.service_port.state

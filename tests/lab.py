@@ -9,13 +9,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from webob import Request
 
-from controller import config
+from apps.security_groups import SECURITY_GROUPS
+from controller import config, serve
 from controller.api import operations
 from controller.model import Interface
 from controller.serve import Controller
@@ -125,6 +126,14 @@ class Lab:
         status: str = self.api("GET", f"/v2.0/ports/{port['id']}")["port"]["status"]
         return status
 
+    def open_default_groups(self) -> None:
+        """What is not about security groups is allowed by them."""
+        for ethertype in ("IPv4", "IPv6"):
+            rule = {"direction": "ingress", "ethertype": ethertype, "used_in_default_sg": True}
+            with suppress(Refused):  # from before a restart
+                body = {"default_security_group_rule": rule}
+                self.api("POST", "/v2.0/default-security-group-rules", body)
+
     # --- the switches ------------------------------------------------------------------------
 
     def add_bridge(self, name: str) -> None:
@@ -216,8 +225,15 @@ class Lab:
 
 
 @contextmanager
-def lab(ovs: OpenVSwitch, directory: Path, **options: str) -> Iterator[Lab]:
-    """A running controller on ``ovs``. ``options`` are "group__name" of configuration options."""
+def lab(
+    ovs: OpenVSwitch, directory: Path, *, groups: bool | None = None, **options: str
+) -> Iterator[Lab]:
+    """A running controller on ``ovs``. ``options`` are "group__name" of configuration options.
+
+    With ``groups``, security groups are as in production. Without, they are in nobody's way: on a
+    real switch every default group is open; on a dummy one, where nothing tracks connections, the
+    feature is left out.
+    """
     values = {
         "store__url": f"sqlite:///{directory}/tenantry.db",
         "api__listen": "127.0.0.1:0",
@@ -227,13 +243,17 @@ def lab(ovs: OpenVSwitch, directory: Path, **options: str) -> Iterator[Lab]:
         **options,
     }
     file = directory / "tenantry.conf"
-    groups: dict[str, list[str]] = {}
+    sections: dict[str, list[str]] = {}
     for name, value in values.items():
         group, _, option = name.partition("__")
-        groups.setdefault(group, []).append(f"{option} = {value}")
-    file.write_text("".join(f"[{g}]\n" + "\n".join(o) + "\n" for g, o in groups.items()))
-    made = Lab(Controller(config.load([str(file)])), ovs)
+        sections.setdefault(group, []).append(f"{option} = {value}")
+    file.write_text("".join(f"[{g}]\n" + "\n".join(o) + "\n" for g, o in sections.items()))
+    left_out = ovs.dummy and not groups
+    apps = [app for app in serve.APPS if app is not SECURITY_GROUPS or not left_out]
+    made = Lab(Controller(config.load([str(file)]), apps), ovs)
     try:
+        if groups is None and not left_out:
+            made.open_default_groups()
         if values.get("ovsdb__integration_bridge", "br-int"):
             made.until(lambda: bool(made.service.reconcilers))
             made.settle()

@@ -53,8 +53,10 @@ from controller.pipeline import (
     TRANSLATED,
     Band,
     Table,
+    Zone,
 )
-from controller.routed import OWN_ADDRESS, admitted
+from controller.ports import port_masks
+from controller.routed import ANEW, OWN_ADDRESS, admitted
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]
@@ -67,16 +69,6 @@ SHARED_PORTS = (1024, 65535)
 
 _PROTOCOLS = {"tcp": TCP, "udp": UDP}
 _IPV4: Match = {"eth_type": IPV4}
-
-
-def shared_zone(router: Router) -> int:
-    """The connection tracking zone in which a router's sources are translated."""
-    return 2 * router.key
-
-
-def forwarded_zone(router: Router) -> int:
-    """The one in which its destinations are."""
-    return 2 * router.key + 1
 
 
 def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
@@ -156,7 +148,7 @@ def _one_to_one(
     at_home = home(view, router.id) == switch
     its: Match = {ROUTER: router.key, **_IPV4}
     to_fixed: Actions = (
-        *(SetField("ipv4_dst", floating.fixed_address), SetField(NAT, TRANSLATE)),
+        *(SetField("ipv4_dst", floating.fixed_address), SetField(NAT, TRANSLATE), *ANEW),
         Goto(Table.ROUTER_NAT_IN.next),
     )
     destination: Match = {**its, "ipv4_dst": floating.address}
@@ -178,14 +170,14 @@ def _one_to_one(
         (SetField(SOURCE, FLOATING), Goto(Table.ROUTER_SOURCE.next)),
     )
     leaving: Match = {**fixed, NAT: TRANSLATE, SOURCE: FLOATING}
-    as_floating = SetField("ipv4_src", floating.address)
+    as_floating: Actions = (SetField("ipv4_src", floating.address), *ANEW)
     done = Goto(Table.ROUTER_NAT_DONE)
-    yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC, leaving, (as_floating, done))
+    yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC, leaving, (*as_floating, done))
     yield Flow(
         Table.ROUTER_NAT_OUT,
         Band.SPECIFIC + 1,
         {**leaving, NETWORK: outside.key},
-        (as_floating, SetField("eth_src", port.mac), SetField(NAT, TRANSLATED), done),
+        (*as_floating, SetField("eth_src", port.mac), SetField(NAT, TRANSLATED), done),
     )
 
 
@@ -210,17 +202,17 @@ def compile_shared(view: View, switch: int, router_id: str) -> Iterator[Flow]:
     if address is None:
         return
     helpers = view.find(ConntrackHelper, router_id=router_id)
-    zone = shared_zone(router)
+    zone = Zone.shared(router.key)
     yield Flow(
         Table.ROUTER_NAT_IN,
         Band.DEFAULT,
         {ROUTER: router.key, **_IPV4, "ipv4_dst": address},
-        (SetField(NAT, TRANSLATE), Ct(zone, Table.ROUTER_NAT_IN_DONE)),
+        (SetField(NAT, TRANSLATE), *ANEW, Ct(zone, Table.ROUTER_NAT_IN_DONE, Nat())),
     )
     if helpers:
         opened = CT_NEW | CT_RELATED | CT_TRACKED
         expected: Match = {ROUTER: router.key, "ct_state": (opened, opened), **_IPV4}
-        commit = (Ct(zone, Table.ROUTE, commit=True),)
+        commit = (Ct(zone, Table.ROUTE, Nat(), commit=True),)
         yield Flow(Table.ROUTER_NAT_IN_DONE, Band.SPECIFIC, expected, commit)
     shared = Nat("src", address, *SHARED_PORTS)
     leaving: Match = {ROUTER: router.key, NAT: TRANSLATE, SOURCE: INSIDE, **_IPV4}
@@ -261,7 +253,7 @@ def _forwarding(view: View, router: Router, forwarding: PortForwarding) -> Itera
     protocol = _PROTOCOLS.get(forwarding.protocol)
     if floating is None or protocol is None:
         return
-    zone, name = forwarded_zone(router), forwarding.protocol
+    zone, name = Zone.forwarded(router.key), forwarding.protocol
     its: Match = {ROUTER: router.key, **_IPV4, "ip_proto": protocol}
     for external, nat in _translations(forwarding):
         yield Flow(
@@ -269,14 +261,14 @@ def _forwarding(view: View, router: Router, forwarding: PortForwarding) -> Itera
             Band.SPECIFIC,
             {**its, "ipv4_dst": floating.address, f"{name}_dst": external},
             (
-                SetField(NAT, TRANSLATE),
+                *(SetField(NAT, TRANSLATE), *ANEW),
                 Ct(zone, Table.ROUTER_NAT_IN_DONE, nat, commit=True),
             ),
         )
     for internal in port_masks(*forwarding.internal):
         answers = {**its, "ipv4_src": forwarding.address, f"{name}_src": internal}
         match = {**answers, NAT: TRANSLATE, SOURCE: INSIDE}
-        lookup = (Ct(zone, Table.ROUTER_NAT_REPLY),)
+        lookup = (Ct(zone, Table.ROUTER_NAT_REPLY, Nat()),)
         yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC + 2, match, lookup)
 
 
@@ -294,16 +286,6 @@ def _translations(forwarding: PortForwarding) -> Iterator[tuple[Value, Nat]]:
         for external in range(first, last + 1):
             internal = low + external - first
             yield external, Nat("dst", forwarding.address, internal, internal)
-
-
-def port_masks(first: int, last: int) -> Iterator[Value]:
-    """A range of ports as few values under masks."""
-    while first <= last:
-        size = first & -first or 1 << 16
-        while first + size - 1 > last:
-            size >>= 1
-        yield first if size == 1 else (first, 0xFFFF & ~(size - 1))
-        first += size
 
 
 # --- IPv6 ------------------------------------------------------------------------------------

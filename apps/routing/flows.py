@@ -61,7 +61,7 @@ from controller.pipeline import (
     Table,
     version_bits,
 )
-from controller.routed import OWN_ADDRESS, admitted
+from controller.routed import ANEW, OWN_ADDRESS, admitted
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]
@@ -173,7 +173,7 @@ def _echoes() -> Iterator[Flow]:
                 *(Move(source, NEXT_HOP, bits), Move(destination, source, bits)),
                 *(Move(NEXT_HOP, destination, bits), SetField(field, reply)),
                 # Routing takes one off.
-                *(SetField("ip_ttl", TTL + 1), SetField(SOURCE, ITSELF), SetField(NAT, 0)),
+                *(SetField("ip_ttl", TTL + 1), SetField(SOURCE, ITSELF), SetField(NAT, 0), *ANEW),
                 Resubmit(Table.ROUTE),
             ),
         )

@@ -107,6 +107,7 @@ class Interfaces:
             device_owner=_owner(router),
             port_security_enabled=False,
             allowed_address_pairs=[],
+            security_groups=[],
         )
         draft.put("port", after)
         return after

@@ -42,12 +42,10 @@ from controller.api.extension import (
     changed,
     given,
 )
+from controller.pipeline import Zone
 from controller.store import Body, Draft, Link
 
 MAX_ROUTES = 30  # Neutron's max_routes
-KEYS = range(1, 2**14)
-"""Each router has two of the 65,536 zones of connection tracking; as many are left for others."""
-
 GATEWAY = "external_gateway_info"
 GATEWAY_PORT = "gw_port_id"
 
@@ -281,7 +279,7 @@ def extension() -> Extension:
                 collection="routers",
                 attributes=attributes,
                 not_found=lambda id: l3_exceptions.RouterNotFound(router_id=id),
-                keys=KEYS,
+                keys=Zone.ROUTERS,
                 actions={
                     "add_router_interface": interfaces.add,
                     "remove_router_interface": interfaces.remove,

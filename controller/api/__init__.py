@@ -18,6 +18,7 @@ from controller.api import (
     mtu,
     network,
     port,
+    rbac,
     service_address,
     subnet,
     subnetpool,
@@ -52,6 +53,7 @@ def kinds(
         service_address.extension(),
         port.extension(base_mac),
         availability.extension(),
+        rbac.extension(),
     )
     # What a network carries depends on what the apps make of it.
     return Kinds([*core, *extensions, mtu.extension(physical_mtu, physical_mtus or {})])
@@ -72,7 +74,9 @@ def application(
     for extension in kinds.extensions:
         if extension.committed is not None:
             store.subscribe(extension.committed)
-    collections = (Collection(store, kind, computed) for kind in kinds.values())
+    collections = (
+        Collection(store, kind, computed) for kind in kinds.values() if not kind.internal
+    )
     return Application(
         [
             *Discovery(kinds).routes(),

@@ -55,6 +55,9 @@ class Maker(Protocol):
 
     def shown(self, reader: Reader, body: Body) -> Body: ...
 
+    @property
+    def not_found(self) -> Callable[[str], Exception]: ...
+
 
 class Rules:
     """What one feature has to say about one kind. It overrides what it needs.
@@ -96,6 +99,9 @@ class Rules:
         """Whether every project may see and use the resource."""
         return False
 
+    def before_list(self, store: Store, context: Context) -> None:
+        """Make what a caller expects to see, without having asked for it."""
+
     def present(self, reader: Reader, body: Body, shown: Body) -> None:
         """Add computed attributes to ``shown``, a copy of the body's visible attributes."""
 
@@ -114,7 +120,8 @@ class NewKind:
 
     Each gets a small integer ``key`` from ``keys``, unique in its kind and hidden from the API:
     what a register or a tunnel header carries in place of the id. ``actions`` by name are what can
-    be done to one besides updating it: ``PUT /v2.0/COLLECTION/ID/NAME``.
+    be done to one besides updating it: ``PUT /v2.0/COLLECTION/ID/NAME``. What is ``internal`` has
+    no URL: rules keep it for themselves.
     """
 
     name: str
@@ -125,6 +132,7 @@ class NewKind:
     actions: Mapping[str, Action] = field(default_factory=dict)
     path: str = ""
     parent: str = ""
+    internal: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,6 +169,23 @@ class Extension:
 
 SYSTEM = Context(project_id="", actor="tenantry", is_admin=True)
 """Who makes what belongs to no project."""
+
+
+def granted(reader: Reader, project_id: str, id: str, action: str = "access_as_shared") -> bool:
+    """Whether a policy (``rbac.py``) gives a project access to a resource."""
+    return any(
+        reader.owner(Claim("rbac", id, f"{action} {target}")) is not None
+        for target in (project_id, "*")
+    )
+
+
+def may_use(reader: Reader, context: Context, body: Body) -> bool:
+    """Whether a resource is the caller's, or everybody's, or was shared with the caller."""
+    return (
+        context.owns(body)
+        or bool(body.get("shared"))
+        or granted(reader, context.project_id, body["id"])
+    )
 
 
 def given(value: object) -> bool:

@@ -31,6 +31,7 @@ class Kind:
         self.collection = new.collection
         self.path = f"/v2.0/{new.path or new.collection.replace('_', '-')}"
         self.parent = new.parent
+        self.internal = new.internal
         self.actions = new.actions
         self.not_found = self.parent_not_found = new.not_found
         self.rules: list[Rules] = [e.rules[new.name] for e in extensions if new.name in e.rules]

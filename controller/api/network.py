@@ -9,7 +9,8 @@ from neutron_lib.api.definitions import network, port_security
 from neutron_lib.constants import DEVICE_OWNER_DHCP, DEVICE_OWNER_DISTRIBUTED
 
 from controller.api.auth import Context
-from controller.api.extension import Extension, NewKind, Reader, Rules
+from controller.api.extension import Extension, NewKind, Reader, Rules, may_use
+from controller.pipeline import Zone
 from controller.store import Body, Draft
 
 AUTO_DELETED = (DEVICE_OWNER_DHCP, DEVICE_OWNER_DISTRIBUTED)
@@ -64,7 +65,7 @@ class NetworkRules(Rules):
 def network_of(draft: Draft, context: Context, body: Body) -> Body:
     """The network that ``body`` is to be on. 404 if there is none that the caller may use."""
     found = draft.get("network", body["network_id"])
-    if found is None or not (found["shared"] or context.owns(found)):
+    if found is None or not may_use(draft, context, found):
         raise exceptions.NetworkNotFound(net_id=body["network_id"])
     return found
 
@@ -86,7 +87,7 @@ def extension() -> Extension:
                 collection="networks",
                 attributes=network.RESOURCE_ATTRIBUTE_MAP["networks"],
                 not_found=lambda id: exceptions.NetworkNotFound(net_id=id),
-                keys=range(1, 2**24),
+                keys=Zone.NETWORKS,
             ),
         ),
         rules={"network": NetworkRules()},

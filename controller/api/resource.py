@@ -18,7 +18,7 @@ from webob.exc import HTTPBadRequest
 
 from controller import runtime
 from controller.api.auth import Context
-from controller.api.extension import Action, Reader, changed
+from controller.api.extension import Action, Reader, changed, granted
 from controller.api.faults import RevisionNumberConstraintFailed, TagNotFound
 from controller.api.kind import Kind
 from controller.api.query import Query
@@ -72,6 +72,8 @@ class Collection:
     def index(self, request: Request, context: Context, parent: str = "") -> Answer:
         query = Query(request, self._kind.attributes)
         self._store.catch_up()
+        for rules in self._kind.rules:
+            rules.before_list(self._store, context)
         if self._kind.parent:
             self._find_parent(self._store, context, parent)
             query.filters.append((self._parent_id, lambda id: id == parent))
@@ -106,7 +108,9 @@ class Collection:
                     yield shown
 
     def _may_see(self, reader: Reader, context: Context, body: Body) -> bool:
-        return context.owns(body) or any(r.shared(reader, body) for r in self._kind.rules)
+        if context.owns(body) or any(r.shared(reader, body) for r in self._kind.rules):
+            return True
+        return granted(reader, context.project_id, body["id"])
 
     def _find(self, reader: Reader, context: Context, id: str, parent: str = "") -> Body:
         if self._kind.parent:

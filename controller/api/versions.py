@@ -41,6 +41,7 @@ class Discovery:
                     "links": [{"rel": "self", "href": f"{request.host_url}{kind.path}"}],
                 }
                 for kind in self._kinds.values()
+                if not kind.internal
             ]
         }
 

@@ -9,6 +9,7 @@ from controller.model.queries import (
     routers_on,
 )
 from controller.model.records import (
+    AddressGroup,
     AddressPair,
     Binding,
     ConntrackHelper,
@@ -22,8 +23,11 @@ from controller.model.records import (
     Network,
     Port,
     PortForwarding,
+    Prefix,
     Route,
     Router,
+    SecurityGroup,
+    SecurityGroupRule,
     Subnet,
     SubnetPool,
     Switch,
@@ -31,6 +35,7 @@ from controller.model.records import (
 from controller.model.view import View, derived
 
 __all__ = [
+    "AddressGroup",
     "AddressPair",
     "Binding",
     "Change",
@@ -46,10 +51,13 @@ __all__ = [
     "Network",
     "Port",
     "PortForwarding",
+    "Prefix",
     "Read",
     "Record",
     "Route",
     "Router",
+    "SecurityGroup",
+    "SecurityGroupRule",
     "Subnet",
     "SubnetPool",
     "Switch",

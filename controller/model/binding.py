@@ -115,4 +115,5 @@ def _bind(model: Model, port_id: str) -> Binding | None:
         interface=chosen.name,
         host=chosen.host,
         ofport=chosen.ofport,
+        security_groups=port.security_groups or frozenset(),
     )

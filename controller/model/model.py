@@ -8,6 +8,7 @@ re-run what had read what changed, and nothing else. The model never calls anybo
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
+from itertools import product
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
 
 Indexes: TypeAlias = tuple[tuple[str, ...], ...]
@@ -37,7 +38,8 @@ class Change(NamedTuple):
 
 
 class _Index:
-    """Ids by the values of some fields, and (one level up) which last values occur at all."""
+    """Ids by the values of some fields, and (one level up) which last values occur at all. Who has
+    a frozenset in one of the fields is found by each of its members."""
 
     __slots__ = ("buckets", "distinct", "fields")
 
@@ -46,8 +48,12 @@ class _Index:
         self.buckets: dict[tuple[Any, ...], set[Any]] = {}
         self.distinct: dict[tuple[Any, ...], set[Any]] = {}
 
-    def key(self, record: Record) -> tuple[Any, ...]:
-        return tuple([getattr(record, field) for field in self.fields])
+    def keys(self, record: Record) -> frozenset[tuple[Any, ...]]:
+        values = [getattr(record, field) for field in self.fields]
+        if frozenset not in map(type, values):
+            return frozenset([tuple(values)])
+        each = [value if type(value) is frozenset else (value,) for value in values]
+        return frozenset(product(*each))
 
     def add(self, key: tuple[Any, ...], id: Hashable) -> bool:
         """True if the key did not occur before."""
@@ -73,6 +79,9 @@ class _Index:
             if not values:
                 del self.distinct[key[:-1]]
         return True
+
+
+_NO_KEYS: frozenset[tuple[Any, ...]] = frozenset()
 
 
 class Model:
@@ -107,22 +116,20 @@ class Model:
             records[id] = new
         touched.add((kind, id))
         for fields, index in self._indexes[kind].items():
-            before = None if old is None else index.key(old)
-            after = None if new is None else index.key(new)
-            if before is not None:
-                touched.add((kind, fields, before))
-            if after is not None:
-                touched.add((kind, fields, after))
+            before = _NO_KEYS if old is None else index.keys(old)
+            after = _NO_KEYS if new is None else index.keys(new)
+            for key in before | after:
+                touched.add((kind, fields, key))
             if before == after:
                 continue
-            if before is not None:
-                touched.add((kind, fields, before, "ids"))
-                if index.remove(before, id):
-                    touched.add((kind, fields, before[:-1], "distinct"))
-            if after is not None:
-                touched.add((kind, fields, after, "ids"))
-                if index.add(after, id):
-                    touched.add((kind, fields, after[:-1], "distinct"))
+            for key in before - after:
+                touched.add((kind, fields, key, "ids"))
+                if index.remove(key, id):
+                    touched.add((kind, fields, key[:-1], "distinct"))
+            for key in after - before:
+                touched.add((kind, fields, key, "ids"))
+                if index.add(key, id):
+                    touched.add((kind, fields, key[:-1], "distinct"))
 
     def _table(self, kind: type[Record]) -> dict[Hashable, Record]:
         records = self._records.get(kind)

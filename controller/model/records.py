@@ -166,6 +166,7 @@ class Port:
         ("host", "interface_name"),
         ("router_id",),
         ("network_id", "router_id"),
+        ("security_groups",),
     )
 
     id: str
@@ -188,6 +189,7 @@ class Port:
     profile: str = (
         ""  # binding:profile as JSON, sorted: user data and keys for the metadata service
     )
+    security_groups: frozenset[str] | None = None  # None: nobody judges what it sends and gets
 
     @classmethod
     def from_body(cls, body: Body) -> Port:
@@ -214,6 +216,7 @@ class Port:
             device_id=body["device_id"],
             device_owner=body["device_owner"],
             profile=json.dumps(profile, sort_keys=True) if profile else "",
+            security_groups=_groups(body),
         )
 
     @property
@@ -365,6 +368,96 @@ class NdpProxy:
 
 
 @dataclass(frozen=True, slots=True)
+class SecurityGroup:
+    """Ports that have the same rules."""
+
+    INDEXES: ClassVar[Indexes] = ()
+
+    id: str
+    key: int  # small, unique, permanent
+    project_id: str
+    name: str
+    stateful: bool
+
+    @classmethod
+    def from_body(cls, body: Body) -> SecurityGroup:
+        return cls(
+            id=body["id"],
+            key=body["key"],
+            project_id=body["project_id"],
+            name=body["name"],
+            stateful=body["stateful"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityGroupRule:
+    """What may pass a port of a group: a connection that is begun in this direction, as the port
+    sees it, from or to the remote end."""
+
+    INDEXES: ClassVar[Indexes] = (
+        ("security_group_id",),
+        ("security_group_id", "ingress", "remote_id"),
+        ("remote_id", "ingress", "security_group_id"),
+    )
+
+    id: str
+    project_id: str
+    security_group_id: str
+    ingress: bool
+    version: int
+    protocol: int | None  # its IP protocol number; None: all
+    first: int | None  # of the destination's ports, or the ICMP type; None: all
+    last: int | None  # of the destination's ports, or the ICMP code; None: all
+    remote_id: str  # security group or address group; or ""
+    remote_first: int | None  # a prefix of addresses; None: all
+    remote_length: int
+
+    @classmethod
+    def from_body(cls, body: Body) -> SecurityGroupRule:
+        prefix = netaddr.IPNetwork(body["normalized_cidr"]) if body["normalized_cidr"] else None
+        return cls(
+            id=body["id"],
+            project_id=body["project_id"],
+            security_group_id=body["security_group_id"],
+            ingress=body["direction"] == "ingress",
+            version=4 if body["ethertype"] == "IPv4" else 6,
+            protocol=body["protocol_number"],
+            first=body["port_range_min"],
+            last=body["port_range_max"],
+            remote_id=body["remote_group_id"] or body["remote_address_group_id"] or "",
+            remote_first=prefix and prefix.first,
+            remote_length=prefix.prefixlen if prefix else 0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A range of addresses."""
+
+    version: int
+    first: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddressGroup:
+    """Addresses that rules name together."""
+
+    INDEXES: ClassVar[Indexes] = ()
+
+    id: str
+    key: int  # small, unique, permanent
+    prefixes: tuple[Prefix, ...]
+
+    @classmethod
+    def from_body(cls, body: Body) -> AddressGroup:
+        nets = (netaddr.IPNetwork(address) for address in body["addresses"])
+        prefixes = (Prefix(net.version, net.first, net.prefixlen) for net in nets)
+        return cls(id=body["id"], key=body["key"], prefixes=tuple(prefixes))
+
+
+@dataclass(frozen=True, slots=True)
 class Neighbour:
     """An address that the model does not know, and that answered when it was asked."""
 
@@ -436,6 +529,8 @@ class Binding:
         ("switch", "interface"),
         ("switch", "part"),
         ("switch", "network_id", "part"),
+        ("switch", "security_groups"),
+        ("security_groups", "switch"),
     )
 
     id: str
@@ -445,6 +540,7 @@ class Binding:
     interface: str
     host: str
     ofport: int
+    security_groups: frozenset[str] = frozenset()
 
 
 PARTS = 16
@@ -460,8 +556,17 @@ FROM_STORE: dict[str, tuple[type[Record], Callable[[Body], Record]]] = {
     "port_forwarding": (PortForwarding, PortForwarding.from_body),
     "conntrack_helper": (ConntrackHelper, ConntrackHelper.from_body),
     "ndp_proxy": (NdpProxy, NdpProxy.from_body),
+    "security_group": (SecurityGroup, SecurityGroup.from_body),
+    "security_group_rule": (SecurityGroupRule, SecurityGroupRule.from_body),
+    "address_group": (AddressGroup, AddressGroup.from_body),
 }
 """The store's kinds that have a record, and how a body becomes one."""
+
+
+def _groups(body: Body) -> frozenset[str] | None:
+    """Only who has port security is judged; the controller's own ports are not."""
+    groups = body.get("security_groups")
+    return frozenset(groups) if groups is not None and body["port_security_enabled"] else None
 
 
 def parse_mac(text: str) -> int:

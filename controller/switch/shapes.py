@@ -20,6 +20,7 @@ from controller.flow import (
     Action,
     CheckLarger,
     Ct,
+    CtClear,
     DecTtl,
     Flow,
     Goto,
@@ -146,6 +147,8 @@ def _action(kind: Kind, action: str) -> _Piece:
         return _piece("HHH2x", 17, 8, 0x8100)
     if kind is PopVlan:
         return _piece("HH4x", 18, 8)
+    if kind is CtClear:
+        return _piece("HHIH6x", 0xFFFF, 16, _NICIRA, 43)
     if kind is DecTtl:
         return _piece("HH4x", 24, 8)
     raise TypeError(f"{kind} cannot stand here")
@@ -288,15 +291,19 @@ def _learn_spec(field: str, source: str | int, kind: int) -> bytes:
 
 
 _CT = struct.Struct("!HHIHHIHB3xH")
-_CT_COMMIT, _CT_IMMEDIATE_ZONE = 1, 0
+_CT_COMMIT, _CT_NO_TABLE = 1, 0xFF
 
 
 def _ct(action: Ct) -> bytes:
-    """NXAST_CT with NXAST_NAT in it (OVS ``lib/ofp-actions.c``, ovs-actions(7))."""
-    nat = _nat(action.nat)
+    """NXAST_CT with NXAST_NAT and others in it (OVS ``lib/ofp-actions.c``, ovs-actions(7))."""
+    inner = b"" if action.nat is None else _nat(action.nat)
+    inner += b"" if action.mark is None else encode_actions((action.mark,))
     flags = _CT_COMMIT if action.commit else 0
-    head = (0xFFFF, _CT.size + len(nat), _NICIRA, 35, flags, _CT_IMMEDIATE_ZONE, action.zone)
-    return _CT.pack(*head, action.table.id, action.alg) + nat
+    # A zone is a constant, or the bits of a field: their first one, and how many less one.
+    zone = (0, action.zone) if isinstance(action.zone, int) else (oxm_header(action.zone), 16 - 1)
+    table = _CT_NO_TABLE if action.table is None else action.table.id
+    head = (0xFFFF, _CT.size + len(inner), _NICIRA, 35, flags, *zone)
+    return _CT.pack(*head, table, action.alg) + inner
 
 
 _NAT = struct.Struct("!HHIH2xHH")

@@ -16,6 +16,7 @@ from apps.nat import resources as nat
 from apps.port_security import resources as port_security
 from apps.provider import resources as provider
 from apps.routing import resources as routing
+from apps.security_groups import resources as security_groups
 from controller import api as neutron
 from controller.api import auth
 from controller.store import Store
@@ -31,6 +32,7 @@ def extensions() -> list[neutron.Extension]:
         dhcp.extension(),
         dns.extension(DNS_DOMAIN),
         routing.extension(),
+        security_groups.extension(),
         nat.extension(),
     ]
 

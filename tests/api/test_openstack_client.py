@@ -178,7 +178,7 @@ def test_what_a_port_says_of_itself(client: Client, api: Api, network: str) -> N
         "--allowed-address ip-address=10.0.0.78 web",
         "port unset --allowed-address ip-address=2001:db8::/96,mac-address=fa:16:3e:00:00:0a web",
         "port show web -f json",
-        "port set --no-allowed-address --disable-port-security web",
+        "port set --no-allowed-address --no-security-group --disable-port-security web",
         "port show web -f json",
     )
     assert (port["dns_name"], port["dns_domain"]) == ("web", "own.example.")

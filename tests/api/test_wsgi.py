@@ -123,6 +123,8 @@ def test_discovery(api: Api) -> None:
         "subnetpools",
         "address_scopes",
         *("routers", "floatingips", "port_forwardings", "conntrack_helpers", "ndp_proxies"),
+        *("security_groups", "security_group_rules", "default_security_group_rules"),
+        *("address_groups", "rbac_policies"),
     }
     _, extensions = api.request("GET", "/v2.0/extensions")
     aliases = {extension["alias"] for extension in extensions["extensions"]}
@@ -131,6 +133,8 @@ def test_discovery(api: Api) -> None:
         *("subnet_allocation", "default-subnetpools", "subnetpool-prefix-ops", "address-scope"),
         *("subnet-service-types", "network-ip-availability", "tenantry-service-address"),
         *("allowed-address-pairs", "extra_dhcp_opt", "dns-integration", "dns-domain-ports"),
+        *("security-group", "stateful-security-group", "address-group", "rbac-policies"),
+        *("security-groups-normalized-cidr", "security-groups-default-rules"),
     }
     for alias in aliases:
         status, answer = api.request("GET", f"/v2.0/extensions/{alias}")
@@ -197,6 +201,7 @@ def routes(api: Api, network: str) -> Iterator[tuple[Api, dict[str, str]]]:
     subnet = api.list("subnet")[0]["id"]
     scope = api.create("address_scope", name="s", ip_version=4)["id"]
     pool = api.create("subnetpool", name="p", prefixes=["10.8.0.0/16"])["id"]
+    group = api.list("security_group")[0]
     yield (
         api,
         {
@@ -205,6 +210,9 @@ def routes(api: Api, network: str) -> Iterator[tuple[Api, dict[str, str]]]:
             "port": port,
             "address_scope": scope,
             "subnetpool": pool,
+            "security_group": group["id"],
+            "security_group_rule": group["security_group_rules"][0]["id"],
+            "address_group": api.create("address_group", name="a")["id"],
         },
     )
 
@@ -229,6 +237,9 @@ def test_no_junk_is_an_internal_error(
         attributes["network_id"] = ids["network"]
     if kind == "subnet" and data.draw(st.booleans()):
         attributes = {"cidr": "10.9.0.0/24", "ip_version": 4, **attributes}
+    if kind == "security_group_rule" and data.draw(st.booleans()):
+        some = {"security_group_id": ids["security_group"], "direction": "ingress"}
+        attributes = {**some, **attributes}
     if kind == "subnetpool" and data.draw(st.booleans()):
         attributes = {"name": "x", "prefixes": ["10.9.0.0/16"], **attributes}
     body = data.draw(

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from controller.flow import (
     BACK,
     CONTROLLER,
+    CT_INVALID,
     CT_TRACKED,
     FROM_NOWHERE,
     OXM,
@@ -14,6 +15,7 @@ from controller.flow import (
     Action,
     CheckLarger,
     Ct,
+    CtClear,
     DecTtl,
     Flow,
     Goto,
@@ -50,7 +52,8 @@ def values(field: str, *, maskable: bool = True) -> st.SearchStrategy[Value]:
     return st.one_of(exact, masked) if maskable else exact
 
 
-NOT_OS_KENS = {"nxm_in_port", "nd_reserved", "nd_options_type", "ip_ttl"}
+_ORIGINAL = {field for field in OXM if field.startswith(("ct_nw_", "ct_ipv6_", "ct_tp_"))}
+NOT_OS_KENS = {"nxm_in_port", "nd_reserved", "nd_options_type", "ip_ttl", *_ORIGINAL}
 """Fields that os-ken does not know, or (ip_ttl) puts before what it needs: only Open vSwitch's own
 words are held against ours."""
 OS_KENS = sorted(OXM.keys() - NOT_OS_KENS)
@@ -106,11 +109,20 @@ nats = st.builds(
     st.integers(1, 0xFFFFFFFF),
     st.one_of(st.just(()), ports),
 )
+MARK = Move("reg13", "ct_mark", 24)
 later_tables = tables.filter(lambda table: table.id > 0)
 ip_actions: st.SearchStrategy[Action] = st.one_of(
     st.just(DecTtl()),
-    st.builds(Ct, numbers(16), later_tables, st.just(Nat()), st.booleans(), st.just(0)),
-    st.builds(Ct, numbers(16), later_tables, nats, st.just(True), st.just(0)),
+    st.builds(lambda *words: Ct(*words), numbers(16), later_tables, st.just(Nat()), st.booleans()),
+    st.builds(lambda *words: Ct(*words, commit=True), numbers(16), later_tables, nats),
+    later_tables.map(lambda table: Ct("reg6", table)),
+    st.builds(
+        lambda zone, nat, mark: Ct(zone, nat=nat, commit=True, mark=mark),
+        st.one_of(numbers(16), st.just("reg6")),
+        st.one_of(st.none(), nats),
+        st.one_of(st.none(), st.just(Move("reg13", "ct_mark", 32)), st.just(MARK)),
+    ),
+    st.just(CtClear()),
     st.builds(Multipath, st.integers(1, 64), st.sampled_from(["reg4", "reg15"])),
     st.builds(CheckLarger, st.integers(1, 0xFFFF), st.sampled_from(["reg8", "reg0"])),
 )
@@ -158,6 +170,11 @@ _FAMILIES: dict[str, tuple[dict[str, int], tuple[str, ...]]] = {
 }
 """Kinds of packet: what a match must say first (its prerequisites), and what it may say then."""
 
+_ORIGINALS: dict[Value, tuple[str, ...]] = {
+    0x0800: ("ct_nw_src", "ct_nw_dst", "ct_tp_src"),
+    0x86DD: ("ct_ipv6_src", "ct_ipv6_dst", "ct_tp_dst"),
+}
+"""What a connection was begun with."""
 _ALWAYS = ("metadata", "eth_src", "eth_dst", "tunnel_id", *(f"reg{n}" for n in range(16)))
 _EXACT_ONLY = {"arp_op", "ip_dscp", "icmpv4_type", "icmpv4_code", "icmpv6_type", "icmpv6_code"}
 _EXACT_ONLY |= {"ip_ttl", "nd_reserved", "nd_options_type"}
@@ -188,6 +205,11 @@ def valid_flows(draw: st.DrawFn) -> Flow:
     if draw(st.booleans()):
         mask = CT_TRACKED | draw(numbers(4))  # what is invalid cannot be committed
         match["ct_state"] = (CT_TRACKED | mask & draw(numbers(4)), mask)
+    if first.get("eth_type") in _ORIGINALS and draw(st.booleans()):
+        match["ct_state"] = (CT_TRACKED, CT_TRACKED | CT_INVALID)
+        match |= {"ct_nw_proto": 6, "ct_zone": draw(numbers(16)), "ct_mark": draw(numbers(32))}
+        for field in _ORIGINALS[first["eth_type"]]:
+            match[field] = draw(_valid_values(field))
     if draw(st.booleans()):
         match["in_port"] = draw(st.integers(1, 0xFEFF))
     tagged = draw(st.sampled_from([None, 0, VLAN_PRESENT, VLAN_PRESENT | 77]))
@@ -212,7 +234,7 @@ def valid_flows(draw: st.DrawFn) -> Flow:
     if first.get("eth_type") == 0x0800:
         actions += draw(st.lists(ip_actions, max_size=3))
         if first.get("ip_proto") == 6 and draw(st.booleans()):
-            actions.append(Ct(draw(numbers(16)), Table.OUTPUT, commit=True, alg=21))
+            actions.append(Ct(draw(numbers(16)), Table.OUTPUT, Nat(), commit=True, alg=21))
     actions += draw(st.sampled_from([[], [SetField("nxm_in_port", 0)], [FROM_NOWHERE]]))
     if draw(st.booleans()):
         vlan = SetField("vlan_vid", VLAN_PRESENT | draw(st.integers(0, 4095)))

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from hypothesis import strategies as st
 
 from controller.model import (
+    AddressGroup,
     Binding,
     Change,
     ConntrackHelper,
@@ -19,10 +20,13 @@ from controller.model import (
     Network,
     Port,
     PortForwarding,
+    Prefix,
     Read,
     Record,
     Route,
     Router,
+    SecurityGroup,
+    SecurityGroupRule,
     Subnet,
     SubnetPool,
     Switch,
@@ -38,6 +42,7 @@ ROUTERS = ("r1", "r2")
 FLOATING = ("f1", "f2")
 HOLDERS = ("h1", "h2")  # the ports that have the addresses of floating IPs
 WIRES = ("wire", "cable")
+GROUPS = ("g1", "g2", "g3")  # security groups
 
 
 def _host(switch: int) -> str:
@@ -175,7 +180,39 @@ def ports(draw: st.DrawFn) -> Port:
         port_security=draw(st.booleans()),
         host=draw(st.sampled_from(["", "host1", "host2", dpid_text(3)])),
         interface_name=f"tap{key}" if by_name else "",
+        security_groups=draw(st.none() | st.frozensets(st.sampled_from(GROUPS), max_size=2)),
     )
+
+
+@st.composite
+def groups(draw: st.DrawFn) -> Record:
+    """Security groups, their rules, and an address group. No two rules of a group are the same."""
+    id = draw(st.sampled_from(GROUPS))
+    key = GROUPS.index(id) + 1
+    version, ingress = draw(st.sampled_from([4, 6])), draw(st.booleans())
+    protocol, first, last = draw(
+        st.sampled_from(
+            [(None, None, None), (6, 80, 83), (17, 53, 53), (1, 8, None), (112, None, None)]
+        )
+    )
+    remote = draw(st.sampled_from(["", *GROUPS, "office"]))
+    length = 0 if remote else draw(st.sampled_from([0, 16, 32]))
+    prefix = _first("blue", version) if length else None
+    name = f"{id} {version} {ingress} {protocol} {remote} {length}"
+    prefixes = (Prefix(4, _first("red", 4), 24), Prefix(6, _first("red", 6), 64))
+    kinds: list[Record] = [
+        SecurityGroup(id, key, "project", id, draw(st.booleans())),
+        SecurityGroupRule(
+            *(name, "project", id, ingress, version),
+            *(protocol, first, last, remote, prefix, length),
+        ),
+        SecurityGroupRule(
+            *(name, "project", id, ingress, version),
+            *(protocol, first, last, remote, prefix, length),
+        ),
+        AddressGroup("office", 1, prefixes[: draw(st.integers(0, 2))]),
+    ]
+    return draw(st.sampled_from(kinds))
 
 
 @st.composite
@@ -206,7 +243,7 @@ def _gone(record: Record) -> Change:
 
 records: st.SearchStrategy[Record] = st.one_of(
     *(switches, networks(), ports(), interfaces()),
-    *(subnets(), legs(), routers(), translations()),
+    *(subnets(), legs(), routers(), translations(), groups(), groups()),
 )
 changes = st.one_of(records.map(_now), records.map(_now), records.map(_gone))
 batches = st.lists(st.lists(changes, min_size=1, max_size=8), min_size=1, max_size=12)
@@ -216,6 +253,7 @@ batches = st.lists(st.lists(changes, min_size=1, max_size=8), min_size=1, max_si
 KINDS: tuple[type[Record], ...] = (
     *(Switch, Network, Port, Interface, Subnet, SubnetPool, Router, FloatingIp),
     *(PortForwarding, ConntrackHelper, NdpProxy, Neighbour),
+    *(SecurityGroup, SecurityGroupRule, AddressGroup),
 )
 """All kinds of records but bindings, which follow from them."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 from hypothesis import given
@@ -21,8 +21,10 @@ from tests.property import histories
 KINDS: tuple[type[Record], ...] = (*histories.KINDS, Binding)
 
 
-def key(record: Record, fields: Iterable[str]) -> tuple[Any, ...]:
-    return tuple(getattr(record, field) for field in fields)
+def keys(record: Record, fields: Iterable[str]) -> set[tuple[Any, ...]]:
+    """By which values a record is found: by each member of a set."""
+    values = (getattr(record, field) for field in fields)
+    return set(product(*(v if isinstance(v, frozenset) else (v,) for v in values)))
 
 
 def possible_reads(records: Iterable[Record]) -> set[Read]:
@@ -32,10 +34,10 @@ def possible_reads(records: Iterable[Record]) -> set[Read]:
         kind = type(record)
         reads.add((kind, record.id))
         for fields in ((), *kind.INDEXES):
-            values = key(record, fields)
-            reads |= {(kind, fields, values), (kind, fields, values, "ids")}
-            if fields:
-                reads.add((kind, fields, values[:-1], "distinct"))
+            for values in keys(record, fields):
+                reads |= {(kind, fields, values), (kind, fields, values, "ids")}
+                if fields:
+                    reads.add((kind, fields, values[:-1], "distinct"))
     return reads
 
 
@@ -51,8 +53,8 @@ def answer(records: list[Record], read: Any) -> Any:
         return next((record for record in alike if record.id == what), None)
     values, *how = rest
     if how == ["distinct"]:
-        return {key(r, what)[-1] for r in alike if key(r, what)[:-1] == values}
-    found = [record for record in alike if key(record, what) == values]
+        return {key[-1] for r in alike for key in keys(r, what) if key[:-1] == values}
+    found = [record for record in alike if values in keys(record, what)]
     if how == ["ids"]:
         return {record.id for record in found}
     return sorted(found, key=_id)

@@ -1,0 +1,44 @@
+"""Security groups: which connections a port may begin, and which it takes.
+
+A packet is judged twice: where it leaves a port, by the egress rules of that port's groups, and
+where it enters one, by the ingress rules of that one's. Nothing that no rule allows gets through.
+Groups that track connections let answers through, too; they are judged by the rule that let the
+connection begin, for as long as it lives, by what connection tracking knows of its first packet.
+So a rule that is deleted, or a port that leaves a group, ends what had been allowed, both ways, at
+once, and connection tracking need not be touched.
+
+What it costs: a flow for each port (its identity: the group it is in), one for each rule (two if
+it is for every protocol), one for each member of a remote group that is on another switch. A
+packet is looked up once if both its ends are here (``flows.py`` has the way of a packet,
+``members.py`` who is in which group, ``rules.py`` the rules).
+"""
+
+from apps.security_groups import resources
+from apps.security_groups.flows import compile_all, compile_zones
+from apps.security_groups.members import (
+    all_remotes_on,
+    compile_group,
+    compile_member,
+    compile_port,
+    compile_remote,
+    groups_on,
+    members_known_by_address,
+)
+from apps.security_groups.rules import compile_rule, rules_on
+from controller.app import App, Units, once
+from controller.model import networks_on, ports_on
+
+SECURITY_GROUPS = App(
+    id=10,
+    name="security_groups",
+    units=(
+        Units("all", once, compile_all),
+        Units("zones", networks_on, compile_zones),
+        Units("port", ports_on, compile_port),
+        Units("group", groups_on, compile_group),
+        Units("rule", rules_on, compile_rule),
+        Units("remote", all_remotes_on, compile_remote),
+        Units("member", members_known_by_address, compile_member),
+    ),
+    extension=lambda conf: resources.extension(),
+)

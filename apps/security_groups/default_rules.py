@@ -1,0 +1,151 @@
+"""Default rules in the API: the templates of the rules that a new security group has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from neutron_lib.api import converters
+from neutron_lib.constants import IPv4, IPv6
+
+from apps.security_groups import errors
+from apps.security_groups.rule_attributes import ATTRIBUTES, identity, settle
+from controller.api.auth import Context
+from controller.api.extension import (
+    SYSTEM,
+    Maker,
+    NewDefinition,
+    NewKind,
+    Reader,
+    Rules,
+)
+from controller.store import Body, Claim, Draft, Link, Store
+
+TEMPLATE = "default_security_group_rule"
+PARENT = "PARENT"
+"""As a template's remote group: the group that the rule is made for."""
+
+_CLAIM = TEMPLATE
+
+_FLAG = {
+    "allow_post": True,
+    "allow_put": False,
+    "default": True,
+    "is_visible": True,
+    "is_filter": True,
+    "convert_to": converters.convert_to_boolean,
+}
+
+DEFINITION = NewDefinition(
+    ALIAS="security-groups-default-rules",
+    NAME="Default rules for security groups",
+    DESCRIPTION=(
+        "Configure set of security group rules used as default rules for every new security group"
+    ),
+    UPDATED_TIMESTAMP="2022-12-19T10:00:00-00:00",
+)
+
+
+class TemplateRules(Rules):
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        context.require_admin("only an admin may change the default rules of security groups")
+        ensure(draft, self.kinds[TEMPLATE])
+        settle(body)
+        owner = draft.owner(_claim(body))
+        if owner is not None:
+            raise errors.DefaultSecurityGroupRuleExists(rule_id=owner)
+
+    def delete(self, draft: Draft, context: Context, body: Body) -> None:
+        context.require_admin("only an admin may change the default rules of security groups")
+
+    def claims(self, body: Body) -> Iterable[Claim]:
+        yield _claim(body)
+
+    def links(self, body: Body) -> Iterable[Link]:
+        yield Link(MARK, TEMPLATE)
+
+    def shared(self, reader: Reader, body: Body) -> bool:
+        return True
+
+    def before_list(self, store: Store, context: Context) -> None:
+        """There are some from the start."""
+        if store.get(MARK, MARK) is None:
+            store.write(lambda draft: ensure(draft, self.kinds[TEMPLATE]), SYSTEM.actor)
+
+
+MARK = "default_security_group_rules_made"
+"""The kind, and the id of its one body, which says that the first templates were made: those that
+an admin deletes stay away."""
+
+
+def _claim(body: Body) -> Claim:
+    flags = f"{body['used_in_default_sg']} {body['used_in_non_default_sg']}"
+    return Claim(_CLAIM, flags, identity(body))
+
+
+def ensure(draft: Draft, templates: Maker) -> None:
+    """Make the first templates, once: everything may leave; members of a default group reach each
+    other."""
+    if draft.get(MARK, MARK) is not None:
+        return
+    draft.put(MARK, {"id": MARK, "project_id": "", "revision_number": 1})
+    for direction, remote, others in (("egress", None, True), ("ingress", PARENT, False)):
+        for ethertype in (IPv4, IPv6):
+            attributes = {
+                "used_in_default_sg": True,
+                "direction": direction,
+                "ethertype": ethertype,
+                "remote_group_id": remote,
+                "used_in_non_default_sg": others,
+                "tenant_id": "",
+                "project_id": "",
+            }
+            templates.make(draft, SYSTEM, attributes)
+
+
+def rules_for(draft: Draft, templates: Maker, group: Body, *, default: bool) -> list[Body]:
+    """The attributes of the rules that a new group is to have."""
+    ensure(draft, templates)
+    flag = "used_in_default_sg" if default else "used_in_non_default_sg"
+    found = []
+    for id in draft.linked(MARK, TEMPLATE):
+        template = draft.get(TEMPLATE, id)
+        if template is not None and template[flag]:
+            attributes: dict[str, Any] = {name: template[name] for name in _COPIED}
+            if attributes["remote_group_id"] == PARENT:
+                attributes["remote_group_id"] = group["id"]
+            found.append(attributes)
+    return found
+
+
+_COPIED = (
+    *("direction", "protocol", "ethertype", "port_range_min", "port_range_max", "description"),
+    *("remote_ip_prefix", "remote_group_id", "remote_address_group_id"),
+)
+
+
+def _not_found(id: str) -> Exception:
+    error: Exception = errors.DefaultSecurityGroupRuleNotFound(id=id)
+    return error
+
+
+KINDS = (
+    NewKind(
+        name=TEMPLATE,
+        collection="default_security_group_rules",
+        attributes={
+            **ATTRIBUTES,
+            "tenant_id": {**ATTRIBUTES["tenant_id"], "is_visible": False},
+            "used_in_default_sg": {**_FLAG, "default": False},
+            "used_in_non_default_sg": {**_FLAG, "default": True},
+        },
+        not_found=_not_found,
+    ),
+    NewKind(
+        name=MARK,
+        collection=MARK,
+        attributes={"tenant_id": ATTRIBUTES["tenant_id"]},
+        not_found=_not_found,
+        internal=True,
+    ),
+)

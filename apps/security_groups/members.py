@@ -1,0 +1,220 @@
+"""Who is in which group: the identities of ports, and who may be meant by a rule's remote group.
+
+A port of one group goes by the identity of the group, so that one flow speaks for all of them. A
+port of several goes by its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from controller.flow import Action, Flow, Resubmit, SetField, Value
+from controller.model import (
+    AddressGroup,
+    Binding,
+    Port,
+    Prefix,
+    SecurityGroup,
+    SecurityGroupRule,
+    View,
+    derived,
+)
+from controller.model.addresses import mapped_prefix
+from controller.pipeline import (
+    EGRESS,
+    ENTERING,
+    FAR_ADDRESS,
+    INGRESS,
+    LEAVING,
+    LOCAL,
+    MEMBER,
+    OF_PORT,
+    PEER,
+    REMOTE,
+    SECURED,
+    TRACKED,
+    WAY,
+    Band,
+    Table,
+)
+
+Match = dict[str, Value]
+Actions = tuple[Action, ...]
+
+ADDRESS_GROUP = 1 << 24
+"""The bit of REMOTE that says that its key is an address group's."""
+
+
+def identity(group: SecurityGroup) -> int:
+    """What LOCAL and PEER are for a group."""
+    return SECURED | (TRACKED if group.stateful else 0) | group.key
+
+
+def way(group: SecurityGroup, ingress: bool) -> tuple[int, int]:
+    """The WAY on which a group's rules of a direction are asked."""
+    if group.stateful:
+        return INGRESS if ingress else EGRESS
+    return ENTERING if ingress else LEAVING
+
+
+# --- ports -----------------------------------------------------------------------------------
+
+
+@derived
+def groups_of(view: View, port_id: str) -> tuple[SecurityGroup, ...] | None:
+    """The groups of a port, in order; None if nobody judges it."""
+    port = view.get(Port, port_id)
+    if port is None or port.security_groups is None:
+        return None
+    groups = (view.get(SecurityGroup, id) for id in sorted(port.security_groups))
+    return tuple(group for group in groups if group is not None)
+
+
+def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
+    """A port's identity, and what it stands for if it has several groups."""
+    port, groups = view.get(Port, port_id), groups_of(view, port_id)
+    if port is None or groups is None:
+        return
+    its = _identity_of(port, groups)
+    yield Flow(Table.GROUPS, Band.DEFAULT, {MEMBER: port.key}, (SetField(MEMBER, its),))
+    if its & OF_PORT:
+        each: list[Action] = []
+        for group in groups:
+            each += (SetField(LOCAL, identity(group)), Resubmit(Table.GROUP))
+        yield Flow(Table.GROUP, Band.DEFAULT, {LOCAL: its}, tuple(each))
+        for group in groups:
+            if group.id in remotes_on(view, switch, True):
+                yield _here(group.key, its)
+
+
+def _identity_of(port: Port, groups: tuple[SecurityGroup, ...]) -> int:
+    if len(groups) == 1:
+        return identity(groups[0])
+    if not groups:
+        return SECURED
+    tracked = TRACKED if any(group.stateful for group in groups) else 0
+    return SECURED | OF_PORT | tracked | port.key
+
+
+def _here(remote: int, peer: int) -> Flow:
+    """Who has this identity is in a remote group."""
+    return Flow(Table.MEMBERS, Band.SPECIFIC, {REMOTE: remote, PEER: peer}, _ASK)
+
+
+_ASK: Actions = (Resubmit(Table.RULES),)
+
+
+# --- groups ----------------------------------------------------------------------------------
+
+
+@derived
+def groups_on(view: View, switch: int) -> frozenset[str]:
+    """The groups of the ports on a switch."""
+    return view.distinct(Binding, "security_groups", switch=switch)
+
+
+def compile_group(view: View, switch: int, group_id: str) -> Iterator[Flow]:
+    """Whom the rules of a group are about: everybody, and each remote group."""
+    group = view.get(SecurityGroup, group_id)
+    if group is None:
+        return
+    for ingress in (False, True):
+        remotes = view.distinct(
+            SecurityGroupRule, "remote_id", security_group_id=group_id, ingress=ingress
+        )
+        asked: list[Action] = []
+        for key in sorted(key for id in remotes if (key := remote_key(view, id)) is not None):
+            there = Table.MEMBERS if key else Table.RULES
+            asked += (SetField(REMOTE, key), Resubmit(there))
+        if asked:
+            if remotes != {""}:
+                asked.insert(0, Resubmit(Table.FAR_END))
+            match: Match = {LOCAL: identity(group), WAY: way(group, ingress)}
+            yield Flow(Table.GROUP, Band.DEFAULT, match, tuple(asked))
+
+
+def remote_key(view: View, remote_id: str) -> int | None:
+    """What REMOTE is for a rule's remote group; 0 for a rule that has none."""
+    if not remote_id:
+        return 0
+    group = view.get(SecurityGroup, remote_id)
+    if group is not None:
+        return group.key
+    addresses = view.get(AddressGroup, remote_id)
+    return None if addresses is None else ADDRESS_GROUP | addresses.key
+
+
+# --- remote groups ---------------------------------------------------------------------------
+
+
+@derived
+def remotes_on(view: View, switch: int, ingress: bool) -> frozenset[str]:
+    """The remote groups that rules of a direction name on a switch."""
+    named = (
+        view.distinct(SecurityGroupRule, "remote_id", security_group_id=group_id, ingress=ingress)
+        for group_id in groups_on(view, switch)
+    )
+    return frozenset[str]().union(*named) - {""}
+
+
+def all_remotes_on(view: View, switch: int) -> frozenset[str]:
+    """Those of both directions."""
+    return remotes_on(view, switch, True) | remotes_on(view, switch, False)
+
+
+def compile_remote(view: View, switch: int, remote_id: str) -> Iterator[Flow]:
+    """Of a security group, the ports here that have no other; of an address group, all of it."""
+    group = view.get(SecurityGroup, remote_id)
+    if group is not None:
+        if remote_id in remotes_on(view, switch, True):
+            yield _here(group.key, identity(group))
+        return
+    addresses = view.get(AddressGroup, remote_id)
+    if addresses is None:
+        return
+    for prefix in addresses.prefixes:
+        yield _at({REMOTE: ADDRESS_GROUP | addresses.key}, prefix)
+
+
+def members_known_by_address(view: View, switch: int) -> frozenset[str]:
+    """Ports of remote groups that a packet's address must tell: senders that are elsewhere, and all
+    receivers, for when an egress rule is asked, nobody knows yet where the packet will go."""
+    found = frozenset[str]()
+    for group_id in remotes_on(view, switch, True):
+        for other in view.distinct(Binding, "switch", security_groups=group_id) - {switch}:
+            found |= view.ids(Binding, security_groups=group_id, switch=other)
+    for group_id in remotes_on(view, switch, False):
+        for there in view.distinct(Binding, "switch", security_groups=group_id):
+            found |= view.ids(Binding, security_groups=group_id, switch=there)
+    return found
+
+
+def compile_member(view: View, switch: int, port_id: str) -> Iterator[Flow]:
+    """The addresses of a port, for each of its groups that rules here name."""
+    port, binding = view.get(Port, port_id), view.get(Binding, port_id)
+    if port is None or binding is None:
+        return
+    named = remotes_on(view, switch, False)
+    if binding.switch != switch:
+        named |= remotes_on(view, switch, True)
+    for group in groups_of(view, port_id) or ():
+        if group.id in named:
+            for prefix in _addresses(port):
+                yield _at({REMOTE: group.key, PEER: 0}, prefix)
+
+
+def _addresses(port: Port) -> list[Prefix]:
+    own = {Prefix(ip.version, ip.address, 32 if ip.version == 4 else 128) for ip in port.fixed_ips}
+    pairs = {Prefix(pair.version, pair.first, pair.prefix_length) for pair in port.allowed_pairs}
+    return sorted(own | pairs, key=lambda prefix: (prefix.version, prefix.first, prefix.length))
+
+
+def _at(match: Match, prefix: Prefix) -> Flow:
+    """Who has one of these addresses is in a remote group."""
+    address, mask = mapped_prefix(prefix.version, prefix.first, prefix.length)
+    value: Value = address if mask == EVERY_BIT else (address, mask)
+    there: Match = {FAR_ADDRESS: value} if mask else {}
+    return Flow(Table.MEMBERS, Band.DEFAULT, {**match, **there}, _ASK)
+
+
+EVERY_BIT = (1 << 128) - 1

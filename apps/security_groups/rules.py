@@ -1,0 +1,107 @@
+"""One rule as flows.
+
+A connection that is tracked is matched as it was begun (``ct_nw_proto``, ``ct_tp_dst`` ...; see
+ovs-fields(7)), whichever way the packet goes: so a rule that goes takes with it, in both
+directions, what it had let through. What cannot be tracked, or belongs to a group that does not
+track, is matched as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from apps.security_groups.members import groups_on, identity, remote_key, way
+from controller.flow import CT_INVALID, CT_TRACKED, Flow, SetField, Value
+from controller.frames import ICMP, ICMPV6, IPV4, IPV6, TCP, UDP
+from controller.model import SecurityGroup, SecurityGroupRule, View
+from controller.pipeline import ALLOWED, LOCAL, REMOTE, VERDICT, WAY, Band, Table
+from controller.ports import port_masks
+
+Match = dict[str, Value]
+
+SCTP = 132
+_PORTS = {TCP: "tcp_dst", UDP: "udp_dst", SCTP: "sctp_dst"}
+_TRACKED_PROTOCOLS = {4: (TCP, UDP, ICMP), 6: (TCP, UDP, ICMPV6)}
+_STATE = (CT_TRACKED, CT_TRACKED | CT_INVALID)
+"""A match on a connection must say that there is one."""
+
+
+def rules_on(view: View, switch: int) -> frozenset[str]:
+    """The rules of the groups of the ports on a switch."""
+    groups = groups_on(view, switch)
+    return frozenset[str]().union(
+        *(view.ids(SecurityGroupRule, security_group_id=group_id) for group_id in groups)
+    )
+
+
+def compile_rule(view: View, switch: int, rule_id: str) -> Iterator[Flow]:
+    """What a rule allows."""
+    rule = view.get(SecurityGroupRule, rule_id)
+    group = view.get(SecurityGroup, rule.security_group_id) if rule else None
+    remote = remote_key(view, rule.remote_id) if rule else None
+    if rule is None or group is None or remote is None:
+        return
+    asked: Match = {
+        LOCAL: identity(group),
+        WAY: way(group, rule.ingress),
+        REMOTE: remote,
+        "eth_type": IPV4 if rule.version == 4 else IPV6,
+    }
+    bits = 32 if rule.version == 4 else 128
+    # Of rules that overlap, the most special one counts.
+    special = (rule.protocol is not None) * 10 + rule.remote_length * 64 // bits
+    for match, ports in _forms(rule, group.stateful):
+        priority = Band.DEFAULT + special + ports
+        yield Flow(Table.RULES, priority, {**asked, **match}, (SetField(VERDICT, ALLOWED),))
+
+
+def _forms(rule: SecurityGroupRule, stateful: bool) -> Iterator[tuple[Match, int]]:
+    """The matches of a rule, each with how many bits of the port it wants."""
+    if rule.protocol is None and not rule.remote_length:
+        yield {}, 0
+        return
+    if stateful and rule.protocol in (None, *_TRACKED_PROTOCOLS[rule.version]):
+        original = {"ct_state": _STATE, **_addresses(rule, "ct_nw", "ct_ipv6")}
+        if rule.protocol is not None:
+            original["ct_nw_proto"] = rule.protocol
+        icmp = rule.protocol in (ICMP, ICMPV6)
+        # A connection of ICMP has type and code where others have ports.
+        yield from _with_ports(original, rule, ("ct_tp_src", "ct_tp_dst") if icmp else "ct_tp_dst")
+        if rule.protocol is not None:
+            return
+    packet = _addresses(rule, "ipv4", "ipv6")
+    if stateful:
+        packet["ct_state"] = (0, CT_TRACKED)
+    if rule.protocol is not None:
+        packet["ip_proto"] = rule.protocol
+    if rule.protocol in (ICMP, ICMPV6):
+        name = "icmpv4" if rule.version == 4 else "icmpv6"
+        yield from _with_ports(packet, rule, (f"{name}_type", f"{name}_code"))
+    else:
+        yield from _with_ports(packet, rule, _PORTS.get(rule.protocol or 0, ""))
+
+
+def _addresses(rule: SecurityGroupRule, four: str, six: str) -> Match:
+    if rule.remote_first is None or not rule.remote_length:
+        return {}
+    bits = 32 if rule.version == 4 else 128
+    name = f"{four if rule.version == 4 else six}_{'src' if rule.ingress else 'dst'}"
+    if rule.remote_length == bits:
+        return {name: rule.remote_first}
+    mask = (1 << bits) - (1 << bits - rule.remote_length)
+    return {name: (rule.remote_first & mask, mask)}
+
+
+def _with_ports(
+    match: Match, rule: SecurityGroupRule, fields: str | tuple[str, str]
+) -> Iterator[tuple[Match, int]]:
+    if isinstance(fields, tuple):
+        pairs = zip(fields, (rule.first, rule.last), strict=True)
+        wanted: Match = {name: value for name, value in pairs if value is not None}
+        yield {**match, **wanted}, 8 * len(wanted)
+    elif rule.first is None or rule.last is None or not fields:
+        yield match, 0
+    else:
+        for value in port_masks(rule.first, rule.last):
+            mask = value[1] if isinstance(value, tuple) else 0xFFFF
+            yield ({**match, fields: value} if mask else match), mask.bit_count()

@@ -1,0 +1,17 @@
+"""Ranges of TCP and UDP ports as matches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from controller.flow import Value
+
+
+def port_masks(first: int, last: int) -> Iterator[Value]:
+    """A range of ports as few values under masks."""
+    while first <= last:
+        size = first & -first or 1 << 16
+        while first + size - 1 > last:
+            size >>= 1
+        yield first if size == 1 else (first, 0xFFFF & ~(size - 1))
+        first += size
