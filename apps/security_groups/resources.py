@@ -93,11 +93,10 @@ def default_group(draft: Draft, groups: Maker, project_id: str) -> str:
 
 class GroupRules(Rules):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
-        if context is SYSTEM:
-            body["is_default"] = body["name"] == DEFAULT
-        elif body["name"].lower() == DEFAULT:
-            raise SecurityGroupDefaultAlreadyExists()
-        else:
+        body["is_default"] = context is SYSTEM
+        if context is not SYSTEM:
+            if body["name"].lower() == DEFAULT:
+                raise SecurityGroupDefaultAlreadyExists()
             default_group(draft, self.kinds[GROUP], body["project_id"])
 
     def created(self, draft: Draft, body: Body) -> None:

@@ -207,6 +207,11 @@ def verify(service: Service) -> dict[str, Any]:
     """Wanted equals a computation from nothing, and installed equals wanted, on every switch."""
     settled = service.wait_settled(SETTLE_SECONDS)
     oracle = {dpid: wanted.flows for dpid, wanted in service.shadow().wanted.items()}
+    # At once: while switches are asked, the engine may go on.
+    stale = {
+        dpid: len(wanted.flows.keys() ^ oracle.get(dpid, {}).keys())
+        for dpid, wanted in service.engine.wanted.items()
+    }
     switches = []
     for dpid, wanted in service.engine.wanted.items():
         connected = dpid in service.reconcilers
@@ -223,7 +228,7 @@ def verify(service: Service) -> dict[str, Any]:
                 "installed": len(installed),
                 "missing": len(cookies - installed) if connected else 0,
                 "foreign": len(installed - cookies) if connected else 0,
-                "stale": len(cookies ^ oracle.get(dpid, {}).keys()),
+                "stale": stale.get(dpid, 0),
                 "conflicts": len(wanted.conflicts()),
             }
         )
