@@ -230,9 +230,9 @@ def lab(
 ) -> Iterator[Lab]:
     """A running controller on ``ovs``. ``options`` are "group__name" of configuration options.
 
-    With ``groups``, security groups are as in production. Without, they are in nobody's way: on a
-    real switch every default group is open; on a dummy one, where nothing tracks connections, the
-    feature is left out.
+    With ``groups``, security groups are as in production; without (False), they are left out. If
+    nobody says (None), they are in nobody's way: on a real switch every default group is open, on a
+    dummy one, where nothing tracks connections, they are left out.
     """
     values = {
         "store__url": f"sqlite:///{directory}/tenantry.db",
@@ -248,7 +248,7 @@ def lab(
         group, _, option = name.partition("__")
         sections.setdefault(group, []).append(f"{option} = {value}")
     file.write_text("".join(f"[{g}]\n" + "\n".join(o) + "\n" for g, o in sections.items()))
-    left_out = ovs.dummy and not groups
+    left_out = groups is False or (groups is None and ovs.dummy)
     apps = [app for app in serve.APPS if app is not SECURITY_GROUPS or not left_out]
     made = Lab(Controller(config.load([str(file)]), apps), ovs)
     try:

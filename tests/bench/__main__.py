@@ -16,6 +16,7 @@ from tests.bench import (
     codec,
     computing,
     drill,
+    groups,
     packet_in,
     ports,
     push,
@@ -41,6 +42,9 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "routers": routers.bench,
     "floating": routers.bench_floating,
     "routed": routed.bench,
+    "groups": groups.bench,
+    "members": groups.bench_members,
+    "rules": groups.bench_rules,
     "waits": waits.bench,
     "drill": drill.bench,
 }

@@ -35,37 +35,49 @@ def bench() -> Iterator[Figure]:
         namespace.entered(),
         OpenVSwitch() as ovs,
         tempfile.TemporaryDirectory(dir="build") as directory,
-        lab(ovs, Path(directory)) as net,
+        lab(ovs, Path(directory), groups=False) as net,
     ):
         ways, ports = _tenant(net)
-        flights = {"bridge": _bridge(net), **ways}
         for name, passes in _passes(net, ports).items():
             yield Figure(f"routed.{name}.passes", passes, "datapath passes", BARS[name][0])
-        words = {
-            "control": f"{ovs.directory}/ovs-vswitchd.ctl",
-            "flights": {
-                name: [client.pid, server.pid, address]
-                for name, (client, server, address) in flights.items()
-            },
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.bench.flight", json.dumps(words)],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        measured = json.loads(done.stdout)
+        rates = {name: rate for name, (_, rate) in BARS.items()}
+        yield from beside_a_bridge(net, "routed", ways, rates)
+
+
+Way = tuple[Guest, Guest, str]
+"""Who asks, who answers, at which address."""
+
+
+def beside_a_bridge(
+    net: Lab, prefix: str, ways: dict[str, Way], bars: dict[str, float]
+) -> Iterator[Figure]:
+    """The first packet's way there and back, and connections a second, against a bridge's."""
+    flights = {"bridge": _bridge(net), **ways}
+    words = {
+        "control": f"{net.ovs.directory}/ovs-vswitchd.ctl",
+        "flights": {
+            name: [client.pid, server.pid, address]
+            for name, (client, server, address) in flights.items()
+        },
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.flight", json.dumps(words)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    measured = json.loads(done.stdout)
     first, rates = ({n: median(v) for n, v in measured[k].items()} for k in ("first", "rates"))
-    yield Figure("routed.bridge.first", first["bridge"] * 1e6, "us, there and back")
-    yield Figure("routed.bridge.rate", rates["bridge"], "connections/s")
-    for name, (_, rate) in BARS.items():
+    yield Figure(f"{prefix}.bridge.first", first["bridge"] * 1e6, "us, there and back")
+    yield Figure(f"{prefix}.bridge.rate", rates["bridge"], "connections/s")
+    for name, rate in bars.items():
         ratio = first[name] / first["bridge"]
-        yield Figure(f"routed.{name}.first", ratio, "x the bridge's first packet", FIRST_PACKET)
+        yield Figure(f"{prefix}.{name}.first", ratio, "x the bridge's first packet", FIRST_PACKET)
         ratio = rates[name] / rates["bridge"]
-        yield Figure(f"routed.{name}.rate", ratio, "x the bridge's connections/s", rate, True)
+        yield Figure(f"{prefix}.{name}.rate", ratio, "x the bridge's connections/s", rate, True)
 
 
-def _bridge(net: Lab) -> tuple[Guest, Guest, str]:
+def _bridge(net: Lab) -> Way:
     """Two guests on a bridge that learns."""
     ovs = net.ovs
     kind = ("datapath_type=netdev", "fail_mode=standalone")
@@ -87,7 +99,7 @@ def _bridge(net: Lab) -> tuple[Guest, Guest, str]:
 
 def _tenant(
     net: Lab,
-) -> tuple[dict[str, tuple[Guest, Guest, str]], dict[str, tuple[Any, str]]]:
+) -> tuple[dict[str, Way], dict[str, tuple[Any, str]]]:
     """Two networks of one router, one machine with a floating IP, and a server outside: for each
     way who asks whom and where; and the port that asks."""
     outside = net.external("203.0.113.0/24")
@@ -122,12 +134,12 @@ def _passes(net: Lab, ports: dict[str, tuple[Any, str]]) -> dict[str, int]:
             f"tcp,dl_src={port['mac_address']},dl_dst={router['mac_address']},nw_ttl=64"
             f",nw_src={port['fixed_ips'][0]['ip_address']},nw_dst={to},tp_dst=80"
         )
-        told = trace(net, _interface(net, port["id"]), flow, ct_next=("trk,est",))
+        told = trace(net, interface(net, port["id"]), flow, ct_next=("trk,est",))
         assert told.left, name
         found[name] = told.passes
     return found
 
 
-def _interface(net: Lab, port: str) -> str:
+def interface(net: Lab, port: str) -> str:
     query = ("--bare", "--columns=name", "find", "interface", f"external_ids:iface-id={port}")
     return net.ovs.vsctl(*query).strip()

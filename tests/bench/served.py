@@ -154,6 +154,7 @@ class Watch:
             "flows": sum(len(wanted.flows) for wanted in service.engine.wanted.values()),
             "bound": len(bound),
             "active": sum(service.port_status(str(port)) == "ACTIVE" for port in bound),
+            "sent": sum(reconciler.sent.added for reconciler in service.reconcilers.values()),
             "resident": beside.resident(),
         }
 
