@@ -10,6 +10,8 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from socket import AF_INET
+from socket import socket as Socket
 
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -44,6 +46,19 @@ def run(*command: str | int, input: str | None = None) -> str:
     done = subprocess.run(words, capture_output=True, text=True, input=input)
     assert done.returncode == 0, f"{' '.join(words)}: {done.stderr or done.stdout}"
     return done.stdout
+
+
+def inside(pid: int, kind: int, family: int = AF_INET, protocol: int = 0) -> Socket:
+    """A socket that lives in a process's namespace."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+    try:
+        _check(_libc.setns(there, CLONE_NEWNET))
+        return Socket(family, kind, protocol)
+    finally:
+        _check(_libc.setns(home, CLONE_NEWNET))
+        os.close(home)
+        os.close(there)
 
 
 class Guest:
@@ -82,6 +97,10 @@ class Guest:
     def take(self, interface: str) -> None:
         """Move an interface of ours into the guest."""
         run("ip", "link", "set", interface, "netns", self.pid)
+
+    def socket(self, kind: int, family: int = AF_INET, protocol: int = 0) -> Socket:
+        """A socket of ours that lives in the guest."""
+        return inside(self.pid, kind, family, protocol)
 
     def pings(self, address: str, count: int = 1) -> bool:
         """Whether ``address`` answers; a second is given to each request."""

@@ -6,36 +6,24 @@ process ids of two namespaces and the second's address. Prints what it measured,
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
 import socket
 import subprocess
 import sys
 import time
 from typing import Any
 
-CLONE_NEWNET = 0x40000000
+from tests import namespace
+
 ROUNDS, FIRSTS, CONNECTIONS = 15, 20, 300
 UDP_PORT, TCP_PORT = 7001, 7002
 SECONDS = 3.0
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def inside(pid: int, kind: int) -> socket.socket:
-    """A socket that lives in a process's namespace."""
-    home = os.open("/proc/self/ns/net", os.O_RDONLY)
-    there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
-    try:
-        assert not _libc.setns(there, CLONE_NEWNET)
-        made = socket.socket(socket.AF_INET, kind)
-        made.settimeout(SECONDS)
-        return made
-    finally:
-        assert not _libc.setns(home, CLONE_NEWNET)
-        os.close(home)
-        os.close(there)
+    made = namespace.inside(pid, kind)
+    made.settimeout(SECONDS)
+    return made
 
 
 class Flight:
