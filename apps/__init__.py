@@ -6,6 +6,7 @@ In pipeline order, for the reader; flows do not depend on the order. An app's id
 from apps.arp_nd import ARP_ND
 from apps.dhcp import DHCP
 from apps.dns import DNS
+from apps.firewall import FIREWALL
 from apps.l2 import L2
 from apps.metadata import METADATA
 from apps.nat import NAT
@@ -30,5 +31,6 @@ APPS: tuple[App, ...] = (
     ARP_ND,
     SERVICE_PORT,
     ROUTING,
+    FIREWALL,
     NAT,
 )

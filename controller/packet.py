@@ -53,6 +53,11 @@ class PacketOut(NamedTuple):
     ofport: int = CONTROLLER  # as which port's it enters the pipeline
 
 
+def resubmitted(data: bytes, known: Iterable[tuple[Field, int]], table: Table) -> PacketOut:
+    """A packet that begins in a table, with what is known of it."""
+    return PacketOut(data, (*(SetField(*one) for one in known), Resubmit(table)))
+
+
 T = TypeVar("T", covariant=True)
 
 

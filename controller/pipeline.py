@@ -21,6 +21,7 @@ class Band:
     DEFAULT = 100  # the ordinary flow
     SPECIFIC = 200  # beats the ordinary flow of the same table
     GUARD = 300  # drops or exceptions that nothing ordinary may override
+    FIRST = 60_000  # of rules in an order that a user gave: the first; others below it
 
 
 class Miss(Enum):
@@ -261,7 +262,7 @@ FAR_MAC = Field(
     "xreg2",
     name="FAR_MAC",
     bits=64,
-    spans="FROM_PORT_CT..RULES TO_PORT_CT..TO_PORT_VERDICT",
+    spans="FROM_PORT_CT..ZONES TO_PORT_CT..TO_PORT_CT",
     doc="the MAC address at the other end of the packet's way in this network",
 )
 FAR_ADDRESS = Field(
@@ -271,12 +272,29 @@ FAR_ADDRESS = Field(
     spans="FROM_PORT_CT..RULES TO_PORT_CT..TO_PORT_VERDICT",
     doc="the address at the other end of the connection; IPv4 as in ADDRESS",
 )
+POLICY = Field(
+    "reg5",
+    name="POLICY",
+    bits=32,
+    spans="GROUP..RULES FIREWALL_PORT..FIREWALL_RULES ROUTER_FIREWALL..ROUTER_FIREWALL_VERDICT "
+    "TO_PORT_TRACK..TO_PORT_VERDICT",
+    doc="key of a port whose firewall is asked, with INGRESS_POLICY if for that; then of a policy",
+)
+DECISION = Field(
+    "reg4",
+    name="DECISION",
+    bits=32,
+    spans="GROUP..RULES FIREWALL_PORT..FIREWALL_RULES ROUTER_FIREWALL..ROUTER_FIREWALL_VERDICT "
+    "TO_PORT_TRACK..TO_PORT_VERDICT",
+    doc="what a firewall says: DENIED or REJECTED, or 0",
+)
 FIELDS = (
     *(NETWORK, IN_PORT, OUT_PORT, FLOOD_PART),
     *(ADDRESS, MAC, OWNED, ALSO_OWNED),
     *(GUEST, ASKED),
     *(ROUTER, ENTERED, EXIT, SOURCE, NAT, LARGER, PUNTED, PATH, NEXT_HOP, NEXT_HOP_MAC),
     *(ORIGIN, MEMBER, LOCAL, PEER, REMOTE, WAY, VERDICT, ZONE, FAR_MAC, FAR_ADDRESS),
+    *(POLICY, DECISION),
 )
 
 PHYSICAL = 0xFFFF0000
@@ -311,6 +329,9 @@ ALLOWED = 1 << 31
 TRACKED, SECURED, OF_PORT = 1 << 31, 1 << 30, 1 << 29
 """LOCAL and PEER, beside the key of a security group: that it tracks connections; always; that the
 key is a port's, one of several groups."""
+
+INGRESS_POLICY = 1 << 31
+DENIED, REJECTED = 1, 2
 
 KNOWN_ZONE = 1 << 16
 """ZONE: ct_state is of this zone."""
@@ -438,8 +459,9 @@ class Table(Enum):
         27,
         "security_groups",
         Miss.DROP,
-        "reg7 reg6 ct_state eth_type",
+        "reg7 reg6 reg4 ct_state eth_type",
         "What no rule allowed is dropped. A connection to a router becomes known.",
+        "firewall",
     )
     FAR_END = (
         28,
@@ -515,6 +537,23 @@ class Table(Enum):
         "",
         True,
     )
+    FIREWALL_PORT = (
+        38,
+        "firewall",
+        Miss.DROP,
+        "reg5",
+        "The policy of a port's firewall, for a direction; a port that has none is let through. "
+        "Visited by resubmit.",
+    )
+    FIREWALL_RULES = (
+        39,
+        "firewall",
+        Miss.DROP,
+        "reg5 ct_state eth_type ct_nw_proto ct_nw_src ct_nw_dst ct_ipv6_src ct_ipv6_dst "
+        "ct_tp_src ct_tp_dst ip_proto ipv4_src ipv4_dst ipv6_src ipv6_dst "
+        "tcp_src tcp_dst udp_src udp_dst sctp_src sctp_dst",
+        "The rules of policies, in their order. Visited by resubmit.",
+    )
     ROUTER_ADMIT = (
         40,
         "routing",
@@ -588,6 +627,28 @@ class Table(Enum):
         Miss.OWN,
         "xreg2 eth_type",
         "On to the next hop; what has none goes to the controller, which asks for it.",
+    )
+    ROUTER_FIREWALL = (
+        62,
+        "firewall",
+        Miss.NEXT,
+        "reg11 reg6 ct_zone eth_type ip_proto",
+        "What comes in or leaves by a router's port that has a firewall: its connection is looked "
+        "up.",
+    )
+    ROUTER_FIREWALL_ACL = (
+        63,
+        "firewall",
+        Miss.OWN,
+        "ct_state",
+        "Asks the firewalls of both ports.",
+    )
+    ROUTER_FIREWALL_VERDICT = (
+        64,
+        "firewall",
+        Miss.DROP,
+        "reg4 reg11 reg6 ct_state eth_type",
+        "Lets through what both let through. A new connection becomes known.",
     )
     ROUTER_NAT_OUT = (
         65,
@@ -682,8 +743,9 @@ class Table(Enum):
         87,
         "security_groups",
         Miss.DROP,
-        "reg7 ct_state eth_type",
+        "reg7 reg4 ct_state eth_type",
         "What no rule allowed is dropped. A new connection becomes known.",
+        "firewall",
     )
     OUTPUT = (
         95,
@@ -729,7 +791,7 @@ SWITCHED = (
 
 ROUTER_WAY = (
     *(Table.ROUTER_IN, Table.ROUTER_SOURCE, Table.ROUTER_NAT_IN, Table.ROUTER_NAT_IN_DONE),
-    *(Table.ROUTE, Table.NEXT_HOP, Table.NEXT_HOP_FOUND),
+    *(Table.ROUTE, Table.NEXT_HOP, Table.NEXT_HOP_FOUND, Table.ROUTER_FIREWALL),
     *(Table.ROUTER_NAT_OUT, Table.ROUTER_NAT_DONE, Table.ROUTER_OUT),
 )
 """The way through a router, from ROUTER_ADMIT; from its end a packet goes to TO_PORT_CT, or enters

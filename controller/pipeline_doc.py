@@ -23,6 +23,9 @@ from controller.model import (
     AddressPair,
     Change,
     ConntrackHelper,
+    FirewallGroup,
+    FirewallPolicy,
+    FirewallRule,
     FixedIp,
     FloatingIp,
     Interface,
@@ -72,6 +75,8 @@ security groups, of
   green-1                 default, and web (2): TCP 80 to 83 from office, pings from 192.0.2.0/24
   red-2                   plain (3), which tracks nothing: UDP 53 to office
 address group office (1)  198.51.100.0/24 and 2001:db8:1::/48
+firewall group on the router's port in red, and on red-1: what enters there is judged by the policy
+            careful (1), which rejects TCP from 192.0.2.0/24 and allows other TCP; nothing leaves
 """
 """The sample in words; in brackets the keys that NETWORK, IN_PORT and OUT_PORT carry."""
 
@@ -99,6 +104,7 @@ def sample() -> Model:
         *_plugged("red-2", 32, "red", S1, 8, "plain"),
         *_routing(),
         *_groups(),
+        *_firewall(),
     ]
     changes = [Change(type(record), record.id, record) for record in records]
     model.apply(changes)
@@ -184,6 +190,15 @@ def _groups() -> Iterator[Record]:
     yield SecurityGroupRule("ping", *web, ICMP, 8, None, "", 0xC0000200, 24)
     plain = ("project", "plain", False, 4, UDP, 53, 53, "office", None, 0)
     yield SecurityGroupRule("dns", *plain)
+
+
+def _firewall() -> Iterator[Record]:
+    """A firewall group with one policy."""
+    office = Prefix(4, 0xC0000200, 24)
+    yield FirewallRule("strangers", True, "reject", 4, "tcp", office, None, None, None)
+    yield FirewallRule("web", True, "allow", 4, "tcp", None, None, None, (80, 81))
+    yield FirewallPolicy("careful", 1, ("strangers", "web"))
+    yield FirewallGroup("wall", True, frozenset({"leg-red", "red-1"}), "careful", "")
 
 
 def _router_port(

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from apps.routing import nexthops
-from apps.routing.errors import Error, build, fragments, refuse
 from apps.routing.flows import EXPIRED, FOR_ITSELF, HEARD, NO_ROUTE, TOO_BIG, UNRESOLVED
 from controller import frames
 from controller.flow import Action, DecTtl, Resubmit, SetField
@@ -42,6 +41,7 @@ from controller.pipeline import (
     SOURCE,
     Table,
 )
+from controller.refusals import Error, build, fragments, refuse
 from controller.routed import said
 
 

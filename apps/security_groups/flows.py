@@ -29,7 +29,7 @@ from controller.flow import (
     SetField,
     Value,
 )
-from controller.frames import ARP, ICMP, ICMPV6, IPV4, IPV6, TCP, UDP
+from controller.frames import ARP, ICMPV6, IPV4, IPV6, UDP
 from controller.model import Network, Router, View
 from controller.model.addresses import mapped
 from controller.model.routers import legs, routers_in
@@ -59,12 +59,10 @@ from controller.pipeline import (
     Table,
     Zone,
 )
+from controller.tracking import TRACKABLE, judged
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]
-
-TRACKABLE = ((IPV4, TCP), (IPV4, UDP), (IPV4, ICMP), (IPV6, TCP), (IPV6, UDP), (IPV6, ICMPV6))
-"""What connection tracking knows in every datapath. Other protocols are judged packet by packet."""
 
 ROUTER_ADVERTISEMENT = 134
 NEIGHBOUR_DISCOVERY = (130, 131, 132, 133, 135, 136, 143)
@@ -109,10 +107,15 @@ def _from_port() -> Iterator[Flow]:
     yield from _by_state(acl, on)
     # The answer to a question that PEER had asked: this port's ingress rules had let it in.
     answers: Actions = (SetField(WAY, INGRESS[0] | LEAVING[0]), Move("ct_mark", MEMBER, 32))
-    judged = Goto(Table.FROM_PORT_VERDICT)
-    yield Flow(acl, Band.DEFAULT, _REPLIES, (*answers, *_identify(PEER), *_JUDGE, judged))
+    verdict = Goto(Table.FROM_PORT_VERDICT)
+    yield Flow(
+        acl,
+        Band.DEFAULT,
+        _REPLIES,
+        (*answers, *_identify(PEER), *_judge(IN_PORT, ingress=True), verdict),
+    )
     begun: Actions = (SetField(WAY, EGRESS[0] | LEAVING[0]), SetField(PEER, 0))
-    yield Flow(acl, Band.MISS, {}, (*begun, *_JUDGE, judged))
+    yield Flow(acl, Band.MISS, {}, (*begun, *_judge(IN_PORT, ingress=False), verdict))
 
     # What goes to a router may leave by it changed, or be answered by it: it is known from here on.
     # What stays in the network becomes known in the end, if the other end lets it in.
@@ -144,10 +147,15 @@ def _to_port() -> Iterator[Flow]:
     acl = Table.TO_PORT_ACL
     yield from _by_state(acl, on)
     answers: Actions = (SetField(WAY, EGRESS[0] | ENTERING[0]), SetField(PEER, 0))
-    judged = Goto(Table.TO_PORT_VERDICT)
-    yield Flow(acl, Band.DEFAULT, _REPLIES, (*answers, *_JUDGE, judged))
+    verdict = Goto(Table.TO_PORT_VERDICT)
+    yield Flow(acl, Band.DEFAULT, _REPLIES, (*answers, *_judge(OUT_PORT, ingress=False), verdict))
     begun: Actions = (SetField(WAY, INGRESS[0] | ENTERING[0]), Move(ORIGIN, MEMBER, 32))
-    yield Flow(acl, Band.MISS, {}, (*begun, *_identify(PEER), *_JUDGE, judged))
+    yield Flow(
+        acl,
+        Band.MISS,
+        {},
+        (*begun, *_identify(PEER), *_judge(OUT_PORT, ingress=True), verdict),
+    )
 
     new: Match = {**_ALLOWED, "ct_state": _NEW}
     yield from _committing(Table.TO_PORT_VERDICT, new, on)
@@ -157,7 +165,6 @@ def _to_port() -> Iterator[Flow]:
 _ALLOWED: Match = {VERDICT: (ALLOWED, ALLOWED)}
 _NEW = (CT_NEW | CT_TRACKED, CT_NEW | CT_TRACKED)
 _REPLIES: Match = {**_IS_TRACKED, "ct_state": (CT_REPLY | CT_TRACKED, CT_REPLY | CT_TRACKED)}
-_JUDGE: Actions = (SetField(VERDICT, 0), Resubmit(Table.GROUP))
 _COMMIT = Ct(str(ZONE), commit=True, mark=Move(ORIGIN, "ct_mark", 32))
 """The connection remembers who began it, so that its answers are judged by who that is now."""
 
@@ -165,6 +172,11 @@ _COMMIT = Ct(str(ZONE), commit=True, mark=Move(ORIGIN, "ct_mark", 32))
 def _committing(table: Table, match: Match, on: Goto) -> Iterator[Flow]:
     for eth_type in (IPV4, IPV6):
         yield Flow(table, Band.SPECIFIC, {**match, "eth_type": eth_type}, (_COMMIT, on))
+
+
+def _judge(port: str, *, ingress: bool) -> Actions:
+    """Ask the groups of the port, and its firewall."""
+    return (SetField(VERDICT, 0), Resubmit(Table.GROUP), *judged(port, ingress=ingress))
 
 
 def _identify(field: str) -> Actions:

@@ -12,6 +12,7 @@ from controller.flow import Action, Flow, Resubmit, SetField, Value
 from controller.model import (
     AddressGroup,
     Binding,
+    FirewallGroup,
     Port,
     Prefix,
     SecurityGroup,
@@ -75,7 +76,9 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     port, groups = view.get(Port, port_id), groups_of(view, port_id)
     if port is None or groups is None:
         return
-    its = _identity_of(port, groups)
+    # A firewall judges connections, also where the groups do not.
+    firewalled = bool(view.ids(FirewallGroup, ports=port_id))
+    its = _identity_of(port, groups, firewalled=firewalled)
     yield Flow(Table.GROUPS, Band.DEFAULT, {MEMBER: port.key}, (SetField(MEMBER, its),))
     if its & OF_PORT:
         each: list[Action] = []
@@ -87,12 +90,12 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
                 yield _here(group.key, its)
 
 
-def _identity_of(port: Port, groups: tuple[SecurityGroup, ...]) -> int:
-    if len(groups) == 1:
+def _identity_of(port: Port, groups: tuple[SecurityGroup, ...], *, firewalled: bool) -> int:
+    if len(groups) == 1 and not firewalled:
         return identity(groups[0])
     if not groups:
         return SECURED
-    tracked = TRACKED if any(group.stateful for group in groups) else 0
+    tracked = TRACKED if firewalled or any(group.stateful for group in groups) else 0
     return SECURED | OF_PORT | tracked | port.key
 
 

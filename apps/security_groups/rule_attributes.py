@@ -12,7 +12,7 @@ from apps.security_groups import errors
 from controller.store import Body
 
 ETHERTYPES = (constants.IPv4, constants.IPv6)
-WITH_PORTS = {"tcp": 6, "udp": 17, "dccp": 33, "sctp": 132, "udplite": 136}
+WITH_PORTS = {"tcp": 6, "udp": 17, "sctp": 132}  # Open vSwitch knows the ports of no other
 ICMP, ICMPV6 = constants.PROTO_NUM_ICMP, constants.PROTO_NUM_IPV6_ICMP
 _ANY = (None, "", "any", "0", 0)
 _IPV6_ONLY = (41, 43, 44, 58, 59, 60)  # RFC 8200 and ICMPv6

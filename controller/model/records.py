@@ -452,9 +452,79 @@ class AddressGroup:
 
     @classmethod
     def from_body(cls, body: Body) -> AddressGroup:
-        nets = (netaddr.IPNetwork(address) for address in body["addresses"])
-        prefixes = (Prefix(net.version, net.first, net.prefixlen) for net in nets)
-        return cls(id=body["id"], key=body["key"], prefixes=tuple(prefixes))
+        prefixes = (_prefix(address) for address in body["addresses"])
+        return cls(id=body["id"], key=body["key"], prefixes=tuple(p for p in prefixes if p))
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallRule:
+    """A rule of policies: what it matches of a connection's first packet, and what it decides."""
+
+    INDEXES: ClassVar[Indexes] = ()
+
+    id: str
+    enabled: bool
+    action: str  # "allow", "deny" or "reject"
+    version: int
+    protocol: str  # by name, or ""
+    source: Prefix | None
+    destination: Prefix | None
+    source_ports: tuple[int, int] | None
+    destination_ports: tuple[int, int] | None
+
+    @classmethod
+    def from_body(cls, body: Body) -> FirewallRule:
+        return cls(
+            id=body["id"],
+            enabled=body["enabled"],
+            action=body["action"],
+            version=body["ip_version"],
+            protocol=body["protocol"] or "",
+            source=_prefix(body["source_ip_address"]),
+            destination=_prefix(body["destination_ip_address"]),
+            source_ports=_ports(body["source_port"]) if body["source_port"] else None,
+            destination_ports=(
+                _ports(body["destination_port"]) if body["destination_port"] else None
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallPolicy:
+    """Rules in their order."""
+
+    INDEXES: ClassVar[Indexes] = ()
+
+    id: str
+    key: int  # small, unique, permanent: what POLICY carries
+    rules: tuple[str, ...]
+
+    @classmethod
+    def from_body(cls, body: Body) -> FirewallPolicy:
+        return cls(id=body["id"], key=body["key"], rules=tuple(body["firewall_rules"]))
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallGroup:
+    """Ports, and the policies that judge what they get and what they send."""
+
+    INDEXES: ClassVar[Indexes] = (("ports",),)
+
+    id: str
+    admin_state_up: bool
+    ports: frozenset[str]
+    ingress_id: str  # of a policy; or "": nothing passes
+    egress_id: str
+
+    @classmethod
+    def from_body(cls, body: Body) -> FirewallGroup:
+        return cls(
+            id=body["id"],
+            admin_state_up=body["admin_state_up"],
+            ports=frozenset(body["ports"]),
+            ingress_id=body["ingress_firewall_policy_id"] or "",
+            egress_id=body["egress_firewall_policy_id"] or "",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -559,6 +629,9 @@ FROM_STORE: dict[str, tuple[type[Record], Callable[[Body], Record]]] = {
     "security_group": (SecurityGroup, SecurityGroup.from_body),
     "security_group_rule": (SecurityGroupRule, SecurityGroupRule.from_body),
     "address_group": (AddressGroup, AddressGroup.from_body),
+    "firewall_rule": (FirewallRule, FirewallRule.from_body),
+    "firewall_policy": (FirewallPolicy, FirewallPolicy.from_body),
+    "firewall_group": (FirewallGroup, FirewallGroup.from_body),
 }
 """The store's kinds that have a record, and how a body becomes one."""
 
@@ -582,6 +655,13 @@ def _route(entry: Body) -> Route:
     destination = netaddr.IPNetwork(entry["destination"])
     nexthop = int(netaddr.IPAddress(entry["nexthop"]))
     return Route(destination.first, destination.prefixlen, nexthop, destination.version)
+
+
+def _prefix(text: str | None) -> Prefix | None:
+    if not text:
+        return None
+    net = netaddr.IPNetwork(text)
+    return Prefix(net.version, net.first, net.prefixlen)
 
 
 def _ports(text: str) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from webob import Request
 
 from apps.dhcp import resources as dhcp
 from apps.dns import resources as dns
+from apps.firewall import resources as firewall
 from apps.nat import resources as nat
 from apps.port_security import resources as port_security
 from apps.provider import resources as provider
@@ -33,6 +34,7 @@ def extensions() -> list[neutron.Extension]:
         dns.extension(DNS_DOMAIN),
         routing.extension(),
         security_groups.extension(),
+        firewall.extension(),
         nat.extension(),
     ]
 

@@ -12,6 +12,9 @@ from controller.model import (
     Binding,
     Change,
     ConntrackHelper,
+    FirewallGroup,
+    FirewallPolicy,
+    FirewallRule,
     FloatingIp,
     Interface,
     Model,
@@ -211,6 +214,16 @@ def groups(draw: st.DrawFn) -> Record:
             *(protocol, first, last, remote, prefix, length),
         ),
         AddressGroup("office", 1, prefixes[: draw(st.integers(0, 2))]),
+        FirewallRule(
+            *("web", draw(st.booleans()), draw(st.sampled_from(["allow", "reject"])), version),
+            *("tcp", prefixes[0] if version == 4 else None, None, None, (80, 83)),
+        ),
+        FirewallPolicy("policy", 1, draw(st.sampled_from([(), ("web",)]))),
+        FirewallGroup(
+            *("wall", draw(st.booleans())),
+            draw(st.frozensets(st.sampled_from([*PORTS, *LEGS]), max_size=4)),
+            *(draw(st.sampled_from(["", "policy"])), draw(st.sampled_from(["", "policy"]))),
+        ),
     ]
     return draw(st.sampled_from(kinds))
 
@@ -254,6 +267,7 @@ KINDS: tuple[type[Record], ...] = (
     *(Switch, Network, Port, Interface, Subnet, SubnetPool, Router, FloatingIp),
     *(PortForwarding, ConntrackHelper, NdpProxy, Neighbour),
     *(SecurityGroup, SecurityGroupRule, AddressGroup),
+    *(FirewallGroup, FirewallPolicy, FirewallRule),
 )
 """All kinds of records but bindings, which follow from them."""
 

@@ -1,0 +1,36 @@
+"""Firewalls (FWaaS v2): ordered rules that allow, deny or reject, on ports of routers and of
+machines.
+
+A firewall group gives its ports two policies: *ingress* is what the port's network, or machine,
+gets; *egress* is what it sends. A router judges a packet when it knows both its ports, and before
+sources are translated, as Linux does in its FORWARD chain: by the egress policy of the port it came
+in by, and the ingress policy of the one it leaves by. A machine's port is judged with its security
+groups; both must allow. In a policy the first rule that matches decides; where none does, or where
+there is no policy, nothing passes.
+
+As security groups do, rules judge connections as they were begun, in both directions, for as long
+as they live; errors about a connection pass with it. What is rejected is told so (``packets.py``).
+"""
+
+from apps.firewall import resources
+from apps.firewall.flows import (
+    compile_all,
+    compile_policy,
+    compile_port,
+    policies_on,
+    ports_with_firewall,
+)
+from apps.firewall.packets import handle
+from controller.app import App, Units, once
+
+FIREWALL = App(
+    id=13,
+    name="firewall",
+    units=(
+        Units("all", once, compile_all),
+        Units("port", ports_with_firewall, compile_port),
+        Units("policy", policies_on, compile_policy),
+    ),
+    extension=lambda conf: resources.extension(),
+    packets=lambda conf: handle,
+)

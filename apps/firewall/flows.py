@@ -1,0 +1,237 @@
+"""Flows of firewalls; see the package for what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+from apps.firewall.packets import ENTERING_PORT, IN_ROUTER, LEAVING_PORT
+from controller.flow import (
+    CONTROLLER,
+    CT_INVALID,
+    CT_NEW,
+    CT_RELATED,
+    CT_REPLY,
+    CT_TRACKED,
+    Action,
+    Ct,
+    Flow,
+    Goto,
+    Move,
+    Output,
+    Resubmit,
+    SetField,
+    Value,
+)
+from controller.frames import ICMP, ICMPV6, IPV4, IPV6, TCP, UDP
+from controller.model import (
+    FirewallGroup,
+    FirewallPolicy,
+    FirewallRule,
+    Port,
+    Prefix,
+    Router,
+    View,
+    derived,
+    ports_on,
+    routers_on,
+)
+from controller.model.routers import legs
+from controller.pipeline import (
+    ALLOWED,
+    DECISION,
+    DENIED,
+    ENTERED,
+    EXIT,
+    INGRESS_POLICY,
+    ORIGIN,
+    POLICY,
+    REJECTED,
+    VERDICT,
+    Band,
+    Table,
+    Zone,
+)
+from controller.ports import port_masks
+from controller.tracking import STATE, TRACKABLE, also_judged, judged
+
+Match = dict[str, Value]
+Actions = tuple[Action, ...]
+
+SCTP, DCCP = 132, 33
+_PROTOCOLS = {"tcp": TCP, "udp": UDP, "sctp": SCTP, "dccp": DCCP, "ipv6-icmp": ICMPV6}
+_PORTS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
+
+_BY_GROUPS: Match = {VERDICT: (ALLOWED, ALLOWED)}
+VERDICTS: dict[Table, tuple[int, Match]] = {
+    Table.FROM_PORT_VERDICT: (LEAVING_PORT, _BY_GROUPS),
+    Table.TO_PORT_VERDICT: (ENTERING_PORT, _BY_GROUPS),
+    Table.ROUTER_FIREWALL_VERDICT: (IN_ROUTER, {}),
+}
+"""Where a packet is let through or not; what a port's security groups drop is told nobody."""
+
+
+def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
+    """How a router's ports are judged, and what becomes of what they do not let through."""
+    on = Goto(Table.ROUTER_FIREWALL.next)
+    acl, verdict = Table.ROUTER_FIREWALL_ACL, Table.ROUTER_FIREWALL_VERDICT
+    invalid: Match = {"ct_state": (CT_INVALID, CT_INVALID)}
+    yield Flow(acl, Band.GUARD, invalid, ())
+    related = CT_RELATED | CT_TRACKED
+    yield Flow(acl, Band.SPECIFIC, {"ct_state": (related, related)}, (on,))
+    reply: Match = {"ct_state": (CT_REPLY | CT_TRACKED, CT_REPLY | CT_TRACKED)}
+    answers = (*judged(ENTERED, ingress=True), *also_judged(EXIT, ingress=False))
+    yield Flow(acl, Band.DEFAULT, reply, (*answers, Goto(verdict)))
+    begun = (*judged(ENTERED, ingress=False), *also_judged(EXIT, ingress=True))
+    yield Flow(acl, Band.MISS, {}, (*begun, Goto(verdict)))
+    yield Flow(verdict, Band.DEFAULT, {DECISION: 0}, (on,))
+    for table, (where, allowed) in VERDICTS.items():
+        yield Flow(table, Band.GUARD, {DECISION: DENIED}, ())
+        tell: Actions = (
+            *(SetField(POLICY, where), Resubmit(Table.PUNT_LIMIT)),
+            Output(CONTROLLER),
+        )
+        yield Flow(table, Band.GUARD + 1, {**allowed, DECISION: REJECTED}, tell)
+
+
+# --- ports -----------------------------------------------------------------------------------
+
+
+@derived
+def router_ports_on(view: View, switch: int) -> frozenset[str]:
+    """The interfaces of the routers on a switch."""
+    every = (legs(view, router_id) for router_id in routers_on(view, switch))
+    return frozenset(leg.port.id for some in every for leg in some if not leg.gateway)
+
+
+@derived
+def ports_in_groups(view: View) -> frozenset[str]:
+    """The ports that have a firewall."""
+    return view.distinct(FirewallGroup, "ports")
+
+
+def ports_with_firewall(view: View, switch: int) -> frozenset[str]:
+    """Those of them that this switch judges."""
+    return ports_in_groups(view) & (ports_on(view, switch) | router_ports_on(view, switch))
+
+
+def group_of(view: View, port_id: str) -> FirewallGroup | None:
+    """The firewall group of a port, if it is switched on."""
+    for group in view.find(FirewallGroup, ports=port_id):
+        if group.admin_state_up:
+            return group
+    return None
+
+
+def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
+    """Which policies judge a port; and, on a router's port, look the connection up."""
+    port, group = view.get(Port, port_id), group_of(view, port_id)
+    if port is None or group is None:
+        return
+    for policy_id, flag in ((group.egress_id, 0), (group.ingress_id, INGRESS_POLICY)):
+        policy = view.get(FirewallPolicy, policy_id) if policy_id else None
+        ask: Actions = (SetField(DECISION, DENIED),)
+        if policy is not None:
+            ask = (SetField(POLICY, policy.key), Resubmit(Table.FIREWALL_RULES))
+        yield Flow(Table.FIREWALL_PORT, Band.DEFAULT, {POLICY: flag | port.key}, ask)
+    router = view.get(Router, port.router_id) if port.router_id else None
+    if router is not None:
+        yield from _looked_up(port, router)
+
+
+def _looked_up(port: Port, router: Router) -> Iterator[Flow]:
+    zone, judge = Zone.routed(router.key), Goto(Table.ROUTER_FIREWALL_ACL)
+    for end in (ENTERED, EXIT):
+        yield Flow(Table.ROUTER_FIREWALL, Band.DEFAULT, {end: port.key}, (judge,))
+        for eth_type, protocol in TRACKABLE:
+            match: Match = {end: port.key, "eth_type": eth_type, "ip_proto": protocol}
+            lookup = Ct(zone, Table.ROUTER_FIREWALL_ACL)
+            yield Flow(Table.ROUTER_FIREWALL, Band.SPECIFIC, match, (lookup,))
+        known: Match = {end: port.key, "ct_zone": zone}
+        yield Flow(Table.ROUTER_FIREWALL, Band.SPECIFIC + 1, known, (judge,))
+        new = CT_NEW | CT_TRACKED
+        for eth_type in (IPV4, IPV6):
+            begun: Match = {end: port.key, DECISION: 0, "ct_state": (new, new)}
+            commit = Ct(zone, commit=True, mark=Move(ORIGIN, "ct_mark", 32))
+            on = Goto(Table.ROUTER_FIREWALL.next)
+            yield Flow(
+                Table.ROUTER_FIREWALL_VERDICT,
+                Band.SPECIFIC,
+                {**begun, "eth_type": eth_type},
+                (commit, on),
+            )
+
+
+# --- policies --------------------------------------------------------------------------------
+
+
+def policies_on(view: View, switch: int) -> frozenset[str]:
+    """The policies of the ports that this switch judges."""
+    groups = [group_of(view, port_id) for port_id in ports_with_firewall(view, switch)]
+    ids = {id for group in groups if group for id in (group.ingress_id, group.egress_id)}
+    return frozenset(ids - {""})
+
+
+def compile_policy(view: View, switch: int, policy_id: str) -> Iterator[Flow]:
+    """The rules of a policy, the first one on top. One that is inserted moves those behind it."""
+    policy = view.get(FirewallPolicy, policy_id)
+    if policy is None:
+        return
+    rules = [rule for id in policy.rules if (rule := view.get(FirewallRule, id)) and rule.enabled]
+    for position, rule in enumerate(rules):
+        for match in _matches(rule):
+            yield Flow(
+                Table.FIREWALL_RULES,
+                Band.FIRST - position,
+                {POLICY: policy.key, **match},
+                _DECISIONS[rule.action],
+            )
+    yield Flow(
+        Table.FIREWALL_RULES, Band.DEFAULT, {POLICY: policy.key}, (SetField(DECISION, DENIED),)
+    )
+
+
+_DECISIONS: dict[str, Actions] = {
+    "allow": (),
+    "deny": (SetField(DECISION, DENIED),),
+    "reject": (SetField(DECISION, REJECTED),),
+}
+
+
+def _matches(rule: FirewallRule) -> Iterator[Match]:
+    family: Match = {"eth_type": IPV4 if rule.version == 4 else IPV6}
+    number = _PROTOCOLS.get(rule.protocol, ICMP if rule.version == 4 else ICMPV6)
+    protocol = number if rule.protocol else None
+    tracked = {known for eth_type, known in TRACKABLE if eth_type == family["eth_type"]}
+    if protocol is None or protocol in tracked:
+        ends = {**_end(rule.source, "src", True), **_end(rule.destination, "dst", True)}
+        match: Match = {**family, "ct_state": STATE, **ends}
+        if protocol is not None:
+            match["ct_nw_proto"] = protocol
+        yield from _with_ports(match, rule, "ct_tp")
+    if protocol is None or protocol not in tracked:
+        ends = {**_end(rule.source, "src", False), **_end(rule.destination, "dst", False)}
+        match = {**family, "ct_state": (0, CT_TRACKED), **ends}
+        if protocol is not None:
+            match["ip_proto"] = protocol
+        yield from _with_ports(match, rule, _PORTS.get(protocol or 0, ""))
+
+
+def _end(prefix: Prefix | None, end: str, tracked: bool) -> Match:
+    if prefix is None or not prefix.length:
+        return {}
+    bits, name = (32, "ct_nw") if prefix.version == 4 else (128, "ct_ipv6")
+    if not tracked:
+        name = f"ipv{prefix.version}"
+    mask = (1 << bits) - (1 << bits - prefix.length)
+    value: Value = prefix.first if prefix.length == bits else (prefix.first & mask, mask)
+    return {f"{name}_{end}": value}
+
+
+def _with_ports(match: Match, rule: FirewallRule, name: str) -> Iterator[Match]:
+    ranges = {"src": rule.source_ports, "dst": rule.destination_ports}
+    given = {f"{name}_{end}": port_masks(*span) for end, span in ranges.items() if span and name}
+    for values in product(*given.values()):
+        ports = dict(zip(given, values, strict=True))
+        whole = {field for field, value in ports.items() if value == (0, 0)}
+        yield {**match, **{field: v for field, v in ports.items() if field not in whole}}

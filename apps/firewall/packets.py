@@ -1,0 +1,53 @@
+"""What a firewall that rejects says to the sender: a TCP reset, or ICMP's port unreachable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from controller import frames
+from controller.model import View
+from controller.packet import PacketIn, PacketOut, resubmitted
+from controller.pipeline import (
+    ENTERED,
+    EXIT,
+    IN_PORT,
+    ITSELF,
+    LARGER,
+    NAT,
+    NETWORK,
+    ORIGIN,
+    OUT_PORT,
+    POLICY,
+    ROUTER,
+    SOURCE,
+    Table,
+)
+from controller.refusals import refuse
+
+LEAVING_PORT, ENTERING_PORT, IN_ROUTER = 1, 2, 3
+"""POLICY, on the way to the controller: where a packet was rejected."""
+
+
+def handle(view: View, packet: PacketIn) -> Iterable[PacketOut]:
+    """Tell the sender. Errors: Malformed."""
+    refusal = refuse(frames.parse_ip(packet.data))
+    if refusal is None:
+        return []
+    if packet.register(POLICY) == IN_ROUTER:
+        return _routed(packet, refusal)
+    turned = packet.data[6:12] + packet.data[:6] + refusal[12:]
+    here, origin = packet.register(IN_PORT), packet.register(ORIGIN)
+    if packet.register(POLICY) == LEAVING_PORT or here == origin:
+        to_sender = ((NETWORK, packet.network), (OUT_PORT, here))
+        return [resubmitted(turned, to_sender, Table.OUTPUT)]
+    from_port = ((NETWORK, packet.network), (IN_PORT, packet.register(OUT_PORT)))
+    return [resubmitted(turned, from_port, Table.ROUTER_ADMIT)]
+
+
+def _routed(packet: PacketIn, refusal: bytes) -> list[PacketOut]:
+    """From the router itself. What it has translated, it cannot answer for."""
+    if packet.register(NAT):
+        return []
+    known = tuple((field, packet.register(field)) for field in (ROUTER, ENTERED))
+    fresh = tuple((field, 0) for field in (NAT, LARGER, OUT_PORT, EXIT))
+    return [resubmitted(refusal, (*known, *fresh, (SOURCE, ITSELF)), Table.ROUTE)]
