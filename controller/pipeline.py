@@ -632,7 +632,7 @@ class Table(Enum):
         62,
         "firewall",
         Miss.NEXT,
-        "reg11 reg6 ct_zone eth_type ip_proto",
+        "reg11 reg6 reg10 ct_zone eth_type ip_proto",
         "What comes in or leaves by a router's port that has a firewall: its connection is looked "
         "up.",
     )

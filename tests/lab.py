@@ -150,6 +150,11 @@ class Lab:
         """Until every switch has confirmed everything that the controller knows of."""
         assert self.service.wait_settled(SETTLE_SECONDS), "switches did not confirm in time"
 
+    def take_effect(self) -> None:
+        """Until, besides, the datapath has forgotten what it remembers of other flows."""
+        self.settle()
+        self.ovs.appctl("revalidator/wait")
+
     def flows(self, bridge: str) -> list[str]:
         """What is installed, sorted, without counters."""
         dump = self.ovs.ofctl("--no-stats", "--names", "dump-flows", bridge)

@@ -44,9 +44,11 @@ from controller.pipeline import (
     ENTERED,
     EXIT,
     INGRESS_POLICY,
+    ITSELF,
     ORIGIN,
     POLICY,
     REJECTED,
+    SOURCE,
     VERDICT,
     Band,
     Table,
@@ -75,6 +77,8 @@ def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
     """How a router's ports are judged, and what becomes of what they do not let through."""
     on = Goto(Table.ROUTER_FIREWALL.next)
     acl, verdict = Table.ROUTER_FIREWALL_ACL, Table.ROUTER_FIREWALL_VERDICT
+    # What the router itself says was not sent through it.
+    yield Flow(Table.ROUTER_FIREWALL, Band.GUARD, {SOURCE: ITSELF}, (on,))
     invalid: Match = {"ct_state": (CT_INVALID, CT_INVALID)}
     yield Flow(acl, Band.GUARD, invalid, ())
     related = CT_RELATED | CT_TRACKED

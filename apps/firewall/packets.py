@@ -17,6 +17,7 @@ from controller.pipeline import (
     NETWORK,
     ORIGIN,
     OUT_PORT,
+    OUTSIDE,
     POLICY,
     ROUTER,
     SOURCE,
@@ -46,7 +47,7 @@ def handle(view: View, packet: PacketIn) -> Iterable[PacketOut]:
 
 def _routed(packet: PacketIn, refusal: bytes) -> list[PacketOut]:
     """From the router itself. What it has translated, it cannot answer for."""
-    if packet.register(NAT):
+    if packet.register(NAT) and packet.register(SOURCE) == OUTSIDE:
         return []
     known = tuple((field, packet.register(field)) for field in (ROUTER, ENTERED))
     fresh = tuple((field, 0) for field in (NAT, LARGER, OUT_PORT, EXIT))

@@ -164,7 +164,7 @@ def test_revoking_ends_an_idle_connection_both_ways(net: Lab, how: str, who: str
     else:
         net.api("PUT", f"/v2.0/ports/{ports[0]['id']}", {"port": {"security_groups": [other]}})
         net.settle()
-    net.ovs.appctl("revalidator/wait")  # what the datapath remembers is of the new flows
+    net.take_effect()
     order = (0, 1) if who == "client" else (1, 0)
     for pair, arrives in ((ended, False), (kept, True)):
         speaker, listener = (pair[number] for number in order)
