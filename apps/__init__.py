@@ -10,6 +10,7 @@ from apps.firewall import FIREWALL
 from apps.l2 import L2
 from apps.metadata import METADATA
 from apps.nat import NAT
+from apps.network_log import NETWORK_LOG
 from apps.port_security import PORT_SECURITY
 from apps.provider import PROVIDER
 from apps.punt import PUNT
@@ -33,4 +34,5 @@ APPS: tuple[App, ...] = (
     ROUTING,
     FIREWALL,
     NAT,
+    NETWORK_LOG,
 )

@@ -243,6 +243,34 @@ def counters(context: Context, switch: str | None) -> None:
     context.output.table("Ports", ["id", "name", "project", *columns[3:]], rows)
 
 
+@main.command()
+@click.option("--unused", is_flag=True, help="Only rules that no packet has ever matched.")
+@click.pass_obj
+def rules(context: Context, unused: bool) -> None:
+    """Show how many packets each rule of security groups and firewalls has decided about."""
+    found = context.client.get("/tenantry/v1/rules", unused="1" if unused else None)
+    if context.output.json(found):
+        return
+    columns = ["id", "kind", "of", "packets"]
+    context.output.table("Rules", columns, [[rule[c] for c in columns] for rule in found])
+
+
+@main.command("network-log")
+@click.pass_obj
+def network_log(context: Context) -> None:
+    """Show what the network log (openstack network log create) has said of late.
+
+    Every line is in the file that [network_log] file names; curl -N .../network-log?follow=1 on
+    the API shows them as they come.
+    """
+    found = context.client.get("/tenantry/v1/network-log")
+    if context.output.json(found):
+        return
+    columns = ["time", "event", "direction", "port_id", "protocol", "source", "destination"]
+    rows = [[line[column] for column in columns] for line in found]
+    context.output.table("Network log", columns, rows)
+
+
 def _show_flows(context: Context, found: Json) -> None:
     if context.output.json(found):
         return

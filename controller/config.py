@@ -158,10 +158,19 @@ DNS = [
     ),
 ]
 
+NETWORK_LOG = [
+    cfg.StrOpt(
+        "file",
+        default="/var/lib/tenantry/network.log",
+        help="Where the lines of the network log go, as JSON; nowhere if empty.",
+    ),
+]
+
 GROUPS: Mapping[str, Sequence[cfg.Opt]] = {
     "store": STORE,
     "api": API,
     "openflow": OPENFLOW,
+    "network_log": NETWORK_LOG,
     "ovsdb": OVSDB,
     "networks": NETWORKS,
     "dhcp": DHCP,

@@ -240,6 +240,16 @@ _NXM_NAME = {
 """Names as ``move`` and ``learn`` write them."""
 
 
+class Punt(NamedTuple):
+    """A copy of the packet to the controller, as long as the rate of this meter allows; the packet
+    itself goes on. See ovs-actions(7), "controller", meter_id."""
+
+    meter: int
+
+    def text(self) -> str:
+        return f"controller(max_len={WHOLE_PACKET},meter_id={self.meter})"
+
+
 class Meter(NamedTuple):
     """Drop what is beyond the rate of this meter (see Limit). Only as the first action."""
 
@@ -424,6 +434,7 @@ Action: TypeAlias = (
     | Multipath
     | CheckLarger
     | Meter
+    | Punt
     | Goto
 )
 

@@ -7,7 +7,7 @@ records out. Which packets get here, and how many, is for ``switch/packets.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from webob import Request, Response
 
@@ -100,7 +100,13 @@ class Neighbourhood(NamedTuple):
     questions: Callable[[View, Neighbour], Iterable[tuple[int, PacketOut]]]
 
 
-Result: TypeAlias = PacketOut | Change | Ask[PacketOut] | Seek | Heard
+class Logged(NamedTuple):
+    """A line of the network log."""
+
+    fields: dict[str, Any]
+
+
+Result: TypeAlias = PacketOut | Change | Ask[PacketOut] | Seek | Heard | Logged
 
 Handler: TypeAlias = Callable[[View, PacketIn], Iterable[Result]]
 """What an app does with a packet: answers it, asks or learns, or nothing. Errors: Malformed."""

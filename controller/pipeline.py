@@ -345,6 +345,12 @@ def version_bits(version: int) -> int:
 TENANT = (0, 1 << 31)
 """IN_PORT of any tenant's port, as (value, mask): the keys of ports stay below."""
 
+PORTS = range(1, (1 << 18) - 1)
+"""The keys of ports: 0 is nobody. A port's meter has its key, and OVS's own datapath has 2^18."""
+
+LOG_METER, OTHERS_METER = PORTS.stop, PORTS.stop + 1
+"""The meters of the network log, and of packets for the controller that are no tenant's."""
+
 BEYOND = 0
 """The FLOOD_PART that leads off this switch; the ports on it are in the parts from 1 on."""
 
@@ -458,7 +464,7 @@ class Table(Enum):
     FROM_PORT_VERDICT = (
         27,
         "security_groups",
-        Miss.DROP,
+        Miss.OWN,
         "reg7 reg6 reg4 ct_state eth_type",
         "What no rule allowed is dropped. A connection to a router becomes known.",
         "firewall",
@@ -739,10 +745,17 @@ class Table(Enum):
         "What enters a port is judged by its groups' ingress rules; answers by the egress rules "
         "that had let the question out.",
     )
+    LOG = (
+        86,
+        "network_log",
+        Miss.DROP,
+        "reg14 reg15 reg8 reg7",
+        "What of a port's packets is logged: a copy goes to the controller. Visited by resubmit.",
+    )
     TO_PORT_VERDICT = (
         87,
         "security_groups",
-        Miss.DROP,
+        Miss.OWN,
         "reg7 reg4 ct_state eth_type",
         "What no rule allowed is dropped. A new connection becomes known.",
         "firewall",

@@ -64,6 +64,7 @@ class Controller:
             neighbourhoods=[app.neighbours(conf) for app in apps if app.neighbours],
             ask=self.resolvers.ask,
             set_mtus=lambda remote, mtus: self.ovsdb[remote].set_mtus(mtus),
+            packet_log_file=conf.network_log.file,
             ovsdb_connections=conf.ovsdb.connections,
             physical_interfaces=conf.networks.physical_interfaces,
             audit_seconds=conf.openflow.audit_interval,
@@ -111,6 +112,7 @@ class Controller:
         for greenlet in self._greenlets:
             greenlet.kill()
         self.service_port.close()
+        self.service.packet_log.close()
         self._listener.close()
         channel.stop(self.channel)
         self.store.close()

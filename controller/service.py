@@ -39,6 +39,7 @@ from controller.model.binding import rebind
 from controller.model.records import FROM_STORE
 from controller.neighbours import Neighbours
 from controller.packet import After, Every, Handler, Neighbourhood, PacketOut
+from controller.packet_log import PacketLog
 from controller.store import Commit, Store
 from controller.switch.channel import Connection
 from controller.switch.inventory import Inventory
@@ -113,6 +114,7 @@ class Service:
         neighbourhoods: Iterable[Neighbourhood] = (),
         ask: Asked = lambda ask, port, done: None,
         set_mtus: Callable[[str, dict[str, int]], None] = lambda remote, mtus: None,
+        packet_log_file: str = "",
         ovsdb_connections: Iterable[str] = (),
         physical_interfaces: Mapping[str, str] | None = None,
         audit_seconds: float = 120.0,
@@ -134,8 +136,14 @@ class Service:
         self._wake = runtime.Signal()
         self._progress: list[runtime.Signal] = []
         self.neighbours = Neighbours(self.model, neighbourhoods, self._submit, self._send)
+        self.packet_log = PacketLog(packet_log_file)
         self.packets = PacketIns(
-            self.model, handlers or {}, self._submit, ask, neighbours=self.neighbours
+            self.model,
+            handlers or {},
+            self._submit,
+            ask,
+            neighbours=self.neighbours,
+            log=self.packet_log.write,
         )
         self._after = tuple(after)
         self._to_send: dict[int, dict[PacketOut, int]] = {}  # by switch, each with its pass

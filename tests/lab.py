@@ -243,6 +243,7 @@ def lab(
         "store__url": f"sqlite:///{directory}/tenantry.db",
         "api__listen": "127.0.0.1:0",
         "openflow__listen": "127.0.0.1:0",
+        "network_log__file": f"{directory}/network.log",
         "ovsdb__connections": ovs.remote,
         "ovsdb__datapath_type": "dummy" if ovs.dummy else "netdev",
         **options,

@@ -17,8 +17,10 @@ from apps.firewall.flows import (
     compile_all,
     compile_policy,
     compile_port,
+    compile_rule,
     policies_on,
     ports_with_firewall,
+    rules_on,
 )
 from apps.firewall.packets import handle
 from controller.app import App, Units, once
@@ -30,6 +32,7 @@ FIREWALL = App(
         Units("all", once, compile_all),
         Units("port", ports_with_firewall, compile_port),
         Units("policy", policies_on, compile_policy),
+        Units("rule", rules_on, compile_rule),
     ),
     extension=lambda conf: resources.extension(),
     packets=lambda conf: handle,

@@ -90,9 +90,10 @@ def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
     yield Flow(acl, Band.MISS, {}, (*begun, Goto(verdict)))
     yield Flow(verdict, Band.DEFAULT, {DECISION: 0}, (on,))
     for table, (where, allowed) in VERDICTS.items():
-        yield Flow(table, Band.GUARD, {DECISION: DENIED}, ())
+        log: Actions = (SetField(VERDICT, 0), Resubmit(Table.LOG)) if allowed else ()
+        yield Flow(table, Band.GUARD, {DECISION: DENIED}, log)
         tell: Actions = (
-            *(SetField(POLICY, where), Resubmit(Table.PUNT_LIMIT)),
+            *(*log, SetField(POLICY, where), Resubmit(Table.PUNT_LIMIT)),
             Output(CONTROLLER),
         )
         yield Flow(table, Band.GUARD + 1, {**allowed, DECISION: REJECTED}, tell)
@@ -177,22 +178,31 @@ def policies_on(view: View, switch: int) -> frozenset[str]:
 
 
 def compile_policy(view: View, switch: int, policy_id: str) -> Iterator[Flow]:
-    """The rules of a policy, the first one on top. One that is inserted moves those behind it."""
+    """What no rule of a policy decides."""
     policy = view.get(FirewallPolicy, policy_id)
-    if policy is None:
+    if policy is not None:
+        nothing: Match = {POLICY: policy.key}
+        yield Flow(Table.FIREWALL_RULES, Band.DEFAULT, nothing, _DECISIONS["deny"])
+
+
+def rules_on(view: View, switch: int) -> frozenset[str]:
+    """The rules of those policies: ids of the policy and of the rule."""
+    policies = (view.get(FirewallPolicy, id) for id in policies_on(view, switch))
+    return frozenset(f"{p.id} {rule_id}" for p in policies if p for rule_id in p.rules)
+
+
+def compile_rule(view: View, switch: int, id: str) -> Iterator[Flow]:
+    """A rule at its place in a policy, the first on top. One that is inserted moves those behind
+    it. To allow is to leave the decision as it is: the other end's firewall may have denied."""
+    policy_id, _, rule_id = id.partition(" ")
+    policy, rule = view.get(FirewallPolicy, policy_id), view.get(FirewallRule, rule_id)
+    if policy is None or rule is None or not rule.enabled or rule_id not in policy.rules:
         return
-    rules = [rule for id in policy.rules if (rule := view.get(FirewallRule, id)) and rule.enabled]
-    for position, rule in enumerate(rules):
-        for match in _matches(rule):
-            yield Flow(
-                Table.FIREWALL_RULES,
-                Band.FIRST - position,
-                {POLICY: policy.key, **match},
-                _DECISIONS[rule.action],
-            )
-    yield Flow(
-        Table.FIREWALL_RULES, Band.DEFAULT, {POLICY: policy.key}, (SetField(DECISION, DENIED),)
-    )
+    priority = Band.FIRST - policy.rules.index(rule_id)
+    for match in _matches(rule):
+        yield Flow(
+            Table.FIREWALL_RULES, priority, {POLICY: policy.key, **match}, _DECISIONS[rule.action]
+        )
 
 
 _DECISIONS: dict[str, Actions] = {

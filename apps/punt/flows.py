@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from controller.flow import Flow, Limit, Meter
 from controller.model import Port, View
-from controller.pipeline import IN_PORT, Band, Table
+from controller.pipeline import IN_PORT, OTHERS_METER, Band, Table
 
 PACKETS_PER_SECOND = 100
 """What a host may ask of the controller: DHCP takes four packets, a busy resolver some dozens a
@@ -14,11 +14,8 @@ second; the controller answers tens of thousands."""
 
 BURST = 100
 
-OTHERS_METER = 1 << 18
-"""Of what comes from no port of a tenant: from the physical network, or out of a router. OVS's own
-datapath has this many meters; the keys of ports are below."""
-
 OTHERS_PER_SECOND = 1000
+"""Of what comes from no port of a tenant: from the physical network, or out of a router."""
 
 
 def compile_others(view: View, switch: int, id: str) -> Iterator[Flow | Limit]:

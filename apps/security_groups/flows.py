@@ -119,9 +119,12 @@ def _from_port() -> Iterator[Flow]:
 
     # What goes to a router may leave by it changed, or be answered by it: it is known from here on.
     # What stays in the network becomes known in the end, if the other end lets it in.
-    routed: Match = {**_ALLOWED, "ct_state": _NEW, ZONE: (0, Zone.BRIDGED[1])}
-    yield from _committing(Table.FROM_PORT_VERDICT, routed, on)
+    new: Match = {**_ALLOWED, "ct_state": _NEW}
+    routed: Match = {**new, ZONE: (0, Zone.BRIDGED[1])}
+    yield from _committing(Table.FROM_PORT_VERDICT, routed, _LOG, on)
+    yield Flow(Table.FROM_PORT_VERDICT, Band.DEFAULT + 1, new, (_LOG, on))
     yield Flow(Table.FROM_PORT_VERDICT, Band.DEFAULT, _ALLOWED, (on,))
+    yield Flow(Table.FROM_PORT_VERDICT, Band.MISS, {}, (_LOG,))
 
 
 def _to_port() -> Iterator[Flow]:
@@ -158,8 +161,9 @@ def _to_port() -> Iterator[Flow]:
     )
 
     new: Match = {**_ALLOWED, "ct_state": _NEW}
-    yield from _committing(Table.TO_PORT_VERDICT, new, on)
+    yield from _committing(Table.TO_PORT_VERDICT, new, _LOG, on)
     yield Flow(Table.TO_PORT_VERDICT, Band.DEFAULT, _ALLOWED, (on,))
+    yield Flow(Table.TO_PORT_VERDICT, Band.MISS, {}, (_LOG,))
 
 
 _ALLOWED: Match = {VERDICT: (ALLOWED, ALLOWED)}
@@ -169,9 +173,14 @@ _COMMIT = Ct(str(ZONE), commit=True, mark=Move(ORIGIN, "ct_mark", 32))
 """The connection remembers who began it, so that its answers are judged by who that is now."""
 
 
-def _committing(table: Table, match: Match, on: Goto) -> Iterator[Flow]:
+def _committing(table: Table, match: Match, *actions: Action) -> Iterator[Flow]:
+    *first, on = actions
     for eth_type in (IPV4, IPV6):
-        yield Flow(table, Band.SPECIFIC, {**match, "eth_type": eth_type}, (_COMMIT, on))
+        whole = {**match, "eth_type": eth_type}
+        yield Flow(table, Band.SPECIFIC, whole, (*first, _COMMIT, on))
+
+
+_LOG = Resubmit(Table.LOG)
 
 
 def _judge(port: str, *, ingress: bool) -> Actions:

@@ -83,7 +83,7 @@ def application(
             *(route for collection in collections for route in collection.routes()),
             *availability.Availability(store).routes(),
             *(
-                Route("GET", f"/v2.0/{path}", partial(_list, store, path, listed))
+                Route("GET", f"/v2.0/{path}", partial(_list, store, _collection(path), listed))
                 for extension in kinds.extensions
                 for path, listed in extension.lists.items()
             ),
@@ -91,6 +91,10 @@ def application(
         ],
         authenticate,
     )
+
+
+def _collection(path: str) -> str:
+    return path.rpartition("/")[2].replace("-", "_")
 
 
 def _list(

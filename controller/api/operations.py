@@ -16,6 +16,7 @@ from webob.exc import HTTPBadRequest, HTTPNotFound
 
 from controller.api.auth import Context
 from controller.api.routers import routers
+from controller.api.rules import network_log, rules
 from controller.api.wsgi import Route
 from controller.flow import actions_text, match_text
 from controller.model import Binding, Host, Port, Switch
@@ -52,6 +53,8 @@ def routes(service: Service) -> list[Route]:
         route("diff", diff, "switch"),
         route("counters", counters, "switch"),
         route("routers", routers),
+        route("rules", rules, "unused"),
+        network_log(service),
         route("verify", verify),
         route("engine", engine),
         route("wait", wait, "port", "revision", "seconds"),

@@ -23,6 +23,7 @@ from controller.api.extension import Extension, NewKind, Reader, Rules, given
 from controller.api.faults import IpAddressAlreadyAllocated
 from controller.api.network import network_of
 from controller.api.standard import ATTRIBUTES, MAX_TAG_LENGTH
+from controller.pipeline import PORTS
 from controller.store import Body, Claim, Draft, Link
 
 MAX_HOST_LENGTH = 255
@@ -168,8 +169,7 @@ def extension(base_mac: str = "fa:16:3e:00:00:00") -> Extension:
                 collection="ports",
                 attributes={**port.RESOURCE_ATTRIBUTE_MAP["ports"], "tags": tags},
                 not_found=lambda id: exceptions.PortNotFound(port_id=id),
-                # 0 is nobody. A port's meter has its key, and switches have so many meters.
-                keys=range(1, 2**18),
+                keys=PORTS,
             ),
         ),
         rules={"port": PortRules(base_mac, allocator)},

@@ -528,6 +528,31 @@ class FirewallGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkLog:
+    """What is to be logged of the packets of ports: those of a group, of a project, or one."""
+
+    INDEXES: ClassVar[Indexes] = ()
+
+    id: str
+    project_id: str
+    enabled: bool
+    event: str  # "ACCEPT", "DROP" or "ALL"
+    group_id: str  # a security group; or "": any of the project's
+    port_id: str  # or "": any
+
+    @classmethod
+    def from_body(cls, body: Body) -> NetworkLog:
+        return cls(
+            id=body["id"],
+            project_id=body["project_id"],
+            enabled=body["enabled"],
+            event=body["event"],
+            group_id=body["resource_id"] or "",
+            port_id=body["target_id"] or "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Neighbour:
     """An address that the model does not know, and that answered when it was asked."""
 
@@ -632,6 +657,7 @@ FROM_STORE: dict[str, tuple[type[Record], Callable[[Body], Record]]] = {
     "firewall_rule": (FirewallRule, FirewallRule.from_body),
     "firewall_policy": (FirewallPolicy, FirewallPolicy.from_body),
     "firewall_group": (FirewallGroup, FirewallGroup.from_body),
+    "log": (NetworkLog, NetworkLog.from_body),
 }
 """The store's kinds that have a record, and how a body becomes one."""
 

@@ -14,12 +14,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from controller import runtime
 from controller.model import Change, Model, View
 from controller.neighbours import Neighbours
-from controller.packet import Ask, Handler, Heard, Malformed, PacketIn, PacketOut, Seek
+from controller.packet import Ask, Handler, Heard, Logged, Malformed, PacketIn, PacketOut, Seek
 from controller.pipeline import IN_PORT, NETWORK, Cookie
 from controller.switch import codec, shapes
 from controller.switch.channel import Connection, Disconnected
@@ -47,15 +47,17 @@ class PacketIns:
         learn: Callable[[list[Change]], None],
         ask: Asked,
         neighbours: Neighbours,
+        log: Callable[[dict[str, Any]], None],
     ) -> None:
         """``handlers`` by app id; ``learn`` is given the records that they learned; ``ask``
-        asks what they ask; ``neighbours`` finds whom they seek."""
+        asks what they ask; ``neighbours`` finds whom they seek; ``log`` writes what they log."""
         self.handled = self.dropped = self.malformed = self.failed = 0
         self._model = model
         self._ask = ask
         self._neighbours = neighbours
         self._handlers = handlers
         self._learn = learn
+        self._log = log
         self._queues: dict[tuple[int, int], deque[tuple[Connection, PacketIn]]] = {}
         self._wake = runtime.Signal()
 
@@ -103,6 +105,8 @@ class PacketIns:
                     self._neighbours.seek(result, partial(self.send, connection))
                 elif isinstance(result, Heard):
                     self._neighbours.heard(result)
+                elif isinstance(result, Logged):
+                    self._log(result.fields)
                 else:
                     learned.append(result)
         except Malformed:

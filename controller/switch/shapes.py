@@ -31,6 +31,7 @@ from controller.flow import (
     Nat,
     Output,
     PopVlan,
+    Punt,
     PushVlan,
     Resubmit,
     SetField,
@@ -147,6 +148,11 @@ def _action(kind: Kind, action: str) -> _Piece:
         return _piece("HHH2x", 17, 8, 0x8100)
     if kind is PopVlan:
         return _piece("HH4x", 18, 8)
+    if kind is Punt:  # NXAST_CONTROLLER2 and two properties: OVS lib/ofp-actions.c
+        whole = (0xFFFF, 32, _NICIRA, 37)
+        head = _piece("HHIH6x", *whole)
+        meter = _piece("HHI", 5, 8, f"{action}[0]")
+        return _joined([head, _piece("HHH2x", 0, 6, WHOLE_PACKET), meter])
     if kind is CtClear:
         return _piece("HHIH6x", 0xFFFF, 16, _NICIRA, 43)
     if kind is DecTtl:

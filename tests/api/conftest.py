@@ -14,6 +14,7 @@ from apps.dhcp import resources as dhcp
 from apps.dns import resources as dns
 from apps.firewall import resources as firewall
 from apps.nat import resources as nat
+from apps.network_log import resources as network_log
 from apps.port_security import resources as port_security
 from apps.provider import resources as provider
 from apps.routing import resources as routing
@@ -36,6 +37,7 @@ def extensions() -> list[neutron.Extension]:
         security_groups.extension(),
         firewall.extension(),
         nat.extension(),
+        network_log.extension(),
     ]
 
 

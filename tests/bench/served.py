@@ -93,6 +93,7 @@ def configuration(directory: Path, **options: str) -> Path:
         "store__url": f"sqlite:///{directory}/tenantry.db",
         "api__listen": "127.0.0.1:0",
         "openflow__listen": "127.0.0.1:0",
+        "network_log__file": "",
         "ovsdb__connections": "",
         "ovsdb__datapath_type": "netdev",
         **options,

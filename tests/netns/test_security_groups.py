@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from controller.pipeline import LOG_METER
 from tests.echo import PORT, asked, serving
 from tests.lab import Lab, lab
 from tests.namespace import Guest
@@ -23,6 +24,7 @@ from tests.outside import machine
 CIDRS = ("10.0.0.0/24", "fd00::/64")
 VLAN = {"provider:network_type": "vlan", "provider:physical_network": "wire"}
 VRRP = 112
+METER = f"meter={LOG_METER}"
 SECONDS = 1.0
 """How soon what is revoked must have ended."""
 
@@ -183,6 +185,7 @@ def _connected(
 ) -> tuple[socket.socket, socket.socket]:
     """Both ends of a TCP connection that has spoken."""
     with closing(server.socket(socket.SOCK_STREAM)) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("", port))
         listening.listen(1)
         calling = client.socket(socket.SOCK_STREAM)
@@ -289,3 +292,74 @@ def test_a_restart_of_the_controller_keeps_connections(ovs: OpenVSwitch, tmp_pat
         for end in ends:
             end.close()
         net.controller.stop = lambda: None  # type: ignore[method-assign]
+
+
+def test_hits_are_counted_by_rule(net: Lab) -> None:
+    network = net.network("10.0.0.0/24")
+    servers = group(net, "servers")
+    used, unused = (rule(net, servers, **ports_of(number)) for number in (PORT, PORT + 1))
+    ports = [net.port(network, security_groups=[group(net, "clients")])]
+    ports.append(net.port(network, security_groups=[servers]))
+    client, server = (net.guest(port) for port in ports)
+    net.settle()
+    for end in _connected(client, server, addresses(ports[1])[0], PORT):
+        end.close()
+    net.ovs.appctl("revalidator/purge")  # the datapath's counts go to the flows
+    hits = {one["id"]: one["packets"] for one in net.api("GET", "/tenantry/v1/rules")}
+    assert hits[used] > 0
+    assert hits[unused] == 0
+    never = {one["id"] for one in net.api("GET", "/tenantry/v1/rules?unused=1")}
+    assert unused in never
+    assert used not in never
+
+
+def test_what_is_accepted_and_dropped_is_logged(net: Lab, tmp_path: Path) -> None:
+    """With tenant, port, rule and addresses; and no more than the meter lets through."""
+    network = net.network("10.0.0.0/24")
+    servers = group(net, "servers")
+    allowed = rule(net, servers, **ports_of(PORT))
+    ports = [net.port(network, security_groups=[group(net, "clients")])]
+    ports.append(net.port(network, security_groups=[servers], name="web"))
+    client, server = (net.guest(port) for port in ports)
+    body = {"log": {"resource_type": "security_group", "target_id": ports[1]["id"]}}
+    log = net.api("POST", "/v2.0/log/logs", body)["log"]
+    net.take_effect()
+    from_address, to = (addresses(port)[0] for port in ports)
+    lines = net.service.packet_log.recent
+    for end in _connected(client, server, to, PORT):
+        end.close()
+    net.until(lambda: bool(lines))
+    accepted = lines[0]
+    expected = {
+        "event": "ACCEPT",
+        "direction": "ingress",
+        "project_id": "demo",
+        "rule_id": allowed,
+        "port_id": ports[1]["id"],
+        "port_name": "web",
+        "protocol": "tcp",
+        "source": from_address,
+        "destination": to,
+        "destination_port": PORT,
+        "security_group_id": servers,
+        "log_ids": [log["id"]],
+    }
+    assert {name: accepted[name] for name in expected} == expected
+    with closing(client.socket(socket.SOCK_DGRAM)) as asking:
+        for _ in range(500):
+            asking.sendto(b"?", (to, 9))
+    net.until(lambda: lines[-1]["event"] == "DROP")
+    (beyond,) = re.findall(r"0: packet_count:(\d+)", net.ovs.ofctl("meter-stats", "br-int", METER))
+    assert int(beyond) > 100, "the meter holds the rest"
+    dropped = lines[-1]
+    assert (dropped["protocol"], dropped["destination_port"], dropped["rule_id"]) == (
+        *("udp", 9, None),
+    )
+    written = (tmp_path / "network.log").read_text().splitlines()
+    assert len(written) >= len(lines)
+    net.api("DELETE", f"/v2.0/log/logs/{log['id']}")
+    net.take_effect()
+    before = net.service.packet_log.written
+    for end in _connected(client, server, to, PORT):
+        end.close()
+    assert net.service.packet_log.written == before

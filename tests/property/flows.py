@@ -26,6 +26,7 @@ from controller.flow import (
     Nat,
     Output,
     PopVlan,
+    Punt,
     PushVlan,
     Resubmit,
     SetField,
@@ -123,6 +124,7 @@ ip_actions: st.SearchStrategy[Action] = st.one_of(
         st.one_of(st.none(), st.just(Move("reg13", "ct_mark", 32)), st.just(MARK)),
     ),
     st.just(CtClear()),
+    st.builds(Punt, st.integers(1, 0xFFFF)),
     st.builds(Multipath, st.integers(1, 64), st.sampled_from(["reg4", "reg15"])),
     st.builds(CheckLarger, st.integers(1, 0xFFFF), st.sampled_from(["reg8", "reg0"])),
 )

@@ -21,6 +21,7 @@ from controller.model import (
     NdpProxy,
     Neighbour,
     Network,
+    NetworkLog,
     Port,
     PortForwarding,
     Prefix,
@@ -218,6 +219,10 @@ def groups(draw: st.DrawFn) -> Record:
             *("web", draw(st.booleans()), draw(st.sampled_from(["allow", "reject"])), version),
             *("tcp", prefixes[0] if version == 4 else None, None, None, (80, 83)),
         ),
+        NetworkLog(
+            *("log", "project", draw(st.booleans()), draw(st.sampled_from(["ALL", "DROP"]))),
+            *(draw(st.sampled_from(["", *GROUPS])), draw(st.sampled_from(["", *PORTS]))),
+        ),
         FirewallPolicy("policy", 1, draw(st.sampled_from([(), ("web",)]))),
         FirewallGroup(
             *("wall", draw(st.booleans())),
@@ -267,7 +272,7 @@ KINDS: tuple[type[Record], ...] = (
     *(Switch, Network, Port, Interface, Subnet, SubnetPool, Router, FloatingIp),
     *(PortForwarding, ConntrackHelper, NdpProxy, Neighbour),
     *(SecurityGroup, SecurityGroupRule, AddressGroup),
-    *(FirewallGroup, FirewallPolicy, FirewallRule),
+    *(FirewallGroup, FirewallPolicy, FirewallRule, NetworkLog),
 )
 """All kinds of records but bindings, which follow from them."""
 

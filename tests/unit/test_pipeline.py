@@ -88,6 +88,7 @@ def test_table_ids_never_change() -> None:
         80: "TO_PORT_CT",
         82: "TO_PORT_TRACK",
         85: "TO_PORT_ACL",
+        86: "LOG",
         87: "TO_PORT_VERDICT",
         95: "OUTPUT",
     }
@@ -110,6 +111,7 @@ def test_app_ids_never_change() -> None:
         11: "routing",
         12: "nat",
         13: "firewall",
+        14: "network_log",
     }
     assert len(APPS) == len({app.name for app in APPS})
     assert all(0 <= app.id < Cookie.LEARNED_APP for app in APPS)

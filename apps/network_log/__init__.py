@@ -1,0 +1,20 @@
+"""Network logging: a line for each connection that the security groups of chosen ports accept, and
+for each packet that they, or a firewall there, drop.
+
+The switch sends what is to be logged to the controller, so many packets a second and no more (a
+meter of its own: what is beyond it is judged as ever, and not logged). The controller says whose
+packet it was, and for what was accepted which rule allows it.
+"""
+
+from apps.network_log import resources
+from apps.network_log.flows import compile_all, compile_port, logged_ports
+from apps.network_log.packets import handle
+from controller.app import App, Units, once
+
+NETWORK_LOG = App(
+    id=14,
+    name="network_log",
+    units=(Units("all", once, compile_all), Units("port", logged_ports, compile_port)),
+    extension=lambda conf: resources.extension(),
+    packets=lambda conf: handle,
+)
