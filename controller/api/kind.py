@@ -166,8 +166,8 @@ class Kind:
             yield from rules.claims(body)
 
     def links(self, body: Body) -> Iterator[Link]:
-        for rules in self.rules:
-            yield from rules.links(body)
+        """Each once: a firewall group may have one policy for both directions."""
+        yield from dict.fromkeys(link for rules in self.rules for link in rules.links(body))
 
 
 class Kinds(Mapping[str, Kind]):
