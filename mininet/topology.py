@@ -79,7 +79,7 @@ class Neutron:
             ) from None
 
     def list(self, kind, **filters):
-        return self.request("GET", f"v2.0/{kind}s?{urlencode(filters)}")[f"{kind}s"]
+        return self.request("GET", f"v2.0/{_dashed(kind)}s?{urlencode(filters)}")[f"{kind}s"]
 
     def ensure(self, kind, name, project_id, **body):
         """The resource of that name in that project, created with ``body`` if there is none."""
@@ -87,7 +87,7 @@ class Neutron:
         if found:
             return found[0]
         body.update(name=name, project_id=project_id)
-        return self.request("POST", f"v2.0/{kind}s", {kind: body})[kind]
+        return self.request("POST", f"v2.0/{_dashed(kind)}s", {kind: body})[kind]
 
     def router(self, name, project_id, outside, subnets):
         """The router of that name, with a gateway outside and an interface for each subnet."""
@@ -101,6 +101,22 @@ class Neutron:
                 self.request("PUT", path, {"subnet_id": subnet["id"]})
         return router
 
+    def public(self, project_id):
+        """The groups of a port that everybody may reach: its project's default group, and one that
+        lets everything in."""
+        group = self.ensure("security_group", "public", project_id)
+        open_already = {
+            rule["ethertype"]
+            for rule in group["security_group_rules"]
+            if rule["direction"] == "ingress"
+        }
+        for ethertype in {"IPv4", "IPv6"} - open_already:
+            rule = {"direction": "ingress", "ethertype": ethertype, "project_id": project_id}
+            body = {"security_group_rule": {"security_group_id": group["id"], **rule}}
+            self.request("POST", "v2.0/security-group-rules", body)
+        (default,) = self.list("security_group", name="default", project_id=project_id)
+        return [default["id"], group["id"]]
+
     def floating_ip(self, outside, port):
         """The floating IP of a port, which gets one if it has none."""
         found = self.list("floatingip", port_id=port["id"])
@@ -112,6 +128,10 @@ class Neutron:
             "project_id": port["project_id"],
         }
         return self.request("POST", "v2.0/floatingips", {"floatingip": body})["floatingip"]
+
+
+def _dashed(kind):
+    return kind.replace("_", "-")
 
 
 class TenantHost(Host):
@@ -221,14 +241,18 @@ class Tenants(Topo):
             network = tenant + suffix
             if network not in networks:
                 networks[network] = self.network(neutron, network, tenant, SUBNETS[suffix])
-            port = self.tenant_host(neutron, name, tenant, switch, number, *networks[network])
+            more = {"security_groups": neutron.public(tenant)} if name == FLOATING else {}
+            port = self.tenant_host(
+                neutron, name, tenant, switch, number, *networks[network], **more
+            )
             if name == FLOATING:
                 floated = port
         for tenant in ("red", "blue"):
             subnets = [subnet for suffix in SUBNETS for subnet in networks[tenant + suffix][1]]
             neutron.router(tenant, tenant, provider[0], subnets)
         neutron.floating_ip(provider[0], floated)
-        self.tenant_host(neutron, "web", "provider", "s1", 10, *provider)
+        public = {"security_groups": neutron.public("provider")}
+        self.tenant_host(neutron, "web", "provider", "s1", 10, *provider, **public)
 
         # The dpid is for OVSDB alone: by default Mininet would give it s1's, after the digit.
         self.addSwitch("phy1", cls=PhysicalSwitch, dpid="00000000000000ff")
@@ -266,13 +290,14 @@ class Tenants(Topo):
         ]
         return network, subnets
 
-    def tenant_host(self, neutron, name, project, switch, number, network, subnets):
+    def tenant_host(self, neutron, name, project, switch, number, network, subnets, **more):
         port = neutron.ensure(
             "port",
             name,
             project,
             network_id=network["id"],
             fixed_ips=addresses(subnets, number),
+            **more,
         )
         self.addHost(name, cls=TenantHost, neutron_port=port, subnets=subnets, mtu=network["mtu"])
         self.addLink(name, switch)

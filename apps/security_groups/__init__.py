@@ -14,7 +14,12 @@ packet is looked up once if both its ends are here (``flows.py`` has the way of 
 """
 
 from apps.security_groups import resources
-from apps.security_groups.flows import compile_all, compile_zones
+from apps.security_groups.flows import (
+    compile_all,
+    compile_floating,
+    compile_zones,
+    floating_ips_beside,
+)
 from apps.security_groups.members import (
     all_remotes_on,
     compile_group,
@@ -34,6 +39,7 @@ SECURITY_GROUPS = App(
     units=(
         Units("all", once, compile_all),
         Units("zones", networks_on, compile_zones),
+        Units("floating", floating_ips_beside, compile_floating),
         Units("port", ports_on, compile_port),
         Units("group", groups_on, compile_group),
         Units("rule", rules_on, compile_rule),

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from apps.security_groups.members import ADDRESS_GROUP
 from controller.flow import (
     CT_INVALID,
     CT_NEW,
@@ -30,7 +31,7 @@ from controller.flow import (
     Value,
 )
 from controller.frames import ARP, ICMPV6, IPV4, IPV6, UDP
-from controller.model import Network, Router, View
+from controller.model import FloatingIp, Network, Port, Router, View, networks_with_ports
 from controller.model.addresses import mapped
 from controller.model.routers import legs, routers_in
 from controller.pipeline import (
@@ -49,6 +50,7 @@ from controller.pipeline import (
     ORIGIN,
     OUT_PORT,
     PEER,
+    REMOTE,
     SECURED,
     TENANT,
     TRACKED,
@@ -69,6 +71,7 @@ NEIGHBOUR_DISCOVERY = (130, 131, 132, 133, 135, 136, 143)
 """Without these there is no IPv6: RFC 4861, and MLD (RFC 2710, RFC 3810). What they may say is for
 port security."""
 
+LINK_LOCAL = (0xFE80 << 112, 0xFFC0 << 112)  # RFC 4291, 2.5.6
 _DHCP = ((IPV4, 68, 67), (IPV6, 546, 547))  # RFC 2131; RFC 8415, 7.2: client, server
 _IS_TRACKED: Match = {LOCAL: (TRACKED, TRACKED)}
 
@@ -83,6 +86,10 @@ def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
             move = Move(f"ipv{version}_{end}", FAR_ADDRESS, bits)
             match: Match = {WAY: way, "eth_type": eth_type}
             yield Flow(Table.FAR_END, Band.DEFAULT, match, (*whole, move))
+    # Addresses of a link say nothing of who has them elsewhere: no remote group means them. Rules
+    # may, by prefix.
+    of_group: Match = {REMOTE: (0, ADDRESS_GROUP), FAR_ADDRESS: LINK_LOCAL}
+    yield Flow(Table.MEMBERS, Band.GUARD, of_group, ())
     yield from _from_port()
     yield from _to_port()
 
@@ -250,6 +257,23 @@ def compile_zones(view: View, switch: int, network_id: str) -> Iterator[Flow]:
             if leg.network.id == network_id:
                 there: Match = {NETWORK: network.key, FAR_MAC: leg.port.mac}
                 yield from _in_zone(there, Band.SPECIFIC, Zone.routed(router.key))
+
+
+def floating_ips_beside(view: View, switch: int) -> frozenset[str]:
+    """The floating IPs on networks that have ports of their own on a switch."""
+    networks = networks_with_ports(view, switch)
+    return frozenset[str]().union(*(view.ids(FloatingIp, network_id=id) for id in networks))
+
+
+def compile_floating(view: View, switch: int, id: str) -> Iterator[Flow]:
+    """A floating IP's MAC address is its router's, to who is on the network outside."""
+    floating = view.get(FloatingIp, id)
+    network = view.get(Network, floating.network_id) if floating else None
+    port = view.get(Port, floating.port_id) if floating else None
+    router = view.get(Router, floating.router_id) if floating else None
+    if network is not None and port is not None and router is not None:
+        there: Match = {NETWORK: network.key, FAR_MAC: port.mac}
+        yield from _in_zone(there, Band.SPECIFIC, Zone.routed(router.key))
 
 
 def _in_zone(match: Match, priority: int, zone: int) -> Iterator[Flow]:

@@ -92,6 +92,11 @@ def test_stock_switches(mininet: Path, controller: None, ovs: OpenVSwitch, tmp_p
     networks = {tenant: create("network", name=tenant) for tenant in ("red", "blue")}
     for tenant, network in networks.items():
         create("subnet", network_id=network["id"], cidr="10.0.0.0/8", ip_version=4, name=tenant)
+    # What hosts say to each other by link-local addresses is no remote group's.
+    (group,) = request("GET", "/v2.0/security-groups?name=default")["security_groups"]
+    link_local = {"ethertype": "IPv6", "remote_ip_prefix": "fe80::/10"}
+    rule = {"security_group_id": group["id"], "direction": "ingress", **link_local}
+    request("POST", "/v2.0/security-group-rules", {"security_group_rule": rule})
     for name, (tenant, switch, interface, number) in HOSTS.items():
         create(
             "port",

@@ -84,6 +84,9 @@ def test_members_reach_each_other_and_strangers_nobody(net: Lab, switches: int) 
         assert not stranger.pings(address)
     for address in addresses(ports[2]):
         assert not member.pings(address), "it takes nothing in"
+    link_local = server.run("ip", "-6", "-o", "address", "show", "scope", "link")
+    link_local = link_local.split("inet6 ")[1].partition("/")[0]
+    assert not member.pings(f"{link_local}%eth0"), "it is in no group, on whichever switch"
     with serving(stranger):
         net.api("PUT", f"/v2.0/ports/{ports[2]['id']}", {"port": {"security_groups": []}})
         net.settle()
@@ -363,3 +366,26 @@ def test_what_is_accepted_and_dropped_is_logged(net: Lab, tmp_path: Path) -> Non
     for end in _connected(client, server, to, PORT):
         end.close()
     assert net.service.packet_log.written == before
+
+
+def test_a_floating_ip_and_a_port_beside_it(net: Lab) -> None:
+    """Both judged by their groups: the one behind the router, and the one on the network outside,
+    who asks, and is answered."""
+    outside = net.external("203.0.113.0/24")
+    network = net.network("10.1.0.0/24")
+    net.router(network, outside=outside)
+    servers = group(net, "servers", ports_of(PORT))
+    ports = [net.port(network, security_groups=[servers]), net.port(outside)]
+    server, beside = (machine(net, port) for port in ports)
+    floating = net.floating_ip(outside, ports[0])["floating_ip_address"]
+    net.settle()
+    with serving(server):
+        assert asked(beside, floating) == [addresses(ports[1])[0], "-"]
+    assert not beside.pings(floating)
+    with serving(beside):
+        to = addresses(ports[1])[0]
+        assert asked(server, to) == ["-"] * 2
+        rule(net, servers, direction="egress", protocol="udp", remote_ip_prefix="192.0.2.0/24")
+        net.api("PUT", f"/v2.0/ports/{ports[1]['id']}", {"port": {"security_groups": [servers]}})
+        net.take_effect()
+        assert asked(server, to) == [floating, "-"]
