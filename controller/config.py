@@ -158,6 +158,18 @@ DNS = [
     ),
 ]
 
+CONNTRACK = [
+    cfg.IntOpt(
+        "connections_per_port",
+        default=16384,
+        min=0,
+        help=(
+            "How many connections may be tracked for each port that is plugged in: the ports of a "
+            "network share what they have together, and so do those behind a router. 0: no limit."
+        ),
+    ),
+]
+
 NETWORK_LOG = [
     cfg.StrOpt(
         "file",
@@ -170,6 +182,7 @@ GROUPS: Mapping[str, Sequence[cfg.Opt]] = {
     "store": STORE,
     "api": API,
     "openflow": OPENFLOW,
+    "conntrack": CONNTRACK,
     "network_log": NETWORK_LOG,
     "ovsdb": OVSDB,
     "networks": NETWORKS,

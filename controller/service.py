@@ -43,6 +43,7 @@ from controller.packet_log import PacketLog
 from controller.store import Commit, Store
 from controller.switch.channel import Connection
 from controller.switch.inventory import Inventory
+from controller.switch.limits import Limits
 from controller.switch.packets import Asked, PacketIns
 from controller.switch.reconcile import Realised, Reconciler
 
@@ -115,6 +116,7 @@ class Service:
         ask: Asked = lambda ask, port, done: None,
         set_mtus: Callable[[str, dict[str, int]], None] = lambda remote, mtus: None,
         packet_log_file: str = "",
+        connections_per_port: int = 0,
         ovsdb_connections: Iterable[str] = (),
         physical_interfaces: Mapping[str, str] | None = None,
         audit_seconds: float = 120.0,
@@ -125,6 +127,7 @@ class Service:
         self.model = Model()
         self.engine = Engine(self.model, apps)
         self.inventory = Inventory(ovsdb_connections, self._submit, physical_interfaces or {})
+        self.limits = Limits(self.model, self.inventory, ovsdb_connections, connections_per_port)
         self.connections: dict[int, Connection] = {}
         self.reconcilers: dict[int, Reconciler] = {}
         self.realised: dict[int, Realised] = {}
@@ -247,6 +250,8 @@ class Service:
             runtime.breathe()
         nodes = run_in_slices(self.engine)
         self._size_interfaces(changes)
+        if any(change.type in (Binding, Port) for change in everything):
+            self.limits.look()
         self._tell_of(everything, generation)
         # From here on without a break: what was touched belongs to this generation.
         self._target = Realised(generation, revision)
@@ -412,6 +417,7 @@ class Service:
             audit_seconds=self._audit_seconds,
         )
         self.reconcilers[connection.dpid] = reconciler
+        self.limits.forget(connection.dpid)
         runtime.spawn(reconciler.run)
 
     def _tell_progress(self) -> None:

@@ -1,0 +1,134 @@
+"""How many connections a network, or what a router leads to, may have: limits on the zones of
+connection tracking, so that no tenant can fill the table that all share.
+
+A zone may hold so many connections for each port that is plugged in here and uses it. OpenFlow has
+no words for it and OVSDB has some since Open vSwitch 3.3 only; so it is told to ovs-vswitchd by its
+control socket (``dpctl/ct-set-limits``), which is beside the database's: on this host, that is.
+Limits are set zone by zone; a default of the datapath's is never touched (0 would block all).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import ovs.jsonrpc
+import ovs.stream
+
+from controller import runtime
+from controller.model import Binding, Model, Network, Port, Router
+from controller.pipeline import Zone
+from controller.switch.inventory import Inventory
+
+LOG = logging.getLogger(__name__)
+
+REST_SECONDS = 0.2
+"""Between two times: changes come in bursts, and a limit need not be exact."""
+
+AT_ONCE = 500
+"""Zones in one command."""
+
+
+class Limits:
+    """Keeps the limits of one host's Open vSwitch. ``per_port``: connections; 0 for no limits."""
+
+    def __init__(self, model: Model, inventory: Inventory, remotes: Iterable[str], per_port: int):
+        self._model = model
+        self._inventory = inventory
+        self._directories = {
+            remote: Path(remote.removeprefix("unix:")).parent
+            for remote in remotes
+            if remote.startswith("unix:") and per_port
+        }
+        self._per_port = per_port
+        self._set: dict[str, dict[int, int]] = {}
+        self._wake = runtime.Signal()
+
+    def look(self) -> None:
+        """Ports came or went."""
+        self._wake.set()
+
+    def forget(self, dpid: int) -> None:
+        """A switch connected: perhaps its daemon was restarted, and knows no limits."""
+        self._set.pop(self._inventory.remote(dpid) or "", None)
+        self._wake.set()
+
+    def run(self) -> None:
+        """For as long as the process lives."""
+        while True:
+            self._wake.wait()
+            runtime.sleep(REST_SECONDS)
+            for remote, directory in self._directories.items():
+                self._keep(remote, directory)
+
+    def wanted(self, remote: str) -> dict[int, int]:
+        """The limit of each zone that ports of a host use."""
+        ports: Counter[int] = Counter()
+        for switch in self._switches(remote):
+            for network_id in self._model.distinct(Binding, ("switch", "network_id"), (switch,)):
+                network = self._model.get(Network, network_id)
+                ids = self._model.ids(Binding, ("switch", "network_id"), (switch, network_id))
+                if network is None:
+                    continue
+                ports[Zone.bridged(network.key)] += len(ids)
+                for router in self._routers(network_id):
+                    for zone in (Zone.routed, Zone.shared, Zone.forwarded):
+                        ports[zone(router.key)] += len(ids)
+        return {zone: count * self._per_port for zone, count in ports.items()}
+
+    def _switches(self, remote: str) -> list[int]:
+        switches = self._model.distinct(Binding, ("switch",), ())
+        return [dpid for dpid in switches if self._inventory.remote(dpid) == remote]
+
+    def _routers(self, network_id: str) -> list[Router]:
+        ids = self._model.distinct(Port, ("network_id", "router_id"), (network_id,))
+        return [router for id in ids if (router := self._model.get(Router, id))]
+
+    def _keep(self, remote: str, directory: Path) -> None:
+        wanted, there = self.wanted(remote), self._set.get(remote, {})
+        changed = {zone: limit for zone, limit in wanted.items() if there.get(zone) != limit}
+        gone = there.keys() - wanted.keys()
+        if not (changed or gone):
+            return
+        try:
+            for datapath in _call(directory, "dpctl/dump-dps", []).split():
+                _set(directory, datapath, changed)
+                _delete(directory, datapath, sorted(gone))
+        except OSError as error:
+            LOG.warning("%s: no limits on connections: %s", remote, error)
+            return
+        self._set[remote] = wanted
+
+
+def _set(directory: Path, datapath: str, limits: Mapping[int, int]) -> None:
+    words = [f"zone={zone},limit={limit}" for zone, limit in sorted(limits.items())]
+    for start in range(0, len(words), AT_ONCE):
+        _call(directory, "dpctl/ct-set-limits", [datapath, *words[start : start + AT_ONCE]])
+
+
+def _delete(directory: Path, datapath: str, zones: list[int]) -> None:
+    for start in range(0, len(zones), AT_ONCE):
+        some = ",".join(map(str, zones[start : start + AT_ONCE]))
+        _call(directory, "dpctl/ct-del-limits", [datapath, f"zone={some}"])
+
+
+def _call(directory: Path, command: str, words: list[str]) -> str:
+    """What ovs-vswitchd answers to a command. Errors: OSError."""
+    sockets = sorted(directory.glob("ovs-vswitchd*.ctl"), key=lambda path: path.stat().st_mtime)
+    if not sockets:
+        raise OSError(f"ovs-vswitchd has no control socket in {directory}")
+    error, stream = ovs.stream.Stream.open_block(ovs.stream.Stream.open(f"unix:{sockets[-1]}"))
+    if error:
+        raise OSError(error, f"cannot connect to {sockets[-1]}")
+    connection = ovs.jsonrpc.Connection(stream)
+    try:
+        error, reply = connection.transact_block(ovs.jsonrpc.Message.create_request(command, words))
+    finally:
+        connection.close()
+    if error:
+        raise OSError(error, f"{command}: no answer")
+    if reply.error is not None:
+        raise OSError(f"{command}: {str(reply.error).strip()}")
+    return str(reply.result)
