@@ -14,7 +14,7 @@ from webob import Request
 
 from controller.api import Route
 from controller.api.wsgi import MAX_BODY
-from tests.api.conftest import Api, path
+from tests.api.conftest import Api
 
 
 @pytest.mark.parametrize(
@@ -195,6 +195,13 @@ VALUES = {
 """What comes closer to being right, for attributes that are not simple."""
 
 
+def _made(api: Api, kind: str, **attributes: Any) -> str:
+    status, answer = api.request("POST", api.kinds[kind].path, {kind: attributes})
+    assert status == 201, answer
+    id: str = answer[kind]["id"]
+    return id
+
+
 @pytest.fixture
 def routes(api: Api, network: str) -> Iterator[tuple[Api, dict[str, str]]]:
     """The API, with an id of each kind."""
@@ -203,6 +210,7 @@ def routes(api: Api, network: str) -> Iterator[tuple[Api, dict[str, str]]]:
     scope = api.create("address_scope", name="s", ip_version=4)["id"]
     pool = api.create("subnetpool", name="p", prefixes=["10.8.0.0/16"])["id"]
     group = api.list("security_group")[0]
+    rule = _made(api, "firewall_rule")
     yield (
         api,
         {
@@ -214,6 +222,10 @@ def routes(api: Api, network: str) -> Iterator[tuple[Api, dict[str, str]]]:
             "security_group": group["id"],
             "security_group_rule": group["security_group_rules"][0]["id"],
             "address_group": api.create("address_group", name="a")["id"],
+            "firewall_rule": rule,
+            "firewall_policy": _made(api, "firewall_policy", firewall_rules=[rule]),
+            "firewall_group": _made(api, "firewall_group", ports=[port]),
+            "log": _made(api, "log", resource_type="security_group"),
         },
     )
 
@@ -244,13 +256,15 @@ def test_no_junk_is_an_internal_error(
     if kind == "subnetpool" and data.draw(st.booleans()):
         attributes = {"name": "x", "prefixes": ["10.9.0.0/16"], **attributes}
     body = data.draw(
-        st.sampled_from([{kind: attributes}, {f"{kind}s": [attributes]}, attributes]) | JSON
+        st.sampled_from(
+            [{kind: attributes}, {api.kinds[kind].collection: [attributes]}, attributes]
+        )
+        | JSON
     )
+    root = api.kinds[kind].path
     below = ["tags", "tags/x", *api.kinds[kind].actions]
     url = data.draw(
-        st.sampled_from(
-            [path(kind), path(kind, ids[kind]), *(path(kind, ids[kind], b) for b in below)]
-        )
+        st.sampled_from([root, f"{root}/{ids[kind]}", *(f"{root}/{ids[kind]}/{b}" for b in below)])
     )
     method = data.draw(st.sampled_from(["GET", "POST", "PUT"]))
     query = data.draw(
