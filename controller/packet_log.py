@@ -57,11 +57,12 @@ class PacketLog:
             self._file = ""
 
     def follow(self) -> Iterator[bytes]:
-        """Lines as they come, for as long as somebody reads."""
+        """Lines as they come, for as long as somebody reads; an empty one first, with which the
+        answer begins."""
         seen, woken = self.written, runtime.Signal()
         self._followers.add(woken)
         try:
-            yield b""
+            yield b"\n"
             while True:
                 new, seen = min(self.written - seen, len(self.recent)), self.written
                 for line in list(self.recent)[len(self.recent) - new :]:
