@@ -76,6 +76,10 @@ def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     return result
 
 
+UNBUFFERED = "eventlet.minimum_write_chunk_size"
+"""The key of a WSGI environment under which 0 has each piece of an answer sent as it comes."""
+
+
 class Signal:
     """A flag that wakes its waiter: :meth:`set` any number of times is one wake-up."""
 

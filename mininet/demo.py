@@ -25,7 +25,6 @@ import mininet.net
 import namespaces
 import openvswitch
 from mininet.log import setLogLevel
-from mininet.node import RemoteController
 from reachability import Station, probe, table
 from topology import (
     FLOATING,
@@ -33,6 +32,7 @@ from topology import (
     TENANT_HOSTS,
     TRUNK,
     UPLINK,
+    Controller,
     Neutron,
     Tenants,
     TenantSwitch,
@@ -110,7 +110,7 @@ def demo(tenantry, check, cleanup):
     topology = Tenants(neutron.api)
     net = mininet.net.Mininet(topology, switch=TenantSwitch, controller=None, build=False)
     cleanup.callback(net.stop)
-    net.addController(RemoteController("c0", ip="127.0.0.1", port=OPENFLOW_PORT))
+    net.addController(Controller("c0", ip="127.0.0.1", port=OPENFLOW_PORT))
     net.build()
     net.start()
 

@@ -29,9 +29,17 @@ import mininet.net
 import namespaces
 import openvswitch
 from mininet.log import setLogLevel
-from mininet.node import RemoteController
 from mininet.topo import Topo
-from topology import TRUNK, UPLINK, Neutron, PhysicalSwitch, TenantHost, TenantSwitch, addresses
+from topology import (
+    TRUNK,
+    UPLINK,
+    Controller,
+    Neutron,
+    PhysicalSwitch,
+    TenantHost,
+    TenantSwitch,
+    addresses,
+)
 from wire import Capture
 
 NETWORKS = {"one": "10.1.0.0/24", "two": "10.2.0.0/24"}
@@ -132,7 +140,7 @@ def build(tenantry, cleanup):
     topology = EastWest(neutron)
     net = mininet.net.Mininet(topology, switch=TenantSwitch, controller=None, build=False)
     cleanup.callback(net.stop)
-    net.addController(RemoteController("c0", ip="127.0.0.1", port=demo.OPENFLOW_PORT))
+    net.addController(Controller("c0", ip="127.0.0.1", port=demo.OPENFLOW_PORT))
     net.build()
     net.start()
     demo.wait_for_ports(neutron)

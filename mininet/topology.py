@@ -26,7 +26,7 @@ from ipaddress import ip_network
 from urllib.parse import urlencode
 
 from mininet.link import Intf
-from mininet.node import Host, OVSBridge, OVSSwitch
+from mininet.node import Host, OVSBridge, OVSSwitch, RemoteController
 from mininet.topo import Topo
 from mininet.util import errRun
 
@@ -194,6 +194,13 @@ class TenantSwitch(OVSSwitch):
         for intf in self.intfList():
             silence(intf)
         super().start(controllers)
+
+
+class Controller(RemoteController):
+    """A controller that runs already."""
+
+    def checkListening(self):
+        """Mininet would ask with telnet, and choke on the bytes of an OpenFlow hello."""
 
 
 class PhysicalSwitch(OVSBridge):

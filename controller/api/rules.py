@@ -7,6 +7,7 @@ from typing import Any
 
 from webob import Request, Response
 
+from controller import runtime
 from controller.api.auth import Context
 from controller.api.wsgi import Route
 from controller.model import FirewallRule, SecurityGroup, SecurityGroupRule
@@ -52,9 +53,9 @@ def network_log(service: Service) -> Route:
 
     def handler(request: Request, context: Context) -> tuple[int, Any] | Response:
         if request.GET.get("follow"):
-            return Response(
-                app_iter=service.packet_log.follow(), content_type="application/x-ndjson"
-            )
+            request.environ[runtime.UNBUFFERED] = 0
+            lines = service.packet_log.follow()
+            return Response(app_iter=lines, content_type="application/x-ndjson")
         return 200, list(service.packet_log.recent)
 
     return Route("GET", "/tenantry/v1/network-log", handler)

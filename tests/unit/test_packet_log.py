@@ -38,7 +38,8 @@ def test_who_follows_over_http_gets_each_line_as_it_comes() -> None:
     log = PacketLog("")
     log.write({"number": 0})
 
-    def application(environ: object, start_response: object) -> object:
+    def application(environ: dict[str, object], start_response: object) -> object:
+        environ[runtime.UNBUFFERED] = 0
         start_response("200 OK", [("Content-Type", "application/x-ndjson")])  # type: ignore[operator]
         return log.follow()
 
