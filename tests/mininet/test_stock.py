@@ -41,7 +41,7 @@ HARMLESS = """\
 import mininet.net
 import mininet.node
 mininet.net.fixLimits = lambda: None
-mininet.node.RemoteController.checkListening = lambda self: None
+mininet.node.RemoteController.isListening = lambda self, ip, port: True
 def cleanup():
     pass
 """
