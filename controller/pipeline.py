@@ -326,9 +326,10 @@ seen from the port. The others are of the packet: leaving the port, or entering 
 ALLOWED = 1 << 31
 """VERDICT: some rule allows it."""
 
-TRACKED, SECURED, OF_PORT = 1 << 31, 1 << 30, 1 << 29
+TRACKED, SECURED, OF_PORT, UNJUDGED = 1 << 31, 1 << 30, 1 << 29, 1 << 28
 """LOCAL and PEER, beside the key of a security group: that it tracks connections; always; that the
-key is a port's, one of several groups."""
+key is a port's, one of several groups. UNJUDGED alone: a port without port security. A tenant's
+port that is neither has no flows yet, and nothing passes."""
 
 INGRESS_POLICY = 1 << 31
 DENIED, REJECTED = 1, 2
@@ -734,7 +735,7 @@ class Table(Enum):
         82,
         "security_groups",
         Miss.NEXT,
-        "reg11 reg6 ct_state eth_type ip_proto",
+        "reg11 reg15 reg6 ct_state eth_type ip_proto",
         "Looks the connection up, unless FROM_PORT_TRACK did so in the same zone.",
     )
     TO_PORT_ACL = (

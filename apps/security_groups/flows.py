@@ -109,6 +109,7 @@ def _from_port() -> Iterator[Flow]:
         ),
     )
     yield from _track(Table.FROM_PORT_TRACK, Table.FROM_PORT_ACL, {})
+    yield Flow(Table.FROM_PORT_TRACK, Band.GUARD, {LOCAL: 0}, ())
 
     acl = Table.FROM_PORT_ACL
     yield from _by_state(acl, on)
@@ -150,8 +151,10 @@ def _to_port() -> Iterator[Flow]:
     )
     known: Match = {ZONE: (KNOWN_ZONE, KNOWN_ZONE)}
     yield from _track(Table.TO_PORT_TRACK, Table.TO_PORT_ACL, known)
+    unknown: Match = {LOCAL: 0, OUT_PORT: TENANT}
+    yield Flow(Table.TO_PORT_TRACK, Band.GUARD, unknown, ())
     # Nobody judges there, but the connection that a port here has begun is to be known.
-    leaves: Match = {LOCAL: 0, **known, "ct_state": _NEW}
+    leaves: Match = {LOCAL: (0, SECURED), **known, "ct_state": _NEW}
     yield from _committing(Table.TO_PORT_TRACK, leaves, on)
 
     acl = Table.TO_PORT_ACL

@@ -19,6 +19,7 @@ from controller.model import (
     SecurityGroupRule,
     View,
     derived,
+    networks_on,
 )
 from controller.model.addresses import mapped_prefix
 from controller.pipeline import (
@@ -34,6 +35,7 @@ from controller.pipeline import (
     REMOTE,
     SECURED,
     TRACKED,
+    UNJUDGED,
     WAY,
     Band,
     Table,
@@ -74,7 +76,10 @@ def groups_of(view: View, port_id: str) -> tuple[SecurityGroup, ...] | None:
 def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     """A port's identity, and what it stands for if it has several groups."""
     port, groups = view.get(Port, port_id), groups_of(view, port_id)
-    if port is None or groups is None:
+    if port is None:
+        return
+    if groups is None:
+        yield Flow(Table.GROUPS, Band.DEFAULT, {MEMBER: port.key}, (SetField(MEMBER, UNJUDGED),))
         return
     # A firewall judges connections, also where the groups do not.
     firewalled = bool(view.ids(FirewallGroup, ports=port_id))
@@ -182,14 +187,15 @@ def compile_remote(view: View, switch: int, remote_id: str) -> Iterator[Flow]:
 def members_known_by_address(view: View, switch: int) -> frozenset[str]:
     """Ports of remote groups that a packet's address must tell: senders that are elsewhere, and all
     receivers, for when an egress rule is asked, nobody knows yet where the packet will go."""
-    found = frozenset[str]()
-    for group_id in remotes_on(view, switch, True):
-        for other in view.distinct(Binding, "switch", security_groups=group_id) - {switch}:
-            found |= view.ids(Binding, security_groups=group_id, switch=other)
-    for group_id in remotes_on(view, switch, False):
-        for there in view.distinct(Binding, "switch", security_groups=group_id):
-            found |= view.ids(Binding, security_groups=group_id, switch=there)
-    return found
+    senders, receivers = remotes_on(view, switch, True), remotes_on(view, switch, False)
+    found: list[frozenset[str]] = []
+    for network_id in networks_on(view, switch):  # nobody else can be met here
+        for group_id in senders | receivers:
+            at = {"network_id": network_id, "security_groups": group_id}
+            switches = view.distinct(Binding, "switch", **at)
+            for there in switches if group_id in receivers else switches - {switch}:
+                found.append(view.ids(Binding, **at, switch=there))
+    return frozenset[str]().union(*found)
 
 
 def compile_member(view: View, switch: int, port_id: str) -> Iterator[Flow]:

@@ -625,7 +625,7 @@ class Binding:
         ("switch", "part"),
         ("switch", "network_id", "part"),
         ("switch", "security_groups"),
-        ("security_groups", "switch"),
+        ("network_id", "security_groups", "switch"),
     )
 
     id: str

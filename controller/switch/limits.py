@@ -44,6 +44,7 @@ class Limits:
         }
         self._per_port = per_port
         self._set: dict[str, dict[int, int]] = {}
+        self._warned: set[str] = set()
         self._wake = runtime.Signal()
 
     def look(self) -> None:
@@ -97,8 +98,11 @@ class Limits:
                 _set(directory, datapath, changed)
                 _delete(directory, datapath, sorted(gone))
         except OSError as error:
-            LOG.warning("%s: no limits on connections: %s", remote, error)
+            if remote not in self._warned:
+                self._warned.add(remote)
+                LOG.warning("%s: no limits on connections: %s", remote, error)
             return
+        self._warned.discard(remote)
         self._set[remote] = wanted
 
 

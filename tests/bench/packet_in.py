@@ -42,6 +42,7 @@ class Answering:
             lambda changes: None,
             lambda *asked: None,
             Neighbours(model, (), lambda changes: None, lambda *sent: None),
+            lambda fields: None,
         )
 
     def _back(self, view: View, packet: PacketIn) -> Iterator[PacketOut]:
