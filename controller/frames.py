@@ -12,7 +12,7 @@ from typing import NamedTuple
 from controller.packet import Malformed
 
 ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD  # EtherTypes
-ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58  # IP protocols
+ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132  # IP protocols
 
 _ETHERNET = struct.Struct("!6s6sH")
 _IPV4 = struct.Struct("!BBHHHBBHII")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from controller.flow import Action, CtClear, Goto, Resubmit, SetField
+from controller.flow import Action, CtClear, Goto, SetField
 from controller.model import Network, Router
 from controller.model.routers import Leg
-from controller.packet import PacketOut
+from controller.packet import PacketIn, PacketOut, resubmitted
 from controller.pipeline import (
     ENTERED,
     EXIT,
     IN_PORT,
     INSIDE,
+    ITSELF,
     LARGER,
     NAT,
     NETWORK,
@@ -46,5 +47,11 @@ def admitted(router: Router, leg: Leg) -> tuple[Action, ...]:
 def said(network: Network, port_key: int, data: bytes) -> PacketOut:
     """What a router says by a port to all on its network whom the model does not know."""
     fields = ((NETWORK, network.key), (IN_PORT, port_key), (OUT_PORT, UNKNOWN))
-    actions = tuple(SetField(field, value) for field, value in fields)
-    return PacketOut(data, (*actions, Resubmit(Table.FLOOD)))
+    return resubmitted(data, fields, Table.FLOOD)
+
+
+def answered(packet: PacketIn, data: bytes) -> PacketOut:
+    """What a router says itself about a packet that it has got, on its way from there."""
+    known = tuple((field, packet.register(field)) for field in (ROUTER, ENTERED))
+    fresh = tuple((field, 0) for field in (NAT, LARGER, OUT_PORT, EXIT))
+    return resubmitted(data, (*known, *fresh, (SOURCE, ITSELF)), Table.ROUTE)

@@ -8,22 +8,17 @@ from itertools import product
 from apps.firewall.packets import ENTERING_PORT, IN_ROUTER, LEAVING_PORT
 from controller.flow import (
     CONTROLLER,
-    CT_INVALID,
-    CT_NEW,
-    CT_RELATED,
-    CT_REPLY,
     CT_TRACKED,
     Action,
     Ct,
     Flow,
     Goto,
-    Move,
     Output,
     Resubmit,
     SetField,
     Value,
 )
-from controller.frames import ICMP, ICMPV6, IPV4, IPV6, TCP, UDP
+from controller.frames import ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP
 from controller.model import (
     FirewallGroup,
     FirewallPolicy,
@@ -45,7 +40,6 @@ from controller.pipeline import (
     EXIT,
     INGRESS_POLICY,
     ITSELF,
-    ORIGIN,
     POLICY,
     REJECTED,
     SOURCE,
@@ -54,13 +48,23 @@ from controller.pipeline import (
     Table,
     Zone,
 )
-from controller.ports import port_masks
-from controller.tracking import STATE, TRACKABLE, also_judged, judged
+from controller.ranges import port_masks, prefix_value
+from controller.tracking import (
+    NEW,
+    REPLY,
+    STATE,
+    TRACKABLE,
+    TRACKED_PROTOCOLS,
+    also_judged,
+    by_state,
+    committed,
+    judged,
+)
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]
 
-SCTP, DCCP = 132, 33
+DCCP = 33
 _PROTOCOLS = {"tcp": TCP, "udp": UDP, "sctp": SCTP, "dccp": DCCP, "ipv6-icmp": ICMPV6}
 _PORTS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 
@@ -79,13 +83,9 @@ def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
     acl, verdict = Table.ROUTER_FIREWALL_ACL, Table.ROUTER_FIREWALL_VERDICT
     # What the router itself says was not sent through it.
     yield Flow(Table.ROUTER_FIREWALL, Band.GUARD, {SOURCE: ITSELF}, (on,))
-    invalid: Match = {"ct_state": (CT_INVALID, CT_INVALID)}
-    yield Flow(acl, Band.GUARD, invalid, ())
-    related = CT_RELATED | CT_TRACKED
-    yield Flow(acl, Band.SPECIFIC, {"ct_state": (related, related)}, (on,))
-    reply: Match = {"ct_state": (CT_REPLY | CT_TRACKED, CT_REPLY | CT_TRACKED)}
+    yield from by_state(acl, on, {})
     answers = (*judged(ENTERED, ingress=True), *also_judged(EXIT, ingress=False))
-    yield Flow(acl, Band.DEFAULT, reply, (*answers, Goto(verdict)))
+    yield Flow(acl, Band.DEFAULT, {"ct_state": REPLY}, (*answers, Goto(verdict)))
     begun = (*judged(ENTERED, ingress=False), *also_judged(EXIT, ingress=True))
     yield Flow(acl, Band.MISS, {}, (*begun, Goto(verdict)))
     yield Flow(verdict, Band.DEFAULT, {DECISION: 0}, (on,))
@@ -154,16 +154,14 @@ def _looked_up(port: Port, router: Router) -> Iterator[Flow]:
             yield Flow(Table.ROUTER_FIREWALL, Band.SPECIFIC, match, (lookup,))
         known: Match = {end: port.key, "ct_zone": zone}
         yield Flow(Table.ROUTER_FIREWALL, Band.SPECIFIC + 1, known, (judge,))
-        new = CT_NEW | CT_TRACKED
         for eth_type in (IPV4, IPV6):
-            begun: Match = {end: port.key, DECISION: 0, "ct_state": (new, new)}
-            commit = Ct(zone, commit=True, mark=Move(ORIGIN, "ct_mark", 32))
+            begun: Match = {end: port.key, DECISION: 0, "ct_state": NEW}
             on = Goto(Table.ROUTER_FIREWALL.next)
             yield Flow(
                 Table.ROUTER_FIREWALL_VERDICT,
                 Band.SPECIFIC,
                 {**begun, "eth_type": eth_type},
-                (commit, on),
+                (committed(zone), on),
             )
 
 
@@ -216,7 +214,7 @@ def _matches(rule: FirewallRule) -> Iterator[Match]:
     family: Match = {"eth_type": IPV4 if rule.version == 4 else IPV6}
     number = _PROTOCOLS.get(rule.protocol, ICMP if rule.version == 4 else ICMPV6)
     protocol = number if rule.protocol else None
-    tracked = {known for eth_type, known in TRACKABLE if eth_type == family["eth_type"]}
+    tracked = TRACKED_PROTOCOLS[rule.version]
     if protocol is None or protocol in tracked:
         ends = {**_end(rule.source, "src", True), **_end(rule.destination, "dst", True)}
         match: Match = {**family, "ct_state": STATE, **ends}
@@ -234,18 +232,14 @@ def _matches(rule: FirewallRule) -> Iterator[Match]:
 def _end(prefix: Prefix | None, end: str, tracked: bool) -> Match:
     if prefix is None or not prefix.length:
         return {}
-    bits, name = (32, "ct_nw") if prefix.version == 4 else (128, "ct_ipv6")
-    if not tracked:
-        name = f"ipv{prefix.version}"
-    mask = (1 << bits) - (1 << bits - prefix.length)
-    value: Value = prefix.first if prefix.length == bits else (prefix.first & mask, mask)
-    return {f"{name}_{end}": value}
+    name = f"ipv{prefix.version}"
+    if tracked:
+        name = "ct_nw" if prefix.version == 4 else "ct_ipv6"
+    return {f"{name}_{end}": prefix_value(prefix.version, prefix.first, prefix.length)}
 
 
 def _with_ports(match: Match, rule: FirewallRule, name: str) -> Iterator[Match]:
     ranges = {"src": rule.source_ports, "dst": rule.destination_ports}
     given = {f"{name}_{end}": port_masks(*span) for end, span in ranges.items() if span and name}
     for values in product(*given.values()):
-        ports = dict(zip(given, values, strict=True))
-        whole = {field for field, value in ports.items() if value == (0, 0)}
-        yield {**match, **{field: v for field, v in ports.items() if field not in whole}}
+        yield {**match, **dict(zip(given, values, strict=True))}

@@ -8,22 +8,18 @@ from controller import frames
 from controller.model import View
 from controller.packet import PacketIn, PacketOut, resubmitted
 from controller.pipeline import (
-    ENTERED,
-    EXIT,
     IN_PORT,
-    ITSELF,
-    LARGER,
     NAT,
     NETWORK,
     ORIGIN,
     OUT_PORT,
     OUTSIDE,
     POLICY,
-    ROUTER,
     SOURCE,
     Table,
 )
 from controller.refusals import refuse
+from controller.routed import answered
 
 LEAVING_PORT, ENTERING_PORT, IN_ROUTER = 1, 2, 3
 """POLICY, on the way to the controller: where a packet was rejected."""
@@ -35,7 +31,9 @@ def handle(view: View, packet: PacketIn) -> Iterable[PacketOut]:
     if refusal is None:
         return []
     if packet.register(POLICY) == IN_ROUTER:
-        return _routed(packet, refusal)
+        # What came from outside to a translated address, nobody here can answer for.
+        translated = packet.register(NAT) and packet.register(SOURCE) == OUTSIDE
+        return [] if translated else [answered(packet, refusal)]
     turned = packet.data[6:12] + packet.data[:6] + refusal[12:]
     here, origin = packet.register(IN_PORT), packet.register(ORIGIN)
     if packet.register(POLICY) == LEAVING_PORT or here == origin:
@@ -43,12 +41,3 @@ def handle(view: View, packet: PacketIn) -> Iterable[PacketOut]:
         return [resubmitted(turned, to_sender, Table.OUTPUT)]
     from_port = ((NETWORK, packet.network), (IN_PORT, packet.register(OUT_PORT)))
     return [resubmitted(turned, from_port, Table.ROUTER_ADMIT)]
-
-
-def _routed(packet: PacketIn, refusal: bytes) -> list[PacketOut]:
-    """From the router itself. What it has translated, it cannot answer for."""
-    if packet.register(NAT) and packet.register(SOURCE) == OUTSIDE:
-        return []
-    known = tuple((field, packet.register(field)) for field in (ROUTER, ENTERED))
-    fresh = tuple((field, 0) for field in (NAT, LARGER, OUT_PORT, EXIT))
-    return [resubmitted(refusal, (*known, *fresh, (SOURCE, ITSELF)), Table.ROUTE)]

@@ -55,7 +55,7 @@ from controller.pipeline import (
     Table,
     Zone,
 )
-from controller.ports import port_masks
+from controller.ranges import port_masks
 from controller.routed import ANEW, OWN_ADDRESS, admitted
 
 Match = dict[str, Value]

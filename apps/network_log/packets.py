@@ -9,12 +9,11 @@ from typing import Any
 
 from apps.network_log.flows import logs_of
 from controller import frames
-from controller.frames import ICMP, ICMPV6, TCP, UDP, Ip
+from controller.frames import ICMP, ICMPV6, SCTP, TCP, UDP, Ip
 from controller.model import AddressGroup, Port, Prefix, SecurityGroupRule, View
 from controller.packet import Logged, PacketIn
 from controller.pipeline import ALLOWED, ENTERING, IN_PORT, OUT_PORT, VERDICT, WAY
 
-SCTP = 132
 _NAMES = {TCP: "tcp", UDP: "udp", SCTP: "sctp", ICMP: "icmp", ICMPV6: "ipv6-icmp"}
 
 

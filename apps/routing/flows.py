@@ -23,7 +23,7 @@ from controller.flow import (
 )
 from controller.frames import ARP, ICMP, ICMPV6, IPV4, IPV6
 from controller.model import Neighbour, Network, Router, View
-from controller.model.addresses import link_local, mapped
+from controller.model.addresses import LINK_LOCAL, link_local, mapped
 from controller.model.routers import (
     ROUTED_MAC,
     ROUTED_MAC_MASK,
@@ -61,6 +61,7 @@ from controller.pipeline import (
     Table,
     version_bits,
 )
+from controller.ranges import prefix_value
 from controller.routed import ANEW, OWN_ADDRESS, admitted
 
 Match = dict[str, Value]
@@ -71,7 +72,6 @@ EXPIRED, NO_ROUTE, TOO_BIG, UNRESOLVED, FOR_ITSELF, HEARD = range(1, 7)
 
 ECHO_REQUEST, ECHO_REPLY, ECHO_REQUEST_6, ECHO_REPLY_6 = 8, 0, 128, 129
 ADVERTISEMENT = 136
-LINK_LOCAL = (0xFE80 << 112, 0xFFC0 << 112)  # RFC 4291, 2.5.6
 MULTICAST_4, MULTICAST_6 = (0xE0 << 24, 0xE0 << 24), (0xFF << 120, 0xFF << 120)
 BROADCAST = (1 << 32) - 1
 TTL = 64
@@ -84,13 +84,9 @@ NEVER_ROUTED, TIME_IS_UP = OWN_ADDRESS - 10, OWN_ADDRESS - 20
 
 def _destination(version: int, address: int, prefix_length: int) -> Match:
     """A prefix as a match, its host bits cleared."""
-    bits = 32 if version == 4 else 128
     match: Match = {"eth_type": IPV4 if version == 4 else IPV6}
     if prefix_length:
-        mask = (1 << bits) - (1 << bits - prefix_length)
-        masked = (address & mask, mask)
-        field = "ipv4_dst" if version == 4 else "ipv6_dst"
-        match[field] = address if prefix_length == bits else masked
+        match[f"ipv{version}_dst"] = prefix_value(version, address, prefix_length)
     return match
 
 

@@ -19,7 +19,7 @@ from neutron_lib.exceptions.extraroute import RouterInterfaceInUseByRoute
 
 from controller.api import ipam
 from controller.api.auth import Context
-from controller.api.extension import SYSTEM, Maker, Rules, changed
+from controller.api.extension import SYSTEM, Maker, Rules, changed, may_use
 from controller.store import Body, Draft, Link
 
 ROUTER_PORT = "router_port"
@@ -115,7 +115,7 @@ class Interfaces:
     def _add_subnet(self, draft: Draft, context: Context, router: Body, id: str) -> Body:
         subnet = draft.get("subnet", id)
         network = draft.get("network", subnet["network_id"]) if subnet else None
-        if subnet is None or network is None or not (network["shared"] or context.owns(network)):
+        if subnet is None or network is None or not may_use(draft, context, network):
             raise exceptions.SubnetNotFound(subnet_id=id)
         if not subnet["gateway_ip"]:
             raise _bad("Subnet for router interface must have a gateway IP")

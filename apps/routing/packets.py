@@ -12,7 +12,7 @@ from functools import partial
 from apps.routing import nexthops
 from apps.routing.flows import EXPIRED, FOR_ITSELF, HEARD, NO_ROUTE, TOO_BIG, UNRESOLVED
 from controller import frames
-from controller.flow import Action, DecTtl, Resubmit, SetField
+from controller.flow import Action, DecTtl, SetField
 from controller.frames import Ip
 from controller.model import (
     Change,
@@ -30,7 +30,6 @@ from controller.packet import Heard, Neighbour, Neighbourhood, PacketIn, PacketO
 from controller.pipeline import (
     ENTERED,
     EXIT,
-    ITSELF,
     LARGER,
     NAT,
     NEXT_HOP,
@@ -42,7 +41,7 @@ from controller.pipeline import (
     Table,
 )
 from controller.refusals import Error, build, fragments, refuse
-from controller.routed import said
+from controller.routed import answered, said
 
 
 def handle(view: View, packet: PacketIn) -> Iterable[Result]:
@@ -57,7 +56,7 @@ def handle(view: View, packet: PacketIn) -> Iterable[Result]:
         return _too_big(view, packet, original)
     if why == FOR_ITSELF:
         refusal = refuse(original)
-        return [_routed(packet, refusal)] if refusal else []
+        return [answered(packet, refusal)] if refusal else []
     error = {EXPIRED: Error.TIME_EXCEEDED, NO_ROUTE: Error.NO_ROUTE}[why]
     return _error(view, packet, error, original)
 
@@ -72,7 +71,7 @@ def _error(
         return
     data = build(error, seen, source, mtu)
     if data:
-        yield _routed(packet, data)
+        yield answered(packet, data)
 
 
 def _address(view: View, packet: PacketIn, version: int) -> int | None:
@@ -93,13 +92,6 @@ def _as_sent(view: View, packet: PacketIn, original: Ip) -> Ip | None:
         for floating in found[:1]:
             return frames.with_addresses(original, dst=floating.address)
     return None if packet.register(SOURCE) == OUTSIDE else original
-
-
-def _routed(packet: PacketIn, data: bytes) -> PacketOut:
-    """A packet of the router's own, on its way from there."""
-    known = [SetField(field, packet.register(field)) for field in (ROUTER, ENTERED)]
-    fresh = [SetField(field, 0) for field in (NAT, LARGER, OUT_PORT, EXIT)]
-    return PacketOut(data, (*known, *fresh, SetField(SOURCE, ITSELF), Resubmit(Table.ROUTE)))
 
 
 def _too_big(view: View, packet: PacketIn, original: Ip) -> Iterator[PacketOut]:

@@ -8,8 +8,8 @@ So a rule that is deleted, or a port that leaves a group, ends what had been all
 once, and connection tracking need not be touched.
 
 What it costs: a flow for each port (its identity: the group it is in), one for each rule (two if
-it is for every protocol), one for each member of a remote group that is on another switch. A
-packet is looked up once if both its ends are here (``flows.py`` has the way of a packet,
+it is for every protocol of a prefix), one for each address of a remote group's member on another
+switch. A packet is looked up once if both its ends are here (``flows.py`` has the way of a packet,
 ``members.py`` who is in which group, ``rules.py`` the rules).
 """
 

@@ -62,11 +62,6 @@ def _canonical(address: str) -> str:
     return str(netaddr.IPNetwork(address).cidr)
 
 
-def _not_found(id: str) -> Exception:
-    error: Exception = errors.AddressGroupNotFound(address_group_id=id)
-    return error
-
-
 _ATTRIBUTES = address_group.RESOURCE_ATTRIBUTE_MAP["address_groups"]
 
 KIND = NewKind(
@@ -76,7 +71,7 @@ KIND = NewKind(
         **{name: spec for name, spec in _ATTRIBUTES.items() if name != "shared"},
         "tenant_id": _ATTRIBUTES["project_id"],
     },
-    not_found=_not_found,
+    not_found=lambda id: errors.AddressGroupNotFound(address_group_id=id),
     keys=range(1, 2**24),
     actions={"add_addresses": _add, "remove_addresses": _remove},
 )

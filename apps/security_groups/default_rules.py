@@ -25,12 +25,9 @@ TEMPLATE = "default_security_group_rule"
 PARENT = "PARENT"
 """As a template's remote group: the group that the rule is made for."""
 
-_CLAIM = TEMPLATE
-
 _FLAG = {
     "allow_post": True,
     "allow_put": False,
-    "default": True,
     "is_visible": True,
     "is_filter": True,
     "convert_to": converters.convert_to_boolean,
@@ -80,7 +77,7 @@ an admin deletes stay away."""
 
 def _claim(body: Body) -> Claim:
     flags = f"{body['used_in_default_sg']} {body['used_in_non_default_sg']}"
-    return Claim(_CLAIM, flags, identity(body))
+    return Claim(TEMPLATE, flags, identity(body))
 
 
 def ensure(draft: Draft, templates: Maker) -> None:
@@ -124,11 +121,6 @@ _COPIED = (
 )
 
 
-def _not_found(id: str) -> Exception:
-    error: Exception = errors.DefaultSecurityGroupRuleNotFound(id=id)
-    return error
-
-
 KINDS = (
     NewKind(
         name=TEMPLATE,
@@ -139,13 +131,13 @@ KINDS = (
             "used_in_default_sg": {**_FLAG, "default": False},
             "used_in_non_default_sg": {**_FLAG, "default": True},
         },
-        not_found=_not_found,
+        not_found=lambda id: errors.DefaultSecurityGroupRuleNotFound(id=id),
     ),
     NewKind(
         name=MARK,
         collection=MARK,
         attributes={"tenant_id": ATTRIBUTES["tenant_id"]},
-        not_found=_not_found,
+        not_found=lambda id: errors.DefaultSecurityGroupRuleNotFound(id=id),
         internal=True,
     ),
 )

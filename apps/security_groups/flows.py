@@ -16,11 +16,6 @@ from collections.abc import Iterator
 
 from apps.security_groups.members import ADDRESS_GROUP
 from controller.flow import (
-    CT_INVALID,
-    CT_NEW,
-    CT_RELATED,
-    CT_REPLY,
-    CT_TRACKED,
     Action,
     Ct,
     Flow,
@@ -32,7 +27,7 @@ from controller.flow import (
 )
 from controller.frames import ARP, ICMPV6, IPV4, IPV6, UDP
 from controller.model import FloatingIp, Network, Port, Router, View, networks_with_ports
-from controller.model.addresses import mapped
+from controller.model.addresses import LINK_LOCAL, mapped
 from controller.model.routers import legs, routers_in
 from controller.pipeline import (
     ALLOWED,
@@ -61,7 +56,7 @@ from controller.pipeline import (
     Table,
     Zone,
 )
-from controller.tracking import TRACKABLE, judged
+from controller.tracking import NEW, REPLY, TRACKABLE, by_state, committed, judged
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]
@@ -71,7 +66,6 @@ NEIGHBOUR_DISCOVERY = (130, 131, 132, 133, 135, 136, 143)
 """Without these there is no IPv6: RFC 4861, and MLD (RFC 2710, RFC 3810). What they may say is for
 port security."""
 
-LINK_LOCAL = (0xFE80 << 112, 0xFFC0 << 112)  # RFC 4291, 2.5.6
 _DHCP = ((IPV4, 68, 67), (IPV6, 546, 547))  # RFC 2131; RFC 8415, 7.2: client, server
 _IS_TRACKED: Match = {LOCAL: (TRACKED, TRACKED)}
 
@@ -112,7 +106,7 @@ def _from_port() -> Iterator[Flow]:
     yield Flow(Table.FROM_PORT_TRACK, Band.GUARD, {LOCAL: 0}, ())
 
     acl = Table.FROM_PORT_ACL
-    yield from _by_state(acl, on)
+    yield from by_state(acl, on, _IS_TRACKED)
     # The answer to a question that PEER had asked: this port's ingress rules had let it in.
     answers: Actions = (SetField(WAY, INGRESS[0] | LEAVING[0]), Move("ct_mark", MEMBER, 32))
     verdict = Goto(Table.FROM_PORT_VERDICT)
@@ -127,7 +121,7 @@ def _from_port() -> Iterator[Flow]:
 
     # What goes to a router may leave by it changed, or be answered by it: it is known from here on.
     # What stays in the network becomes known in the end, if the other end lets it in.
-    new: Match = {**_ALLOWED, "ct_state": _NEW}
+    new: Match = {**_ALLOWED, "ct_state": NEW}
     routed: Match = {**new, ZONE: (0, Zone.BRIDGED[1])}
     yield from _committing(Table.FROM_PORT_VERDICT, routed, _LOG, on)
     yield Flow(Table.FROM_PORT_VERDICT, Band.DEFAULT + 1, new, (_LOG, on))
@@ -154,11 +148,11 @@ def _to_port() -> Iterator[Flow]:
     unknown: Match = {LOCAL: 0, OUT_PORT: TENANT}
     yield Flow(Table.TO_PORT_TRACK, Band.GUARD, unknown, ())
     # Nobody judges there, but the connection that a port here has begun is to be known.
-    leaves: Match = {LOCAL: (0, SECURED), **known, "ct_state": _NEW}
+    leaves: Match = {LOCAL: (0, SECURED), **known, "ct_state": NEW}
     yield from _committing(Table.TO_PORT_TRACK, leaves, on)
 
     acl = Table.TO_PORT_ACL
-    yield from _by_state(acl, on)
+    yield from by_state(acl, on, _IS_TRACKED)
     answers: Actions = (SetField(WAY, EGRESS[0] | ENTERING[0]), SetField(PEER, 0))
     verdict = Goto(Table.TO_PORT_VERDICT)
     yield Flow(acl, Band.DEFAULT, _REPLIES, (*answers, *_judge(OUT_PORT, ingress=False), verdict))
@@ -170,17 +164,15 @@ def _to_port() -> Iterator[Flow]:
         (*begun, *_identify(PEER), *_judge(OUT_PORT, ingress=True), verdict),
     )
 
-    new: Match = {**_ALLOWED, "ct_state": _NEW}
+    new: Match = {**_ALLOWED, "ct_state": NEW}
     yield from _committing(Table.TO_PORT_VERDICT, new, _LOG, on)
     yield Flow(Table.TO_PORT_VERDICT, Band.DEFAULT, _ALLOWED, (on,))
     yield Flow(Table.TO_PORT_VERDICT, Band.MISS, {}, (_LOG,))
 
 
 _ALLOWED: Match = {VERDICT: (ALLOWED, ALLOWED)}
-_NEW = (CT_NEW | CT_TRACKED, CT_NEW | CT_TRACKED)
-_REPLIES: Match = {**_IS_TRACKED, "ct_state": (CT_REPLY | CT_TRACKED, CT_REPLY | CT_TRACKED)}
-_COMMIT = Ct(str(ZONE), commit=True, mark=Move(ORIGIN, "ct_mark", 32))
-"""The connection remembers who began it, so that its answers are judged by who that is now."""
+_REPLIES: Match = {**_IS_TRACKED, "ct_state": REPLY}
+_COMMIT = committed(str(ZONE))
 
 
 def _committing(table: Table, match: Match, *actions: Action) -> Iterator[Flow]:
@@ -232,14 +224,6 @@ def _track(table: Table, acl: Table, known: Match) -> Iterator[Flow]:
     for eth_type in (IPV4, IPV6):
         yield Flow(table, Band.DEFAULT + 1, {**secured, "eth_type": eth_type}, (Goto(acl),))
     yield Flow(table, Band.DEFAULT, secured, ())
-
-
-def _by_state(acl: Table, on: Goto) -> Iterator[Flow]:
-    """Errors about a connection pass with it; what cannot be part of any does not."""
-    invalid: Match = {**_IS_TRACKED, "ct_state": (CT_INVALID, CT_INVALID)}
-    yield Flow(acl, Band.GUARD, invalid, ())
-    related = CT_RELATED | CT_TRACKED
-    yield Flow(acl, Band.SPECIFIC, {**_IS_TRACKED, "ct_state": (related, related)}, (on,))
 
 
 # --- zones -----------------------------------------------------------------------------------

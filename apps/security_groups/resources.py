@@ -28,9 +28,10 @@ from neutron_lib.exceptions.port_security import (
 from neutron_lib.exceptions.security_group import SecurityGroupDefaultAlreadyExists
 
 from apps.security_groups import address_groups, default_rules, errors
-from apps.security_groups.rule_attributes import RULE, identity, protocol_number, settle
+from apps.security_groups.rule_attributes import RULE_ATTRIBUTES, identity, protocol_number, settle
 from controller.api.auth import Context
 from controller.api.extension import (
+    EVERYBODY,
     SYSTEM,
     Extension,
     Maker,
@@ -44,14 +45,13 @@ from controller.api.extension import (
 )
 from controller.store import Body, Claim, Draft, Link, Store
 
-GROUP, RULE_KIND = "security_group", "security_group_rule"
+GROUP, RULE = "security_group", "security_group_rule"
 GROUPS = "security_groups"
-DEFAULT, EVERYBODY = "default", "*"
+DEFAULT = "default"
 
 OF_PORT, REMOTE = "security_group_port", "remote_group"
 """The roles in which a group sees its ports, and the rules that name it as their other end."""
 
-_RULE = RULE_KIND
 _DEFAULT = "default_security_group"
 
 DEFINITION = NewDefinition(
@@ -105,7 +105,7 @@ class GroupRules(Rules):
             draft, templates, body, default=body["is_default"]
         ):
             said = {"security_group_id": body["id"], "tenant_id": project, "project_id": project}
-            self.kinds[_RULE].make(draft, SYSTEM, {**attributes, **said})
+            self.kinds[RULE].make(draft, SYSTEM, {**attributes, **said})
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         if body["name"] != before["name"]:
@@ -120,10 +120,10 @@ class GroupRules(Rules):
         self._check_unused(draft, body)
         if body["is_default"] and not context.is_admin:
             raise errors.SecurityGroupCannotRemoveDefault()
-        for role in (_RULE, REMOTE):
+        for role in (RULE, REMOTE):
             for id in draft.linked(body["id"], role):
-                if draft.get(_RULE, id):
-                    draft.delete(_RULE, id)
+                if draft.get(RULE, id):
+                    draft.delete(RULE, id)
 
     @staticmethod
     def _check_unused(draft: Draft, body: Body) -> None:
@@ -142,10 +142,10 @@ class GroupRules(Rules):
             store.write(lambda draft: default_group(draft, groups, project), context.actor)
 
     def present(self, reader: Reader, body: Body, shown: Body) -> None:
-        rules = (reader.get(_RULE, id) for id in reader.linked(body["id"], _RULE))
+        rules = (reader.get(RULE, id) for id in reader.linked(body["id"], RULE))
         shown["shared"] = granted(reader, EVERYBODY, body["id"])
         shown["security_group_rules"] = [
-            self.kinds[_RULE].shown(reader, rule) for rule in rules if rule
+            self.kinds[RULE].shown(reader, rule) for rule in rules if rule
         ]
 
 
@@ -178,7 +178,7 @@ class RuleRules(Rules):
         yield _identity(body)
 
     def links(self, body: Body) -> Iterable[Link]:
-        yield Link(body["security_group_id"], _RULE)
+        yield Link(body["security_group_id"], RULE)
         if body["remote_group_id"] and body["remote_group_id"] != body["security_group_id"]:
             yield Link(body["remote_group_id"], REMOTE)
         if body["remote_address_group_id"]:
@@ -190,7 +190,7 @@ class RuleRules(Rules):
 
 
 def _identity(body: Body) -> Claim:
-    return Claim(_RULE, body["security_group_id"], identity(body))
+    return Claim(RULE, body["security_group_id"], identity(body))
 
 
 class GroupedPortRules(Rules):
@@ -276,16 +276,6 @@ _ATTRIBUTES: dict[str, dict[str, Any]] = {
 }
 
 
-def _not_found(id: str) -> Exception:
-    error: Exception = errors.SecurityGroupNotFound(id=id)
-    return error
-
-
-def _rule_not_found(id: str) -> Exception:
-    error: Exception = errors.SecurityGroupRuleNotFound(id=id)
-    return error
-
-
 def extension() -> Extension:
     """Security groups, their rules, the templates of those, address groups."""
     return Extension(
@@ -301,21 +291,21 @@ def extension() -> Extension:
                 name=GROUP,
                 collection=GROUPS,
                 attributes=_ATTRIBUTES,
-                not_found=_not_found,
+                not_found=lambda id: errors.SecurityGroupNotFound(id=id),
                 keys=range(1, 2**24),
             ),
             NewKind(
-                name=_RULE,
+                name=RULE,
                 collection="security_group_rules",
-                attributes=RULE,
-                not_found=_rule_not_found,
+                attributes=RULE_ATTRIBUTES,
+                not_found=lambda id: errors.SecurityGroupRuleNotFound(id=id),
             ),
             *default_rules.KINDS,
             address_groups.KIND,
         ),
         rules={
             GROUP: GroupRules(),
-            _RULE: RuleRules(),
+            RULE: RuleRules(),
             default_rules.TEMPLATE: default_rules.TemplateRules(),
             address_groups.KIND.name: address_groups.AddressGroupRules(),
             "port": GroupedPortRules(),

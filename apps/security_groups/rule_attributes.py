@@ -104,7 +104,7 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {
 }
 """Of both."""
 
-RULE: dict[str, dict[str, Any]] = {
+RULE_ATTRIBUTES: dict[str, dict[str, Any]] = {
     **ATTRIBUTES,
     "security_group_id": {
         **_SORTED,

@@ -11,19 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apps.security_groups.members import groups_on, identity, remote_key, way
-from controller.flow import CT_INVALID, CT_TRACKED, Flow, SetField, Value
-from controller.frames import ICMP, ICMPV6, IPV4, IPV6, TCP, UDP
+from controller.flow import CT_TRACKED, Flow, SetField, Value
+from controller.frames import ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP
 from controller.model import SecurityGroup, SecurityGroupRule, View
 from controller.pipeline import ALLOWED, LOCAL, REMOTE, VERDICT, WAY, Band, Table
-from controller.ports import port_masks
+from controller.ranges import port_masks, prefix_value
+from controller.tracking import STATE, TRACKED_PROTOCOLS
 
 Match = dict[str, Value]
 
-SCTP = 132
 _PORTS = {TCP: "tcp_dst", UDP: "udp_dst", SCTP: "sctp_dst"}
-_TRACKED_PROTOCOLS = {4: (TCP, UDP, ICMP), 6: (TCP, UDP, ICMPV6)}
-_STATE = (CT_TRACKED, CT_TRACKED | CT_INVALID)
-"""A match on a connection must say that there is one."""
 
 
 def rules_on(view: View, switch: int) -> frozenset[str]:
@@ -60,8 +57,8 @@ def _forms(rule: SecurityGroupRule, stateful: bool) -> Iterator[tuple[Match, int
     if rule.protocol is None and not rule.remote_length:
         yield {}, 0
         return
-    if stateful and rule.protocol in (None, *_TRACKED_PROTOCOLS[rule.version]):
-        original = {"ct_state": _STATE, **_addresses(rule, "ct_nw", "ct_ipv6")}
+    if stateful and rule.protocol in (None, *TRACKED_PROTOCOLS[rule.version]):
+        original = {"ct_state": STATE, **_addresses(rule, "ct_nw", "ct_ipv6")}
         if rule.protocol is not None:
             original["ct_nw_proto"] = rule.protocol
         icmp = rule.protocol in (ICMP, ICMPV6)
@@ -84,12 +81,8 @@ def _forms(rule: SecurityGroupRule, stateful: bool) -> Iterator[tuple[Match, int
 def _addresses(rule: SecurityGroupRule, four: str, six: str) -> Match:
     if rule.remote_first is None or not rule.remote_length:
         return {}
-    bits = 32 if rule.version == 4 else 128
     name = f"{four if rule.version == 4 else six}_{'src' if rule.ingress else 'dst'}"
-    if rule.remote_length == bits:
-        return {name: rule.remote_first}
-    mask = (1 << bits) - (1 << bits - rule.remote_length)
-    return {name: (rule.remote_first & mask, mask)}
+    return {name: prefix_value(rule.version, rule.remote_first, rule.remote_length)}
 
 
 def _with_ports(

@@ -11,7 +11,7 @@ from neutron_lib.exceptions.address_scope import (
 )
 
 from controller.api.auth import Context
-from controller.api.extension import Extension, NewKind, Reader, Rules
+from controller.api.extension import Extension, NewKind, Reader, Rules, may_use
 from controller.store import Body, Draft
 
 POOL = "subnetpool"
@@ -60,7 +60,7 @@ def scope_of(draft: Draft, context: Context, id: str) -> Body | None:
     found = draft.get("address_scope", id)
     if found is None:
         raise AddressScopeNotFound(address_scope_id=id)
-    return found if found["shared"] or context.owns(found) else None
+    return found if may_use(draft, context, found) else None
 
 
 def extension() -> Extension:

@@ -171,12 +171,18 @@ SYSTEM = Context(project_id="", actor="tenantry", is_admin=True)
 """Who makes what belongs to no project."""
 
 
-def granted(reader: Reader, project_id: str, id: str, action: str = "access_as_shared") -> bool:
-    """Whether a policy (``rbac.py``) gives a project access to a resource."""
-    return any(
-        reader.owner(Claim("rbac", id, f"{action} {target}")) is not None
-        for target in (project_id, "*")
-    )
+EVERYBODY = "*"
+"""The target of a policy (``rbac.py``) that shares with all projects."""
+
+
+def access(id: str, target: str) -> Claim:
+    """What a policy claims that shares a resource with a project, or EVERYBODY."""
+    return Claim("rbac", id, target)
+
+
+def granted(reader: Reader, project_id: str, id: str) -> bool:
+    """Whether a policy gives a project access to a resource."""
+    return any(reader.owner(access(id, to)) is not None for to in (project_id, EVERYBODY))
 
 
 def may_use(reader: Reader, context: Context, body: Body) -> bool:

@@ -13,7 +13,7 @@ from neutron_lib.constants import IPV6_PD_POOL_ID, IPv4_BITS, IPv6_BITS
 
 from controller.api import ipam
 from controller.api.auth import Context
-from controller.api.extension import given
+from controller.api.extension import given, may_use
 from controller.store import Body, Claim, Draft
 
 ALLOCATION = "allocation"
@@ -45,7 +45,7 @@ def pool_of(draft: Draft, context: Context, subnet: Body) -> Body | None:
     elif not given(id):
         return None
     pool = draft.get("subnetpool", id) if id else None
-    if pool is None or not (pool["shared"] or context.owns(pool)):
+    if pool is None or not may_use(draft, context, pool):
         if use_default:
             raise _bad_request(f"No default subnetpool found for IPv{subnet['ip_version']}")
         raise exceptions.SubnetPoolNotFound(subnetpool_id=id)

@@ -9,18 +9,25 @@ from neutron_lib import exceptions
 from neutron_lib.db.constants import DESCRIPTION_FIELD_SIZE, PROJECT_ID_FIELD_SIZE
 
 from controller.api.auth import Context
-from controller.api.extension import Extension, NewDefinition, NewKind, Rules, granted
+from controller.api.extension import (
+    EVERYBODY,
+    Extension,
+    NewDefinition,
+    NewKind,
+    Rules,
+    access,
+    granted,
+)
 from controller.store import Body, Claim, Draft, Link
 
 POLICY = "rbac_policy"
-EVERYBODY = "*"
 ACTION = "access_as_shared"
 
 _OBJECT = "rbac_object"
 _USERS = {
     "network": (("port", "port"),),
-    "subnetpool": (),
-    "address_scope": (),
+    "subnetpool": (("allocation", "subnet"),),
+    "address_scope": (("subnetpool", "subnetpool"),),
     "security_group": (("security_group_port", "port"), ("remote_group", "security_group_rule")),
     "address_group": (("address_group_rule", "security_group_rule"),),
 }
@@ -70,11 +77,11 @@ class PolicyRules(Rules):
         _check_unused(draft, body)
 
     def claims(self, body: Body) -> Iterable[Claim]:
-        yield Claim("rbac", body["object_id"], f"{body['action']} {body['target_tenant']}")
+        yield access(body["object_id"], body["target_tenant"])
 
     def taken(self, claim: Claim, body: Body) -> Exception | None:
         error: Exception = DuplicateRbacPolicy()
-        return error if claim.kind == "rbac" else None
+        return error if claim == access(body["object_id"], body["target_tenant"]) else None
 
     def links(self, body: Body) -> Iterable[Link]:
         yield Link(body["object_id"], _OBJECT)
@@ -134,11 +141,6 @@ _ATTRIBUTES: dict[str, dict[str, Any]] = {
 }
 
 
-def _not_found(id: str) -> Exception:
-    error: Exception = RbacPolicyNotFound(id=id)
-    return error
-
-
 def extension() -> Extension:
     """The kind ``rbac_policy``."""
     return Extension(
@@ -158,7 +160,7 @@ def extension() -> Extension:
                 name=POLICY,
                 collection="rbac_policies",
                 attributes=_ATTRIBUTES,
-                not_found=_not_found,
+                not_found=lambda id: RbacPolicyNotFound(id=id),
             ),
         ),
         rules={POLICY: PolicyRules(), **{kind: SharedRules() for kind in _USERS}},

@@ -42,6 +42,9 @@ def link_local(mac: int) -> int:
     return 0xFE80 << 112 | interface_id ^ 1 << 57
 
 
+LINK_LOCAL = (0xFE80 << 112, 0xFFC0 << 112)
+"""The addresses of a link, IPv6 (RFC 4291, 2.5.6), as (value, mask)."""
+
 SERVICE_LINK_LOCAL = link_local(SERVICE_MAC)
 
 

@@ -18,7 +18,8 @@ import ovs.jsonrpc
 import ovs.stream
 
 from controller import runtime
-from controller.model import Binding, Model, Network, Port, Router
+from controller.model import Binding, Model, Network, Router, View, networks_with_ports
+from controller.model.routers import routers_in
 from controller.pipeline import Zone
 from controller.switch.inventory import Inventory
 
@@ -66,26 +67,22 @@ class Limits:
 
     def wanted(self, remote: str) -> dict[int, int]:
         """The limit of each zone that ports of a host use."""
-        ports: Counter[int] = Counter()
-        for switch in self._switches(remote):
-            for network_id in self._model.distinct(Binding, ("switch", "network_id"), (switch,)):
-                network = self._model.get(Network, network_id)
-                ids = self._model.ids(Binding, ("switch", "network_id"), (switch, network_id))
+        view, ports = View(self._model), Counter[int]()
+        for switch in view.distinct(Binding, "switch"):
+            if self._inventory.remote(switch) != remote:
+                continue
+            for network_id in networks_with_ports(view, switch):
+                network = view.get(Network, network_id)
                 if network is None:
                     continue
-                ports[Zone.bridged(network.key)] += len(ids)
-                for router in self._routers(network_id):
-                    for zone in (Zone.routed, Zone.shared, Zone.forwarded):
-                        ports[zone(router.key)] += len(ids)
+                count = len(view.ids(Binding, switch=switch, network_id=network_id))
+                ports[Zone.bridged(network.key)] += count
+                for router_id in routers_in(view, network_id):
+                    router = view.get(Router, router_id)
+                    if router is not None:
+                        for zone in (Zone.routed, Zone.shared, Zone.forwarded):
+                            ports[zone(router.key)] += count
         return {zone: count * self._per_port for zone, count in ports.items()}
-
-    def _switches(self, remote: str) -> list[int]:
-        switches = self._model.distinct(Binding, ("switch",), ())
-        return [dpid for dpid in switches if self._inventory.remote(dpid) == remote]
-
-    def _routers(self, network_id: str) -> list[Router]:
-        ids = self._model.distinct(Port, ("network_id", "router_id"), (network_id,))
-        return [router for id in ids if (router := self._model.get(Router, id))]
 
     def _keep(self, remote: str, directory: Path) -> None:
         wanted, there = self.wanted(remote), self._set.get(remote, {})

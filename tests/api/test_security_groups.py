@@ -226,6 +226,45 @@ def test_what_is_shared_with_another_project(make_api: Any) -> None:
     api.refused(400, "InvalidInput", "POST", "/v2.0/rbac-policies", wrong)
 
 
+def test_what_is_shared_is_used_like_ones_own(make_api: Any) -> None:
+    """A subnet pool, an address scope, a network: as a security group is."""
+    owner = Context(project_id="owner", actor="owner", is_admin=True)
+    contexts = {"now": owner}
+    api: Api = make_api(authenticate=lambda request: contexts["now"])
+    scope = api.create("address_scope", name="s", ip_version=4)["id"]
+    pool = api.create("subnetpool", name="p", prefixes=["10.8.0.0/16"])["id"]
+    network = api.create("network")["id"]
+    subnet = api.create("subnet", network_id=network, cidr="10.9.0.0/24", ip_version=4)["id"]
+    other = Context(project_id="other", actor="other", is_admin=False)
+
+    def use() -> list[int]:
+        contexts["now"] = other
+        mine, router = (api.create(kind)["id"] for kind in ("network", "router"))
+        of_pool = {"network_id": mine, "subnetpool_id": pool, "ip_version": 4, "prefixlen": 24}
+        of_scope = {"name": "q", "prefixes": ["10.10.0.0/16"], "address_scope_id": scope}
+        path_to = path("router", router, "add_router_interface")
+        return [
+            api.request("POST", path("subnet"), {"subnet": of_pool})[0],
+            api.request("POST", path("subnetpool"), {"subnetpool": of_scope})[0],
+            api.request("PUT", path_to, {"subnet_id": subnet})[0],
+        ]
+
+    assert all(status >= 400 for status in use())
+    contexts["now"] = owner
+    kinds = (("subnetpool", pool), ("address_scope", scope), ("network", network))
+    policies = []
+    for kind, id in kinds:
+        said = {"object_type": kind, "object_id": id, "target_tenant": "other"}
+        body = {"rbac_policy": {**said, "action": "access_as_shared"}}
+        status, answer = api.request("POST", "/v2.0/rbac-policies", body)
+        assert status == 201, answer
+        policies.append(answer["rbac_policy"]["id"])
+    assert use() == [201, 201, 200]
+    contexts["now"] = owner
+    for id in policies[:2]:
+        api.refused(409, "RbacPolicyInUse", "DELETE", f"/v2.0/rbac-policies/{id}")
+
+
 # --- firewalls ------------------------------------------------------------------------------------
 
 
