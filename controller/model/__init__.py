@@ -32,9 +32,12 @@ from controller.model.records import (
     Router,
     SecurityGroup,
     SecurityGroupRule,
+    Segment,
     Subnet,
     SubnetPool,
+    SubPort,
     Switch,
+    Trunk,
 )
 from controller.model.view import View, derived
 
@@ -66,9 +69,12 @@ __all__ = [
     "Router",
     "SecurityGroup",
     "SecurityGroupRule",
+    "Segment",
+    "SubPort",
     "Subnet",
     "SubnetPool",
     "Switch",
+    "Trunk",
     "View",
     "derived",
     "networks_on",

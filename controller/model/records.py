@@ -39,7 +39,7 @@ class Network:
     name: str
     admin_state_up: bool
     mtu: int
-    network_type: str  # "local", "flat" or "vlan"
+    network_type: str  # "local", "flat", "vlan", "vxlan" or "geneve"
     physical_network: str | None
     segmentation_id: int | None
     dns_domain: str = ""  # with its final dot; "" means the controller's
@@ -59,6 +59,61 @@ class Network:
             segmentation_id=body["provider:segmentation_id"],
             dns_domain=body.get("dns_domain") or "",
             external=bool(body.get("router:external")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One of several ways in which a network is carried between hosts: a wire, or tunnels."""
+
+    INDEXES: ClassVar[Indexes] = (("network_id",), ("physical_network",))
+
+    id: str
+    network_id: str
+    network_type: str  # "local", "flat", "vlan", "vxlan" or "geneve"
+    physical_network: str | None
+    segmentation_id: int | None
+
+    @classmethod
+    def from_body(cls, body: Body) -> Segment:
+        return cls(
+            id=body["id"],
+            network_id=body["network_id"],
+            network_type=body["network_type"],
+            physical_network=body["physical_network"],
+            segmentation_id=body["segmentation_id"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SubPort:
+    """A port that is plugged in as a VLAN of another one, its trunk's."""
+
+    port_id: str
+    segmentation_id: int  # the VLAN id of its frames on the parent's interface
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """A port whose interface carries other ports beside it, each as a VLAN."""
+
+    INDEXES: ClassVar[Indexes] = (("port_id",), ("sub_port_ids",))
+
+    id: str
+    port_id: str  # the parent
+    admin_state_up: bool
+    sub_ports: tuple[SubPort, ...]
+    sub_port_ids: frozenset[str]
+
+    @classmethod
+    def from_body(cls, body: Body) -> Trunk:
+        subs = tuple(SubPort(s["port_id"], s["segmentation_id"]) for s in body["sub_ports"])
+        return cls(
+            id=body["id"],
+            port_id=body["port_id"],
+            admin_state_up=body["admin_state_up"],
+            sub_ports=subs,
+            sub_port_ids=frozenset(sub.port_id for sub in subs),
         )
 
 
@@ -643,6 +698,8 @@ PARTS = 16
 
 FROM_STORE: dict[str, tuple[type[Record], Callable[[Body], Record]]] = {
     "network": (Network, Network.from_body),
+    "segment": (Segment, Segment.from_body),
+    "trunk": (Trunk, Trunk.from_body),
     "subnet": (Subnet, Subnet.from_body),
     "port": (Port, Port.from_body),
     "subnetpool": (SubnetPool, SubnetPool.from_body),
