@@ -17,12 +17,14 @@ from apps.punt import PUNT
 from apps.routing import ROUTING
 from apps.security_groups import SECURITY_GROUPS
 from apps.service_port import SERVICE_PORT
+from apps.trunk import TRUNK
 from controller.app import PIPELINE, App
 
 APPS: tuple[App, ...] = (
     PIPELINE,
     L2,
     PROVIDER,
+    TRUNK,
     PORT_SECURITY,
     PUNT,
     DHCP,

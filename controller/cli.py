@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from controller import config, doctor, drill, plug
+from controller import config, doctor, drill, host_commands, plug
 
 Json = Any
 
@@ -30,11 +30,19 @@ class Client:
 
     def get(self, path: str, seconds: float = 60.0, /, **query: object) -> Json:
         """The answer, if it comes within ``seconds``. Errors: ClickException, with what to do."""
+        return self._ask("GET", path, seconds, query)
+
+    def delete(self, path: str, /, **query: object) -> None:
+        """Errors: ClickException, with what to do."""
+        self._ask("DELETE", path, 60.0, query)
+
+    def _ask(self, method: str, path: str, seconds: float, query: dict[str, object]) -> Json:
         given = {name: value for name, value in query.items() if value is not None}
         url = f"{self.url}{path}?{urllib.parse.urlencode(given)}"
+        request = urllib.request.Request(url, method=method)
         try:
-            with urllib.request.urlopen(url, timeout=seconds) as reply:
-                return json.load(reply)
+            with urllib.request.urlopen(request, timeout=seconds) as reply:
+                return None if reply.status == 204 else json.load(reply)
         except urllib.error.HTTPError as error:
             raise click.ClickException(_message(error)) from None
         except OSError as error:
@@ -122,6 +130,10 @@ def main(context: click.Context, files: tuple[str, ...], url: str, as_json: bool
     cloud-config` prints what it needs to know. `tenantry doctor` tells what this machine lacks.
     """
     context.obj = Context(files, url, as_json)
+
+
+main.add_command(host_commands.ca)
+main.add_command(host_commands.host)
 
 
 @main.command()

@@ -59,7 +59,8 @@ class Collection:
         yield Route("PUT", path + "/{id}/tags/{tag}", self.add_tag)
         yield Route("DELETE", path + "/{id}/tags/{tag}", self.remove_tag)
         for name, action in self._kind.actions.items():
-            yield Route("PUT", path + "/{id}/" + name, partial(self.act, action))
+            method = "GET" if name.startswith("get_") else "PUT"  # so Neutron names them
+            yield Route(method, path + "/{id}/" + name, partial(self.act, action))
 
     # Reading
 
@@ -213,7 +214,7 @@ class Collection:
         return 204, None
 
     def act(self, action: Action, request: Request, context: Context, id: str) -> Answer:
-        payload = read_json(request)
+        payload = read_json(request) if request.method == "PUT" else {}
         if not isinstance(payload, dict):
             raise HTTPBadRequest("Resource body required")
 

@@ -1,0 +1,10 @@
+"""Trunks: a machine with one interface is in many networks, each as a VLAN of that interface.
+
+A trunk has a *parent*, the port that is plugged in, and *subports*: ports, as a rule of other
+networks, whose packets the machine sends and receives with a VLAN tag. The ids are the trunk's own.
+"""
+
+from apps.trunk import resources
+from controller.app import App
+
+TRUNK = App(id=16, name="trunk", units=(), extension=lambda conf: resources.extension())

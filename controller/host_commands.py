@@ -1,0 +1,324 @@
+"""``tenantry ca`` and ``tenantry host``: how hosts join, which there are, how they leave.
+
+Owns the shell lines that make an Open vSwitch one of ours. They are printed, not run: whoever runs
+the command knows how to reach the new host, and sees what will happen to it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import shlex
+import urllib.parse
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from controller import certificates, config
+
+if TYPE_CHECKING:
+    from controller.cli import Context  # which registers these commands
+
+OPENFLOW_PORT, OVSDB_PORT = 6653, 6640
+
+directory_option = click.option(
+    "--directory",
+    type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
+    default=certificates.DIRECTORY,
+    show_default=True,
+    help="Where the certificate authority is.",
+)
+days_option = click.option(
+    "--days",
+    type=click.IntRange(1, certificates.AUTHORITY_DAYS),
+    default=certificates.DAYS,
+    show_default=True,
+    help="For how long the certificate is valid.",
+)
+
+
+@click.group()
+def ca() -> None:
+    """The certificate authority that says which hosts may join, on the controller's machine.
+
+    Begin with `tenantry ca init`, put what it prints into the configuration file, restart the
+    controller, then `tenantry host invite` each host.
+    """
+
+
+@ca.command("init")
+@click.option(
+    "--address",
+    "addresses",
+    multiple=True,
+    required=True,
+    help="An IP address or name by which hosts reach the controller; may be repeated.",
+)
+@directory_option
+@days_option
+@click.pass_obj
+def init(context: Context, addresses: tuple[str, ...], directory: Path, days: int) -> None:
+    """Make a certificate authority, and a key and certificate for the controller.
+
+    Prints the lines for the controller's configuration file. The authority itself is valid for ten
+    years. Whoever reads ca.key in its directory can let any host in: keep that on this machine, and
+    in a backup. An authority that is there already is not overwritten.
+    """
+    try:
+        certificates.create(directory, addresses, days)
+    except certificates.CertificateError as error:
+        raise click.ClickException(str(error)) from None
+    everywhere = "[::]" if all(":" in address for address in addresses) else "0.0.0.0"
+    options = {
+        "openflow": {
+            "listen": f"{everywhere}:{OPENFLOW_PORT}",
+            "tls_private_key": str(directory / certificates.CONTROLLER_KEY),
+            "tls_certificate": str(directory / certificates.CONTROLLER),
+            "tls_ca_certificates": str(directory / certificates.AUTHORITY),
+        },
+        "ovsdb": {"listen": f"{everywhere}:{OVSDB_PORT}"},
+    }
+    if context.output.json({"directory": str(directory), **options}):
+        return
+    click.echo("# For the controller's configuration file; then restart the controller.")
+    for group, values in options.items():
+        click.echo(f"\n[{group}]")
+        for option, value in values.items():
+            click.echo(f"{option} = {value}")
+
+
+@ca.command("renew")
+@click.option(
+    "--address",
+    "addresses",
+    multiple=True,
+    help="An IP address or name of the controller, instead of the former ones; may be repeated.",
+)
+@directory_option
+@days_option
+@click.pass_obj
+def renew(context: Context, addresses: tuple[str, ...], directory: Path, days: int) -> None:
+    """Make a new certificate for the controller, before the former one runs out.
+
+    Its key and the authority stay, so hosts need nothing. Restart the controller afterwards, which
+    costs no packet. A host's certificate is renewed by `tenantry host invite`, again.
+    """
+    try:
+        names = certificates.renew(directory, addresses, days)
+    except certificates.CertificateError as error:
+        raise click.ClickException(str(error)) from None
+    path = str(directory / certificates.CONTROLLER)
+    if not context.output.json({"certificate": path, "addresses": names, "days": days}):
+        click.echo(f"{path} is for {', '.join(names)}, {days} days; restart the controller")
+
+
+@click.group()
+def host() -> None:
+    """The hosts whose Open vSwitch is the controller's: invite, list and remove them.
+
+    On the controller's machine, once there is an authority (`tenantry ca init`):
+
+    tenantry host invite NAME --controller ADDRESS | ssh root@NAME sh
+    """
+
+
+def _controller(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """``2001:db8::1`` or ``[2001:db8::1]``, an IPv4 address, or a name."""
+    bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    if not certificates.HOST_NAME.fullmatch(bare) and not _is_address(bare):
+        raise click.BadParameter(f"{value} is neither an IP address nor a name")
+    return bare
+
+
+def _address(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not _is_address(value):
+        raise click.BadParameter(f"{value} is not an IP address")
+    return value
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _name(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not certificates.HOST_NAME.fullmatch(value):
+        raise click.BadParameter("letters, digits, hyphens and dots, at most 64")
+    return value
+
+
+def _absolute(
+    context: click.Context, parameter: click.Parameter, value: PurePosixPath
+) -> PurePosixPath:
+    if not value.is_absolute():
+        raise click.BadParameter("must be absolute: Open vSwitch reads from there at any time")
+    return value
+
+
+@host.command("invite")
+@click.argument("name", callback=_name)
+@click.option(
+    "--controller",
+    required=True,
+    callback=_controller,
+    help="The controller's IP address or name, as the host reaches it.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=OVSDB_PORT,
+    show_default=True,
+    help="Where the controller listens for hosts: [ovsdb] listen.",
+)
+@click.option(
+    "--tunnel-address",
+    callback=_address,
+    help="The host's IP address for tunnels to other hosts, if it has several.",
+)
+@click.option("--plain", is_flag=True, help="Without TLS: only where nobody else is on the wire.")
+@click.option(
+    "--install-to",
+    type=click.Path(path_type=PurePosixPath),
+    default="/etc/openvswitch/tenantry",
+    show_default=True,
+    callback=_absolute,
+    help="Where key and certificates go on the host.",
+)
+@directory_option
+@days_option
+@click.pass_obj
+def invite(
+    context: Context,
+    name: str,
+    controller: str,
+    port: int,
+    tunnel_address: str | None,
+    plain: bool,
+    install_to: PurePosixPath,
+    directory: Path,
+    days: int,
+) -> None:
+    """Print the shell commands by which the host NAME joins; they are for root on that host.
+
+    It needs a running Open vSwitch and nothing else; the controller makes the bridge. NAME is what
+    ports are bound by (binding:host_id): the host's name as Nova or libvirt know it. One command
+    does it all:
+
+    tenantry host invite NAME --controller ADDRESS | ssh root@NAME sh
+
+    The commands hold a new private key, which is kept nowhere else. Run it again before the
+    certificate runs out. Managers that the host's Open vSwitch had before are replaced.
+    """
+    manager = f"{'tcp' if plain else 'ssl'}:{config.Address(controller, port)}"
+    try:
+        issued = None if plain else certificates.issue(directory, name, days)
+    except certificates.CertificateError as error:
+        raise click.ClickException(str(error)) from None
+    commands = [
+        "set -eu",
+        *(_installing(issued, install_to) if issued else ()),
+        *_joining(name, manager, tunnel_address),
+    ]
+    answer = {
+        "name": name,
+        "manager": manager,
+        "tunnel_address": tunnel_address,
+        "commands": commands,
+    }
+    if context.output.json(answer):
+        return
+    secret = "" if plain else "; this holds its private key"
+    click.echo(f"# As root on {name}, or through: ssh root@{name} sh{secret}.")
+    click.echo("\n".join(commands))
+
+
+def _installing(issued: certificates.Issued, directory: PurePosixPath) -> list[str]:
+    files = {
+        "host.key": issued.private_key,
+        "host.pem": issued.certificate,
+        "ca.pem": issued.ca_certificates,
+    }
+    quoted, parent = shlex.quote(str(directory)), shlex.quote(str(directory.parent))
+    paths = [shlex.quote(str(directory / name)) for name in files]
+    return [
+        "umask 077",
+        f"mkdir -p {quoted}",
+        *(
+            f"cat > {path} <<'END'\n{pem}END"
+            for path, pem in zip(paths, files.values(), strict=True)
+        ),
+        # Some distributions run Open vSwitch as a user of its own, whose /etc/openvswitch is.
+        f'chown -R "$(stat -c %u:%g {parent})" {quoted}',
+        f"ovs-vsctl set-ssl {' '.join(paths)}",
+    ]
+
+
+def _joining(name: str, manager: str, tunnel_address: str | None) -> list[str]:
+    """The manager comes last: when the host connects, it has its name and address already."""
+    identity = {"hostname": name}
+    if tunnel_address:
+        identity["tenantry-encap-ip"] = tunnel_address
+    return [
+        *(
+            f"ovs-vsctl set Open_vSwitch . external_ids:{key}={shlex.quote(value)}"
+            for key, value in identity.items()
+        ),
+        f"ovs-vsctl set-manager {shlex.quote(manager)}",
+    ]
+
+
+@host.command("list")
+@click.pass_obj
+def list_hosts(context: Context) -> None:
+    """Show every host that has joined: whether it is alive, its ports, its tunnels to others."""
+    answer = context.client.get("/tenantry/v1/hosts")
+    if context.output.json(answer):
+        return
+    context.output.table(
+        "Hosts",
+        ["name", "alive", "tunnel address", "zone", "switches", "ports", "tunnels"],
+        [
+            [
+                each["name"],
+                "yes" if each["alive"] else "[red]no[/]",
+                each["tunnel_address"],
+                each["availability_zone"],
+                _listed(each["switches"]),
+                _listed(each["ports"]),
+                _tunnels(each["tunnels"]),
+            ]
+            for each in answer
+        ],
+    )
+
+
+def _listed(value: Any) -> Any:
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _tunnels(tunnels: list[dict[str, str]]) -> str:
+    """How many are up, and by name those that are not: there is one to every other host."""
+    others = [f"{each['peer']} {each['state']}" for each in tunnels if each["state"] != "up"]
+    return ", ".join(
+        [f"{len(tunnels) - len(others)} up", *(f"[red]{other}[/]" for other in others)]
+    )
+
+
+@host.command("remove")
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Even if it is in use.")
+@click.pass_obj
+def remove(context: Context, name: str, force: bool) -> None:
+    """Forget the host NAME: no other host has a tunnel to it any more.
+
+    Refused while it is in use, unless --force. First make it leave: `ovs-vsctl del-manager`
+    on the host. Its certificate stays valid until it runs out; to shut out a host that is no longer
+    trusted, make a new authority (`tenantry ca init`) and invite all others again.
+    """
+    path = f"/tenantry/v1/hosts/{urllib.parse.quote(name, safe='')}"
+    context.client.delete(path, force=1 if force else None)
+    if not context.output.json({"name": name, "removed": True}):
+        click.echo(f"{name} is removed")
