@@ -9,8 +9,10 @@ from controller.model.queries import (
     routers_on,
 )
 from controller.model.records import (
+    Address,
     AddressGroup,
     AddressPair,
+    Agent,
     Binding,
     ConntrackHelper,
     DhcpOption,
@@ -42,8 +44,10 @@ from controller.model.records import (
 from controller.model.view import View, derived
 
 __all__ = [
+    "Address",
     "AddressGroup",
     "AddressPair",
+    "Agent",
     "Binding",
     "Change",
     "ConntrackHelper",

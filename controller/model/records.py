@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import netaddr
 from neutron_lib.constants import DEVICE_OWNER_ROUTER_GW, ROUTER_INTERFACE_OWNERS
@@ -182,6 +182,13 @@ class Subnet:
         )
 
 
+class Address(NamedTuple):
+    """An address of either family."""
+
+    version: int
+    address: int
+
+
 @dataclass(frozen=True, slots=True)
 class FixedIp:
     """An address of a port."""
@@ -308,6 +315,7 @@ class Router:
     gateway_port_id: str = ""  # or "": it leads nowhere but to its own networks
     enable_snat: bool = False
     routes: tuple[Route, ...] = ()
+    zones: frozenset[str] = frozenset()  # availability_zone_hints: its gateways are only there
     ndp_proxies_only: bool = False  # enable_ndp_proxy: of IPv6, outside reaches only what has one
 
     @classmethod
@@ -322,6 +330,7 @@ class Router:
             gateway_port_id=body["gw_port_id"] or "",
             enable_snat=bool(gateway.get("enable_snat", True)) if gateway else False,
             routes=tuple(_route(route) for route in body["routes"]),
+            zones=frozenset(body.get("availability_zone_hints") or ()),
             ndp_proxies_only=bool(body.get("enable_ndp_proxy")),
         )
 
@@ -621,6 +630,34 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True)
+class Agent:
+    """A host that has joined, and is expected back until somebody removes it (what Neutron calls an
+    agent). Its tunnels lead to ``tunnel``."""
+
+    INDEXES: ClassVar[Indexes] = (("host",),)
+
+    id: str
+    host: str
+    admin_state_up: bool  # False: no router has its gateway there
+    availability_zone: str
+    tunnel: Address | None  # None: no tunnels lead there
+    gateway_priority: int = 0  # the higher ones are routers' gateways first
+
+    @classmethod
+    def from_body(cls, body: Body) -> Agent:
+        said = body["configurations"]
+        address = netaddr.IPAddress(said["tunnel_address"]) if said.get("tunnel_address") else None
+        return cls(
+            id=body["id"],
+            host=body["host"],
+            admin_state_up=body["admin_state_up"],
+            availability_zone=body["availability_zone"],
+            tunnel=Address(address.version, int(address)) if address else None,
+            gateway_priority=said.get("gateway_priority", 0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """A machine with Open vSwitch, as its OVSDB describes itself."""
 
@@ -699,6 +736,7 @@ PARTS = 16
 FROM_STORE: dict[str, tuple[type[Record], Callable[[Body], Record]]] = {
     "network": (Network, Network.from_body),
     "segment": (Segment, Segment.from_body),
+    "agent": (Agent, Agent.from_body),
     "trunk": (Trunk, Trunk.from_body),
     "subnet": (Subnet, Subnet.from_body),
     "port": (Port, Port.from_body),

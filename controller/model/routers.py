@@ -147,6 +147,13 @@ def home(view: View, router_id: str) -> int | None:
     return _chosen(router_id, frozenset[int]().union(*bound))
 
 
+def gateways(view: View, router_id: str) -> tuple[int, ...]:
+    """The switches that can be a router's home, the first of them is; each stands in for those
+    before it."""
+    at = home(view, router_id)
+    return () if at is None else (at,)
+
+
 def _chosen(router_id: str, switches: Iterable[int]) -> int | None:
     """One of several for each router, such that no other router moves when one comes or goes."""
 
