@@ -96,6 +96,13 @@ OVSDB = [
 ]
 
 NETWORKS = [
+    cfg.StrOpt(
+        "tenant_network_type",
+        default="",
+        choices=["", "local", "vlan", "vxlan", "geneve"],
+        help="How tenants' networks are carried between hosts: local (not at all), vlan, vxlan or "
+        "geneve. Empty: vlan if there are vlan_ranges, else local.",
+    ),
     cfg.ListOpt(
         "physical_networks",
         default=[],
@@ -105,7 +112,20 @@ NETWORKS = [
         "vlan_ranges",
         default=[],
         help="VLAN ids for tenants' networks, as PHYSICAL_NETWORK:FIRST:LAST. Without any, "
-        "tenants' networks are local to one switch.",
+        "tenants' networks are local to one switch, unless tenant_network_type says otherwise.",
+    ),
+    cfg.ListOpt(
+        "vni_ranges",
+        default=["4096:16777215"],
+        help="VNIs for VXLAN and Geneve networks for which nobody names one, as FIRST:LAST; both "
+        "types use all of them. Others are an administrator's to give.",
+    ),
+    cfg.IntOpt(
+        "overlay_ip_version",
+        default=4,
+        choices=[4, 6],
+        help="The IP version of the ends of tunnels between hosts: the MTU of networks depends on "
+        "it.",
     ),
     cfg.DictOpt(
         "physical_interfaces",
@@ -260,11 +280,8 @@ def vlan_ranges(texts: list[str]) -> dict[str, list[tuple[int, int]]]:
     """``["physnet1:1000:1999"]`` by physical network. Errors: ConfigError."""
     ranges: dict[str, list[tuple[int, int]]] = {}
     for text in texts:
-        name, *ends = text.split(":")
-        try:
-            first, last = map(int, ends)
-        except ValueError:
-            first, last = 0, 0
+        name, _, ends = text.partition(":")
+        first, last = _ends(ends)
         if not name or not 1 <= first <= last <= 4094:
             raise ConfigError(
                 f"[networks] vlan_ranges = {text}: must be PHYSICAL_NETWORK:FIRST:LAST "
@@ -272,6 +289,27 @@ def vlan_ranges(texts: list[str]) -> dict[str, list[tuple[int, int]]]:
             )
         ranges.setdefault(name, []).append((first, last))
     return ranges
+
+
+def vni_ranges(texts: list[str]) -> list[tuple[int, int]]:
+    """``["4096:16777215"]`` as numbers. Errors: ConfigError."""
+    ranges = [_ends(text) for text in texts]
+    for text, (first, last) in zip(texts, ranges, strict=True):
+        if not 1 <= first <= last < 1 << 24:
+            raise ConfigError(
+                f"[networks] vni_ranges = {text}: must be FIRST:LAST "
+                "with 1 <= FIRST <= LAST <= 16777215"
+            )
+    return ranges
+
+
+def _ends(text: str) -> tuple[int, int]:
+    """``FIRST:LAST``; zeros if it is anything else."""
+    try:
+        first, last = map(int, text.split(":"))
+    except ValueError:
+        return 0, 0
+    return first, last
 
 
 def sample() -> str:

@@ -51,6 +51,7 @@ class Controller:
             extensions,
             physical_mtu=conf.networks.physical_mtu,
             physical_mtus=conf.networks.physical_mtus,
+            overlay_ip_version=conf.networks.overlay_ip_version,
             base_mac=conf.networks.base_mac,
         )
         self.store = _open_store(conf.store.url, kinds)

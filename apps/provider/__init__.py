@@ -17,9 +17,18 @@ from controller.app import App, Units
 
 def _extension(conf: cfg.ConfigOpts) -> Extension:
     vlan_ranges = config.vlan_ranges(conf.networks.vlan_ranges)
+    vni_ranges = config.vni_ranges(conf.networks.vni_ranges)
+    tenant_network_type = conf.networks.tenant_network_type or ("vlan" if vlan_ranges else "local")
+    needed = {"local": True, "vlan": vlan_ranges, "vxlan": vni_ranges, "geneve": vni_ranges}
+    if not needed[tenant_network_type]:
+        raise config.ConfigError(
+            f"[networks] tenant_network_type = {tenant_network_type}: needs "
+            f"{'vlan_ranges' if tenant_network_type == 'vlan' else 'vni_ranges'}, too"
+        )
     return resources.extension(
-        tenant_network_type="vlan" if vlan_ranges else "local",
+        tenant_network_type=tenant_network_type,
         vlan_ranges=vlan_ranges,
+        vni_ranges=vni_ranges,
         physical_networks=conf.networks.physical_networks or None,
     )
 

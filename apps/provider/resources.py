@@ -1,150 +1,278 @@
-"""Which wire a network is on: the provider attributes, by an admin's word or by allocation.
+"""How networks are carried: the provider attributes and segments, by an admin's word or allocated.
 
-A network's segment is a claim, so that no two networks ever share one. It never changes while the
-network lives.
+What a network's segments claim is the network's, so that no two networks ever share one, and what
+follows from them (its MTU, say) follows from its body alone. Resources of the kind ``segment`` give
+them ids and names. The first segment never changes while the network lives; others come and go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from neutron_lib import exceptions
-from neutron_lib.api.definitions import provider_net
-from neutron_lib.constants import MAX_VLAN_TAG, MIN_VLAN_TAG, TYPE_FLAT, TYPE_LOCAL, TYPE_VLAN
+from neutron_lib.api.attributes import AttributeInfo
+from neutron_lib.api.definitions import (
+    multiprovidernet,
+    provider_net,
+    standard_attr_segment,
+)
+from neutron_lib.api.definitions import segment as segment_api
+from neutron_lib.constants import TYPE_LOCAL
+from neutron_lib.exceptions.multiprovidernet import SegmentsSetInConjunctionWithProviders
 
+from apps.provider.segments import (
+    ALL_VNIS,
+    SEGMENTS,
+    TYPE,
+    Range,
+    Segment,
+    Segments,
+    VlanRanges,
+    claim_of,
+    invalid,
+    segment_of,
+    segments_of,
+)
 from controller.api.auth import Context
-from controller.api.extension import Extension, Rules, given
-from controller.store import Body, Claim, Draft
+from controller.api.extension import (
+    SYSTEM,
+    Extension,
+    NewDefinition,
+    NewKind,
+    Reader,
+    Rules,
+    given,
+)
+from controller.store import Body, Claim, Draft, Link
 
-TYPE, PHYSICAL_NETWORK, SEGMENTATION_ID = provider_net.ATTRIBUTES
+SEGMENT = segment_api.RESOURCE_NAME
+"""The kind, and the role in which a network sees its segments."""
 
-VlanRanges = Mapping[str, Sequence[tuple[int, int]]]
-"""First and last VLAN id of each range, by physical network."""
+_ADMINS = "only an admin may say how a network is carried"
+_ATTRIBUTES = AttributeInfo(provider_net.RESOURCE_ATTRIBUTE_MAP["networks"])
+
+
+class SegmentNotFound(exceptions.NotFound):  # type: ignore[misc]
+    message = "Segment %(segment_id)s could not be found."
+
+
+class SegmentInUse(exceptions.InUse):  # type: ignore[misc]
+    message = "Segment '%(segment_id)s' cannot be deleted: %(reason)s."
+
+
+class NetworkIdsDontMatch(exceptions.BadRequest):  # type: ignore[misc]
+    message = (
+        "The subnet's network id, '%(subnet_network)s', doesn't match the network_id of segment "
+        "'%(segment_id)s', '%(segment_network)s'."
+    )
+
+
+class SubnetsNotAllAssociatedWithSegments(exceptions.BadRequest):  # type: ignore[misc]
+    message = (
+        "All of the subnets on network '%(network_id)s' must either all be associated with "
+        "segments, or all not associated with any segments."
+    )
 
 
 class ProviderRules(Rules):
-    def __init__(
-        self,
-        tenant_network_type: str,
-        vlan_ranges: VlanRanges,
-        physical_networks: Collection[str] | None,
-    ) -> None:
+    """A network with one segment has it as ``provider:*``; one with several has them all in
+    ``segments``, too, which is None otherwise."""
+
+    def __init__(self, tenant_network_type: str, segments: Segments) -> None:
         self._tenant_network_type = tenant_network_type
-        self._vlan_ranges = vlan_ranges
-        self._physical_networks = physical_networks
+        self._segments = segments
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
-        if any(given(body[name]) for name in provider_net.ATTRIBUTES):
-            context.require_admin("only an admin may say which wire a network is on")
-        else:
-            body[TYPE] = self._tenant_network_type
-        for name in provider_net.ATTRIBUTES:
-            if not given(body[name]):
-                body[name] = None
-        if body[TYPE] is None:
-            raise _invalid("network_type required")
-        if body[TYPE] == TYPE_VLAN:
-            self._settle_vlan(draft, body)
-        elif body[TYPE] == TYPE_FLAT:
-            _prohibit(body, SEGMENTATION_ID)
-            if not body[PHYSICAL_NETWORK]:
-                raise _invalid("physical_network required for flat provider network")
-            self._check_physical_network(body)
-        elif body[TYPE] == TYPE_LOCAL:
-            _prohibit(body, PHYSICAL_NETWORK, SEGMENTATION_ID)
-        else:
-            raise _invalid(
-                f"network_type value '{body[TYPE]}' not supported; use {TYPE_FLAT}, {TYPE_VLAN} "
-                f"or {TYPE_LOCAL}"
-            )
+        settled: list[Segment] = []
+        for wanted in self._wanted(context, body):
+            settled.append(self._segments.settle(draft, wanted, settled))
+        body |= settled[0]
+        body[SEGMENTS] = _several(settled)
 
-    def _settle_vlan(self, draft: Draft, body: Body) -> None:
-        vlan_id = body[SEGMENTATION_ID]
-        if vlan_id is None:
-            if body[PHYSICAL_NETWORK]:
-                self._check_physical_network(body)
-            body[PHYSICAL_NETWORK], body[SEGMENTATION_ID] = self._free_vlan(draft, body)
-            return
-        if not body[PHYSICAL_NETWORK]:
-            raise _invalid("segmentation_id requires physical_network for VLAN provider network")
-        self._check_physical_network(body)
-        if not MIN_VLAN_TAG <= vlan_id <= MAX_VLAN_TAG:
-            raise _invalid(f"segmentation_id out of range ({MIN_VLAN_TAG} through {MAX_VLAN_TAG})")
+    def _wanted(self, context: Context, body: Body) -> list[Segment]:
+        named = any(given(body[name]) for name in provider_net.ATTRIBUTES)
+        listed = body[SEGMENTS] if given(body[SEGMENTS]) else []
+        if named and listed:
+            raise SegmentsSetInConjunctionWithProviders()
+        if named or listed:
+            context.require_admin(_ADMINS)
+        if listed:
+            return [_checked(segment_of(one)) for one in listed]
+        if named:
+            return [segment_of(body)]
+        return [segment_of({TYPE: self._tenant_network_type})]
 
-    def _free_vlan(self, draft: Draft, body: Body) -> tuple[str, int]:
-        """The first VLAN id of the ranges that no network has."""
-        for physical_network, ranges in self._vlan_ranges.items():
-            if body[PHYSICAL_NETWORK] in (None, physical_network):
-                for first, last in ranges:
-                    for vlan_id in range(first, last + 1):
-                        if draft.owner(_vlan(physical_network, vlan_id)) is None:
-                            return physical_network, vlan_id
-        raise exceptions.NoNetworkAvailable()
-
-    def _check_physical_network(self, body: Body) -> None:
-        name, known = body[PHYSICAL_NETWORK], self._physical_networks
-        if known is not None and name not in known:
-            raise _invalid(
-                f"Unknown physical_network '{name}' for {body[TYPE]} provider network; known: "
-                f"{', '.join(sorted(known)) or 'none'}"
-            )
+    def created(self, draft: Draft, body: Body) -> None:
+        if body[SEGMENTS]:
+            _store_segments(self, draft, body)
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         different = [name for name in provider_net.ATTRIBUTES if body[name] != before[name]]
         if different:
-            raise _invalid(
+            raise invalid(
                 "Plugin does not support updating the following provider network attributes: "
                 f"{', '.join(different)}; create a network with the new ones instead"
             )
 
+    def delete(self, draft: Draft, context: Context, body: Body) -> None:
+        for id in draft.linked(body["id"], SEGMENT):
+            draft.delete(SEGMENT, id)
+
     def claims(self, body: Body) -> Iterable[Claim]:
-        if body[TYPE] == TYPE_VLAN:
-            yield _vlan(body[PHYSICAL_NETWORK], body[SEGMENTATION_ID])
-        elif body[TYPE] == TYPE_FLAT:
-            yield Claim("segment", TYPE_FLAT, body[PHYSICAL_NETWORK])
+        return filter(None, map(claim_of, segments_of(body)))
 
-    def taken(self, claim: Claim, body: Body) -> Exception | None:
-        error: Exception | None = None
-        if claim.kind == "segment" and body[TYPE] == TYPE_VLAN:
-            error = exceptions.VlanIdInUse(
-                vlan_id=body[SEGMENTATION_ID], physical_network=body[PHYSICAL_NETWORK]
+    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+        """As in Neutron, a network shows its one segment or the list of them, never both."""
+        for name in provider_net.ATTRIBUTES if body.get(SEGMENTS) else (SEGMENTS,):
+            shown.pop(name, None)
+
+
+class SegmentRules(Rules):
+    """Segments that have an id and a name.
+
+    A network gets them when it gets a second segment, then for its first one, too. So the list of
+    segments may leave out those of networks that have one only. Whoever needs the id of such a one
+    creates it as it is: what a network has already, and nobody named, is not added a second time.
+    """
+
+    def __init__(self, segments: Segments) -> None:
+        self._segments = segments
+
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        context.require_admin(_ADMINS)
+        network = draft.get("network", body["network_id"])
+        if network is None:
+            raise exceptions.NetworkNotFound(net_id=body["network_id"])
+        body["project_id"] = ""  # so none but admins see it
+        segment, known = segment_of(body, prefix=""), segments_of(network)
+        if segment not in _unnamed(draft, network):
+            segment = self._segments.settle(draft, segment, known)
+            _store_segments(self, draft, network)
+            self.kinds["network"].update(draft, context, network, {SEGMENTS: [*known, segment]})
+        body |= _without_prefix(segment)
+
+    def delete(self, draft: Draft, context: Context, body: Body) -> None:
+        network = draft.get("network", body["network_id"])
+        assert network is not None, "a link holds it"
+        segment, known = segment_of(body, prefix=""), segments_of(network)
+        if segment == known[0]:
+            raise SegmentInUse(
+                segment_id=body["id"], reason="it is the network's first, delete the network"
             )
-        elif claim.kind == "segment":
-            error = exceptions.FlatNetworkInUse(physical_network=body[PHYSICAL_NETWORK])
-        return error
-
-
-def _vlan(physical_network: str, vlan_id: int) -> Claim:
-    return Claim("segment", f"{TYPE_VLAN}:{physical_network}", str(vlan_id))
-
-
-def _prohibit(body: Body, *names: str) -> None:
-    for name in names:
-        if body[name] not in (None, ""):
-            raise _invalid(
-                f"{name.removeprefix('provider:')} prohibited for {body[TYPE]} provider network"
+        subnets = draft.linked(body["id"], "subnet")
+        if subnets:
+            raise SegmentInUse(
+                segment_id=body["id"],
+                reason=f"it is still associated with subnet(s) {', '.join(subnets)}",
             )
-        body[name] = None
+        left = [other for other in known if other != segment]
+        self.kinds["network"].update(draft, context, network, {SEGMENTS: _several(left)})
+
+    def links(self, body: Body) -> Iterable[Link]:
+        yield Link(body["network_id"], SEGMENT)
 
 
-def _invalid(message: str) -> Exception:
-    error: Exception = exceptions.InvalidInput(error_message=message)
-    return error
+class SubnetRules(Rules):
+    """The subnets of a network are all on segments of it, or none is."""
+
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        id, network_id = body[segment_api.SEGMENT_ID], body["network_id"]
+        if id is not None:
+            context.require_admin("only an admin may say on which segment a subnet is")
+            found = draft.get(SEGMENT, id)
+            if found is None:
+                raise SegmentNotFound(segment_id=id)
+            if found["network_id"] != network_id:
+                raise NetworkIdsDontMatch(
+                    subnet_network=network_id,
+                    segment_id=id,
+                    segment_network=found["network_id"],
+                )
+        for subnet_id in draft.linked(network_id, "subnet"):
+            other = draft.get("subnet", subnet_id)
+            if other and (other.get(segment_api.SEGMENT_ID) is None) != (id is None):
+                raise SubnetsNotAllAssociatedWithSegments(network_id=network_id)
+
+    def links(self, body: Body) -> Iterable[Link]:
+        if body.get(segment_api.SEGMENT_ID):
+            yield Link(body[segment_api.SEGMENT_ID], "subnet")
+
+    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+        shown.setdefault(
+            segment_api.SEGMENT_ID, None
+        )  # subnets from before there was such an attribute
+
+
+def _several(segments: list[Segment]) -> list[Segment] | None:
+    return segments if len(segments) > 1 else None
+
+
+def _checked(wanted: Segment) -> Segment:
+    """What neutron-lib checks in ``provider:*`` but not in the items of ``segments``."""
+    _ATTRIBUTES.convert_values(
+        {name: value for name, value in wanted.items() if value is not None}, exc_cls=invalid
+    )
+    return wanted
+
+
+def _unnamed(draft: Draft, network: Body) -> list[Segment]:
+    """Segments of the network that are not stored as resources."""
+    stored = [draft.get(SEGMENT, id) for id in draft.linked(network["id"], SEGMENT)]
+    named = [segment_of(body, prefix="") for body in stored if body]
+    return [one for one in segments_of(network) if one not in named]
+
+
+def _store_segments(rules: Rules, draft: Draft, network: Body) -> None:
+    """Make resources of all segments that the network has."""
+    for one in _unnamed(draft, network):
+        values = {name: value for name, value in _without_prefix(one).items() if value is not None}
+        attributes = {"network_id": network["id"], "project_id": "", **values}
+        rules.kinds[SEGMENT].make(draft, SYSTEM, attributes)
+
+
+def _without_prefix(segment: Segment) -> Body:
+    return {name.removeprefix("provider:"): value for name, value in segment.items()}
+
+
+def _multi_provider() -> NewDefinition:
+    """neutron-lib's, but for updates: segments come and go as resources of their own."""
+    spec = multiprovidernet.RESOURCE_ATTRIBUTE_MAP["networks"][SEGMENTS]
+    return NewDefinition(
+        ALIAS=multiprovidernet.ALIAS,
+        NAME=multiprovidernet.NAME,
+        DESCRIPTION=multiprovidernet.DESCRIPTION,
+        UPDATED_TIMESTAMP=multiprovidernet.UPDATED_TIMESTAMP,
+        RESOURCE_ATTRIBUTE_MAP={"networks": {SEGMENTS: {**spec, "allow_put": False}}},
+    )
 
 
 def extension(
     *,
     tenant_network_type: str = TYPE_LOCAL,
     vlan_ranges: VlanRanges | None = None,
+    vni_ranges: Sequence[Range] = (ALL_VNIS,),
     physical_networks: Collection[str] | None = None,
 ) -> Extension:
-    """The provider attributes of networks.
+    """The provider attributes of networks, and the kind ``segment``.
 
-    A network for which nobody names a wire is of ``tenant_network_type``: ``vlan``, from
-    ``vlan_ranges``, or ``local``, which stays on its switch. ``physical_networks`` are those there
-    are; None means any name is good.
+    A network for which nobody says how it is carried is of ``tenant_network_type``: ``vlan``, from
+    ``vlan_ranges``; ``vxlan`` or ``geneve``, each with all of ``vni_ranges``; or ``local``, which
+    stays on its switch. ``physical_networks`` are those there are; None means any name is good.
     """
+    segments = Segments(vlan_ranges or {}, vni_ranges, physical_networks)
     return Extension(
-        definitions=(provider_net,),
-        rules={"network": ProviderRules(tenant_network_type, vlan_ranges or {}, physical_networks)},
+        definitions=(provider_net, _multi_provider(), segment_api, standard_attr_segment),
+        kinds=(
+            NewKind(
+                name=SEGMENT,
+                collection=segment_api.COLLECTION_NAME,
+                attributes=segment_api.RESOURCE_ATTRIBUTE_MAP[segment_api.COLLECTION_NAME],
+                not_found=lambda id: SegmentNotFound(segment_id=id),
+            ),
+        ),
+        rules={
+            "network": ProviderRules(tenant_network_type, segments),
+            SEGMENT: SegmentRules(segments),
+            "subnet": SubnetRules(),
+        },
     )

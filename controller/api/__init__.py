@@ -38,12 +38,13 @@ def kinds(
     *,
     physical_mtu: int = 1500,
     physical_mtus: Mapping[str, int] | None = None,
+    overlay_ip_version: int = 4,
     base_mac: str = "fa:16:3e:00:00:00",
 ) -> Kinds:
     """The core's kinds with what ``extensions`` add to them: a store's schema.
 
     ``physical_mtus`` are those of physical networks that differ from ``physical_mtu``, in octets of
-    IP packet. Generated MAC addresses begin like ``base_mac``.
+    IP packet. Tunnels are in packets of ``overlay_ip_version``. Generated MAC addresses begin like ``base_mac``.
     """
     core = (
         network.extension(),
@@ -56,7 +57,7 @@ def kinds(
         rbac.extension(),
     )
     # What a network carries depends on what the apps make of it.
-    return Kinds([*core, *extensions, mtu.extension(physical_mtu, physical_mtus or {})])
+    return Kinds([*core, *extensions, mtu.extension(physical_mtu, physical_mtus or {}, overlay_ip_version)])
 
 
 def application(

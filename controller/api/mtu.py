@@ -29,9 +29,12 @@ _LEAST = {4: IPV4_MIN_MTU, 6: IPV6_MIN_MTU}
 
 
 class MtuRules(Rules):
-    def __init__(self, physical_mtu: int, physical_mtus: Mapping[str, int]) -> None:
+    def __init__(
+        self, physical_mtu: int, physical_mtus: Mapping[str, int], overlay_ip_version: int = 4
+    ) -> None:
         self._physical_mtu = physical_mtu
         self._physical_mtus = physical_mtus
+        self._overlay_ip_version = overlay_ip_version
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         self._settle(body)
@@ -39,6 +42,9 @@ class MtuRules(Rules):
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         if body["mtu"] != before["mtu"]:
             self._settle(body)
+        elif body.get("segments") != before.get("segments"):
+            body["mtu"] = min(body["mtu"], self._most(body))
+        if body["mtu"] != before["mtu"]:
             for id in draft.linked(body["id"], "subnet"):
                 subnet = draft.get("subnet", id)
                 if subnet:
@@ -46,18 +52,23 @@ class MtuRules(Rules):
 
     def _settle(self, body: Body) -> None:
         """0 asks for the default, which is also the most."""
-        most = self.most(body)
+        most = self._most(body)
         if body["mtu"] > most:
             raise exceptions.InvalidInput(
                 error_message=f"Requested MTU is too big, maximum is {most}"
             )
         body["mtu"] = body["mtu"] or most
 
-    def most(self, body: Body, tunnel_ip_version: int = 4) -> int:
-        """The largest packet that the network carries everywhere."""
-        physical_network = body.get("provider:physical_network") or ""
+    def _most(self, network: Body) -> int:
+        """The largest packet that the network carries everywhere, on each of its segments."""
+        segments = network.get("segments") or [network]
+        return min(self.most(segment, self._overlay_ip_version) for segment in segments)
+
+    def most(self, segment: Body, tunnel_ip_version: int) -> int:
+        """The largest packet that a segment carries: the ``provider:*`` attributes of a network."""
+        physical_network = segment.get("provider:physical_network") or ""
         physical = self._physical_mtus.get(physical_network, self._physical_mtu)
-        return physical - OVERHEAD.get((body.get("provider:network_type"), tunnel_ip_version), 0)
+        return physical - OVERHEAD.get((segment.get("provider:network_type"), tunnel_ip_version), 0)
 
 
 def check(network: Body, ip_version: int) -> None:
@@ -67,10 +78,13 @@ def check(network: Body, ip_version: int) -> None:
         raise exceptions.NetworkMTUSubnetConflict(net_id=network["id"], mtu=_LEAST[ip_version])
 
 
-def extension(physical_mtu: int, physical_mtus: Mapping[str, int]) -> Extension:
+def extension(
+    physical_mtu: int, physical_mtus: Mapping[str, int], overlay_ip_version: int = 4
+) -> Extension:
     """The attribute ``mtu`` of networks. It comes after those extensions that say how a network is
-    carried. ``physical_mtus`` are those of single physical networks, where they differ."""
+    carried. ``physical_mtus`` are those of single physical networks, where they differ; tunnels
+    have ends of ``overlay_ip_version``."""
     return Extension(
         definitions=(network_mtu, network_mtu_writable),
-        rules={"network": MtuRules(physical_mtu, physical_mtus)},
+        rules={"network": MtuRules(physical_mtu, physical_mtus, overlay_ip_version)},
     )

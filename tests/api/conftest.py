@@ -19,6 +19,7 @@ from apps.port_security import resources as port_security
 from apps.provider import resources as provider
 from apps.routing import resources as routing
 from apps.security_groups import resources as security_groups
+from apps.trunk import resources as trunk
 from controller import api as neutron
 from controller.api import auth
 from controller.store import Store
@@ -38,6 +39,7 @@ def extensions() -> list[neutron.Extension]:
         firewall.extension(),
         nat.extension(),
         network_log.extension(),
+        trunk.extension(),
     ]
 
 

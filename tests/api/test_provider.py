@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from apps.provider.resources import PHYSICAL_NETWORK, SEGMENTATION_ID, TYPE, extension
+from apps.provider import PROVIDER
+from apps.provider.resources import extension
+from apps.provider.segments import PHYSICAL_NETWORK, SEGMENTATION_ID, TYPE
+from controller import api as neutron
+from controller import config
+from controller.api import mtu
 from controller.api.auth import Context
+from controller.api.kind import Kinds
+from controller.store import Claim, Draft
 from tests.api.conftest import Api
 
 
@@ -106,3 +114,156 @@ def test_only_admins_say_which_wire(make_api: Callable[..., Api]) -> None:
     body = {"network": wire("flat", "p1")}
     api.refused(403, "AdminRequired", "POST", "/v2.0/networks", body)
     api.create("network")
+
+
+@pytest.fixture
+def overlays(make_api: Callable[..., Api]) -> Api:
+    """Tenant networks are VXLAN with VNI 7, 8, or 20; Geneve networks have those of their own."""
+    return make_api(
+        extension(tenant_network_type="vxlan", vni_ranges=[(7, 8), (20, 20)], physical_networks=[])
+    )
+
+
+def test_each_overlay_has_vnis_of_its_own(overlays: Api) -> None:
+    networks = [overlays.create("network") for _ in range(3)]
+    assert [seen(n) for n in networks] == [("vxlan", None, vni) for vni in (7, 8, 20)]
+    overlays.refused(503, "NoNetworkAvailable", "POST", "/v2.0/networks", {"network": {}})
+    assert seen(overlays.create("network", **wire("geneve"))) == ("geneve", None, 7)
+    assert seen(overlays.create("network", **wire("geneve", vlan=20))) == ("geneve", None, 20)
+    assert seen(overlays.create("network", **wire("geneve", vlan=9))) == ("geneve", None, 9)
+    assert seen(overlays.create("network", **wire("geneve"))) == ("geneve", None, 8)
+    assert seen(overlays.create("network", **wire("vxlan", "", 0xFFFFFF)))[2] == 0xFFFFFF
+    assert seen(overlays.create("network", **wire("vxlan", vlan="1")))[2] == 1
+
+
+def test_a_freed_vni_rests_and_a_vni_of_what_failed_does_not(overlays: Api) -> None:
+    first = overlays.create("network")
+    overlays.delete("network", first["id"])
+    bad = {"networks": [{}, {"mtu": 9000}]}
+    overlays.refused(400, "InvalidInput", "POST", "/v2.0/networks", bad)
+    assert [seen(overlays.create("network"))[2] for _ in range(3)] == [8, 20, 7]
+
+
+def test_a_vni_is_found_without_asking_for_all_that_are_taken(
+    make_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = make_api(extension(tenant_network_type="vxlan", vni_ranges=[(1, 1000)]))
+    status, _ = api.request("POST", "/v2.0/networks", {"networks": [{}] * 200})
+    assert status == 201
+    again = make_api(extension(tenant_network_type="vxlan", vni_ranges=[(1, 1000)]))  # a restart
+    asked = 0
+    owner = Draft.owner
+
+    def counted(draft: Draft, claim: Claim) -> str | None:
+        nonlocal asked
+        asked += claim.kind == "segment"
+        return owner(draft, claim)
+
+    monkeypatch.setattr(Draft, "owner", counted)
+    assert [seen(again.create("network"))[2] for _ in range(3)] == [201, 202, 203]
+    assert asked < 15
+
+
+@pytest.mark.parametrize("network_type", ["vxlan", "geneve"])
+@pytest.mark.parametrize(
+    ("physical", "vni", "status", "error", "message"),
+    [
+        (None, 9, 409, "TunnelIdInUse", "tunnel ID 9 is in use"),
+        (None, 0, 400, "InvalidInput", "out of range (1 through 16777215)"),
+        (None, 1 << 24, 400, "InvalidInput", "out of range (1 through 16777215)"),
+        (None, -1, 400, "InvalidInput", "out of range (1 through 16777215)"),
+        (None, "x", 400, "InvalidInput", "'x' is not an integer"),
+        ("p1", None, 400, "InvalidInput", "physical_network prohibited for"),
+        ("p1", 10, 400, "InvalidInput", "physical_network prohibited for"),
+    ],
+)
+def test_what_is_wrong_of_an_overlay_is_refused(
+    overlays: Api,
+    network_type: str,
+    physical: object,
+    vni: object,
+    status: int,
+    error: str,
+    message: str,
+) -> None:
+    overlays.create("network", **wire(network_type, vlan=9))
+    body = {"network": wire(network_type, physical, vni)}
+    assert message in overlays.refused(status, error, "POST", "/v2.0/networks", body)
+
+
+def test_who_names_nothing_needs_not_be_an_admin(make_api: Callable[..., Api]) -> None:
+    tenant = Context(project_id="red", actor="red", is_admin=False)
+    api = make_api(extension(tenant_network_type="geneve"), authenticate=lambda request: tenant)
+    assert seen(api.create("network")) == ("geneve", None, 1)
+    body = {"network": wire("vxlan", vlan=5)}
+    api.refused(403, "AdminRequired", "POST", "/v2.0/networks", body)
+
+
+@pytest.mark.parametrize(
+    ("ip_version", "network_type", "most"),
+    [
+        (4, "local", 1500),
+        (4, "vxlan", 1450),
+        (6, "vxlan", 1430),
+        (4, "geneve", 1442),
+        (6, "geneve", 1422),
+    ],
+)
+def test_an_overlay_carries_less_than_its_underlay(
+    tmp_path: Path, ip_version: int, network_type: str, most: int
+) -> None:
+    others = neutron.kinds([extension()]).extensions[1:-1]
+    kinds = Kinds([*others, mtu.extension(1500, {}, ip_version)])
+    api = Api(f"sqlite:///{tmp_path}/tenantry.db", kinds)
+    network = api.create("network", **wire(network_type))
+    assert network["mtu"] == most
+    body = {"network": {"mtu": most + 1}}
+    path = f"/v2.0/networks/{network['id']}"
+    assert f"maximum is {most}" in api.refused(400, "InvalidInput", "PUT", path, body)
+    api.store.close()
+
+
+def configured(tmp_path: Path, *lines: str) -> neutron.Extension:
+    """The extension of the app, as options have it."""
+    file = tmp_path / "tenantry.conf"
+    file.write_text("\n".join(("[networks]", *lines)))
+    assert PROVIDER.extension is not None
+    return PROVIDER.extension(config.load([str(file)]))
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([], ("local", None, None)),
+        (["vlan_ranges = p1:5:6"], ("vlan", "p1", 5)),
+        (["vlan_ranges = p1:5:6", "tenant_network_type = local"], ("local", None, None)),
+        (["vlan_ranges = p1:5:6", "tenant_network_type = geneve"], ("geneve", None, 4096)),
+        (["tenant_network_type = vxlan", "vni_ranges = 9:9,5:6"], ("vxlan", None, 9)),
+    ],
+)
+def test_what_tenants_get_is_an_option(
+    make_api: Callable[..., Api], tmp_path: Path, lines: list[str], expected: tuple[Any, ...]
+) -> None:
+    assert seen(make_api(configured(tmp_path, *lines)).create("network")) == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["tenant_network_type = vlan"], "needs vlan_ranges"),
+        (["tenant_network_type = vxlan", "vni_ranges ="], "needs vni_ranges"),
+        (["tenant_network_type = flat"], "tenant_network_type"),
+        (["vni_ranges = 0:5"], "must be FIRST:LAST"),
+        (["vni_ranges = 5:4"], "must be FIRST:LAST"),
+        (["vni_ranges = 5"], "must be FIRST:LAST"),
+        (["vni_ranges = 1:16777216"], "1 <= FIRST <= LAST <= 16777215"),
+        (["vlan_ranges = p1:5"], "must be PHYSICAL_NETWORK:FIRST:LAST"),
+        (["vlan_ranges = p1:5:6:7"], "must be PHYSICAL_NETWORK:FIRST:LAST"),
+        (["overlay_ip_version = 5"], "overlay_ip_version"),
+    ],
+)
+def test_options_that_make_no_sense_are_named(
+    tmp_path: Path, lines: list[str], message: str
+) -> None:
+    with pytest.raises(config.ConfigError, match=message):
+        configured(tmp_path, *lines)

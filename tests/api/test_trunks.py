@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from apps.trunk import resources as trunk
 from controller.api.auth import Context
 from tests.api import test_openstack_client as openstack
-from tests.api.conftest import Api, extensions, path
+from tests.api.conftest import Api, path
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 TRUNKS = path("trunk")
 
 client = openstack.client
-
-
-@pytest.fixture
-def api(make_api: Callable[..., Api]) -> Api:
-    return make_api(*extensions(), trunk.extension())
 
 
 def port(api: Api, network: str, **attributes: Any) -> str:
@@ -141,7 +134,7 @@ def test_a_subport_may_inherit_the_vlan_of_its_network(api: Api, network: str) -
 def test_subports_that_cannot_be(
     make_api: Any, status: int, error: str, sub_ports: list[Any] | None
 ) -> None:
-    api: Api = make_api(*extensions(), trunk.extension(), physical_mtu=9000)
+    api: Api = make_api(physical_mtu=9000)
     small, jumbo = (api.create("network", mtu=mtu)["id"] for mtu in (1500, 9000))
     names = ("PARENT", "CHILD", "PARENT2", "CHILD2", "FREE", "OTHER")
     ids = {name: port(api, small) for name in names}
@@ -224,9 +217,7 @@ def test_a_disabled_trunk_stays_as_it_is(api: Api, network: str) -> None:
 def test_trunks_are_of_ones_own_ports(make_api: Any) -> None:
     owner, other = (Context(project_id=p, actor=p, is_admin=False) for p in ("owner", "other"))
     contexts = {"now": owner}
-    api: Api = make_api(
-        *extensions(), trunk.extension(), authenticate=lambda request: contexts["now"]
-    )
+    api: Api = make_api(authenticate=lambda request: contexts["now"])
     theirs = port(api, api.create("network")["id"])
     contexts["now"] = other
     mine = port(api, api.create("network")["id"])

@@ -112,6 +112,8 @@ def test_app_ids_never_change() -> None:
         12: "nat",
         13: "firewall",
         14: "network_log",
+        15: "overlay",
+        16: "trunk",
     }
     assert len(APPS) == len({app.name for app in APPS})
     assert all(0 <= app.id < Cookie.LEARNED_APP for app in APPS)

@@ -1,0 +1,231 @@
+"""Segments as values: what one may be, which are free, and what each claims.
+
+A segment is one way in which a network is carried between hosts: a wire, or tunnels. It is the
+three ``provider:*`` attributes, which a network has itself, or has several times in ``segments``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any, TypeAlias
+
+from neutron_lib import exceptions
+from neutron_lib.api.definitions import multiprovidernet, provider_net
+from neutron_lib.constants import (
+    MAX_VLAN_TAG,
+    MAX_VXLAN_VNI,
+    MIN_VLAN_TAG,
+    MIN_VXLAN_VNI,
+    TYPE_FLAT,
+    TYPE_GENEVE,
+    TYPE_LOCAL,
+    TYPE_VLAN,
+    TYPE_VXLAN,
+)
+from neutron_lib.exceptions.multiprovidernet import SegmentsContainDuplicateEntry
+
+from controller.api.extension import given
+from controller.store import Body, Claim, Draft
+
+TYPE, PHYSICAL_NETWORK, SEGMENTATION_ID = provider_net.ATTRIBUTES
+SEGMENTS = multiprovidernet.SEGMENTS
+
+OVERLAYS = (TYPE_VXLAN, TYPE_GENEVE)
+ALL_VNIS = (MIN_VXLAN_VNI, MAX_VXLAN_VNI)
+"""Geneve's are the same 24 bits (RFC 7348, section 5; RFC 8926, section 3.4)."""
+
+Segment: TypeAlias = dict[str, Any]
+"""The ``provider:*`` attributes, None where there is nothing to say."""
+
+Range: TypeAlias = tuple[int, int]
+"""The first and the last."""
+
+VlanRanges = Mapping[str, Sequence[Range]]
+"""Ranges of VLAN ids by physical network."""
+
+
+def segment_of(values: Mapping[str, Any], prefix: str = "provider:") -> Segment:
+    """The segment in the attributes of a network, or with prefix "" in those of the API's kind
+    ``segment``. An empty string says nothing, as in Neutron."""
+    segment = {}
+    for name in provider_net.ATTRIBUTES:
+        value = values.get(prefix + name.removeprefix("provider:"))
+        segment[name] = value if given(value) and value != "" else None
+    return segment
+
+
+def segments_of(network: Body) -> list[Segment]:
+    """All segments of a network; the first never changes."""
+    return network.get(SEGMENTS) or [segment_of(network)]
+
+
+def claim_of(segment: Segment) -> Claim | None:
+    """What nobody else may use."""
+    network_type, physical_network = segment[TYPE], segment[PHYSICAL_NETWORK]
+    if network_type == TYPE_VLAN:
+        return _claim(f"{TYPE_VLAN}:{physical_network}", segment[SEGMENTATION_ID])
+    if network_type == TYPE_FLAT:
+        return _claim(TYPE_FLAT, physical_network)
+    if network_type in OVERLAYS:
+        return _claim(network_type, segment[SEGMENTATION_ID])
+    return None
+
+
+def _in_use(claim: Claim) -> Exception:
+    """Neutron's error for what :func:`claim_of` says and another has."""
+    network_type, _, physical_network = claim.scope.partition(":")
+    error: Exception
+    if network_type == TYPE_VLAN:
+        error = exceptions.VlanIdInUse(vlan_id=claim.value, physical_network=physical_network)
+    elif network_type == TYPE_FLAT:
+        error = exceptions.FlatNetworkInUse(physical_network=claim.value)
+    else:
+        error = exceptions.TunnelIdInUse(tunnel_id=claim.value)
+    return error
+
+
+def invalid(message: str) -> Exception:
+    error: Exception = exceptions.InvalidInput(error_message=message)
+    return error
+
+
+class Segments:
+    """Checks segments, and finds free ones."""
+
+    def __init__(
+        self,
+        vlan_ranges: VlanRanges,
+        vni_ranges: Sequence[Range],
+        physical_networks: Collection[str] | None,
+    ) -> None:
+        self._vlan_ranges = vlan_ranges
+        self._vnis = {network_type: _Vnis(network_type, vni_ranges) for network_type in OVERLAYS}
+        self._physical_networks = physical_networks
+
+    def settle(self, draft: Draft, wanted: Segment, others: Collection[Segment]) -> Segment:
+        """``wanted``, checked, and completed with what is free. ``others`` are those that the same
+        network has, of which the draft need not know yet."""
+        segment = dict(wanted)
+        if segment[TYPE] is None:
+            raise invalid("network_type required")
+        if segment[TYPE] == TYPE_VLAN:
+            self._settle_vlan(draft, segment, others)
+        elif segment[TYPE] in OVERLAYS:
+            self._settle_overlay(draft, segment, others)
+        elif segment[TYPE] == TYPE_FLAT:
+            _prohibit(segment, SEGMENTATION_ID)
+            if segment[PHYSICAL_NETWORK] is None:
+                raise invalid("physical_network required for flat provider network")
+            self._check_physical_network(segment)
+        elif segment[TYPE] == TYPE_LOCAL:
+            _prohibit(segment, PHYSICAL_NETWORK, SEGMENTATION_ID)
+        else:
+            raise invalid(
+                f"network_type value '{segment[TYPE]}' not supported; use {TYPE_FLAT}, "
+                f"{TYPE_VLAN}, {TYPE_VXLAN}, {TYPE_GENEVE} or {TYPE_LOCAL}"
+            )
+        claim = claim_of(segment)
+        if claim and draft.owner(claim) is not None:
+            raise _in_use(claim)
+        if segment in others:
+            raise SegmentsContainDuplicateEntry()
+        return segment
+
+    def _settle_vlan(self, draft: Draft, segment: Segment, others: Collection[Segment]) -> None:
+        if segment[PHYSICAL_NETWORK] is not None:
+            self._check_physical_network(segment)
+        if segment[SEGMENTATION_ID] is None:
+            segment |= self._free_vlan(draft, segment, others)
+        elif segment[PHYSICAL_NETWORK] is None:
+            raise invalid("segmentation_id requires physical_network for VLAN provider network")
+        _check_id(segment, MIN_VLAN_TAG, MAX_VLAN_TAG)
+
+    def _settle_overlay(self, draft: Draft, segment: Segment, others: Collection[Segment]) -> None:
+        _prohibit(segment, PHYSICAL_NETWORK)
+        if segment[SEGMENTATION_ID] is None:
+            segment |= self._vnis[segment[TYPE]].free(draft, segment, others)
+        _check_id(segment, *ALL_VNIS)
+
+    def _free_vlan(self, draft: Draft, wanted: Segment, others: Collection[Segment]) -> Segment:
+        """The first VLAN id of the ranges that no network has."""
+        return _first_free(
+            draft,
+            others,
+            (
+                wanted | {PHYSICAL_NETWORK: physical_network, SEGMENTATION_ID: vlan_id}
+                for physical_network, ranges in self._vlan_ranges.items()
+                if wanted[PHYSICAL_NETWORK] in (None, physical_network)
+                for first, last in ranges
+                for vlan_id in range(first, last + 1)
+            ),
+        )
+
+    def _check_physical_network(self, segment: Segment) -> None:
+        name, known = segment[PHYSICAL_NETWORK], self._physical_networks
+        if known is not None and name not in known:
+            raise invalid(
+                f"Unknown physical_network '{name}' for {segment[TYPE]} provider network; known: "
+                f"{', '.join(sorted(known)) or 'none'}"
+            )
+
+
+class _Vnis:
+    """The VNIs that networks of one type get if nobody names one: the first free one after the last
+    given out, which costs the same however many are taken, and lets a freed one rest for a while.
+
+    Where to go on from is all that is kept. A draft is right whatever it is, and gives it back
+    if it is not written.
+    """
+
+    def __init__(self, network_type: str, ranges: Sequence[Range]) -> None:
+        self._type = network_type
+        self._ranges = ranges
+        self._last: int | None = None
+
+    def free(self, draft: Draft, wanted: Segment, others: Collection[Segment]) -> Segment:
+        if self._last is None:
+            taken = map(int, draft.claimed("segment", self._type))
+            self._last = max(filter(self._has, taken), default=0)
+        draft.undo.append(partial(setattr, self, "_last", self._last))
+        candidates = (wanted | {SEGMENTATION_ID: vni} for vni in self._after(self._last))
+        segment = _first_free(draft, others, candidates)
+        self._last = segment[SEGMENTATION_ID]
+        return segment
+
+    def _has(self, vni: int) -> bool:
+        return any(first <= vni <= last for first, last in self._ranges)
+
+    def _after(self, vni: int) -> Iterator[int]:
+        """All of the ranges, those that are larger than ``vni`` first."""
+        larger = (range(max(first, vni + 1), last + 1) for first, last in self._ranges)
+        others = (range(first, min(last, vni) + 1) for first, last in self._ranges)
+        return chain(*larger, *others)
+
+
+def _first_free(
+    draft: Draft, others: Collection[Segment], candidates: Iterable[Segment]
+) -> Segment:
+    for segment in candidates:
+        claim = claim_of(segment)
+        if segment not in others and (claim is None or draft.owner(claim) is None):
+            return segment
+    raise exceptions.NoNetworkAvailable()
+
+
+def _claim(scope: str, value: object) -> Claim:
+    return Claim("segment", scope, str(value))
+
+
+def _check_id(segment: Segment, first: int, last: int) -> None:
+    if not first <= segment[SEGMENTATION_ID] <= last:
+        raise invalid(f"segmentation_id out of range ({first} through {last})")
+
+
+def _prohibit(segment: Segment, *names: str) -> None:
+    for name in names:
+        if segment[name] is not None:
+            raise invalid(
+                f"{name.removeprefix('provider:')} prohibited for {segment[TYPE]} provider network"
+            )
