@@ -11,6 +11,7 @@ from apps.l2 import L2
 from apps.metadata import METADATA
 from apps.nat import NAT
 from apps.network_log import NETWORK_LOG
+from apps.overlay import OVERLAY
 from apps.port_security import PORT_SECURITY
 from apps.provider import PROVIDER
 from apps.punt import PUNT
@@ -24,6 +25,7 @@ APPS: tuple[App, ...] = (
     PIPELINE,
     L2,
     PROVIDER,
+    OVERLAY,
     TRUNK,
     PORT_SECURITY,
     PUNT,

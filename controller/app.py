@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 from oslo_config import cfg
 
 from controller.api.extension import Extension
-from controller.flow import Flow, Goto, Limit
+from controller.flow import Flow, Goto, Item
 from controller.model import View
 from controller.packet import After, Endpoint, Every, Handler, Neighbourhood
 from controller.pipeline import Band, Miss, Table
+from controller.rows import InterfaceRow
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +22,7 @@ class Units:
     """One kind of unit: the smallest things that a feature compiles, each by itself.
 
     ``ids(view, switch)`` tells of which objects there is a unit on a switch (a datapath id), and
-    ``compile(view, switch, id)`` yields the flows (and meters) of one of them. Both are pure
+    ``compile(view, switch, id)`` yields the flows (meters, groups) of one of them. Both are pure
     functions of what they read through the view: no clock, no randomness, no I/O, and no order
     that depends on anything but the model. When something they read changes, they run again;
     nothing else does.
@@ -28,7 +30,11 @@ class Units:
 
     kind: str
     ids: Callable[[View, int], AbstractSet[str]]
-    compile: Callable[[View, int, str], Iterable[Flow | Limit]]
+    compile: Callable[[View, int, str], Iterable[Item]]
+
+
+Rows: TypeAlias = Callable[[View, int], Iterable[InterfaceRow]]
+"""The interfaces that a feature wants on a switch (a datapath id): as pure as flows are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +45,8 @@ class App:
     API (``resources.py``); ``packets``, which answers the packets that the feature's flows send to
     the controller (``packets.py``); ``every``, packets that it sends now and then, unasked;
     ``endpoint``, what it answers at the service port; ``neighbours``, whom it asks for their MAC
-    addresses; ``after``, what it sends when something has changed.
+    addresses; ``after``, what it sends when something has changed; ``rows``, the interfaces that it
+    wants on a switch.
     """
 
     id: int
@@ -51,6 +58,19 @@ class App:
     endpoint: Callable[[cfg.ConfigOpts], Endpoint] | None = None
     neighbours: Callable[[cfg.ConfigOpts], Neighbourhood] | None = None
     after: Callable[[cfg.ConfigOpts], After] | None = None
+    rows: Callable[[cfg.ConfigOpts], Rows] | None = None
+
+
+class Unit(NamedTuple):
+    """The smallest thing that is compiled: one object of one kind of one app on one switch."""
+
+    app: App
+    units: Units
+    switch: int
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.app.name} {self.units.kind} {self.id}".rstrip()
 
 
 def once(view: View, switch: int) -> AbstractSet[str]:

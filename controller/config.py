@@ -78,6 +78,13 @@ OVSDB = [
         help="OVSDB servers of the hosts: unix:PATH, tcp:HOST:PORT or ssl:HOST:PORT.",
     ),
     cfg.StrOpt(
+        "listen",
+        default="",
+        help="ADDRESS:PORT where hosts join (ovs-vsctl set-manager), 0.0.0.0:6640 say; "
+        "empty: nowhere. With the TLS files of [openflow], only ssl: is taken. See `tenantry host "
+        "invite`.",
+    ),
+    cfg.StrOpt(
         "integration_bridge",
         default="br-int",
         help="The bridge to make and own on each of them; empty makes none.",
@@ -149,6 +156,30 @@ NETWORKS = [
     cfg.StrOpt("base_mac", default="fa:16:3e:00:00:00", help="What generated MACs begin with."),
 ]
 
+OVERLAY = [
+    cfg.IntOpt(
+        "bfd_interval",
+        default=100,
+        min=10,
+        help="Milliseconds between two messages by which switches watch each other's health, where "
+        "routers have several gateways.",
+    ),
+    cfg.IntOpt(
+        "bfd_multiplier",
+        default=4,
+        min=2,
+        max=255,
+        help="After so many of them with nothing heard, a gateway is taken for dead.",
+    ),
+    cfg.StrOpt(
+        "ipsec_psk",
+        default="",
+        secret=True,
+        help="A key that all hosts share; with it tunnels are encrypted by IPsec, where "
+        "openvswitch-ipsec runs on every host. Empty: they are not.",
+    ),
+]
+
 DHCP = [
     cfg.IntOpt(
         "lease_seconds",
@@ -206,6 +237,7 @@ GROUPS: Mapping[str, Sequence[cfg.Opt]] = {
     "network_log": NETWORK_LOG,
     "ovsdb": OVSDB,
     "networks": NETWORKS,
+    "overlay": OVERLAY,
     "dhcp": DHCP,
     "dns": DNS,
 }

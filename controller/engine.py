@@ -17,35 +17,24 @@ The engine never waits, never talks to a switch, and knows no feature.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from time import perf_counter
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from controller.app import App, Units
+from controller.app import App, Rows, Unit, Units
 from controller.flow import Flow
 from controller.model import Model, Read, Switch, View
+from controller.rows import InterfaceRow
 from controller.switch.codec import encode, encode_flow
 from controller.wanted import Wanted
 
 LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class Unit(NamedTuple):
-    """The smallest thing that is compiled: one object of one kind of one app on one switch."""
-
-    app: App
-    units: Units
-    switch: int
-    id: str
-
-    def __str__(self) -> str:
-        return f"{self.app.name} {self.units.kind} {self.id}".rstrip()
 
 
 class _Node:
@@ -105,12 +94,13 @@ class _Query(_Node):
 class _Switches(_Node):
     """The root: which switches there are, and for each the unit lists of all apps."""
 
-    __slots__ = ("lists",)
+    __slots__ = ("lists", "rows")
     stage = 1
 
     def __init__(self) -> None:
         super().__init__()
         self.lists: dict[int, list[_UnitList]] = {}
+        self.rows: dict[int, list[_Rows]] = {}
 
     def refresh(self, engine: Engine) -> None:
         switches = engine.evaluate(self, lambda view: view.ids(Switch))
@@ -119,13 +109,17 @@ class _Switches(_Node):
             self.lists[switch] = [
                 _UnitList(app, units, switch) for app in engine.apps for units in app.units
             ]
-            for units in self.lists[switch]:
-                engine.mark(units)
+            self.rows[switch] = [_Rows(app, switch) for app in engine.wants_rows]
+            for node in (*self.lists[switch], *self.rows[switch]):
+                engine.mark(node)
         for switch in self.lists.keys() - switches:
             for units in self.lists.pop(switch):
                 for id in list(units.nodes):
                     units.drop(engine, id)
                 engine.forget(units)
+            for rows in self.rows.pop(switch):
+                engine.forget(rows)
+            engine.rows_touched.discard(switch)
             del engine.wanted[switch]
 
     @property
@@ -165,6 +159,32 @@ class _UnitList(_Node):
     @property
     def kind(self) -> tuple[str, str]:
         return (self.unit.app.name, f"{self.unit.units.kind} ids")
+
+
+class _Rows(_Node):
+    """The interfaces that an app wants on a switch."""
+
+    __slots__ = ("app", "switch", "value")
+    stage = 2
+
+    def __init__(self, app: str, switch: int) -> None:
+        super().__init__()
+        self.app = app
+        self.switch = switch
+        self.value: frozenset[InterfaceRow] | None = None
+
+    def refresh(self, engine: Engine) -> None:
+        before, rows = self.value, engine.wants_rows[self.app]
+        try:
+            self.value = engine.evaluate(self, lambda view: frozenset(rows(view, self.switch)))
+        except Exception:  # tunnels that work are not taken down for a mistake of ours
+            LOG.exception("the interfaces of %s do not compile; they stay as they are", self.app)
+        if self.value != before:
+            engine.rows_touched.add(self.switch)
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        return (self.app, "rows")
 
 
 class _UnitNode(_Node):
@@ -215,9 +235,16 @@ class Runs:
 class Engine:
     """Wanted flows of every switch in the model, for a list of apps."""
 
-    def __init__(self, model: Model, apps: Iterable[App]) -> None:
+    def __init__(
+        self, model: Model, apps: Iterable[App], rows: Mapping[str, Rows] | None = None
+    ) -> None:
+        """``rows`` by the names of the apps that want them."""
         self.apps = tuple(apps)
+        self.wants_rows = dict(rows or {})
         self.wanted: dict[int, Wanted] = {}
+        self.rows_touched: set[int] = set()
+        """Switches on which other interfaces are wanted than before; whoever sets them, takes them
+        from here."""
         self.failed: dict[Unit, str] = {}
         """Units whose compile raised, and what: they yield no flows (a switch fails closed)."""
         self.runs: dict[tuple[str, str, str], Runs] = {}
@@ -267,6 +294,11 @@ class Engine:
             pass
         return {switch: wanted.flows for switch, wanted in fresh.wanted.items()}
 
+    def rows(self, switch: int) -> frozenset[InterfaceRow]:
+        """The interfaces that are wanted on a switch."""
+        nodes = self._switches.rows.get(switch, ())
+        return frozenset[InterfaceRow]().union(*(node.value for node in nodes if node.value))
+
     # --- asking ----------------------------------------------------------------------------
 
     def units(self, switch: int) -> list[Unit]:
@@ -275,7 +307,8 @@ class Engine:
         return [node.unit for units in lists for node in units.nodes.values()]
 
     def flows(self, switch: int) -> Iterator[tuple[Unit, Flow, int]]:
-        """Every wanted flow of a switch as a value, with its unit and its cookie; no meters.
+        """Every wanted flow of a switch as a value, with its unit and its cookie; no meters
+        and no groups.
 
         Flows are not kept: each unit is compiled again, which being pure gives the same.
         """

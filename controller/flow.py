@@ -67,6 +67,10 @@ OXM: dict[str, Oxm] = {
     "ipv6_nd_tll": Oxm(_OPENFLOW, 33, 6, "mac"),
     "tunnel_id": Oxm(_OPENFLOW, 38, 8),
     **{f"reg{n}": Oxm(_NXM1, n, 4) for n in range(16)},
+    "tun_src": Oxm(_NXM1, 31, 4, "ipv4"),
+    "tun_dst": Oxm(_NXM1, 32, 4, "ipv4"),
+    "tun_ipv6_src": Oxm(_NXM1, 109, 16, "ipv6"),
+    "tun_ipv6_dst": Oxm(_NXM1, 110, 16, "ipv6"),
     "ip_ttl": Oxm(_NXM1, 29, 1, "decimal"),
     **{f"xxreg{n}": Oxm(_NXM1, 111 + n, 16) for n in range(2)},
     **{f"xreg{n}": Oxm(_PACKET_REGS, n, 8) for n in range(8)},
@@ -232,6 +236,10 @@ _NXM_NAME = {
     "ipv6_nd_target": "NXM_NX_ND_TARGET",
     "ipv6_nd_sll": "NXM_NX_ND_SLL",
     "ipv6_nd_tll": "NXM_NX_ND_TLL",
+    "tun_src": "NXM_NX_TUN_IPV4_SRC",
+    "tun_dst": "NXM_NX_TUN_IPV4_DST",
+    "tun_ipv6_src": "NXM_NX_TUN_IPV6_SRC",
+    "tun_ipv6_dst": "NXM_NX_TUN_IPV6_DST",
     "metadata": "OXM_OF_METADATA",
     **{f"xxreg{n}": f"NXM_NX_XXREG{n}" for n in range(2)},
     **{f"reg{n}": f"NXM_NX_REG{n}" for n in range(16)},
@@ -257,6 +265,15 @@ class Meter(NamedTuple):
 
     def text(self) -> str:
         return f"meter:{self.id}"
+
+
+class Group(NamedTuple):
+    """Go on as a group (see Failover) says. What it does to the packet is undone after it."""
+
+    id: int
+
+    def text(self) -> str:
+        return f"group:{self.id}"
 
 
 class PushVlan(NamedTuple):
@@ -435,6 +452,7 @@ Action: TypeAlias = (
     | CheckLarger
     | Meter
     | Punt
+    | Group
     | Goto
 )
 
@@ -468,6 +486,34 @@ class Limit(NamedTuple):
             f"meter={self.meter} pktps burst stats bands=type=drop "
             f"rate={self.packets_per_second} burst_size={self.burst}"
         )
+
+
+class Bucket(NamedTuple):
+    """What a group does as long as a port is up, and whatever BFD says of it (OpenFlow 1.4, 5.6.1).
+    SetField and Move in their order, then one Output or Resubmit, or nothing: that is a drop."""
+
+    watch: int
+    actions: tuple[Action, ...]
+
+
+class Failover(NamedTuple):
+    """A group as a value: the first bucket whose port is up, seen by the switch itself; a packet
+    that finds none is dropped."""
+
+    group: int
+    buckets: tuple[Bucket, ...]
+
+    def text(self) -> str:
+        """As ``ovs-ofctl add-group`` reads it."""
+        buckets = (
+            f",bucket=watch_port:{bucket.watch},actions={actions_text(bucket.actions)}"
+            for bucket in self.buckets
+        )
+        return f"group_id={self.group},type=ff{''.join(buckets)}"
+
+
+Item: TypeAlias = Flow | Limit | Failover
+"""What a unit yields."""
 
 
 def actions_text(actions: Iterable[Action]) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from controller.packet import Malformed
 
-ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD  # EtherTypes
+ARP, RARP, IPV4, IPV6 = 0x0806, 0x8035, 0x0800, 0x86DD  # EtherTypes
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132  # IP protocols
 
 _ETHERNET = struct.Struct("!6s6sH")

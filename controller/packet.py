@@ -106,7 +106,14 @@ class Logged(NamedTuple):
     fields: dict[str, Any]
 
 
-Result: TypeAlias = PacketOut | Change | Ask[PacketOut] | Seek | Heard | Logged
+class Arrived(NamedTuple):
+    """A port that may move to a host, and runs there by now."""
+
+    port_id: str
+    host: str
+
+
+Result: TypeAlias = PacketOut | Change | Ask[PacketOut] | Seek | Heard | Logged | Arrived
 
 Handler: TypeAlias = Callable[[View, PacketIn], Iterable[Result]]
 """What an app does with a packet: answers it, asks or learns, or nothing. Errors: Malformed."""

@@ -72,14 +72,15 @@ IN_PORT = Field(
     name="IN_PORT",
     bits=32,
     spans="CLASSIFY..OUTPUT",
-    doc="key of the logical port the packet came from; PHYSICAL if from the physical network",
+    doc="key of the logical port the packet came from; PHYSICAL if from the physical network, "
+    "TUNNEL if from another switch",
 )
 OUT_PORT = Field(
     "reg15",
     name="OUT_PORT",
     bits=32,
     spans="ARP_ND..OUTPUT",
-    doc="key of the logical port the packet goes to; 0 while undecided; PHYSICAL or UNKNOWN",
+    doc="key of the logical port the packet goes to; 0 while undecided; PHYSICAL, TUNNEL ...",
 )
 FLOOD_PART = Field(
     "reg8",
@@ -165,12 +166,13 @@ NAT = Field(
     spans="ROUTER_ADMIT..ROUTER_OUT",
     doc="TRANSLATE if the source's address must not be seen where the packet goes; TRANSLATED",
 )
-LARGER = Field(
+FLAGS = Field(
     "reg8",
-    name="LARGER",
-    bits=1,
-    spans="ROUTER_ADMIT..NEXT_HOP",
-    doc="1 if the packet does not fit the network that it is to go to",
+    name="FLAGS",
+    bits=2,
+    spans="ROUTER_ADMIT..ROUTER_OUT",
+    doc="LARGER if the packet does not fit the network that it is to go to; HERE if this gateway "
+    "is to take it, whatever others could",
 )
 PUNTED = Field(
     "reg7",
@@ -292,7 +294,7 @@ FIELDS = (
     *(NETWORK, IN_PORT, OUT_PORT, FLOOD_PART),
     *(ADDRESS, MAC, OWNED, ALSO_OWNED),
     *(GUEST, ASKED),
-    *(ROUTER, ENTERED, EXIT, SOURCE, NAT, LARGER, PUNTED, PATH, NEXT_HOP, NEXT_HOP_MAC),
+    *(ROUTER, ENTERED, EXIT, SOURCE, NAT, FLAGS, PUNTED, PATH, NEXT_HOP, NEXT_HOP_MAC),
     *(ORIGIN, MEMBER, LOCAL, PEER, REMOTE, WAY, VERDICT, ZONE, FAR_MAC, FAR_ADDRESS),
     *(POLICY, DECISION),
 )
@@ -305,6 +307,18 @@ UNKNOWN = 0xFFFF0001
 
 ROUTED = 0xFFFF0002
 """OUT_PORT of a router's own address, if this switch answers for it to the physical network."""
+
+HOME = 0xFFFF0003
+"""OUT_PORT of what goes to its router's gateway, as it came."""
+
+TUNNEL = 0xFFFF0004
+"""OUT_PORT and IN_PORT of the tunnels to other switches; the tunnel's own fields say which."""
+
+BEYOND_HERE = (PHYSICAL, 0xFFFFFFFF ^ PHYSICAL ^ TUNNEL)
+"""IN_PORT of whatever comes from beyond this switch, as (value, mask)."""
+
+LARGER, HERE = 1, 2
+"""Bits of FLAGS."""
 
 OWN, OTHERS = 1, 2
 """Bits of OWNED. OTHERS: there may be addresses behind IN_PORT that the model does not know, so the
@@ -352,8 +366,9 @@ PORTS = range(1, (1 << 18) - 1)
 LOG_METER, OTHERS_METER = PORTS.stop, PORTS.stop + 1
 """The meters of the network log, and of packets for the controller that are no tenant's."""
 
-BEYOND = 0
-"""The FLOOD_PART that leads off this switch; the ports on it are in the parts from 1 on."""
+BEYOND, TUNNELED = 0, 0xFFFF
+"""The values of FLOOD_PART that lead off this switch, by wire and by tunnel; the ports on it are in
+the parts from 1 on."""
 
 LEARNERS = 1 << 16
 """The bit of FLOOD_PART that leaves of a part only the ports that learn."""
@@ -370,10 +385,10 @@ class Table(Enum):
         0,
         "l2",
         Miss.DROP,
-        "in_port vlan_vid eth_src eth_dst",
+        "in_port vlan_vid tunnel_id eth_src eth_dst eth_type ip_proto icmpv6_type",
         "From the port a packet came in by, and its VLAN tag, to NETWORK and IN_PORT. "
         "What no flow knows is dropped: the switch fails closed.",
-        "provider service_port",
+        "provider overlay service_port",
     )
     PORT_SECURITY = (
         10,
@@ -511,6 +526,7 @@ class Table(Enum):
         "reg14 reg15 reg9 xreg2 eth_type arp_op ip_proto icmpv6_type ipv6_src ipv6_nd_sll",
         "Turns the question into its answer and sends it back. One from the physical network goes "
         "to the port it is about, if that is on this switch: every other switch hears it, too.",
+        "routing nat",
     )
     IDENTITY = (
         33,
@@ -587,7 +603,7 @@ class Table(Enum):
         45,
         "nat",
         Miss.NEXT,
-        "reg12 reg10 eth_type ip_proto ipv4_dst tcp_dst udp_dst",
+        "reg12 reg10 reg8 eth_type ip_proto ipv4_dst tcp_dst udp_dst",
         "Destinations that are translated: floating IPs as they are, what is forwarded by port or "
         "comes back to a shared address by connection tracking.",
     )
@@ -602,7 +618,7 @@ class Table(Enum):
         55,
         "routing",
         Miss.OWN,
-        "reg12 reg11 reg10 reg9 eth_type ip_ttl ipv4_src ipv4_dst ipv6_src ipv6_dst",
+        "reg12 reg11 reg10 reg9 reg8 eth_type ip_ttl ipv4_src ipv4_dst ipv6_src ipv6_dst",
         "The longest prefix of each router's routes, by priority. Before them its own addresses, "
         "and packets whose time is up.",
         "nat",
@@ -683,7 +699,7 @@ class Table(Enum):
         68,
         "routing",
         Miss.OWN,
-        "reg15 reg12 reg11 reg10 reg9 reg6",
+        "reg15 reg12 reg11 reg10 reg9 reg8 reg6",
         "A routed packet is on its next network: it goes to its port, or is switched there, or is "
         "for another router.",
     )
@@ -694,7 +710,7 @@ class Table(Enum):
         "metadata eth_dst",
         "Destination MAC addresses that the model knows. Others go on by way of L2_LEARNED, to "
         "where something may have been learned.",
-        "provider routing",
+        "provider overlay routing",
     )
     L2_LEARNED = (
         72,
@@ -718,10 +734,10 @@ class Table(Enum):
         76,
         "l2",
         Miss.DROP,
-        "metadata reg8",
+        "metadata reg8 reg14",
         "A network's ports on this switch, in parts that fit one flow, and what is beyond it; "
         "visited by resubmit.",
-        "provider",
+        "provider overlay",
     )
     TO_PORT_CT = (
         80,
@@ -765,9 +781,10 @@ class Table(Enum):
         95,
         "l2",
         Miss.DROP,
-        "metadata reg15",
-        "From OUT_PORT to a port of the switch, with the tag that belongs on the wire there.",
-        "provider",
+        "metadata reg15 eth_dst",
+        "From OUT_PORT to a port of the switch, with the tag that belongs on the wire there, or "
+        "into a tunnel.",
+        "provider overlay",
     )
 
     def __init__(
@@ -815,6 +832,7 @@ owner's goto."""
 REENTRIES = {
     (Table.ROUTER_OUT, Table.ROUTER_ADMIT): "a routed packet, on its next network",
     (Table.ROUTER_ADMIT, Table.ROUTER_ADMIT): "one that another switch has routed",
+    (Table.ROUTE, Table.ROUTE): "one that no other gateway can take: see HERE",
     (Table.ROUTER_REPLY, Table.ROUTE): "a router's answer, which is routed like any packet",
 }
 """The only ways back. Each hop takes a TTL, and Open vSwitch ends at 64. (Tables on no way may be

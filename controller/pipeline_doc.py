@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from apps import APPS
-from controller.app import App
-from controller.engine import Engine, Unit
+from controller.app import App, Unit
+from controller.engine import Engine
 from controller.flow import Flow, Goto, Resubmit, SetField
 from controller.frames import ICMP, TCP, UDP
 from controller.model import (

@@ -11,25 +11,30 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import ovs.stream
+from neutron_lib.exceptions import NeutronException
 from oslo_config import cfg
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from apps import APPS
 from controller import api, config, runtime
-from controller.api import auth, operations
+from controller.api import agent, auth, joined, operations, port_binding, scheduling
+from controller.api.extension import SYSTEM
 from controller.app import App
 from controller.model import Binding
+from controller.model.binding import dpid_text
+from controller.packet import Arrived
 from controller.resolvers import Resolvers
 from controller.service import Service
 from controller.service_port import ServicePort
-from controller.store import Body, Store, StoreError
+from controller.store import Body, Draft, Store, StoreError
 from controller.switch import channel
-from controller.switch.ovsdb import IntegrationBridge, Ovsdb
+from controller.switch.hosts import JOINED, Hosts, Words
+from controller.switch.ovsdb import IntegrationBridge
 
 LOG = logging.getLogger("tenantry")
 
@@ -47,7 +52,7 @@ class Controller:
     def __init__(self, conf: cfg.ConfigOpts, apps: Sequence[App] | None = None) -> None:
         apps = APPS if apps is None else apps
         extensions = [app.extension(conf) for app in apps if app.extension]
-        kinds = api.kinds(
+        self.kinds = kinds = api.kinds(
             extensions,
             physical_mtu=conf.networks.physical_mtu,
             physical_mtus=conf.networks.physical_mtus,
@@ -59,26 +64,24 @@ class Controller:
         self.service = Service(
             self.store,
             apps,
+            rows={app.name: app.rows(conf) for app in apps if app.rows},
             handlers={app.id: app.packets(conf) for app in apps if app.packets},
             every=[app.every(conf) for app in apps if app.every],
             after=[app.after(conf) for app in apps if app.after],
             neighbourhoods=[app.neighbours(conf) for app in apps if app.neighbours],
             ask=self.resolvers.ask,
-            set_mtus=lambda remote, mtus: self.ovsdb[remote].set_mtus(mtus),
+            set_mtus=lambda remote, mtus: self.hosts.set_mtus(remote, mtus),
+            set_rows=lambda remote, rows: self.hosts.set_rows(remote, rows),
+            arrived=lambda arrived: runtime.spawn(self._arrived, arrived),
             packet_log_file=conf.network_log.file,
             connections_per_port=conf.conntrack.connections_per_port,
             ovsdb_connections=conf.ovsdb.connections,
+            remembered=_remembered(self.store),
+            integration_bridge=conf.ovsdb.integration_bridge,
             physical_interfaces=conf.networks.physical_interfaces,
             audit_seconds=conf.openflow.audit_interval,
             engine_audit_seconds=conf.openflow.engine_audit_interval,
             coalesce_seconds=conf.openflow.coalesce,
-        )
-        self.application = api.application(
-            self.store,
-            kinds,
-            auth.none(conf.api.default_project),
-            computed=self._observed,
-            routes=operations.routes(self.service),
         )
         openflow = config.address(conf.openflow.listen, "[openflow] listen")
         tls = _tls(conf)
@@ -87,10 +90,27 @@ class Controller:
         self.openflow = openflow._replace(port=port)
         self._listener = _listen_api(conf)
         self.api_url = f"http://{config.Address(*self._listener.getsockname()[:2])}"
-        self.ovsdb = {
-            remote: Ovsdb(remote, self.service.inventory, self._bridge(conf))
-            for remote in conf.ovsdb.connections
-        }
+        self.hosts = Hosts(
+            self.service.inventory,
+            _bridge(conf),
+            conf.ovsdb.connections,
+            openflow=(self.openflow.host, self.openflow.port),
+            tls=tls,
+            report=self._reported,
+        )
+        _check_reachable(conf, self.openflow)
+        self.joining = _listen_for_hosts(conf, self.hosts)
+        self.application = api.application(
+            self.store,
+            kinds,
+            auth.none(conf.api.default_project),
+            computed=self._observed,
+            routes=[
+                *operations.routes(self.service),
+                *scheduling.routes(self.service, kinds, self._observed),
+                *joined.routes(self.service, self.hosts),
+            ],
+        )
         self.service_port = ServicePort(
             conf.ovsdb.service_port if self._has_service_port(conf) else "",
             self.service.model,
@@ -107,13 +127,14 @@ class Controller:
             runtime.spawn(self.service.limits.run),
             runtime.spawn(self._serve_api),
             runtime.spawn(self.service_port.run),
-            *(runtime.spawn(ovsdb.run) for ovsdb in self.ovsdb.values()),
         ]
+        self.hosts.start()
 
     def stop(self) -> None:
         """Let go of everything; switches keep their flows."""
         for greenlet in self._greenlets:
             greenlet.kill()
+        self.hosts.stop()
         self.service_port.close()
         self.service.packet_log.close()
         self._listener.close()
@@ -124,6 +145,10 @@ class Controller:
         """What a resource shows that nobody wrote: where it is, and what has become of it."""
         if kind == "network":
             return {"status": self.service.network_status(body["id"])}
+        if kind == "trunk":
+            return {"status": self.service.port_status(body["port_id"])}
+        if kind == "agent":
+            return self._seen(body["host"])
         if kind != "port":
             return {}
         observed: dict[str, Any] = {"status": self.service.port_status(body["id"])}
@@ -132,21 +157,47 @@ class Controller:
             observed["binding:host_id"] = binding.host
         return observed
 
-    def _bridge(self, conf: cfg.ConfigOpts) -> IntegrationBridge | None:
-        name = conf.ovsdb.integration_bridge
-        if not name:
-            return None
-        scheme = "ssl" if conf.openflow.tls_private_key else "tcp"
-        host = self.openflow.host
-        if host in ("0.0.0.0", "::"):
-            if not all(remote.startswith("unix:") for remote in conf.ovsdb.connections):
-                raise config.ConfigError(
-                    f"[openflow] listen = {self.openflow}: bridges on other hosts are told to "
-                    "connect there, so name an address of this host that they reach"
-                )
-            host = "127.0.0.1"
-        target = f"{scheme}:{config.Address(host, self.openflow.port)}"
-        return IntegrationBridge(name, target, conf.ovsdb.datapath_type, conf.ovsdb.service_port)
+    def _seen(self, host: str) -> dict[str, Any]:
+        """Whether a host is there, and since and until when it was."""
+        database = self.hosts.of(host)
+        if database is None:
+            return {"alive": False}
+        seen = datetime.now(timezone.utc) if database.alive else database.seen
+        return {
+            "alive": database.alive,
+            "heartbeat_timestamp": _shown(seen),
+            "started_at": _shown(database.since),
+        }
+
+    def _arrived(self, arrived: Arrived) -> None:
+        """A guest runs on another host: its port is to be bound there."""
+
+        def change(draft: Draft) -> None:
+            port = draft.get("port", arrived.port_id)
+            if port is not None:
+                port_binding.activate(self.kinds, draft, SYSTEM, port, arrived.host)
+
+        try:
+            self.store.write(change, SYSTEM.actor)
+        except NeutronException as error:
+            LOG.warning("port %s stays where it is: %s", arrived.port_id, error)
+
+    def _reported(self, words: Words) -> None:
+        """A host says something new of itself."""
+        said = words._asdict()
+        configurations = {
+            **{name: said[name] for name in ("tunnel_address", "gateway_priority")},
+            "bridge_mappings": dict(words.bridge_mappings),
+            "connection": words.remote,
+            "datapaths": [dpid_text(dpid) for dpid in words.datapaths],
+        }
+        agent.report(
+            self.store,
+            self.kinds,
+            host=words.host,
+            availability_zone=words.availability_zone,
+            configurations=configurations,
+        )
 
     @staticmethod
     def _has_service_port(conf: cfg.ConfigOpts) -> bool:
@@ -200,11 +251,47 @@ def _tls(conf: cfg.ConfigOpts) -> channel.Tls | None:
         raise config.ConfigError(
             "[openflow] TLS needs all of tls_private_key, tls_certificate and tls_ca_certificates"
         )
-    private_key, certificate, authority = files
-    ovs.stream.Stream.ssl_set_private_key_file(private_key)
-    ovs.stream.Stream.ssl_set_certificate_file(certificate)
-    ovs.stream.Stream.ssl_set_ca_cert_file(authority)
-    return channel.Tls(private_key, certificate, authority)
+    return channel.Tls(*files)
+
+
+def _shown(time: datetime | None) -> str | None:
+    return time.strftime("%Y-%m-%d %H:%M:%S") if time else None
+
+
+def _remembered(store: Store) -> dict[str, frozenset[int]]:
+    """The switches of the hosts that have joined, and have not been removed since."""
+    said = [body["configurations"] for body in store.read("agent").values()]
+    return {
+        configurations["connection"]: frozenset(int(id, 16) for id in configurations["datapaths"])
+        for configurations in said
+        if configurations["connection"].startswith(JOINED)
+    }
+
+
+def _bridge(conf: cfg.ConfigOpts) -> IntegrationBridge | None:
+    name = conf.ovsdb.integration_bridge
+    if not name:
+        return None
+    return IntegrationBridge(name, conf.ovsdb.datapath_type, conf.ovsdb.service_port)
+
+
+def _check_reachable(conf: cfg.ConfigOpts, openflow: config.Address) -> None:
+    """Bridges of databases elsewhere must be told where to connect to."""
+    elsewhere = not all(remote.startswith("unix:") for remote in conf.ovsdb.connections)
+    if conf.ovsdb.integration_bridge and elsewhere and openflow.host in ("0.0.0.0", "::"):
+        raise config.ConfigError(
+            f"[openflow] listen = {openflow}: bridges on other hosts are told to connect there, so "
+            "name an address of this host that they reach; or have the hosts connect to us "
+            "([ovsdb] listen)"
+        )
+
+
+def _listen_for_hosts(conf: cfg.ConfigOpts, hosts: Hosts) -> config.Address | None:
+    """Where hosts join."""
+    if not conf.ovsdb.listen:
+        return None
+    wanted = config.address(conf.ovsdb.listen, "[ovsdb] listen")
+    return wanted._replace(port=_listening(wanted, lambda: hosts.listen(*wanted)))
 
 
 def _listen_api(conf: cfg.ConfigOpts) -> socket.socket:

@@ -22,7 +22,7 @@ from typing import NamedTuple, cast
 from neutron_lib.constants import DEVICE_OWNER_FLOATINGIP
 
 from controller import runtime
-from controller.app import App
+from controller.app import App, Rows
 from controller.engine import Engine
 from controller.model import (
     Binding,
@@ -38,8 +38,10 @@ from controller.model import (
 from controller.model.binding import rebind
 from controller.model.records import FROM_STORE
 from controller.neighbours import Neighbours
-from controller.packet import After, Every, Handler, Neighbourhood, PacketOut
+from controller.packet import After, Arrived, Every, Handler, Neighbourhood, PacketOut
 from controller.packet_log import PacketLog
+from controller.resting import Rest
+from controller.rows import InterfaceRow
 from controller.store import Commit, Store
 from controller.switch.channel import Connection
 from controller.switch.inventory import Inventory
@@ -109,15 +111,20 @@ class Service:
         store: Store,
         apps: Iterable[App],
         *,
+        rows: Mapping[str, Rows] | None = None,
         handlers: Mapping[int, Handler] | None = None,
         every: Iterable[Every] = (),
         after: Iterable[After] = (),
         neighbourhoods: Iterable[Neighbourhood] = (),
         ask: Asked = lambda ask, port, done: None,
         set_mtus: Callable[[str, dict[str, int]], None] = lambda remote, mtus: None,
+        set_rows: Callable[[str, frozenset[InterfaceRow]], None] = lambda remote, rows: None,
+        arrived: Callable[[Arrived], None] = lambda arrived: None,
         packet_log_file: str = "",
         connections_per_port: int = 0,
         ovsdb_connections: Iterable[str] = (),
+        remembered: Mapping[str, frozenset[int]] | None = None,
+        integration_bridge: str = "",
         physical_interfaces: Mapping[str, str] | None = None,
         audit_seconds: float = 120.0,
         engine_audit_seconds: float = 600.0,
@@ -125,8 +132,14 @@ class Service:
     ) -> None:
         self.store = store
         self.model = Model()
-        self.engine = Engine(self.model, apps)
-        self.inventory = Inventory(ovsdb_connections, self._submit, physical_interfaces or {})
+        self.engine = Engine(self.model, apps, rows)
+        self.inventory = Inventory(
+            ovsdb_connections,
+            self._submit,
+            physical_interfaces or {},
+            remembered=remembered,
+            integration_bridge=integration_bridge,
+        )
         self.limits = Limits(self.model, self.inventory, ovsdb_connections, connections_per_port)
         self.connections: dict[int, Connection] = {}
         self.reconcilers: dict[int, Reconciler] = {}
@@ -147,13 +160,16 @@ class Service:
             ask,
             neighbours=self.neighbours,
             log=self.packet_log.write,
+            arrived=arrived,
         )
+        self.rest = Rest(self.model, self._submit, self._holds_its_flows)
         self._after = tuple(after)
         self._to_send: dict[int, dict[PacketOut, int]] = {}  # by switch, each with its pass
         self.every = tuple(every)
         self.service_port_state: Callable[[], str] = lambda: "off"
         """What has become of the service port, in words."""
         self._set_mtus = set_mtus
+        self._set_rows = set_rows
         self._sized: dict[Hashable, int] = {}  # the MTU that an interface was given
         self._target = Realised()
         self._wired: dict[str, int] = {}  # the pass that last moved a port, or changed a network
@@ -212,7 +228,7 @@ class Service:
 
     def run(self) -> None:
         """Pass after pass, for as long as the process lives."""
-        runtime.spawn_after(START_SECONDS, self._wake.set)
+        runtime.spawn_after(START_SECONDS, self._start_is_over)
         while True:
             self._wake.wait()
             runtime.sleep(self._coalesce_seconds)
@@ -225,6 +241,10 @@ class Service:
             finally:
                 self._computing = False
                 self._tell_progress()
+
+    def _start_is_over(self) -> None:
+        self.inventory.give_up()
+        self._wake.set()
 
     def _pass(self) -> None:
         started = time.monotonic()
@@ -250,6 +270,8 @@ class Service:
             runtime.breathe()
         nodes = run_in_slices(self.engine)
         self._size_interfaces(changes)
+        self._want_rows()
+        self.rest.look(changes)
         if any(change.type in (Binding, Port) for change in everything):
             self.limits.look()
         self._tell_of(everything, generation)
@@ -314,6 +336,19 @@ class Service:
                     by_remote.setdefault(remote, {})[binding.interface] = network.mtu
         for remote, mtus in by_remote.items():
             self._set_mtus(remote, mtus)
+
+    def _holds_its_flows(self, dpid: int) -> bool:
+        """Whether a switch is connected, and has been brought up to date since."""
+        reconciler = self.reconcilers.get(dpid)
+        return reconciler is not None and reconciler.realised.generation > 0
+
+    def _want_rows(self) -> None:
+        """Tell of the interfaces that are wanted on switches."""
+        touched, self.engine.rows_touched = self.engine.rows_touched, set()
+        for switch in touched:
+            remote = self.inventory.remote(switch)
+            if remote is not None:
+                self._set_rows(remote, self.engine.rows(switch))
 
     def _all_here(self) -> bool:
         """Whether what is computed is whole. After a start, ports on switches that have not

@@ -1,13 +1,13 @@
-"""What a switch should hold: flows, as bytes by cookie, and meters; and which came or went."""
+"""What a switch should hold: flows, as bytes by cookie, meters, groups; and which came or went."""
 
 from __future__ import annotations
 
-from controller.switch.codec import flow_identity, is_meter
+from controller.switch.codec import flow_identity, is_flow
 
 
 class Wanted:
-    """The flows that a switch should hold: encoded bodies by cookie. Among them its meters, by
-    their keys, which no cookie equals (see ``codec.encode``).
+    """The flows that a switch should hold: encoded bodies by cookie. Among them its meters and
+    groups, by their keys, which no cookie equals (see ``codec.encode``).
 
     A flow that several units yield is held once and counted. ``touched`` collects the cookies
     that came or went; whoever pushes to the switch takes them from there.
@@ -48,6 +48,5 @@ class Wanted:
         return [
             (other, cookie)
             for cookie, body in self.flows.items()
-            if not is_meter(cookie)
-            and (other := seen.setdefault(flow_identity(body), cookie)) != cookie
+            if is_flow(cookie) and (other := seen.setdefault(flow_identity(body), cookie)) != cookie
         ]

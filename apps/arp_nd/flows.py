@@ -14,9 +14,10 @@ from controller.model.addresses import (
     link_local,
     mapped,
 )
-from controller.model.routers import home, routers_in
+from controller.model.routers import gateways, routers_in
 from controller.pipeline import (
     ADDRESS,
+    BEYOND_HERE,
     IN_PORT,
     MAC,
     NETWORK,
@@ -24,7 +25,6 @@ from controller.pipeline import (
     OUT_PORT,
     OWN,
     OWNED,
-    PHYSICAL,
     ROUTED,
     TENANT,
     UNKNOWN,
@@ -89,7 +89,7 @@ def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
     yield Flow(table, Band.MISS, {}, to_learners)
     # Every switch on the wire hears such a question. The one where the port is has the port answer;
     # for a router, one switch does.
-    wire: Match = {IN_PORT: PHYSICAL, **FOUND}
+    wire: Match = {IN_PORT: BEYOND_HERE, **FOUND}
     yield Flow(table, Band.GUARD + 1, {**wire, OUT_PORT: 0}, ())
     yield Flow(table, Band.GUARD, {**wire, OUT_PORT: TENANT}, (Goto(Table.FLOOD.next),))
     turn: Actions = (Move("eth_src", "eth_dst", 48), Move(MAC, "eth_src", 48))
@@ -194,7 +194,7 @@ def router_ports(view: View, network_id: str) -> frozenset[str]:
 
 
 def compile_router_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
-    """The addresses of a router's port. Its home answers for it beyond the switches."""
+    """The addresses of a router's port. Its gateways answer for it beyond the switches."""
     port = view.get(Port, port_id)
     router = view.get(Router, port.router_id) if port else None
     network = view.get(Network, port.network_id) if port else None
@@ -202,7 +202,7 @@ def compile_router_port(view: View, switch: int, port_id: str) -> Iterator[Flow]
         return
     if not (router.admin_state_up and port.admin_state_up and network.admin_state_up):
         return
-    here = (SetField(OUT_PORT, ROUTED),) if home(view, router.id) == switch else ()
+    here = (SetField(OUT_PORT, ROUTED),) if switch in gateways(view, router.id) else ()
     addresses = {mapped(ip.version, ip.address) for ip in port.fixed_ips} | {link_local(port.mac)}
     for address in sorted(addresses):
         yield _neighbour(network, address, {}, (SetField(MAC, port.mac), *here))

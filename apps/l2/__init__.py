@@ -7,6 +7,7 @@ features (``provider``), who meet this one in L2_LOOKUP, FLOOD_PART and OUTPUT.
 """
 
 from apps.l2.flows import compile_frames, compile_network, compile_part, compile_port
+from apps.l2.packets import handle
 from controller.app import App, Units, once
 from controller.model import networks_on, parts_on, ports_on
 
@@ -19,4 +20,5 @@ L2 = App(
         Units("part", parts_on, compile_part),
         Units("port", ports_on, compile_port),
     ),
+    packets=lambda conf: handle,
 )

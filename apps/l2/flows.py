@@ -5,8 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import Action, Flow, Goto, Learn, Output, Resubmit, SetField, Value
-from controller.model import Binding, Network, Port, View
+from controller.flow import (
+    CONTROLLER,
+    VLAN_PRESENT,
+    Action,
+    Flow,
+    Goto,
+    Learn,
+    Output,
+    PopVlan,
+    PushVlan,
+    Resubmit,
+    SetField,
+    Value,
+)
+from controller.frames import ARP, ICMPV6, IPV6, RARP
+from controller.model import Binding, Network, Port, Standby, View
 from controller.model.addresses import SERVICE_MAC
 from controller.pipeline import (
     BEYOND,
@@ -15,6 +29,7 @@ from controller.pipeline import (
     LEARNERS,
     NETWORK,
     OUT_PORT,
+    TUNNELED,
     UNKNOWN,
     Band,
     Cookie,
@@ -26,6 +41,8 @@ LEARNED_PER_PORT = 64
 """MAC addresses that a switch remembers behind one port, so that no port can fill the table."""
 
 Match = dict[str, Value]
+
+ADVERTISEMENT = 136  # RFC 4861, 4.4
 
 GROUP = (1 << 40, 1 << 40)  # MAC addresses of many: multicast and broadcast
 BRIDGE_RESERVED = (0x0180C2000000, 0xFFFFFFFFFFF0)  # STP, LACP, LLDP ...: IEEE 802.1Q, 8.6.3
@@ -52,15 +69,19 @@ def compile_frames(view: View, switch: int, id: str) -> Iterator[Flow]:
 
 def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     """A port on this switch: where its packets belong, and how to reach it."""
-    binding, port = view.get(Binding, port_id), view.get(Port, port_id)
-    if binding is None or port is None or not port.admin_state_up:
+    port, standby = view.get(Port, port_id), view.get(Standby, (port_id, switch))
+    plugged = standby or view.get(Binding, port_id)
+    if plugged is None or port is None or not port.admin_state_up:
         return
     network = view.get(Network, port.network_id)
     if network is None or not network.admin_state_up:
         return
-    # Access ports take no tags: a tenant must not choose a VLAN.
-    untagged: Match = {"in_port": binding.ofport, "vlan_vid": 0}
-    known: tuple[Action, ...] = (SetField(NETWORK, network.key), SetField(IN_PORT, port.key))
+    # Access ports take no tags: a tenant must not choose a VLAN; but on a trunk each is somebody's.
+    vlan = plugged.vlan if isinstance(plugged, Binding) else 0
+    tag = VLAN_PRESENT | vlan if vlan else 0
+    untagged: Match = {"in_port": plugged.ofport, "vlan_vid": tag}
+    pop: tuple[Action, ...] = (PopVlan(),) if vlan else ()
+    known = (*pop, SetField(NETWORK, network.key), SetField(IN_PORT, port.key))
     learned = (*known, _learning(network, port))
     on = Goto(Table.CLASSIFY.next)
     # Behind a port with port security there is no address that the model does not know, but for
@@ -73,18 +94,27 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
         for mac in sorted({pair.mac for pair in port.allowed_pairs} - {port.mac}):
             match = {**untagged, "eth_src": mac}
             yield Flow(Table.CLASSIFY, Band.SPECIFIC + 1, match, (*learned, on))
-    yield Flow(
-        Table.L2_LOOKUP,
-        Band.DEFAULT,
-        {NETWORK: network.key, "eth_dst": port.mac},
-        (SetField(OUT_PORT, port.key), Goto(Table.FLOOD.next)),
-    )
-    yield Flow(
-        Table.OUTPUT,
-        Band.DEFAULT,
-        {NETWORK: network.key, OUT_PORT: port.key},
-        (Output(binding.ofport),),
-    )
+    out: tuple[Action, ...] = (Output(plugged.ofport),)
+    if vlan:
+        out = (PushVlan(), SetField("vlan_vid", tag), *out, PopVlan())
+    there: Match = {NETWORK: network.key, OUT_PORT: port.key}
+    yield Flow(Table.OUTPUT, Band.DEFAULT, there, out)
+    if standby is None:
+        to_port = (SetField(OUT_PORT, port.key), Goto(Table.FLOOD.next))
+        reached: Match = {NETWORK: network.key, "eth_dst": port.mac}
+        yield Flow(Table.L2_LOOKUP, Band.DEFAULT, reached, to_port)
+        return
+    for words in _ANNOUNCEMENTS:
+        told = (*known, Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER), on)
+        yield Flow(Table.CLASSIFY, Band.SPECIFIC + 2, {**untagged, **words}, told)
+
+
+_ANNOUNCEMENTS: tuple[Match, ...] = (
+    {"eth_type": RARP},
+    {"eth_type": ARP},
+    {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": ADVERTISEMENT},
+)
+"""What a guest says where it has just begun to run: see ``packets.py``."""
 
 
 def _learning(network: Network, port: Port) -> Learn:
@@ -112,7 +142,7 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     )
     for out_port, numbers in ((0, parts), (UNKNOWN, [LEARNERS | part for part in parts])):
         copies: list[Action] = []
-        for number in (BEYOND, *numbers):
+        for number in (BEYOND, TUNNELED, *numbers):
             copies += (SetField(FLOOD_PART, number), Resubmit(Table.FLOOD_PART))
         match: Match = {NETWORK: network.key, OUT_PORT: out_port}
         yield Flow(Table.FLOOD, Band.DEFAULT, match, tuple(copies))

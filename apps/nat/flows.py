@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from controller.failover import answering, stands_in, whole
 from controller.flow import (
     CONTROLLER,
     CT_NEW,
@@ -35,10 +36,12 @@ from controller.model import (
     routers_on,
 )
 from controller.model.addresses import mapped
-from controller.model.routers import gateway, home, legs, place, scope, translates
+from controller.model.routers import gateway, gateways, legs, places, scope, translates
 from controller.pipeline import (
     ADDRESS,
+    FLAGS,
     FLOATING,
+    HERE,
     INSIDE,
     MAC,
     NAT,
@@ -56,7 +59,7 @@ from controller.pipeline import (
     Zone,
 )
 from controller.ranges import port_masks
-from controller.routed import ANEW, OWN_ADDRESS, admitted
+from controller.routed import ANEW, OWN_ADDRESS, admitted, admitting
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]
@@ -121,13 +124,17 @@ def compile_floating(view: View, switch: int, id: str) -> Iterator[Flow]:
     leg = gateway(view, router.id)
     if leg is None or not outside.admin_state_up:
         return
-    here = place(view, floating) == switch
+    here = switch in places(view, floating)
     answer = (SetField(OUT_PORT, ROUTED),) if here else ()
     asked: Match = {NETWORK: outside.key, ADDRESS: mapped(4, floating.address)}
     yield Flow(Table.NEIGHBOURS, Band.SPECIFIC, asked, (SetField(MAC, port.mac), *answer))
     if here:
-        admit: Match = {NETWORK: outside.key, "eth_dst": port.mac}
-        yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, admit, admitted(router, leg))
+        if places(view, floating) == (switch,):
+            admit: Match = {NETWORK: outside.key, "eth_dst": port.mac}
+            yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, admit, admitted(router, leg))
+        else:
+            yield from admitting(view, switch, router, leg, port.mac)
+            yield from answering(view, switch, router, [port.mac])
     if floating.fixed_port_id:
         yield from _one_to_one(view, switch, floating, router, port, outside, here)
     elif here:
@@ -145,7 +152,7 @@ def _one_to_one(
     outside: Network,
     here: bool,
 ) -> Iterator[Flow]:
-    at_home = home(view, router.id) == switch
+    at_home, stands = whole(view, switch, router.id), stands_in(view, switch, router.id)
     its: Match = {ROUTER: router.key, **_IPV4}
     to_fixed: Actions = (
         *(SetField("ipv4_dst", floating.fixed_address), SetField(NAT, TRANSLATE), *ANEW),
@@ -158,8 +165,11 @@ def _one_to_one(
         # Others' packets go to the router's home first, for there their sources are translated.
         sources = (FLOATING, OUTSIDE) if here else (FLOATING,)
         for source in sources:
-            match = {**destination, SOURCE: source}
+            match: Match = {**destination, SOURCE: source}
             yield Flow(Table.ROUTER_NAT_IN, Band.SPECIFIC, match, to_fixed)
+        if stands:
+            match = {**destination, FLAGS: (HERE, HERE)}
+            yield Flow(Table.ROUTER_NAT_IN, Band.SPECIFIC + 1, match, to_fixed)
     if not here:
         return
     fixed: Match = {**its, "ipv4_src": floating.fixed_address}
@@ -185,9 +195,9 @@ def _one_to_one(
 
 
 def compile_shared(view: View, switch: int, router_id: str) -> Iterator[Flow]:
-    """Port forwarding and shared SNAT of a router, at its home."""
+    """Port forwarding and shared SNAT of a router, at its gateways."""
     router = view.get(Router, router_id)
-    if router is None or not router.admin_state_up or home(view, router_id) != switch:
+    if router is None or not router.admin_state_up or switch not in gateways(view, router_id):
         return
     leg = gateway(view, router_id)
     if leg is None:
@@ -297,7 +307,7 @@ def compile_proxies(view: View, switch: int, router_id: str) -> Iterator[Flow]:
     router, leg = view.get(Router, router_id), gateway(view, router_id)
     if router is None or leg is None or not router.admin_state_up:
         return
-    here = (SetField(OUT_PORT, ROUTED),) if home(view, router_id) == switch else ()
+    here = (SetField(OUT_PORT, ROUTED),) if switch in gateways(view, router_id) else ()
     if router.ndp_proxies_only:
         from_outside: Match = {ROUTER: router.key, SOURCE: OUTSIDE, "eth_type": IPV6}
         yield Flow(Table.ROUTER_NAT_OUT, Band.DEFAULT, from_outside, ())

@@ -13,8 +13,18 @@ from apps.nat.flows import ARRIVING
 from controller import frames
 from controller.flow import SetField
 from controller.frames import Ip
-from controller.model import Binding, Change, FloatingIp, Interface, Network, Port, Router, View
-from controller.model.routers import gateway, place
+from controller.model import (
+    Binding,
+    Change,
+    FloatingIp,
+    Interface,
+    Network,
+    Port,
+    Resting,
+    Router,
+    View,
+)
+from controller.model.routers import gateway, place, places
 from controller.neighbour_discovery import announcement
 from controller.packet import Malformed, PacketIn, PacketOut
 from controller.pipeline import PUNTED, ROUTER, Table
@@ -72,10 +82,11 @@ def announce(view: View, change: Change) -> Iterator[tuple[int, PacketOut]]:
     elif isinstance(record, Binding):
         for bound in view.find(FloatingIp, fixed_port_id=record.id):
             yield from _announced(view, bound)
-    elif isinstance(record, Interface) and record.physical_network:
+    elif change.type is Resting or (isinstance(record, Interface) and record.physical_network):
+        switch = record.switch if isinstance(record, Interface) else change.id
         for id in sorted(view.ids(FloatingIp)):
             floating = view.get(FloatingIp, id)
-            if floating is not None and place(view, floating) == record.switch:
+            if floating is not None and switch in places(view, floating):
                 yield from _announced(view, floating)
 
 

@@ -11,12 +11,12 @@ from controller.model.addresses import link_local, mapped, mapped_prefix
 from controller.pipeline import (
     ADDRESS,
     ALSO_OWNED,
+    BEYOND_HERE,
     IN_PORT,
     MAC,
     OTHERS,
     OWN,
     OWNED,
-    PHYSICAL,
     Band,
     Table,
     version_bits,
@@ -145,5 +145,5 @@ def _row(match: Match, flags: int) -> Flow:
 
 def compile_wire(view: View, switch: int, id: str) -> Iterator[Flow]:
     """Beyond the physical network there may be anybody."""
-    yield Flow(Table.PORT_SECURITY, Band.GUARD, {IN_PORT: PHYSICAL}, (_ON,))
-    yield _row({IN_PORT: PHYSICAL}, OTHERS)
+    yield Flow(Table.PORT_SECURITY, Band.GUARD, {IN_PORT: BEYOND_HERE}, (_ON,))
+    yield _row({IN_PORT: BEYOND_HERE}, OTHERS)

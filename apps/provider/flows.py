@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 from controller.flow import (
     VLAN_PRESENT,
@@ -15,12 +16,15 @@ from controller.flow import (
     PushVlan,
     Resubmit,
     SetField,
+    Value,
 )
-from controller.model import Binding, Network, Port, View, derived, networks_on
+from controller.model import Binding, Network, Port, Segment, View, derived, networks_on
+from controller.model.overlay import by_tunnel
 from controller.model.queries import wires
 from controller.pipeline import (
     BEYOND,
     FLOOD_PART,
+    HOME,
     IN_PORT,
     NETWORK,
     OUT_PORT,
@@ -61,9 +65,9 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     network = view.get(Network, network_id)
     if network is None:
         return
-    there = wires(view, switch, network)
-    for wire in there:
-        for vlan_vid, untag in _tags(network):
+    onto_wires: tuple[Action, ...] = ()
+    for segment, there in wires(view, switch, network):
+        for wire, (vlan_vid, untag) in product(there, _tags(segment)):
             yield Flow(
                 Table.CLASSIFY,
                 Band.DEFAULT,
@@ -76,38 +80,35 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
                     Goto(Table.CLASSIFY.next),
                 ),
             )
+        onto_wires += _tagged(segment, tuple(Output(wire) for wire in there))
     yield Flow(
         Table.FLOOD_PART,
         Band.DEFAULT,
         {NETWORK: network.key, FLOOD_PART: BEYOND},
         (SetField(OUT_PORT, PHYSICAL), Resubmit(Table.FLOOD.next)),
     )
-    onto_wires = tuple(Output(wire) for wire in there)
-    yield Flow(
-        Table.OUTPUT,
-        Band.DEFAULT,
-        {NETWORK: network.key, OUT_PORT: PHYSICAL},
-        _tagged(network, onto_wires),
-    )
+    for out_port in (PHYSICAL, HOME):
+        match: dict[str, Value] = {NETWORK: network.key, OUT_PORT: out_port}
+        yield Flow(Table.OUTPUT, Band.DEFAULT, match, onto_wires)
 
 
-def _tags(network: Network) -> list[tuple[int, tuple[Action, ...]]]:
-    """What frames of the network look like on the wire (``vlan_vid``), and how to untag them."""
-    if network.network_type == "vlan":
-        return [(_vlan_vid(network), (PopVlan(),))]
+def _tags(segment: Segment) -> list[tuple[int, tuple[Action, ...]]]:
+    """What frames of a segment look like on the wire (``vlan_vid``), and how to untag them."""
+    if segment.network_type == "vlan":
+        return [(_vlan_vid(segment), (PopVlan(),))]
     # A frame tagged with VLAN id 0 has a priority, but no VLAN: IEEE 802.1Q, 6.9.1.
     return [(0, ()), (VLAN_PRESENT, (PopVlan(),))]
 
 
-def _tagged(network: Network, onto_wires: tuple[Action, ...]) -> tuple[Action, ...]:
-    if network.network_type != "vlan":
+def _tagged(segment: Segment, onto_wires: tuple[Action, ...]) -> tuple[Action, ...]:
+    if segment.network_type != "vlan":
         return onto_wires
     # The tag comes off again: after a flood's copy to the wire, others follow for local ports.
-    return (PushVlan(), SetField("vlan_vid", _vlan_vid(network)), *onto_wires, PopVlan())
+    return (PushVlan(), SetField("vlan_vid", _vlan_vid(segment)), *onto_wires, PopVlan())
 
 
-def _vlan_vid(network: Network) -> int:
-    return VLAN_PRESENT | (network.segmentation_id or 0)
+def _vlan_vid(segment: Segment) -> int:
+    return VLAN_PRESENT | (segment.segmentation_id or 0)
 
 
 def _learning(network: Network) -> Learn:
@@ -127,7 +128,7 @@ def compile_beyond(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     if binding is None or port is None or not port.admin_state_up:
         return
     network = view.get(Network, port.network_id)
-    if network is not None:
+    if network is not None and not by_tunnel(view, switch, binding.switch, network.id):
         yield Flow(
             Table.L2_LOOKUP,
             Band.DEFAULT,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from apps.routing.nexthops import Hop, alive, hops
+from controller.failover import LEAVING, answering, group_id, groups, stands_in, whole
 from controller.flow import (
     CONTROLLER,
     FROM_NOWHERE,
@@ -14,6 +15,8 @@ from controller.flow import (
     DecTtl,
     Flow,
     Goto,
+    Group,
+    Item,
     Move,
     Multipath,
     Output,
@@ -28,7 +31,6 @@ from controller.model.routers import (
     ROUTED_MAC,
     ROUTED_MAC_MASK,
     Leg,
-    home,
     legs,
     routed_mac,
     scope,
@@ -36,8 +38,12 @@ from controller.model.routers import (
     translates,
 )
 from controller.pipeline import (
+    BEYOND_HERE,
     ENTERED,
     EXIT,
+    FLAGS,
+    HERE,
+    HOME,
     IN_PORT,
     INSIDE,
     ITSELF,
@@ -49,7 +55,6 @@ from controller.pipeline import (
     OUT_PORT,
     OUTSIDE,
     PATH,
-    PHYSICAL,
     PUNTED,
     ROUTED,
     ROUTER,
@@ -62,7 +67,7 @@ from controller.pipeline import (
     version_bits,
 )
 from controller.ranges import prefix_value
-from controller.routed import ANEW, OWN_ADDRESS, admitted
+from controller.routed import ANEW, OWN_ADDRESS, admitted, admitting
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]
@@ -129,7 +134,7 @@ def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
         *(Resubmit(Table.NEIGHBOURS), Goto(Table.NEXT_HOP_FOUND)),
     )
     yield Flow(Table.NEXT_HOP, Band.MISS, {}, to_neighbours)
-    yield Flow(Table.NEXT_HOP, Band.GUARD, {LARGER: 1}, _punt(TOO_BIG))
+    yield Flow(Table.NEXT_HOP, Band.GUARD, {FLAGS: (LARGER, LARGER)}, _punt(TOO_BIG))
     to_next_hop: Actions = (Move(NEXT_HOP_MAC, "eth_dst", 48), DecTtl())
     on = Goto(Table.NEXT_HOP_FOUND.next)
     for _, eth_type in _FAMILIES:
@@ -200,32 +205,39 @@ def compile_neighbours(view: View, switch: int, network_id: str) -> Iterator[Flo
 # --- one router ------------------------------------------------------------------------------
 
 
-def compile_router(view: View, switch: int, router_id: str) -> Iterator[Flow]:
+def compile_router(view: View, switch: int, router_id: str) -> Iterator[Item]:
     """Its MAC addresses, its own addresses, and its routes. One that is switched off has none, and
     packets for it are dropped."""
     router = view.get(Router, router_id)
     if router is None:
         return
-    at_home = home(view, router_id) == switch
+    at_home, stands = whole(view, switch, router_id), stands_in(view, switch, router_id)
     for leg in legs(view, router_id):
-        yield from _admitting(switch, router, leg, at_home)
+        yield from _admitting(view, switch, router, leg, at_home or stands)
         if router.admin_state_up:
             shared = None if at_home else translates(view, router)
-            yield from _own_addresses(router, leg, shared)
+            yield from _own_addresses(router, leg, shared, stands)
     if router.admin_state_up:
-        yield from _routes(view, switch, router, at_home)
-    if at_home:
+        yield from _routes(view, switch, router)
+    if stands:
+        yield from groups(view, switch, router)
+    if at_home or stands:
+        here: Match = {} if at_home else {FLAGS: (HERE, HERE)}
         for nowhere in (0, ROUTED):
-            match: Match = {ROUTER: router.key, OUT_PORT: nowhere}
+            match: Match = {ROUTER: router.key, OUT_PORT: nowhere, **here}
             again = (*_SENT, Resubmit(Table.ROUTER_ADMIT))
             yield Flow(Table.ROUTER_OUT, Band.SPECIFIC, match, again)
 
 
-def _admitting(switch: int, router: Router, leg: Leg, at_home: bool) -> Iterator[Flow]:
+def _admitting(
+    view: View, switch: int, router: Router, leg: Leg, is_gateway: bool
+) -> Iterator[Flow]:
     there: Match = {NETWORK: leg.network.key, "eth_dst": leg.port.mac}
-    from_guests: Match = {} if at_home else {IN_PORT: TENANT}
-    if router.admin_state_up and (at_home or not leg.gateway):
-        match = {**there, **from_guests}
+    if router.admin_state_up and is_gateway:
+        yield from admitting(view, switch, router, leg, leg.port.mac)
+        yield from answering(view, switch, router, [leg.port.mac])
+    elif router.admin_state_up and not leg.gateway:
+        match = {**there, IN_PORT: TENANT}
         yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, match, admitted(router, leg))
     if not leg.gateway:
         # Every switch on the wire may hear it, but one of them routes it; and none if it is off.
@@ -238,18 +250,22 @@ def _admitting(switch: int, router: Router, leg: Leg, at_home: bool) -> Iterator
     yield Flow(
         Table.ROUTER_ADMIT,
         Band.SPECIFIC,
-        {NETWORK: leg.network.key, IN_PORT: PHYSICAL, "eth_src": stands_for_it},
+        {NETWORK: leg.network.key, IN_PORT: BEYOND_HERE, "eth_src": stands_for_it},
         (SetField("eth_src", leg.port.mac), Resubmit(Table.ROUTER_ADMIT)),
     )
 
 
-def _own_addresses(router: Router, leg: Leg, shared: int | None) -> Iterator[Flow]:
-    """``shared``: an address that stands for others, which the router's home must see first."""
+def _own_addresses(router: Router, leg: Leg, shared: int | None, stands: bool) -> Iterator[Flow]:
+    """``shared``: an address that stands for others, which the router's gateway must see first."""
     to_itself: Actions = (Goto(Table.ROUTER_REPLY),)
     for ip in leg.port.fixed_ips:
         bits = 32 if ip.version == 4 else 128
         match: Match = {ROUTER: router.key, **_destination(ip.version, ip.address, bits)}
         is_shared = leg.gateway and ip.version == 4 and ip.address == shared
+        if is_shared and stands:
+            elsewhere = {**match, FLAGS: (0, HERE)}
+            yield Flow(Table.ROUTE, OWN_ADDRESS + 1, elsewhere, _to_home(router, stands))
+            is_shared = False
         yield Flow(Table.ROUTE, OWN_ADDRESS, match, TO_HOME if is_shared else to_itself)
     on_link: Match = {ROUTER: router.key, ENTERED: leg.port.key, "eth_type": IPV6}
     own = link_local(leg.port.mac)
@@ -280,12 +296,18 @@ def _to(version: int, address: int) -> Actions:
     return (SetField(NEXT_HOP, mapped(version, address)), Goto(Table.NEXT_HOP))
 
 
-TO_HOME: Actions = (SetField(OUT_PORT, PHYSICAL), Goto(Table.FLOOD.next))
+TO_HOME: Actions = (SetField(OUT_PORT, HOME), Goto(Table.FLOOD.next))
 """As it came, and by the network that it is in."""
 
 
-def _routes(view: View, switch: int, router: Router, at_home: bool) -> Iterator[Flow]:
-    """One flow a prefix, or two where what shares an address has to go to the router's home."""
+def _to_home(router: Router, stands: bool) -> Actions:
+    """One that stands in for the home sends there what it can, and takes the rest itself."""
+    return (Group(group_id(router, LEAVING)),) if stands else TO_HOME
+
+
+def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
+    """One flow a prefix, or two where what shares an address has to go to the router's gateway."""
+    at_home, stands = whole(view, switch, router.id), stands_in(view, switch, router.id)
     largest = max((leg.network.mtu for leg in legs(view, router.id)), default=0)
     shared = translates(view, router) is not None
     seen: set[tuple[int, int, int]] = set()
@@ -300,8 +322,10 @@ def _routes(view: View, switch: int, router: Router, at_home: bool) -> Iterator[
             yield Flow(Table.ROUTE, _priority(length), match, TO_HOME)
             continue
         if outside and version == 4 and shared and not at_home:
-            from_inside = {**match, SOURCE: INSIDE}
-            yield Flow(Table.ROUTE, _priority(length) + 1, from_inside, TO_HOME)
+            from_inside: Match = {**match, SOURCE: INSIDE}
+            if stands:
+                from_inside[FLAGS] = (0, HERE)
+            yield Flow(Table.ROUTE, _priority(length) + 1, from_inside, _to_home(router, stands))
         yield from _route(match, _priority(length), version, ways, largest)
         for leg, nexthop in ways:
             if nexthop is None and not leg.gateway:
@@ -366,7 +390,7 @@ def _route(
 
 def _way(version: int, leg: Leg, nexthop: int | None, largest: int) -> Actions:
     mtu = leg.network.mtu
-    check: Actions = (CheckLarger(mtu + ETHERNET, LARGER),) if mtu < largest else ()
+    check: Actions = (CheckLarger(mtu + ETHERNET, FLAGS),) if mtu < largest else ()
     translate: Actions = (SetField(NAT, TRANSLATE),) if leg.gateway and version == 4 else ()
     to = _to_itself(version) if nexthop is None else _to(version, nexthop)
     return (*check, *translate, *_out(leg), *to)

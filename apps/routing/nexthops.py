@@ -16,7 +16,7 @@ from controller.model import (
     View,
     derived,
 )
-from controller.model.routers import Leg, home, legs, switches_at
+from controller.model.routers import Leg, active, legs, switches_at
 from controller.packet import Neighbour as Asked
 
 
@@ -114,9 +114,9 @@ def wanted(view: View) -> Iterator[Asked]:
 
 def asker(view: View, network_id: str, version: int, address: int) -> tuple[int, Leg] | None:
     """The switch and the router's leg in whose name a neighbour is asked for: of the routers that
-    have the address on their link, the first whose home reaches the network."""
+    have the address on their link, the first whose gateway reaches the network."""
     for router_id in sorted(view.distinct(Port, "router_id", network_id=network_id) - {""}):
-        switch = home(view, router_id)
+        switch = active(view, router_id)
         if switch is None or not _reaches(view, switch, network_id):
             continue
         for leg in legs(view, router_id):

@@ -20,17 +20,18 @@ from controller.model import (
     Interface,
     Network,
     Port,
+    Resting,
     Router,
     View,
 )
 from controller.model.addresses import unmapped
-from controller.model.routers import home, legs
+from controller.model.routers import active, gateways, legs
 from controller.neighbour_discovery import announcement, answer, question
 from controller.packet import Heard, Neighbour, Neighbourhood, PacketIn, PacketOut, Result, Seek
 from controller.pipeline import (
     ENTERED,
     EXIT,
-    LARGER,
+    FLAGS,
     NAT,
     NEXT_HOP,
     OUT_PORT,
@@ -106,7 +107,7 @@ def _too_big(view: View, packet: PacketIn, original: Ip) -> Iterator[PacketOut]:
         for data in fragments(original, network.mtu):
             yield PacketOut(
                 data[:6] + packet.data[6:12] + data[12:],
-                packet.resume(Table.NEXT_HOP, SetField(LARGER, 0)),
+                packet.resume(Table.NEXT_HOP, SetField(FLAGS, 0)),
             )
 
 
@@ -151,18 +152,22 @@ ROUTERS = Neighbourhood(nexthops.wanted, _questions)
 
 
 def announce(view: View, change: Change) -> Iterator[tuple[int, PacketOut]]:
-    """The addresses of a gateway port that is new, or has moved to this home."""
+    """The addresses of a gateway port that is new, or has moved to this switch."""
     record = change.record
+    if change.type is Resting:
+        for router_id in sorted(view.ids(Router)):
+            if change.id in gateways(view, router_id):
+                yield from _announced(view, router_id)
     if isinstance(record, Port) and record.is_gateway:
         yield from _announced(view, record.router_id)
     elif isinstance(record, Interface) and record.physical_network:
         for router_id in sorted(view.ids(Router)):
-            if home(view, router_id) == record.switch:
+            if record.switch in gateways(view, router_id):
                 yield from _announced(view, router_id)
 
 
 def _announced(view: View, router_id: str) -> Iterator[tuple[int, PacketOut]]:
-    switch = home(view, router_id)
+    switch = active(view, router_id)
     for leg in legs(view, router_id):
         if leg.gateway and switch is not None:
             for ip in leg.port.fixed_ips:

@@ -13,11 +13,13 @@ from webob import Request
 
 from controller.api import (
     address_scope,
+    agent,
     auth,
     availability,
     mtu,
     network,
     port,
+    port_binding,
     rbac,
     service_address,
     subnet,
@@ -44,7 +46,8 @@ def kinds(
     """The core's kinds with what ``extensions`` add to them: a store's schema.
 
     ``physical_mtus`` are those of physical networks that differ from ``physical_mtu``, in octets of
-    IP packet. Tunnels are in packets of ``overlay_ip_version``. Generated MAC addresses begin like ``base_mac``.
+    IP packet. Tunnels are in packets of ``overlay_ip_version``. Generated MAC addresses begin like
+    ``base_mac``.
     """
     core = (
         network.extension(),
@@ -53,11 +56,15 @@ def kinds(
         subnet.extension(),
         service_address.extension(),
         port.extension(base_mac),
+        port_binding.extension(),
         availability.extension(),
+        agent.extension(),
         rbac.extension(),
     )
     # What a network carries depends on what the apps make of it.
-    return Kinds([*core, *extensions, mtu.extension(physical_mtu, physical_mtus or {}, overlay_ip_version)])
+    return Kinds(
+        [*core, *extensions, mtu.extension(physical_mtu, physical_mtus or {}, overlay_ip_version)]
+    )
 
 
 def application(
@@ -83,6 +90,7 @@ def application(
             *Discovery(kinds).routes(),
             *(route for collection in collections for route in collection.routes()),
             *availability.Availability(store).routes(),
+            *port_binding.PortBindings(store, kinds).routes(),
             *(
                 Route("GET", f"/v2.0/{path}", partial(_list, store, _collection(path), listed))
                 for extension in kinds.extensions

@@ -220,8 +220,8 @@ def verify(service: Service) -> dict[str, Any]:
         connected = dpid in service.reconcilers
         installed: set[int] = set()
         if connected:
-            meters = service.connections[dpid].dump_meters()
-            installed = {*_installed(service, dpid), *meters}
+            slots = service.connections[dpid].dump_slots()
+            installed = {*_installed(service, dpid), *slots}
         cookies = wanted.flows.keys()
         switches.append(
             {

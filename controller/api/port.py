@@ -31,7 +31,7 @@ MAX_PROFILE_LENGTH = 65535
 """Characters of JSON: cloud-init's user data is in the profile."""
 
 _MAC = "mac"
-_INTERFACE = "interface"
+INTERFACE = "interface"
 
 
 class InterfaceInUse(exceptions.Conflict):  # type: ignore[misc]
@@ -60,7 +60,7 @@ class PortRules(Rules):
         body["fixed_ips"] = self._allocator.choose(
             draft, body, None if requested is ATTR_NOT_SPECIFIED else requested
         )
-        _settle_binding(body)
+        settle_binding(body)
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         new_mac = body["mac_address"] != before["mac_address"]
@@ -74,7 +74,7 @@ class PortRules(Rules):
         current = before["fixed_ips"]
         if new_mac or body["fixed_ips"] is not current:
             body["fixed_ips"] = self._allocator.choose(draft, body, body["fixed_ips"], current)
-        _settle_binding(body)
+        settle_binding(body)
 
     def _new_mac(self, draft: Draft, network_id: str) -> str:
         while True:
@@ -90,7 +90,7 @@ class PortRules(Rules):
             yield Claim(ipam.ADDRESS, ip["subnet_id"], ip["ip_address"])
         interface = body[portbindings.PROFILE].get("interface_name")
         if interface and body[portbindings.HOST_ID]:
-            yield Claim(_INTERFACE, body[portbindings.HOST_ID], str(interface))
+            yield Claim(INTERFACE, body[portbindings.HOST_ID], str(interface))
 
     def links(self, body: Body) -> Iterable[Link]:
         yield Link(body["network_id"], "port")
@@ -103,7 +103,7 @@ class PortRules(Rules):
             error = exceptions.MacAddressInUse(net_id=claim.scope, mac=claim.value)
         elif claim.kind == ipam.ADDRESS:
             error = IpAddressAlreadyAllocated(ip=claim.value, subnet_id=claim.scope)
-        elif claim.kind == _INTERFACE:
+        elif claim.kind == INTERFACE:
             error = InterfaceInUse(host=claim.scope, interface=claim.value)
         return error
 
@@ -118,7 +118,7 @@ class PortRules(Rules):
         )
 
 
-def _settle_binding(body: Body) -> None:
+def settle_binding(body: Body) -> None:
     host, profile = body[portbindings.HOST_ID], body[portbindings.PROFILE]
     host = host if given(host) else ""
     wrong = validators.validate_string(host, MAX_HOST_LENGTH)

@@ -27,10 +27,10 @@ from controller.api.wsgi import Answer, Route, read_json
 from controller.store import Body, Draft, Store
 
 Computed: TypeAlias = Callable[[str, Body], Mapping[str, Any]]
-"""Attributes that are observed rather than stored, by kind and body: ``status``, and
+"""Attributes that are observed rather than stored, by kind and body: ``status``, ``alive``, and
 ``binding:host_id`` where the user left it open."""
 
-_OBSERVED = frozenset({"status", "binding:host_id"})
+_OBSERVED = frozenset({"status", "binding:host_id", "alive"})
 _SLICE = 100  # items between two breaths
 _IF_MATCH = re.compile(r'"?revision_number=(\d{1,18})"?')
 

@@ -1,13 +1,7 @@
 """What Tenantry knows, in memory: records, their indexes, and the view by which apps read them."""
 
 from controller.model.model import Change, Model, Read, Record
-from controller.model.queries import (
-    networks_on,
-    networks_with_ports,
-    parts_on,
-    ports_on,
-    routers_on,
-)
+from controller.model.queries import networks_with_ports, parts_on, ports_on
 from controller.model.records import (
     Address,
     AddressGroup,
@@ -21,6 +15,7 @@ from controller.model.records import (
     FirewallRule,
     FixedIp,
     FloatingIp,
+    Health,
     Host,
     Interface,
     NdpProxy,
@@ -30,17 +25,21 @@ from controller.model.records import (
     Port,
     PortForwarding,
     Prefix,
+    Resting,
     Route,
     Router,
     SecurityGroup,
     SecurityGroupRule,
     Segment,
+    Standby,
     Subnet,
     SubnetPool,
     SubPort,
     Switch,
     Trunk,
+    Tunnel,
 )
+from controller.model.routers import networks_on, routers_on
 from controller.model.view import View, derived
 
 __all__ = [
@@ -57,6 +56,7 @@ __all__ = [
     "FirewallRule",
     "FixedIp",
     "FloatingIp",
+    "Health",
     "Host",
     "Interface",
     "Model",
@@ -69,16 +69,19 @@ __all__ = [
     "Prefix",
     "Read",
     "Record",
+    "Resting",
     "Route",
     "Router",
     "SecurityGroup",
     "SecurityGroupRule",
     "Segment",
+    "Standby",
     "SubPort",
     "Subnet",
     "SubnetPool",
     "Switch",
     "Trunk",
+    "Tunnel",
     "View",
     "derived",
     "networks_on",

@@ -29,7 +29,7 @@ class Network:
 
     INDEXES: ClassVar[Indexes] = (
         ("key",),
-        ("network_type", "physical_network"),
+        ("network_type",),
         ("external",),
     )
 
@@ -66,7 +66,7 @@ class Network:
 class Segment:
     """One of several ways in which a network is carried between hosts: a wire, or tunnels."""
 
-    INDEXES: ClassVar[Indexes] = (("network_id",), ("physical_network",))
+    INDEXES: ClassVar[Indexes] = (("network_id",), ("network_type",))
 
     id: str
     network_id: str
@@ -251,6 +251,7 @@ class Port:
     profile: str = (
         ""  # binding:profile as JSON, sorted: user data and keys for the metadata service
     )
+    standby_hosts: frozenset[str] = frozenset()  # where it may move to, and be plugged in besides
     security_groups: frozenset[str] | None = None  # None: nobody judges what it sends and gets
 
     @classmethod
@@ -278,6 +279,11 @@ class Port:
             device_id=body["device_id"],
             device_owner=body["device_owner"],
             profile=json.dumps(profile, sort_keys=True) if profile else "",
+            standby_hosts=frozenset(
+                host
+                for host in (*(body.get("standby_hosts") or ()), profile.get("migrating_to"))
+                if isinstance(host, str) and host
+            ),
             security_groups=_groups(body),
         )
 
@@ -634,7 +640,7 @@ class Agent:
     """A host that has joined, and is expected back until somebody removes it (what Neutron calls an
     agent). Its tunnels lead to ``tunnel``."""
 
-    INDEXES: ClassVar[Indexes] = (("host",),)
+    INDEXES: ClassVar[Indexes] = (("host",), ("tunnel",))
 
     id: str
     host: str
@@ -675,6 +681,7 @@ class Switch:
     id: int  # datapath id
     name: str  # the bridge's name, or the datapath id where nobody told us
     host: str  # id of its Host; "" for a switch without OVSDB
+    integration: bool = False  # the one of its host that we made, or have adopted
 
 
 @dataclass(frozen=True, slots=True)
@@ -688,6 +695,8 @@ class Interface:
         ("switch", "physical_network"),
         ("physical_network", "switch"),
         ("switch", "service"),
+        ("switch", "tunnel", "peer"),
+        ("tunnel", "peer", "switch"),
     )
 
     id: tuple[int, str]  # datapath id, name
@@ -698,6 +707,41 @@ class Interface:
     iface_id: str  # external_ids:iface-id, as Nova, libvirt and OVN set it; or ""
     physical_network: str  # external_ids:tenantry-physical-network; or ""
     service: bool = False  # external_ids:tenantry-service: the controller answers TCP there
+    tunnel: str = ""  # external_ids:tenantry-tunnel: "vxlan" or "geneve", if it is one of ours
+    peer: Address | None = None  # external_ids:tenantry-peer: where it leads; None: anywhere
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """A tunnel whose health is watched (BFD), from the moment when its word counts: it has been up,
+    or had the time to."""
+
+    INDEXES: ClassVar[Indexes] = ()
+
+    id: tuple[int, str]  # of its interface: datapath id, name
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What one end of such a tunnel thinks of the other. No flows depend on it: switches see for
+    themselves, at once and without us."""
+
+    INDEXES: ClassVar[Indexes] = (("peer",),)
+
+    id: tuple[int, str]  # of its interface
+    switch: int
+    peer: Address
+    up: bool
+    forwarding: bool  # it is up, and the other end takes packets
+
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """A switch that is not to be a gateway for now: it was gone, and is not yet back for good."""
+
+    INDEXES: ClassVar[Indexes] = ()
+
+    id: int  # datapath id
 
 
 @dataclass(frozen=True, slots=True)
@@ -716,6 +760,7 @@ class Binding:
         ("switch", "interface"),
         ("switch", "part"),
         ("switch", "network_id", "part"),
+        ("trunk",),
         ("switch", "security_groups"),
         ("network_id", "security_groups", "switch"),
     )
@@ -728,6 +773,28 @@ class Binding:
     host: str
     ofport: int
     security_groups: frozenset[str] = frozenset()
+    vlan: int = 0  # of a trunk's sub-port: the tag of its frames there
+    trunk: str = ""  # the trunk's id, or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """A second place where a port is plugged in, on a host that it may move to: all is ready there,
+    but nothing is sent there yet."""
+
+    INDEXES: ClassVar[Indexes] = (
+        ("port_id",),
+        ("switch",),
+        ("switch", "port_id"),
+        ("switch", "network_id"),
+    )
+
+    id: tuple[str, int]  # the port's, and the switch's
+    port_id: str
+    network_id: str
+    switch: int
+    host: str
+    ofport: int
 
 
 PARTS = 16

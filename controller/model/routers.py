@@ -2,24 +2,29 @@
 
 A router is on every switch from which its networks can be reached: packets are routed where they
 start. One of the switches is its *home*: there the router answers the physical networks, and there
-goes what can leave at one place only, with an address that many share.
+goes what can leave at one place only, with an address that many share. Others, that reach the
+external network too, stand in for it: all of them are the router's *gateways*.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
+from controller.model.overlay import endpoint, wired
+from controller.model.queries import networks_with_ports
 from controller.model.records import (
+    Agent,
     Binding,
     FloatingIp,
-    Interface,
     Network,
     Port,
+    Resting,
     Router,
     Subnet,
     SubnetPool,
+    Switch,
 )
 from controller.model.view import View, derived
 
@@ -122,6 +127,9 @@ def _routers_from(view: View, network_id: str) -> frozenset[str]:
 
 # --- where -----------------------------------------------------------------------------------
 
+MOST_GATEWAYS = 3
+"""Switches that may be a router's gateway, one for another."""
+
 
 @derived
 def switches_at(view: View, network_id: str) -> frozenset[int]:
@@ -129,61 +137,148 @@ def switches_at(view: View, network_id: str) -> frozenset[int]:
     network = view.get(Network, network_id)
     if network is None or not network.admin_state_up:
         return frozenset()
-    wired: frozenset[int] = frozenset()
-    if network.physical_network:
-        wired = view.distinct(Interface, "switch", physical_network=network.physical_network)
-    return wired or view.distinct(Binding, "switch", network_id=network_id)
+    wires = frozenset(switch for _, switch in wired(view, network_id))
+    return wires or view.distinct(Binding, "switch", network_id=network_id)
 
 
 @derived
-def home(view: View, router_id: str) -> int | None:
-    """The one switch where a router answers its physical networks, and leaves by the gateway: one
-    that reaches the external network; without a gateway, one that has ports of its networks."""
-    networks = networks_of(view, router_id)
-    outside = next((id for id, is_gateway in networks if is_gateway), None)
-    if outside is not None:
-        return _chosen(router_id, switches_at(view, outside))
-    bound = (view.distinct(Binding, "switch", network_id=id) for id, _ in networks)
-    return _chosen(router_id, frozenset[int]().union(*bound))
-
-
 def gateways(view: View, router_id: str) -> tuple[int, ...]:
-    """The switches that can be a router's home, the first of them is; each stands in for those
-    before it."""
-    at = home(view, router_id)
-    return () if at is None else (at,)
+    """The switches where a router answers its physical networks, and leaves by the gateway. The
+    first is its home; each other stands in for those before it, if tunnels tell it that they are
+    gone.
+
+    They reach the external network, are on hosts of the router's availability zones that are not
+    switched off (admin_state_up), in the order of their hosts' priority and then of a hash, which
+    spreads routers evenly. A router without a gateway has as its home a switch that has ports of
+    its networks.
+    """
+    router, networks = view.get(Router, router_id), networks_of(view, router_id)
+    outside = next((id for id, is_gateway in networks if is_gateway), None)
+    if outside is None:
+        bound = (view.distinct(Binding, "switch", network_id=id) for id, _ in networks)
+        return _ordered(router_id, dict.fromkeys(frozenset[int]().union(*bound), 0))[:1]
+    priorities: dict[int, int] = {}
+    for switch in switches_at(view, outside):
+        agent = _agent(view, switch)
+        zone, up = (agent.availability_zone, agent.admin_state_up) if agent else ("", True)
+        if up and router is not None and (not router.zones or zone in router.zones):
+            priorities[switch] = agent.gateway_priority if agent else 0
+    ordered = _ordered(router_id, priorities)
+    if not ordered or endpoint(view, ordered[0]) is None:
+        return ordered[:1]
+    seen = tuple(switch for switch in ordered if endpoint(view, switch) is not None)
+    return seen[:MOST_GATEWAYS]
 
 
-def _chosen(router_id: str, switches: Iterable[int]) -> int | None:
-    """One of several for each router, such that no other router moves when one comes or goes."""
+def home(view: View, router_id: str) -> int | None:
+    """The switch that is a router's gateway as long as all is well."""
+    return next(iter(gateways(view, router_id)), None)
 
-    def weight(switch: int) -> bytes:
-        return blake2b(f"{router_id} {switch}".encode(), digest_size=8).digest()
 
-    return max(switches, key=weight, default=None)
+def active(view: View, router_id: str) -> int | None:
+    """The switch that is a router's gateway now, as far as the controller knows."""
+    several = gateways(view, router_id)
+    awake = (switch for switch in several if view.get(Resting, switch) is None)
+    return next(awake, next(iter(several), None))
+
+
+def _agent(view: View, switch: int) -> Agent | None:
+    record = view.get(Switch, switch)
+    agents = view.find(Agent, host=record.host) if record and record.host else []
+    return next(iter(agents), None)
+
+
+def _ordered(router_id: str, priorities: Mapping[int, int]) -> tuple[int, ...]:
+    """Switches in an order for each router, such that no other router's changes when one comes or
+    goes."""
+
+    def weight(switch: int) -> tuple[int, bytes]:
+        hashed = blake2b(f"{router_id} {switch}".encode(), digest_size=8).digest()
+        return priorities[switch], hashed
+
+    return tuple(sorted(priorities, key=weight, reverse=True))
 
 
 @derived
 def routers_homed(view: View, switch: int) -> frozenset[str]:
-    """The routers whose home this switch is."""
+    """The routers that this switch is a gateway of."""
     at = [
         network_id
         for network_id in view.ids(Network, external=True)
         if switch in switches_at(view, network_id)
     ]
     routers = frozenset[str]().union(*(routers_in(view, network_id) for network_id in at))
-    return frozenset(router_id for router_id in routers if home(view, router_id) == switch)
+    return frozenset(router_id for router_id in routers if switch in gateways(view, router_id))
+
+
+def places(view: View, floating: FloatingIp) -> tuple[int, ...]:
+    """The switches that translate a floating IP: the port's own if it reaches the external network,
+    else the router's gateways."""
+    if not floating.router_id:
+        return ()
+    at = view.get(Binding, floating.fixed_port_id) if floating.fixed_port_id else None
+    if at is not None and at.switch in switches_at(view, floating.network_id):
+        return (at.switch,)
+    return gateways(view, floating.router_id)
 
 
 def place(view: View, floating: FloatingIp) -> int | None:
-    """The switch that translates a floating IP: the port's own if it reaches the external network,
-    else the router's home. None: no switch does."""
-    if not floating.router_id:
-        return None
-    at = view.get(Binding, floating.fixed_port_id) if floating.fixed_port_id else None
-    if at is not None and at.switch in switches_at(view, floating.network_id):
-        return at.switch
-    return home(view, floating.router_id)
+    """The one of them that does so now; None: none does."""
+    several = places(view, floating)
+    return several[0] if len(several) == 1 else active(view, floating.router_id)
+
+
+# --- one for another ---------------------------------------------------------------------------
+
+
+@derived
+def switches_of(view: View, router_id: str) -> frozenset[int]:
+    """The switches from which packets may need a router's gateway."""
+    _, routers = networks_around(view, "", router_id)
+    inside = {id for router in routers for id, outside in networks_of(view, router) if not outside}
+    bound = (view.distinct(Binding, "switch", network_id=id) for id in inside)
+    return frozenset[int]().union(*bound)
+
+
+@derived
+def watched(view: View, switch: int) -> frozenset[int]:
+    """The switches whose health a switch watches, as they watch its: the gateways of its routers,
+    where there are several to choose from; and a gateway, those whom it is for."""
+    _, routers = _met(view, switch)
+    found: set[int] = set()
+    for router_id in routers:
+        several = gateways(view, router_id)
+        if len(several) > 1:
+            found |= set(several)
+            if switch in several:
+                found |= switches_of(view, router_id)
+    return frozenset(s for s in found - {switch} if endpoint(view, s) is not None)
+
+
+@derived
+def _met(view: View, switch: int) -> tuple[frozenset[str], frozenset[str]]:
+    """The networks and routers that packets can meet on a switch."""
+    networks = networks_with_ports(view, switch)
+    homed = routers_homed(view, switch)
+    parts = [networks_around(view, network_id, "") for network_id in networks]
+    parts += [networks_around(view, "", router_id) for router_id in homed]
+    return (
+        networks.union(*(networks for networks, _ in parts)),
+        homed.union(*(routers for _, routers in parts)),
+    )
+
+
+@derived
+def networks_on(view: View, switch: int) -> frozenset[str]:
+    """The networks that concern this switch: they have a port on it, or routers lead from there to
+    them."""
+    return _met(view, switch)[0]
+
+
+@derived
+def routers_on(view: View, switch: int) -> frozenset[str]:
+    """The routers that packets can meet on this switch."""
+    return _met(view, switch)[1]
 
 
 # --- MAC addresses ---------------------------------------------------------------------------

@@ -163,15 +163,20 @@ class Connection:
                         runtime.breathe()
         return found
 
-    def dump_meters(self) -> list[int]:
-        """The keys of all meters that the switch holds; none if it has no meters."""
-        replies = self._ask(codec.meter_config_request, codec.read_meter_config)
-        try:
-            return [key for keys in replies for key in keys]
-        except Disconnected:
-            if self.alive:
-                return []
-            raise
+    def dump_slots(self) -> list[int]:
+        """The keys of all meters and groups that the switch holds; none of what it cannot have."""
+        found: list[int] = []
+        for request, read in (
+            (codec.meter_config_request, codec.read_meter_config),
+            (codec.group_desc_request, codec.read_group_desc),
+        ):
+            try:
+                for keys in self._ask(request, read):
+                    found += keys
+            except Disconnected:
+                if not self.alive:
+                    raise
+        return found
 
     def _ask(
         self, request: Callable[[int], bytes], read: Callable[[bytes], tuple[Some, bool]]

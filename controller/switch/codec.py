@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import NamedTuple, TypeAlias
 
-from controller.flow import Flow, Limit
+from controller.flow import Action, Flow, Item, Limit
 from controller.pipeline import Table
 from controller.switch import shapes
 
@@ -23,6 +23,7 @@ ERROR = 1
 PACKET_IN = 10
 PACKET_OUT = 13
 FLOW_MOD = 14
+GROUP_MOD = 15
 MULTIPART_REQUEST = 18
 MULTIPART_REPLY = 19
 BARRIER_REQUEST = 20
@@ -106,52 +107,76 @@ def delete_flow(cookie: int, table: int) -> bytes:
     ) + shapes.encode_match({})
 
 
-# --- meters ----------------------------------------------------------------------------------
+# --- meters and groups -----------------------------------------------------------------------
 
-_METER = 1 << 96
+_METER, _GROUP = 1 << 96, 1 << 97
 _METER_MOD = struct.Struct("!HHI")
 _METER_BAND = struct.Struct("!HHII4x")
 _PACKETS_PER_SECOND_WITH_BURST = 0x2 | 0x4  # OFPMF_PKTPS, OFPMF_BURST
 _DROP_BAND = 1
-_METER_ADD, _METER_MODIFY, _METER_DELETE = 0, 1, 2
+_METER_DELETE = _GROUP_DELETE = 2
 FIRST_VIRTUAL_METER = 0xFFFF0000  # OFPM_MAX is below: those above belong to OVS
+_GROUP_MOD = struct.Struct("!HBxI")
+_BUCKET = struct.Struct("!HHII4x")
+_FAST_FAILOVER = 3
 
 
-def encode(item: Flow | Limit, app_id: int) -> Encoded:
-    """A flow under its cookie, or a meter under a key of more bits than a cookie has, which says
-    all there is to say of it: so meters are wanted, compared and counted as flows are."""
+def encode(item: Item, app_id: int) -> Encoded:
+    """A flow under its cookie; a meter or a group under a key of more bits than a cookie has, of
+    which the higher say which one it is and the lower what it is like: so they are wanted,
+    compared and counted as flows are."""
     if isinstance(item, Flow):
         return encode_flow(item, app_id)
-    return meter_key(item), b""
+    if isinstance(item, Limit):
+        return meter_key(item), b""
+    buckets = b"".join([_bucket(bucket.watch, bucket.actions) for bucket in item.buckets])
+    return _group_key(item.group, _FAST_FAILOVER, buckets), buckets
+
+
+def is_flow(key: int) -> bool:
+    """Whether this is the cookie of a flow; else it is the key of a meter or a group."""
+    return key < _METER
+
+
+def slot(key: int) -> int:
+    """Which meter or group it is: one at a time has the slot."""
+    return key >> 64
 
 
 def meter_key(limit: Limit) -> int:
     return _METER | limit.meter << 64 | limit.packets_per_second << 32 | limit.burst
 
 
-def is_meter(key: int) -> bool:
-    """Whether this is the key of a meter; else it is the cookie of a flow."""
-    return key >= _METER
+def _group_key(group: int, kind: int, buckets: bytes) -> int:
+    digest = blake2b(bytes([kind]) + buckets, digest_size=8).digest()
+    return _GROUP | group << 64 | int.from_bytes(digest, "big")
 
 
-def meter_id(key: int) -> int:
-    return key >> 64 & 0xFFFFFFFF
+def _bucket(watch: int, actions: tuple[Action, ...]) -> bytes:
+    """A bucket of a fast failover group (7.3.4.2); its weight has no meaning."""
+    applied = shapes.encode_actions(actions)
+    return _BUCKET.pack(_BUCKET.size + len(applied), 0, watch, _ANY) + applied
 
 
-def set_meter(xid: int, key: int, *, exists: bool) -> bytes:
-    """The meter-mod that makes a meter, or changes one that exists (7.3.4.3)."""
-    command = _METER_MODIFY if exists else _METER_ADD
-    head = _METER_MOD.pack(command, _PACKETS_PER_SECOND_WITH_BURST, meter_id(key))
+def set_slot(xid: int, key: int, body: bytes, *, exists: bool) -> bytes:
+    """The message that makes a meter (7.3.4.3) or a group (7.3.4.2), or changes one that exists."""
+    if key >= _GROUP:
+        head = _GROUP_MOD.pack(exists, _FAST_FAILOVER, slot(key) & 0xFFFFFFFF)
+        return message(GROUP_MOD, xid, head + body)
+    head = _METER_MOD.pack(exists, _PACKETS_PER_SECOND_WITH_BURST, slot(key) & 0xFFFFFFFF)
     rate, burst = key >> 32 & 0xFFFFFFFF, key & 0xFFFFFFFF
     return message(METER_MOD, xid, head + _METER_BAND.pack(_DROP_BAND, 16, rate, burst))
 
 
-def delete_meter(xid: int, key: int) -> bytes:
-    """The meter-mod that removes a meter, and with it the flows that use it."""
-    return message(METER_MOD, xid, _METER_MOD.pack(_METER_DELETE, 0, meter_id(key)))
+def delete_slot(xid: int, key: int) -> bytes:
+    """The message that removes a meter or a group, and with it the flows that use it."""
+    if key >= _GROUP:
+        head = _GROUP_MOD.pack(_GROUP_DELETE, _FAST_FAILOVER, slot(key) & 0xFFFFFFFF)
+        return message(GROUP_MOD, xid, head)
+    return message(METER_MOD, xid, _METER_MOD.pack(_METER_DELETE, 0, slot(key) & 0xFFFFFFFF))
 
 
-_METER_CONFIG = 10  # OFPMP_METER_CONFIG
+_GROUP_DESC, _METER_CONFIG = 7, 10  # OFPMP_GROUP_DESC, OFPMP_METER_CONFIG
 
 
 def meter_config_request(xid: int) -> bytes:
@@ -174,6 +199,24 @@ def read_meter_config(data: bytes) -> tuple[list[int], bool]:
             _, _, rate, burst = _METER_BAND.unpack_from(data, offset + 8)
         if id < FIRST_VIRTUAL_METER:
             keys.append(meter_key(Limit(id, rate, burst)))
+        offset += max(length, 8)
+    return keys, bool(flags & _REPLY_MORE)
+
+
+def group_desc_request(xid: int) -> bytes:
+    """Ask for all groups (7.3.5.10)."""
+    return message(MULTIPART_REQUEST, xid, _MULTIPART_HEAD.pack(_GROUP_DESC, 0))
+
+
+def read_group_desc(data: bytes) -> tuple[list[int], bool]:
+    """The keys of the groups in one reply, and whether more replies follow. Open vSwitch says the
+    buckets of ours back as they were written, byte by byte."""
+    _, flags = _MULTIPART_HEAD.unpack_from(data, 8)
+    keys = []
+    offset = 16
+    while offset + 8 <= len(data):
+        length, kind, id = _GROUP_MOD.unpack_from(data, offset)
+        keys.append(_group_key(id, kind, data[offset + 8 : offset + length]))
         offset += max(length, 8)
     return keys, bool(flags & _REPLY_MORE)
 

@@ -8,9 +8,11 @@ would be taken for unplugged. A lost connection changes nothing here: the packet
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from controller.model import Change, Host, Interface, Switch
+from controller import runtime
+from controller.model import Address, Change, Health, Host, Interface, Switch, Tunnel
 from controller.model.binding import dpid_text
 
 PHYSICAL_NETWORK = "tenantry-physical-network"
@@ -18,6 +20,12 @@ PHYSICAL_NETWORK = "tenantry-physical-network"
 
 SERVICE = "tenantry-service"
 """The key that marks the service port, by which guests' TCP reaches the controller."""
+
+TUNNEL, PEER = "tenantry-tunnel", "tenantry-peer"
+"""The keys that say of which type a tunnel of ours is, and to which address it leads, if to one."""
+
+PROVEN_SECONDS = 3.0
+"""How long a tunnel may take to come up: what it says before that means nothing."""
 
 OPENFLOW_NAME_LENGTH = 15
 """OpenFlow cuts the names of ports to this many bytes (OFP_MAX_PORT_NAME_LEN less the NUL)."""
@@ -31,12 +39,18 @@ class Inventory:
         remotes: Iterable[str],
         emit: Callable[[list[Change]], None],
         physical_interfaces: Mapping[str, str],
+        *,
+        remembered: Mapping[str, Collection[int]] | None = None,
+        integration_bridge: str = "",
     ) -> None:
         """``remotes``: the OVSDB connections to wait for. ``physical_interfaces``: physical
-        network by interface name, for switches whose OVSDB we do not know."""
+        network by interface name, for switches whose OVSDB we do not know. ``remembered``: the
+        switches of those that have joined before."""
         self._emit = emit
         self._physical_interfaces = physical_interfaces
-        self._awaited = set(remotes)
+        self._remembered = dict(remembered or {})
+        self._integration_bridge = integration_bridge
+        self._awaited = {*remotes, *self._remembered}
         self._hosts: dict[str, str] = {}  # remote: host
         self._bridges: dict[str, dict[int, str]] = {}  # remote: datapath id: bridge name
         self._external: dict[str, dict[str, Mapping[str, str]]] = {}  # remote: interface: ids
@@ -44,6 +58,7 @@ class Inventory:
         self._names: dict[int, dict[int, str]] = {}  # the same the other way round
         self._controlled: dict[str, frozenset[int]] = {}  # remote: datapath ids
         self._told: dict[int, set[str]] = {}  # switches and interfaces that have records
+        self._tunnels: dict[tuple[int, str], bool] = {}  # that are watched: their word counts
 
     # --- from OpenFlow -----------------------------------------------------------------------
 
@@ -90,6 +105,7 @@ class Inventory:
         """All that an OVSDB says, after it connected (again). ``controlled`` are the bridges that
         are told to connect to a controller."""
         self._controlled[remote] = frozenset(controlled)
+        self._remembered.pop(remote, None)
         before = self._bridges.get(remote, {})
         name_before = self._hosts.get(remote, host)
         self._hosts[remote] = host
@@ -124,6 +140,56 @@ class Inventory:
         if changes:
             self._emit(changes)
 
+    def tunnel(self, remote: str, name: str, status: Mapping[str, str] | None) -> None:
+        """What one interface says of its health (``bfd_status``); None if that is not watched."""
+        for dpid in self._bridges[remote]:
+            id = (dpid, name)
+            peer = _address(self._external[remote].get(name, {}).get(PEER, ""))
+            if status is not None and peer is not None:
+                up = status.get("state") == "up"
+                health = Health(id, dpid, peer, up, up and status.get("forwarding") == "true")
+                self._emit([Change(Health, id, health)])
+                if up or int(status.get("flap_count") or 0):
+                    self._prove(id)
+                elif id not in self._tunnels:
+                    self._tunnels[id] = False
+                    runtime.spawn_after(PROVEN_SECONDS, self._prove_late, id)
+            elif id in self._tunnels:
+                del self._tunnels[id]
+                self._emit([Change(Health, id, None), Change(Tunnel, id, None)])
+
+    def _prove(self, id: tuple[int, str]) -> None:
+        if not self._tunnels.get(id):
+            self._tunnels[id] = True
+            self._emit([Change(Tunnel, id, Tunnel(id))])
+
+    def _prove_late(self, id: tuple[int, str]) -> None:
+        if id in self._tunnels:
+            self._prove(id)
+
+    def give_up(self) -> None:
+        """Wait no longer for hosts that have joined before. Their switches stay as they are."""
+        self._awaited -= self._remembered.keys()
+        self._tell(list(self._ports))
+
+    def forget(self, host: str) -> None:
+        """A host was removed, with all that is there."""
+        for remote in [remote for remote, name in self._hosts.items() if name == host]:
+            dpids = self._bridges.pop(remote)
+            del self._hosts[remote], self._external[remote]
+            self._controlled.pop(remote, None)
+            changes: list[Change] = []
+            for dpid in dpids:
+                names = self._told.pop(dpid, set())
+                self._ports.pop(dpid, None)
+                self._names.pop(dpid, None)
+                for name in names:
+                    self._tunnels.pop((dpid, name), None)
+                    gone = (Interface, Health, Tunnel)
+                    changes += [Change(kind, (dpid, name), None) for kind in gone]
+                changes.append(Change(Switch, dpid, None))
+            self._emit([*changes, Change(Host, host, None)])
+
     # --- asked by operators ------------------------------------------------------------------
 
     def waiting_for(self) -> list[str]:
@@ -147,12 +213,13 @@ class Inventory:
         for dpid in dpids:
             ports = self._ports.get(dpid)
             remote = self.remote(dpid)
-            if ports is None or (remote is None and self._awaited):
+            if ports is None or (remote is None and (self._awaited or self._is_remembered(dpid))):
                 continue
             told = self._told.setdefault(dpid, set())
             host = self._hosts[remote] if remote else ""
             name = self._bridges[remote][dpid] if remote else dpid_text(dpid)
-            changes.append(Change(Switch, dpid, Switch(dpid, name, host)))
+            own = bool(remote) and name == self._integration_bridge
+            changes.append(Change(Switch, dpid, Switch(dpid, name, host, own)))
             changes += [Change(Interface, (dpid, name), None) for name in told - ports.keys()]
             changes += [
                 Change(Interface, (dpid, name), self._interface(dpid, name)) for name in ports
@@ -161,6 +228,10 @@ class Inventory:
             told.update(ports)
         if changes:
             self._emit(changes)
+
+    def _is_remembered(self, dpid: int) -> bool:
+        """Whether a switch is on a host whose OVSDB will say what its interfaces are for."""
+        return any(dpid in dpids for dpids in self._remembered.values())
 
     def _interface(self, dpid: int, name: str) -> Interface:
         remote = self.remote(dpid)
@@ -174,4 +245,14 @@ class Inventory:
             iface_id=ids.get("iface-id", ""),
             physical_network=ids.get(PHYSICAL_NETWORK) or self._physical_interfaces.get(name, ""),
             service=SERVICE in ids,
+            tunnel=ids.get(TUNNEL, ""),
+            peer=_address(ids.get(PEER, "")),
         )
+
+
+def _address(text: str) -> Address | None:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return Address(address.version, int(address))

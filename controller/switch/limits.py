@@ -14,14 +14,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import ovs.jsonrpc
-import ovs.stream
-
 from controller import runtime
 from controller.model import Binding, Model, Network, Router, View, networks_with_ports
 from controller.model.routers import routers_in
 from controller.pipeline import Zone
 from controller.switch.inventory import Inventory
+from controller.switch.jsonrpc import Refused, connected
 
 LOG = logging.getLogger(__name__)
 
@@ -94,7 +92,7 @@ class Limits:
             for datapath in _call(directory, "dpctl/dump-dps", []).split():
                 _set(directory, datapath, changed)
                 _delete(directory, datapath, sorted(gone))
-        except OSError as error:
+        except (OSError, Refused) as error:
             if remote not in self._warned:
                 self._warned.add(remote)
                 LOG.warning("%s: no limits on connections: %s", remote, error)
@@ -116,20 +114,9 @@ def _delete(directory: Path, datapath: str, zones: list[int]) -> None:
 
 
 def _call(directory: Path, command: str, words: list[str]) -> str:
-    """What ovs-vswitchd answers to a command. Errors: OSError."""
+    """What ovs-vswitchd answers to a command. Errors: OSError, Refused."""
     sockets = sorted(directory.glob("ovs-vswitchd*.ctl"), key=lambda path: path.stat().st_mtime)
     if not sockets:
         raise OSError(f"ovs-vswitchd has no control socket in {directory}")
-    error, stream = ovs.stream.Stream.open_block(ovs.stream.Stream.open(f"unix:{sockets[-1]}"))
-    if error:
-        raise OSError(error, f"cannot connect to {sockets[-1]}")
-    connection = ovs.jsonrpc.Connection(stream)
-    try:
-        error, reply = connection.transact_block(ovs.jsonrpc.Message.create_request(command, words))
-    finally:
-        connection.close()
-    if error:
-        raise OSError(error, f"{command}: no answer")
-    if reply.error is not None:
-        raise OSError(f"{command}: {str(reply.error).strip()}")
-    return str(reply.result)
+    with connected(f"unix:{sockets[-1]}") as daemon:
+        return str(daemon.call(command, words))

@@ -19,7 +19,17 @@ from typing import Any, TypeAlias
 from controller import runtime
 from controller.model import Change, Model, View
 from controller.neighbours import Neighbours
-from controller.packet import Ask, Handler, Heard, Logged, Malformed, PacketIn, PacketOut, Seek
+from controller.packet import (
+    Arrived,
+    Ask,
+    Handler,
+    Heard,
+    Logged,
+    Malformed,
+    PacketIn,
+    PacketOut,
+    Seek,
+)
 from controller.pipeline import IN_PORT, NETWORK, Cookie
 from controller.switch import codec, shapes
 from controller.switch.channel import Connection, Disconnected
@@ -48,9 +58,11 @@ class PacketIns:
         ask: Asked,
         neighbours: Neighbours,
         log: Callable[[dict[str, Any]], None],
+        arrived: Callable[[Arrived], None],
     ) -> None:
         """``handlers`` by app id; ``learn`` is given the records that they learned; ``ask``
-        asks what they ask; ``neighbours`` finds whom they seek; ``log`` writes what they log."""
+        asks what they ask; ``neighbours`` finds whom they seek; ``log`` writes what they log;
+        ``arrived`` is told who has moved."""
         self.handled = self.dropped = self.malformed = self.failed = 0
         self._model = model
         self._ask = ask
@@ -58,6 +70,7 @@ class PacketIns:
         self._handlers = handlers
         self._learn = learn
         self._log = log
+        self._arrived = arrived
         self._queues: dict[tuple[int, int], deque[tuple[Connection, PacketIn]]] = {}
         self._wake = runtime.Signal()
 
@@ -107,6 +120,8 @@ class PacketIns:
                     self._neighbours.heard(result)
                 elif isinstance(result, Logged):
                     self._log(result.fields)
+                elif isinstance(result, Arrived):
+                    self._arrived(result)
                 else:
                     learned.append(result)
         except Malformed:

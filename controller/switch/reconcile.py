@@ -5,7 +5,8 @@ differs goes out; in between, only what the engine touched. Everything goes in b
 deletes (an ADD of the same match replaces in place), errors looked at before the commit, so that a
 bundle is either in or not. Flows that a switch refuses are set aside with the whole of their unit,
 named, and tried again at the next audit; all others go on. The learned table is never touched.
-Meters cannot go in bundles: they are set before the flows that use them, and removed after.
+Meters cannot go in bundles: they and groups are set before the flows that use them, and removed
+after.
 """
 
 from __future__ import annotations
@@ -87,8 +88,8 @@ class Reconciler:
     """All that this connection was sent."""
     audits: int = 0
     repaired: int = 0
-    _installed: dict[int, int] = field(default_factory=dict)  # table by cookie; meters by key
-    _meters: dict[int, int] = field(default_factory=dict)  # their keys by number
+    _installed: dict[int, int] = field(default_factory=dict)  # table by cookie; or key, 0
+    _slots: dict[int, int] = field(default_factory=dict)  # keys of meters and groups by slot
     _wake: runtime.Signal = field(default_factory=runtime.Signal)
     _distrusted: set[int] = field(default_factory=set)
     _bundle: int = 0
@@ -147,8 +148,8 @@ class Reconciler:
         self._audit_at = time.monotonic() + self.audit_seconds
         distrusted, self._distrusted = self._distrusted, set()
         found = {(flow.cookie, flow.table_id) for flow in self.connection.dump_flows()}
-        self._meters = {codec.meter_id(key): key for key in self.connection.dump_meters()}
-        found |= {(key, 0) for key in self._meters.values()}
+        self._slots = {codec.slot(key): key for key in self.connection.dump_slots()}
+        found |= {(key, 0) for key in self._slots.values()}
         self._installed = {cookie: table for cookie, table in found if cookie not in distrusted}
         self.refused = []
         target, wanted, _ = self._take()
@@ -194,54 +195,54 @@ class Reconciler:
     ) -> Push:
         push = Push()
         # The bodies are taken now: while bundles are under way, the engine may run again.
-        messages = [_Message(c, wanted.flows[c], True) for c in adds if not codec.is_meter(c)]
+        messages = [_Message(c, wanted.flows[c], True) for c in adds if codec.is_flow(c)]
         if len(messages) > BUNDLE_MESSAGES:
             # Between two bundles packets flow: no exception may be in later than its rule.
             messages.sort(key=lambda message: codec.priority(message.body), reverse=True)
-        self._set_meters([c for c in adds if codec.is_meter(c)], push)
+        self._set_slots([(c, wanted.flows[c]) for c in adds if not codec.is_flow(c)], push)
         self._send(messages + _deletions(deletes), push)
         # Parts of a refused unit that were in before it was refused.
         halves = [(c, self._installed[c]) for c in self._installed.keys() & self._refused_cookies()]
         self._send(_deletions(halves), push)
-        self._delete_meters([c for c, _ in (*deletes, *halves) if codec.is_meter(c)], push)
+        self._empty_slots([c for c, _ in (*deletes, *halves) if not codec.is_flow(c)], push)
         self.sent += push
         self.realised = target
         self.confirmed(target)
         return push
 
-    def _set_meters(self, keys: list[int], push: Push) -> None:
-        """Make or change meters. One that changes has another key, and the same number."""
-        if not keys:
-            return
+    def _set_slots(self, items: list[tuple[int, bytes]], push: Push) -> None:
+        """Make or change meters and groups. One that changes has another key, and the same slot."""
         refused = self._refused_cookies()
-        keys = [key for key in keys if key not in refused]
-        changed = self._meters.keys() & {codec.meter_id(key) for key in keys}
-        errors = self._mod_meters(
-            keys,
-            lambda xid, key: codec.set_meter(xid, key, exists=codec.meter_id(key) in changed),
+        bodies = {key: body for key, body in items if key not in refused}
+        changed = self._slots.keys() & {codec.slot(key) for key in bodies}
+        errors = self._modify_slots(
+            [*bodies],
+            lambda xid, key: codec.set_slot(
+                xid, key, bodies[key], exists=codec.slot(key) in changed
+            ),
         )
-        for key in keys:
-            number = codec.meter_id(key)
+        for key in bodies:
+            slot = codec.slot(key)
             if key not in errors:
-                if number in changed:
-                    self._installed.pop(self._meters[number])
-                self._meters[number], self._installed[key] = key, 0
+                if slot in changed:
+                    self._installed.pop(self._slots[slot])
+                self._slots[slot], self._installed[key] = key, 0
                 push.added += 1
         if errors:
             self._refuse(errors)
 
-    def _delete_meters(self, keys: list[int], push: Push) -> None:
-        """Remove meters, but for those that only changed."""
-        gone = [key for key in keys if self._meters.get(codec.meter_id(key)) == key]
-        self._mod_meters(gone, codec.delete_meter)
+    def _empty_slots(self, keys: list[int], push: Push) -> None:
+        """Remove meters and groups, but for those that only changed."""
+        gone = [key for key in keys if self._slots.get(codec.slot(key)) == key]
+        self._modify_slots(gone, codec.delete_slot)
         for key in gone:
-            del self._meters[codec.meter_id(key)], self._installed[key]
+            del self._slots[codec.slot(key)], self._installed[key]
             push.deleted += 1
 
-    def _mod_meters(
+    def _modify_slots(
         self, keys: list[int], request: Callable[[int, int], bytes]
     ) -> dict[int, codec.SwitchError]:
-        """Send a meter-mod for each key; the errors, by key."""
+        """Send a message for each key; the errors, by key."""
         if not keys:
             return {}
         connection = self.connection
@@ -395,7 +396,7 @@ def _deletions(flows: Iterable[tuple[int, int]]) -> list[_Message]:
     return [
         _Message(cookie, codec.delete_flow(cookie, table), False)
         for cookie, table in flows
-        if not codec.is_meter(cookie)
+        if codec.is_flow(cookie)
     ]
 
 

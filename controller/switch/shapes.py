@@ -24,6 +24,7 @@ from controller.flow import (
     DecTtl,
     Flow,
     Goto,
+    Group,
     Learn,
     Meter,
     Move,
@@ -153,6 +154,8 @@ def _action(kind: Kind, action: str) -> _Piece:
         head = _piece("HHIH6x", *whole)
         meter = _piece("HHI", 5, 8, f"{action}[0]")
         return _joined([head, _piece("HHH2x", 0, 6, WHOLE_PACKET), meter])
+    if kind is Group:
+        return _piece("HHI", 22, 8, f"{action}[0]")
     if kind is CtClear:
         return _piece("HHIH6x", 0xFFFF, 16, _NICIRA, 43)
     if kind is DecTtl:

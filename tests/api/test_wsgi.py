@@ -126,7 +126,7 @@ def test_discovery(api: Api) -> None:
         *("security_groups", "security_group_rules", "default_security_group_rules"),
         *("address_groups", "rbac_policies"),
         *("firewall_rules", "firewall_policies", "firewall_groups", "logs"),
-        *("segments", "trunks"),
+        *("segments", "trunks", "agents"),
     }
     _, extensions = api.request("GET", "/v2.0/extensions")
     aliases = {extension["alias"] for extension in extensions["extensions"]}

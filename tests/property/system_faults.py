@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import ovs.reconnect
-
 from controller import runtime
-from controller.switch import codec, ovsdb
+from controller.switch import codec, hosts
 from controller.switch.channel import Connection, Disconnected
 
 
@@ -97,15 +95,8 @@ def dying_after(messages: int) -> Iterator[Callable[[], bool]]:
 @contextmanager
 def impatience() -> Iterator[None]:
     """Whoever lost a connection tries again at once, not after a second or two."""
-    made = ovs.reconnect.Reconnect.__init__
-
-    def make(self: Any, now: int) -> None:
-        made(self, now)
-        self.min_backoff, self.max_backoff = 10, 50
-
     with (
         mock.patch("tests.lab.SETTLE_SECONDS", 5),
-        mock.patch.object(ovs.reconnect.Reconnect, "__init__", make),
-        mock.patch.object(ovsdb, "RETRY_SECONDS", 0.02),
+        mock.patch.object(hosts, "RETRY_SECONDS", 0.02),
     ):
         yield

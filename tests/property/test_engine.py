@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps import APPS
-from controller.app import App, Units
-from controller.engine import Engine, Unit
+from controller.app import App, Unit, Units
+from controller.engine import Engine
 from controller.flow import Flow, Output, SetField
 from controller.model import Change, Interface, Model, Network, Port, Switch, View, derived
 from controller.pipeline import OUT_PORT, Table
-from controller.switch.codec import is_meter
+from controller.switch.codec import is_flow
 from tests.property import histories
 
 
@@ -148,7 +148,7 @@ def test_every_flow_knows_where_it_came_from(history: list[list[Change]]) -> Non
         for unit, _, cookie in engine.flows(switch):
             yielded.setdefault(cookie, set()).add(unit)
             assert cookie in engine.cookies(unit)
-        cookies = {key for key in wanted.flows if not is_meter(key)}
+        cookies = {key for key in wanted.flows if is_flow(key)}
         assert yielded.keys() == cookies
         origins = engine.origins(switch, cookies)
         assert {cookie: set(units) for cookie, units in origins.items()} == yielded

@@ -1,0 +1,40 @@
+"""Overlays: networks of type VXLAN and Geneve, through tunnels from switch to switch.
+
+A switch has one tunnel port for each type, which leads to wherever a flow says
+(``remote_ip=flow``). What is known to be behind another switch goes there and nowhere else;
+broadcasts go, one copy each, to the switches that have ports of the network; addresses that the
+model does not know are learned from the packets that come from there. A host that joins changes
+nothing on others until it shares a network with them.
+
+Where routers have several gateways, switches watch each other's health (BFD) by tunnels of their
+own, and send what is for a gateway to the first that is there (``controller/failover.py``).
+"""
+
+from oslo_config import cfg
+
+from apps.overlay.flows import (
+    compile_beyond,
+    compile_network,
+    compile_router,
+    networks_carried,
+    ports_beyond,
+)
+from apps.overlay.rows import Tunnels
+from controller.app import App, Units
+from controller.model import routers_on
+
+
+def _tunnels(conf: cfg.ConfigOpts) -> Tunnels:
+    return Tunnels(conf.overlay.bfd_interval, conf.overlay.bfd_multiplier, conf.overlay.ipsec_psk)
+
+
+OVERLAY = App(
+    id=15,
+    name="overlay",
+    units=(
+        Units("network", networks_carried, compile_network),
+        Units("beyond", ports_beyond, compile_beyond),
+        Units("router", routers_on, compile_router),
+    ),
+    rows=lambda conf: _tunnels(conf).rows,
+)

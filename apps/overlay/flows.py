@@ -1,0 +1,182 @@
+"""Flows of overlays: the way between a network and the tunnels that carry it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from controller.failover import TO_GATEWAY, group_id
+from controller.flow import (
+    Action,
+    Bucket,
+    Failover,
+    Flow,
+    Goto,
+    Group,
+    Item,
+    Learn,
+    Output,
+    Resubmit,
+    SetField,
+    Value,
+)
+from controller.model import Address, Binding, Network, Port, Router, View, derived, networks_on
+from controller.model.overlay import (
+    by_tunnel,
+    carried,
+    endpoint,
+    health_port,
+    tunnel_port,
+    tunneled,
+)
+from controller.model.routers import gateways, legs
+from controller.pipeline import (
+    BEYOND,
+    FLOOD_PART,
+    HOME,
+    IN_PORT,
+    NETWORK,
+    OUT_PORT,
+    PHYSICAL,
+    TUNNEL,
+    TUNNELED,
+    Band,
+    Cookie,
+    Table,
+)
+
+Match = dict[str, Value]
+Actions = tuple[Action, ...]
+
+LEARNED_IDLE_SECONDS = 300  # the ageing time of IEEE 802.1Q, 8.8.3
+LEARNED_PER_NETWORK = 4096
+"""MAC addresses behind other switches that a switch remembers in one network."""
+
+
+@derived
+def networks_carried(view: View, switch: int) -> frozenset[str]:
+    """The networks on a switch that tunnels carry."""
+    if endpoint(view, switch) is None:
+        return frozenset()
+    return frozenset(id for id in networks_on(view, switch) if carried(view, id))
+
+
+def ports_beyond(view: View, switch: int) -> frozenset[str]:
+    """The ports of those networks that are plugged in elsewhere."""
+    return frozenset[str]().union(
+        *(
+            view.ids(Binding, network_id=network_id)
+            - view.ids(Binding, switch=switch, network_id=network_id)
+            for network_id in networks_carried(view, switch)
+        )
+    )
+
+
+def _to(address: Address) -> SetField:
+    """Where a tunnel leads."""
+    return SetField("tun_dst" if address.version == 4 else "tun_ipv6_dst", address.address)
+
+
+def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
+    """Out of a tunnel and into one, and a copy of each broadcast for every switch with ports."""
+    network, by, here = _carrier(view, switch, network_id)
+    if network is None or by is None or here is None:
+        return
+    port, vni = by
+    yield Flow(
+        Table.CLASSIFY,
+        Band.DEFAULT,
+        {"in_port": port, "tunnel_id": vni},
+        (
+            *(SetField(NETWORK, network.key), SetField(IN_PORT, TUNNEL)),
+            *(_learning(network, here), Goto(Table.CLASSIFY.next)),
+        ),
+    )
+    into: Actions = (SetField("tunnel_id", vni), Output(port))
+    yield Flow(Table.OUTPUT, Band.DEFAULT, {NETWORK: network.key, OUT_PORT: TUNNEL}, into)
+    copies: list[Action] = []
+    for other in sorted(tunneled(view, switch, network_id)):
+        address = endpoint(view, other)
+        if address is not None:
+            copies += (_to(address), SetField(OUT_PORT, TUNNEL), Resubmit(Table.FLOOD.next))
+    part: Match = {NETWORK: network.key, FLOOD_PART: TUNNELED}
+    if copies:
+        yield Flow(Table.FLOOD_PART, Band.DEFAULT, part, tuple(copies))
+    # Who had it from a wire, or from a tunnel, is not the one to copy it into the other: the switch
+    # that it started from has done so.
+    yield Flow(Table.FLOOD_PART, Band.SPECIFIC, {**part, IN_PORT: PHYSICAL}, ())
+    yield Flow(Table.FLOOD_PART, Band.SPECIFIC, {**part, IN_PORT: TUNNEL}, ())
+    onto_wire: Match = {NETWORK: network.key, FLOOD_PART: BEYOND, IN_PORT: TUNNEL}
+    yield Flow(Table.FLOOD_PART, Band.SPECIFIC, onto_wire, ())
+
+
+def _carrier(
+    view: View, switch: int, network_id: str
+) -> tuple[Network | None, tuple[int, int] | None, Address | None]:
+    """A network, its tunnel port on a switch with the VNI, and the switch's own end."""
+    network, how = view.get(Network, network_id), carried(view, network_id)
+    if network is None or how is None or not network.admin_state_up:
+        return None, None, None
+    port = tunnel_port(view, switch, how[0])
+    return network, None if port is None else (port, how[1]), endpoint(view, switch)
+
+
+def _learning(network: Network, here: Address) -> Learn:
+    source, destination = (
+        ("tun_src", "tun_dst") if here.version == 4 else ("tun_ipv6_src", "tun_ipv6_dst")
+    )
+    return Learn(
+        table=Table.L2_LEARNED,
+        match=((NETWORK, NETWORK), ("eth_dst", "eth_src")),
+        load=((OUT_PORT, TUNNEL), (destination, source)),
+        idle_timeout=LEARNED_IDLE_SECONDS,
+        limit=LEARNED_PER_NETWORK,
+        cookie=Cookie.learned(network.key, TUNNEL),
+    )
+
+
+def compile_beyond(view: View, switch: int, port_id: str) -> Iterator[Flow]:
+    """A port that is bound to another switch is reached by a tunnel to its host."""
+    binding, port = view.get(Binding, port_id), view.get(Port, port_id)
+    if binding is None or port is None or not port.admin_state_up:
+        return
+    network, there = view.get(Network, port.network_id), endpoint(view, binding.switch)
+    if network is None or there is None:
+        return
+    if by_tunnel(view, switch, binding.switch, network.id):
+        yield Flow(
+            Table.L2_LOOKUP,
+            Band.DEFAULT,
+            {NETWORK: network.key, "eth_dst": port.mac},
+            (_to(there), SetField(OUT_PORT, TUNNEL), Goto(Table.FLOOD.next)),
+        )
+
+
+def compile_router(view: View, switch: int, router_id: str) -> Iterator[Item]:
+    """What is for a router's gateway goes to the first of those before this switch that is there;
+    if nobody can tell which are, to the first."""
+    router = view.get(Router, router_id)
+    several = gateways(view, router_id)
+    if router is None or switch in several[:1]:
+        return
+    before = several[: several.index(switch)] if switch in several else several
+    ends = [(other, there) for other in before if (there := endpoint(view, other)) is not None]
+    for leg in legs(view, router_id):
+        network, by, _ = _carrier(view, switch, leg.network.id)
+        if network is None or by is None or leg.gateway or not ends:
+            continue
+        port, vni = by
+        group = group_id(router, TO_GATEWAY, leg.port.key)
+        into: Actions = (SetField("tunnel_id", vni),)
+        to_first = (_to(ends[0][1]), Output(port))
+        if len(several) > 1:
+            buckets = [
+                Bucket(watch, (_to(there), Output(port)))
+                for other, there in ends
+                if (watch := health_port(view, switch, other)) is not None
+            ]
+            yield Failover(group, (*buckets, Bucket(port, to_first)))
+            into += (Group(group),)
+        else:
+            into += to_first
+        match: Match = {NETWORK: network.key, OUT_PORT: HOME, "eth_dst": leg.port.mac}
+        yield Flow(Table.OUTPUT, Band.SPECIFIC, match, into)

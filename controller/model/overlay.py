@@ -1,0 +1,101 @@
+"""Tunnels between switches: which networks they carry, where they end, and whose health is watched.
+
+A network of type ``vxlan`` or ``geneve`` reaches every switch that has a tunnel address; one of
+several segments goes by a wire where both ends have it, and by a tunnel elsewhere.
+"""
+
+from __future__ import annotations
+
+from controller.model.records import (
+    Address,
+    Agent,
+    Binding,
+    Interface,
+    Network,
+    Segment,
+    Switch,
+    Tunnel,
+)
+from controller.model.view import View, derived
+
+TYPES = ("geneve", "vxlan")
+"""Of networks that tunnels carry."""
+
+
+@derived
+def segments(view: View, network_id: str) -> tuple[Segment, ...]:
+    """The ways in which a network is carried: at least one, if there is the network."""
+    several = view.find(Segment, network_id=network_id)
+    network = view.get(Network, network_id)
+    if several or network is None:
+        return tuple(several)
+    of = (network.network_type, network.physical_network, network.segmentation_id)
+    return (Segment(network_id, network_id, *of),)
+
+
+@derived
+def carried(view: View, network_id: str) -> tuple[str, int] | None:
+    """The type of tunnel that carries a network, and its VNI there; None: none does."""
+    for segment in segments(view, network_id):
+        if segment.network_type in TYPES and segment.segmentation_id is not None:
+            return segment.network_type, segment.segmentation_id
+    return None
+
+
+@derived
+def endpoint(view: View, switch: int) -> Address | None:
+    """The address to which tunnels to a switch lead: its host's, if it is the host's integration
+    bridge."""
+    record = view.get(Switch, switch)
+    if record is None or not record.integration:
+        return None
+    return next((agent.tunnel for agent in view.find(Agent, host=record.host)), None)
+
+
+def tunnel_port(view: View, switch: int, tunnel_type: str) -> int | None:
+    """The OpenFlow port by which a switch sends into tunnels of a type, to wherever."""
+    found = view.find(Interface, switch=switch, tunnel=tunnel_type, peer=None)
+    return next((interface.ofport for interface in found), None)
+
+
+@derived
+def wired(view: View, network_id: str) -> frozenset[tuple[str, int]]:
+    """The switches that have a wire of a network, each with the physical network."""
+    names = {s.physical_network for s in segments(view, network_id) if s.physical_network}
+    return frozenset(
+        (name, switch)
+        for name in names
+        for switch in view.distinct(Interface, "switch", physical_network=name)
+    )
+
+
+def by_tunnel(view: View, switch: int, other: int, network_id: str) -> bool:
+    """Whether packets of a network go from a switch to another one through a tunnel."""
+    if carried(view, network_id) is None or None in (endpoint(view, switch), endpoint(view, other)):
+        return False
+    wires = wired(view, network_id)
+    mine = {name for name, at in wires if at == switch}
+    return not any(at == other and name in mine for name, at in wires)
+
+
+@derived
+def tunneled(view: View, switch: int, network_id: str) -> frozenset[int]:
+    """The switches with ports of a network to which a switch tunnels."""
+    others = view.distinct(Binding, "switch", network_id=network_id) - {switch}
+    return frozenset(other for other in others if by_tunnel(view, switch, other, network_id))
+
+
+# --- health ----------------------------------------------------------------------------------
+
+
+@derived
+def health_port(view: View, switch: int, other: int) -> int | None:
+    """The OpenFlow port on a switch that is up as long as another switch can be reached through
+    tunnels; None while nobody can tell."""
+    address = endpoint(view, other)
+    for tunnel_type in TYPES if address else ():
+        found = view.find(Interface, switch=switch, tunnel=tunnel_type, peer=address)
+        for interface in found:
+            if view.get(Tunnel, interface.id) is not None:
+                return interface.ofport
+    return None
