@@ -229,6 +229,23 @@ class Lab:
         self.controller.stop()
 
 
+def written(directory: Path, values: dict[str, str]) -> Path:
+    """A configuration file in a directory that has the controller's other files, too."""
+    values = {
+        "store__url": f"sqlite:///{directory}/tenantry.db",
+        "api__listen": "127.0.0.1:0",
+        "network_log__file": f"{directory}/network.log",
+        **values,
+    }
+    sections: dict[str, list[str]] = {}
+    for name, value in values.items():
+        group, _, option = name.partition("__")
+        sections.setdefault(group, []).append(f"{option} = {value}")
+    file = directory / "tenantry.conf"
+    file.write_text("".join(f"[{g}]\n" + "\n".join(o) + "\n" for g, o in sections.items()))
+    return file
+
+
 @contextmanager
 def lab(
     ovs: OpenVSwitch, directory: Path, *, groups: bool | None = None, **options: str
@@ -240,20 +257,12 @@ def lab(
     dummy one, where nothing tracks connections, they are left out.
     """
     values = {
-        "store__url": f"sqlite:///{directory}/tenantry.db",
-        "api__listen": "127.0.0.1:0",
         "openflow__listen": "127.0.0.1:0",
-        "network_log__file": f"{directory}/network.log",
         "ovsdb__connections": ovs.remote,
         "ovsdb__datapath_type": "dummy" if ovs.dummy else "netdev",
         **options,
     }
-    file = directory / "tenantry.conf"
-    sections: dict[str, list[str]] = {}
-    for name, value in values.items():
-        group, _, option = name.partition("__")
-        sections.setdefault(group, []).append(f"{option} = {value}")
-    file.write_text("".join(f"[{g}]\n" + "\n".join(o) + "\n" for g, o in sections.items()))
+    file = written(directory, values)
     left_out = groups is False or (groups is None and ovs.dummy)
     apps = [app for app in serve.APPS if app is not SECURITY_GROUPS or not left_out]
     made = Lab(Controller(config.load([str(file)]), apps), ovs)

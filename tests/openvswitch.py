@@ -15,6 +15,8 @@ from tests.namespace import run
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 
+_TLS = ("private_key", "certificate", "ca_cert")
+
 
 class OpenVSwitch:
     """Runs from ``with`` to its end. ``dummy``: no root and no packets, but real flow tables."""
@@ -38,7 +40,11 @@ class OpenVSwitch:
         try:
             database = self.directory / "conf.db"
             run("ovsdb-tool", "create", str(database), SCHEMA)
-            self._start("ovsdb-server", str(database), f"--remote=punix:{self.directory}/db.sock")
+            # As distributions start it: managers and TLS are what the database says.
+            told = [f"--{w.replace('_', '-')}=db:Open_vSwitch,SSL,{w}" for w in _TLS]
+            managers = "--remote=db:Open_vSwitch,Open_vSwitch,manager_options"
+            remote = f"--remote=punix:{self.directory}/db.sock"
+            self._start("ovsdb-server", str(database), remote, managers, *told)
             self._until_listening(self.directory / "db.sock")
             self.vsctl("--no-wait", "init")
             self.start_switch()
@@ -72,13 +78,17 @@ class OpenVSwitch:
             control = f"--unixctl={self.directory}/{name}.ctl"
             self._processes.append(
                 subprocess.Popen(
-                    [*words, pidfile, control],
+                    self._command([*words, pidfile, control]),
                     env=self._environment,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                 )
             )
+
+    def _command(self, words: list[str]) -> list[str]:
+        """The words that run a daemon where it belongs."""
+        return words
 
     @staticmethod
     def _until_listening(path: Path) -> None:

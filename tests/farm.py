@@ -1,0 +1,307 @@
+"""Several machines with an Open vSwitch each, an underlay between them, and a controller that they
+join by one command.
+
+::
+
+    controller --- mgmt (bridge) --- machine 1, 2, ...   192.168.78.0/24: OVSDB and OpenFlow
+                   under (bridge) -- machine 1, 2, ...   192.168.77.0/24: tunnels
+                   ext (bridge) ---- those with an uplink, and the router outside
+"""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from controller import config
+from controller.model import Binding, Interface, Switch
+from controller.serve import Controller
+from tests.lab import Lab, written
+from tests.namespace import Guest, run
+from tests.openvswitch import OpenVSwitch
+from tests.outside import SERVER, SERVER6, join, ready, wired
+
+CONTROLLER = "192.168.78.254"
+
+
+class Machine(OpenVSwitch):
+    """An Open vSwitch in a namespace of its own, with a leg in each of the bridges."""
+
+    def __init__(self, number: int, *, uplink: bool = False) -> None:
+        super().__init__()
+        self.number = number
+        self.name = f"host{number}"
+        self.uplink = uplink
+        self.tunnel_address = f"192.168.77.{number}"
+        self.guest = Guest()
+
+    def __enter__(self) -> Machine:
+        self._leg("mgmt", "mgmt", f"192.168.78.{self.number}/24")
+        self._leg("under", "under")
+        if self.uplink:
+            self._leg("ext", "uplink")
+        super().__enter__()
+        # Userspace tunnels leave by an address of a bridge of their own Open vSwitch.
+        self.vsctl(
+            *("add-br", "br-phy", "--", "set", "bridge", "br-phy", "datapath_type=netdev"),
+            *("--", "add-port", "br-phy", "under"),
+        )
+        self.guest.run("ip", "address", "add", f"{self.tunnel_address}/24", "dev", "br-phy")
+        self.guest.run("ip", "link", "set", "br-phy", "up")
+        self.guest.run("ethtool", "-K", "br-phy", "tx", "off")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
+        self.guest.close()
+
+    def _leg(self, bridge: str, name: str, address: str = "") -> None:
+        ours, theirs = f"{bridge[0]}{self.number}", f"t{bridge[0]}{self.number}"
+        run("ip", "link", "add", ours, "type", "veth", "peer", "name", theirs)
+        run("ip", "link", "set", ours, "master", bridge)
+        wired(ours)
+        self.guest.take(theirs)
+        self.guest.run("ip", "link", "set", theirs, "name", name)
+        self.guest.run("sysctl", "-qw", f"net.ipv6.conf.{name}.disable_ipv6=1")
+        self.guest.run("ip", "link", "set", name, "up")
+        self.guest.run("ethtool", "-K", name, "tx", "off")
+        if address:
+            self.guest.run("ip", "address", "add", address, "dev", name)
+
+    def _command(self, words: list[str]) -> list[str]:
+        return self.guest.command(*words)
+
+    def start_switch(self) -> None:
+        super().start_switch()
+        self.vsctl(
+            *("set", "Open_vSwitch", ".", f"external_ids:hostname={self.name}"),
+            f"external_ids:tenantry-encap-ip={self.tunnel_address}",
+        )
+
+    def crash(self) -> None:
+        """ovs-vswitchd dies; with it the bridge that has the tunnel's address."""
+        self.stop_switch()
+
+    def restart(self) -> None:
+        self.start_switch()
+        self.guest.run("ip", "address", "replace", f"{self.tunnel_address}/24", "dev", "br-phy")
+        self.guest.run("ip", "link", "set", "br-phy", "up")
+        self.guest.run("ethtool", "-K", "br-phy", "tx", "off")
+
+    def cut(self, leg: str = "under", *, mend: bool = False) -> None:
+        """Pull the cable to a bridge, or plug it in again."""
+        run("ip", "link", "set", f"{leg[0]}{self.number}", "up" if mend else "down")
+
+    def join(self, port: int) -> None:
+        """The one command."""
+        self.vsctl("set-manager", f"tcp:{CONTROLLER}:{port}")
+        if self.uplink:
+            self.vsctl("--no-wait", "--may-exist", "add-br", "br-ex")
+            self.vsctl(
+                *("set", "bridge", "br-ex", "datapath_type=netdev", "--"),
+                *("--may-exist", "add-port", "br-ex", "uplink", "--", "set", "Open_vSwitch", "."),
+                "external_ids:tenantry-bridge-mappings=uplink:br-ex",
+            )
+
+
+class Farm(Lab):
+    """The machines and their controller. Use :func:`farm` to make one."""
+
+    def __init__(self, controller: Controller, machines: list[Machine]) -> None:
+        self.machines = machines
+        self._by_switch: dict[str, Machine] = {machine.name: machine for machine in machines}
+        super().__init__(controller, machines[0])
+
+    def join(self, machine: Machine) -> int:
+        """A machine joins; its datapath id, once its switch is as it should be."""
+        if machine not in self.machines:
+            self.machines.append(machine)
+        assert self.controller.joining is not None
+        machine.join(self.controller.joining.port)
+        self.until(lambda: self._dpid(machine) in self.service.reconcilers)
+        self.settle()
+        dpid = self._dpid(machine)
+        assert dpid is not None
+        if machine.uplink:
+            self.until(
+                lambda: bool(
+                    self.service.model.ids(
+                        Interface, ("switch", "physical_network"), (dpid, "uplink")
+                    )
+                )
+            )
+            self.settle()
+        return dpid
+
+    def _dpid(self, machine: Machine) -> int | None:
+        switches = self.service.model.all(Switch).values()
+        return next((s.id for s in switches if s.host == machine.name and s.integration), None)
+
+    def plug(self, machine: Machine, port: Any, *, bare: bool = False) -> Guest:
+        """A guest on a machine, plugged in as a port; waits until ACTIVE."""
+        guest, ours = self.prepare(machine, port, bare=bare)
+        machine.vsctl(
+            *("--no-wait", "add-port", "br-int", ours, "--", "set", "interface", ours),
+            f"external_ids:iface-id={port['id']}",
+        )
+        self.until(lambda: self.service.port_status(port["id"]) == "ACTIVE")
+        return guest
+
+    def prepare(self, machine: Machine, port: Any, *, bare: bool = False) -> tuple[Guest, str]:
+        """A guest with a cable to a machine, that is not plugged in yet; the cable's end there."""
+        guest = Guest()
+        self._guests.append(guest)
+        number = next(self._numbers)
+        ours, theirs = f"tap{number}", f"eth{number}"
+        run("ip", "link", "add", ours, "type", "veth", "peer", "name", theirs)
+        machine.guest.take(ours)
+        machine.guest.run("sysctl", "-qw", f"net.ipv6.conf.{ours}.disable_ipv6=1")
+        machine.guest.run("ip", "link", "set", ours, "up")
+        guest.take(theirs)
+        guest.run("ip", "link", "set", theirs, "name", "eth0")
+        guest.run("ip", "link", "set", "eth0", "address", port["mac_address"])
+        mtu = self.api("GET", f"/v2.0/networks/{port['network_id']}")["network"]["mtu"]
+        guest.run("ip", "link", "set", "eth0", "mtu", mtu)
+        guest.run("ethtool", "-K", "eth0", "tx", "off")
+        guest.run("sysctl", "-qw", "net.ipv6.conf.eth0.accept_dad=0")
+        if not bare:
+            self.bring_up(guest, port)
+        return guest, ours
+
+    def bring_up(self, guest: Guest, port: Any) -> None:
+        """Addresses and default routes, as of the port's subnets."""
+        guest.run("ip", "link", "set", "eth0", "up")
+        for ip in port["fixed_ips"]:
+            subnet = self.api("GET", f"/v2.0/subnets/{ip['subnet_id']}")["subnet"]
+            length = subnet["cidr"].rpartition("/")[2]
+            guest.run("ip", "address", "replace", f"{ip['ip_address']}/{length}", "dev", "eth0")
+            if subnet["gateway_ip"]:
+                guest.run("ip", "route", "replace", "default", "via", subnet["gateway_ip"])
+
+    def bound(self, port: Any) -> str | None:
+        """The machine where a port is."""
+        binding = self.service.model.get(Binding, port["id"])
+        return binding.host if binding else None
+
+    def take_effect(self) -> None:
+        self.settle()
+        for machine in self.machines:
+            machine.appctl("revalidator/wait")
+
+    def dump(self) -> str:
+        """For a person who wants to know what went wrong."""
+        return "\n".join(
+            f"=== {m.name}\n{m.vsctl('show')}\n{m.ofctl('--names', 'dump-flows', 'br-int')}"
+            for m in self.machines
+        )
+
+
+class Beyond:
+    """What is outside: a router on ``ext``, and the server behind it, as in tests/outside.py."""
+
+    def __init__(self, net: Farm) -> None:
+        wire = {"provider:network_type": "flat", "provider:physical_network": "uplink"}
+        self.network = net.external("203.0.113.0/24", "2001:db8::/64", **wire)
+        self.router, self.server = Guest(), Guest()
+        net._guests += [self.router, self.server]
+        run("ip", "link", "add", "eo", "type", "veth", "peer", "name", "eo2")
+        run("ip", "link", "set", "eo", "master", "ext")
+        wired("eo")
+        self.router.take("eo2")
+        self.router.run("ip", "link", "set", "eo2", "name", "eth0")
+        ready(self.router, "eth0")
+        join(self.router, self.server, "eth1", "eth0")
+        self.router.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        for device, *given in (
+            ("eth0", "203.0.113.1/24", "2001:db8::1/64"),
+            ("eth1", "198.51.100.1/24", "2001:db8:7::1/64"),
+        ):
+            for address in given:
+                self.router.run("ip", "address", "add", address, "dev", device)
+        for address, via in ((f"{SERVER}/24", "198.51.100.1"), (f"{SERVER6}/64", "2001:db8:7::1")):
+            self.server.run("ip", "address", "add", address, "dev", "eth0")
+            self.server.run("ip", "route", "add", "default", "via", via)
+
+
+def bridges() -> None:
+    """The three bridges, in the test's own namespace."""
+    for name in ("mgmt", "under", "ext"):
+        run("ip", "link", "add", name, "type", "bridge", "mcast_snooping", "0")
+        wired(name)
+    run("ip", "address", "add", f"{CONTROLLER}/24", "dev", "mgmt")
+
+
+@contextmanager
+def machines(count: int, uplinks: int = 0) -> Iterator[list[Machine]]:
+    """So many machines; the first ``uplinks`` of them reach the outside."""
+    bridges()
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(Machine(number, uplink=number <= uplinks))
+            for number in range(1, count + 1)
+        ]
+
+
+@contextmanager
+def farm(
+    directory: Path, started: list[Machine], *, join: bool = True, **options: str
+) -> Iterator[Farm]:
+    """A controller, and machines that have joined it. Options as in :func:`tests.lab.lab`."""
+    values = {
+        "openflow__listen": f"{CONTROLLER}:0",
+        "ovsdb__listen": f"{CONTROLLER}:0",
+        "ovsdb__connections": "",
+        "ovsdb__datapath_type": "netdev",
+        "networks__tenant_network_type": "vxlan",
+        "networks__physical_mtu": "1500",
+        **options,
+    }
+    made = Farm(Controller(config.load([str(written(directory, values))])), list(started))
+    try:
+        made.open_default_groups()
+        for machine in started if join else ():
+            made.join(machine)
+        yield made
+    finally:
+        made.close()
+
+
+def pinging(guest: Guest, address: str, *, seconds: float, per_second: int) -> Pings:
+    """Pings at a rate, in the background."""
+    return Pings(guest, address, seconds, per_second)
+
+
+class Pings:
+    """A ping that runs; which of its requests were answered is known at the end."""
+
+    def __init__(self, guest: Guest, address: str, seconds: float, per_second: int) -> None:
+        self.per_second = per_second
+        self.count = int(seconds * per_second)
+        words = ("-n", "-D", "-i", 1 / per_second, "-c", self.count, "-W", 1, address)
+        self._process = subprocess.Popen(
+            guest.command("ping", *words), stdout=subprocess.PIPE, text=True
+        )
+
+    def result(self) -> list[int]:
+        """The numbers of the requests that were not answered, from 1 on."""
+        output, _ = self._process.communicate()
+        answered = {
+            int(word.removeprefix("icmp_seq="))
+            for line in output.splitlines()
+            for word in line.split()
+            if word.startswith("icmp_seq=") and "time=" in line
+        }
+        return [number for number in range(1, self.count + 1) if number not in answered]
+
+    def gap(self) -> float:
+        """The longest time without an answer, in seconds."""
+        lost = self.result()
+        longest = run_ = 0
+        for before, number in itertools.pairwise([0, *lost]):
+            run_ = run_ + 1 if number == before + 1 else 1
+            longest = max(longest, run_)
+        return longest / self.per_second if lost else 0.0
