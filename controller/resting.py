@@ -45,6 +45,11 @@ class Rest:
                 for switch in sorted(view.ids(Switch, host=agent.host)):
                     self._look_at(view, switch, agent)
 
+    def settled(self) -> bool:
+        """Whether all that is known of tunnels counts, and none of them is down."""
+        healths = self._model.all(Health).values()
+        return all(h.up and self._model.get(Tunnel, h.id) is not None for h in healths)
+
     def _look_at(self, view: View, switch: int, agent: Agent) -> None:
         resting = view.get(Resting, switch) is not None
         up = self._is_up(view, agent)

@@ -10,8 +10,6 @@ join by one command.
 
 from __future__ import annotations
 
-import itertools
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -114,6 +112,7 @@ class Farm(Lab):
     def __init__(self, controller: Controller, machines: list[Machine]) -> None:
         self.machines = machines
         self._by_switch: dict[str, Machine] = {machine.name: machine for machine in machines}
+        self.stopped = False
         super().__init__(controller, machines[0])
 
     def join(self, machine: Machine) -> int:
@@ -181,6 +180,17 @@ class Farm(Lab):
             guest.run("ip", "address", "replace", f"{ip['ip_address']}/{length}", "dev", "eth0")
             if subnet["gateway_ip"]:
                 guest.run("ip", "route", "replace", "default", "via", subnet["gateway_ip"])
+
+    def stop_controller(self) -> None:
+        """As if its machine were switched off."""
+        if not self.stopped:
+            self.stopped = True
+            self.controller.stop()
+
+    def close(self) -> None:
+        for guest in self._guests:
+            guest.close()
+        self.stop_controller()
 
     def bound(self, port: Any) -> str | None:
         """The machine where a port is."""
@@ -268,40 +278,3 @@ def farm(
         yield made
     finally:
         made.close()
-
-
-def pinging(guest: Guest, address: str, *, seconds: float, per_second: int) -> Pings:
-    """Pings at a rate, in the background."""
-    return Pings(guest, address, seconds, per_second)
-
-
-class Pings:
-    """A ping that runs; which of its requests were answered is known at the end."""
-
-    def __init__(self, guest: Guest, address: str, seconds: float, per_second: int) -> None:
-        self.per_second = per_second
-        self.count = int(seconds * per_second)
-        words = ("-n", "-D", "-i", 1 / per_second, "-c", self.count, "-W", 1, address)
-        self._process = subprocess.Popen(
-            guest.command("ping", *words), stdout=subprocess.PIPE, text=True
-        )
-
-    def result(self) -> list[int]:
-        """The numbers of the requests that were not answered, from 1 on."""
-        output, _ = self._process.communicate()
-        answered = {
-            int(word.removeprefix("icmp_seq="))
-            for line in output.splitlines()
-            for word in line.split()
-            if word.startswith("icmp_seq=") and "time=" in line
-        }
-        return [number for number in range(1, self.count + 1) if number not in answered]
-
-    def gap(self) -> float:
-        """The longest time without an answer, in seconds."""
-        lost = self.result()
-        longest = run_ = 0
-        for before, number in itertools.pairwise([0, *lost]):
-            run_ = run_ + 1 if number == before + 1 else 1
-            longest = max(longest, run_)
-        return longest / self.per_second if lost else 0.0

@@ -1,0 +1,88 @@
+"""Gateways that stand in for each other, with real packets: one dies, or is cut off, with the
+controller alive and with it dead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from controller.model import View
+from controller.model.routers import active, gateways
+from tests.farm import Beyond, Farm, Machine, farm, machines
+from tests.namespace import Guest
+from tests.outside import SERVER, SERVER6
+from tests.pacer import Pacer, reflecting
+
+
+@pytest.fixture
+def started(own_netns: None) -> Iterator[list[Machine]]:
+    with machines(4, uplinks=2) as ready:
+        yield ready
+
+
+class Stage(NamedTuple):
+    net: Farm
+    router: Any
+    inside: Guest  # on a machine without an uplink
+    port: Any
+    beyond: Beyond
+
+    def machine(self, dpid: int | None) -> Machine:
+        return next(m for m in self.net.machines if self.net._dpid(m) == dpid)
+
+    @property
+    def active(self) -> Machine:
+        return self.machine(active(View(self.net.service.model), self.router["id"]))
+
+
+def stage(net: Farm) -> Stage:
+    """A router with two gateways, and a guest behind it on another machine."""
+    beyond = Beyond(net)
+    network = net.network("10.0.0.0/24", "fd00:a::/64")
+    port, other = net.port(network), net.port(network)
+    router = net.router(network, outside=beyond.network)
+    inside = net.plug(net.machines[2], port)
+    net.plug(net.machines[3], other)
+    beyond.router.run("ip", "route", "add", "fd00:a::/64", "via", address6(router))
+    net.until(lambda: len(gateways(View(net.service.model), router["id"])) == 2)
+    net.until(lambda: net.service.rest.settled())
+    net.settle()
+    return Stage(net, router, inside, port, beyond)
+
+
+def address6(router: Any) -> str:
+    fixed = router["external_gateway_info"]["external_fixed_ips"]
+    return next(ip["ip_address"] for ip in fixed if ":" in ip["ip_address"])
+
+
+def test_both_families_leave_by_the_first_gateway(started: list[Machine], tmp_path: Path) -> None:
+    with farm(tmp_path, started) as net:
+        on = stage(net)
+        for server in (SERVER, SERVER6):
+            assert on.inside.pings(server, count=3), net.dump()
+        net.verify()
+
+
+@pytest.mark.parametrize("alive", [True, False], ids=["controller", "alone"])
+@pytest.mark.parametrize("death", [Machine.crash, Machine.cut], ids=["crash", "cut"])
+def test_another_takes_over(
+    started: list[Machine], tmp_path: Path, death: Callable[[Machine], None], alive: bool
+) -> None:
+    with farm(tmp_path, started) as net:
+        on = stage(net)
+        assert on.inside.pings(SERVER, count=3)
+        first = on.active
+        if not alive:
+            net.stop_controller()
+        with reflecting(on.beyond.server):
+            pacer = Pacer(on.inside, SERVER, 4)
+            assert on.inside.pings(SERVER, count=3)
+            death(first)
+            answered = pacer.result()
+        print(f"{first.name} {len(answered.lost)} lost, gap {answered.gap:.3f} s")
+        assert answered.lost, "nothing was lost: it did not go by the one that died"
+        assert answered.gap < 1
+        assert on.inside.pings(SERVER, count=2)
