@@ -1,4 +1,5 @@
-"""Several hosts, each with an Open vSwitch of its own: they join, and their guests reach each other."""
+"""Several hosts, each with an Open vSwitch of its own: they join, and their guests reach each
+other."""
 
 from __future__ import annotations
 
