@@ -109,7 +109,9 @@ class Machine(OpenVSwitch):
 class Farm(Lab):
     """The machines and their controller. Use :func:`farm` to make one."""
 
-    def __init__(self, controller: Controller, machines: list[Machine]) -> None:
+    def __init__(self, file: Path, machines: list[Machine]) -> None:
+        self._file = file
+        controller = Controller(config.load([str(file)]))
         self.machines = machines
         self._by_switch: dict[str, Machine] = {machine.name: machine for machine in machines}
         self.stopped = False
@@ -187,6 +189,13 @@ class Farm(Lab):
             self.stopped = True
             self.controller.stop()
 
+    def start_controller(self) -> None:
+        """Once more, with what it had stored; it is back when all machines are."""
+        self.controller = Controller(config.load([str(self._file)]))
+        self.service, self.stopped = self.controller.service, False
+        self.until(lambda: all(self._dpid(m) in self.service.reconcilers for m in self.machines))
+        self.settle()
+
     def close(self) -> None:
         for guest in self._guests:
             guest.close()
@@ -262,15 +271,16 @@ def farm(
 ) -> Iterator[Farm]:
     """A controller, and machines that have joined it. Options as in :func:`tests.lab.lab`."""
     values = {
-        "openflow__listen": f"{CONTROLLER}:0",
-        "ovsdb__listen": f"{CONTROLLER}:0",
+        "openflow__listen": f"{CONTROLLER}:6653",
+        "ovsdb__listen": f"{CONTROLLER}:6640",
         "ovsdb__connections": "",
         "ovsdb__datapath_type": "netdev",
         "networks__tenant_network_type": "vxlan",
         "networks__physical_mtu": "1500",
         **options,
     }
-    made = Farm(Controller(config.load([str(written(directory, values))])), list(started))
+    file = written(directory, values)
+    made = Farm(file, list(started))
     try:
         made.open_default_groups()
         for machine in started if join else ():
@@ -278,3 +288,17 @@ def farm(
         yield made
     finally:
         made.close()
+
+
+def unreached(guests: list[Guest], addresses: list[str]) -> list[tuple[int, str]]:
+    """Which of these addresses which guest (by its place in the list) cannot ping. All at once, and
+    with patience: the first packet through a tunnel finds no neighbour there."""
+    words = ("ping", "-n", "-q", "-i", "0.2", "-c", "4", "-W", "1")
+    pings = {
+        (number, address): guest.start(*words, address)
+        for number, guest in enumerate(guests)
+        for address in addresses
+    }
+    for ping in pings.values():
+        ping.communicate()
+    return [pair for pair, ping in pings.items() if ping.returncode]
