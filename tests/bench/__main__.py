@@ -17,6 +17,7 @@ from tests.bench import (
     computing,
     drill,
     groups,
+    overlay,
     packet_in,
     ports,
     push,
@@ -45,6 +46,8 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "groups": groups.bench,
     "members": groups.bench_members,
     "rules": groups.bench_rules,
+    "overlay": overlay.bench,
+    "hosts": overlay.bench_join,
     "waits": waits.bench,
     "drill": drill.bench,
 }

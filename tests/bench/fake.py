@@ -57,10 +57,22 @@ class Hosts:
     def _path(self, number: int) -> str:
         return str(self._directory / f"{number}.sock")
 
-    def connect(self, host: str, port: int) -> None:
-        """From now on all switches want to be connected to this controller."""
+    def tunnels(self, numbers: list[int]) -> None:
+        """Hosts that tunnels lead to: an address for each, and a port, which we are to name."""
+        for number in numbers:
+            address = f"192.0.2.{number}" if number < 200 else f"198.51.100.{number - 200}"
+            rows.set_external_ids(self._path(number), {"tenantry-encap-ip": address})
+            self._switches[number].add_port("tn-vxlan")
+
+    def connect(self, host: str, port: int, numbers: list[int] | None = None) -> None:
+        """From now on all switches, or these, want to be connected to this controller."""
         self.leave()
-        self._connections = [runtime.spawn(s.run, host, port) for s in self._switches]
+        chosen = range(len(self._switches)) if numbers is None else numbers
+        for number in chosen:
+            self.connect_one(number, host, port)
+
+    def connect_one(self, number: int, host: str, port: int) -> None:
+        self._connections.append(runtime.spawn(self._switches[number].run, host, port))
 
     def leave(self) -> None:
         """Hang up; the switches keep their flows."""
@@ -79,6 +91,10 @@ class Hosts:
             "flows": sum(switch.flows for switch in self._switches),
             "flow_mods": sum(switch.flow_mods for switch in self._switches),
         }
+
+    def flow_mods(self) -> list[int]:
+        """How many each switch has been sent."""
+        return [switch.flow_mods for switch in self._switches]
 
     def start_echoes(self, number: int, interval: float) -> None:
         """A switch asks for an echo every ``interval`` seconds, until it has to leave."""
@@ -105,7 +121,8 @@ def host_name(number: int) -> str:
 
 def main() -> None:
     hosts = Hosts()
-    calls = ("start", "connect", "leave", "plug", "counts", "start_echoes", "echoes")
+    calls = ("start", "connect", "connect_one", "leave", "plug", "counts", "tunnels", "flow_mods")
+    calls += ("start_echoes", "echoes")
     try:
         beside.answer({name: getattr(hosts, name) for name in calls})
     finally:

@@ -81,7 +81,8 @@ class Switch:
     def add_port(self, name: str) -> None:
         number = len(self.ports) + 1
         self.ports[number] = name
-        self._send(_Kind.PORT_STATUS, 0, _PORT_ADDED + self._port(number))
+        if self._socket is not None:  # else all ports are told of on connecting
+            self._send(_Kind.PORT_STATUS, 0, _PORT_ADDED + self._port(number))
 
     def echo(self, interval: float) -> None:
         """Ask for an echo every ``interval`` seconds, until the connection ends."""

@@ -54,6 +54,12 @@ def add_bridge(path: str, host: str, dpid: int) -> None:
     )
 
 
+def set_external_ids(path: str, values: Mapping[str, str]) -> None:
+    """More of what a host says of itself."""
+    where = {"op": "mutate", "table": "Open_vSwitch", "where": []}
+    transact(path, [{**where, "mutations": [["external_ids", "insert", to_map(values)]]}])
+
+
 def add_interfaces(path: str, interfaces: Mapping[str, Mapping[str, str]], **columns: Any) -> None:
     """Put interfaces (``external_ids`` by name) on the bridge, each with these columns."""
     names = list(interfaces)
