@@ -25,7 +25,7 @@ from controller import api, config, runtime
 from controller.api import agent, auth, joined, operations, port_binding, scheduling
 from controller.api.extension import SYSTEM
 from controller.app import App
-from controller.model import Binding
+from controller.model import Binding, Switch
 from controller.model.binding import dpid_text
 from controller.packet import Arrived
 from controller.resolvers import Resolvers
@@ -162,9 +162,11 @@ class Controller:
         database = self.hosts.of(host)
         if database is None:
             return {"alive": False}
-        seen = datetime.now(timezone.utc) if database.alive else database.seen
+        switches = self.service.model.ids(Switch, ("host",), (host,))
+        alive = database.alive and any(dpid in self.service.connections for dpid in switches)
+        seen = datetime.now(timezone.utc) if alive else database.seen
         return {
-            "alive": database.alive,
+            "alive": alive,
             "heartbeat_timestamp": _shown(seen),
             "started_at": _shown(database.since),
         }

@@ -29,12 +29,14 @@ CONTROLLER = "192.168.78.254"
 class Machine(OpenVSwitch):
     """An Open vSwitch in a namespace of its own, with a leg in each of the bridges."""
 
-    def __init__(self, number: int, *, uplink: bool = False) -> None:
+    def __init__(self, number: int, *, uplink: bool = False, version: int = 4) -> None:
+        """``version``: of the addresses that tunnels have."""
         super().__init__()
         self.number = number
         self.name = f"host{number}"
         self.uplink = uplink
-        self.tunnel_address = f"192.168.77.{number}"
+        self.tunnel_address = f"192.168.77.{number}" if version == 4 else f"fd00:77::{number}"
+        self._tunnel_prefix = f"{self.tunnel_address}/{24 if version == 4 else 64}"
         self.guest = Guest()
 
     def __enter__(self) -> Machine:
@@ -48,10 +50,14 @@ class Machine(OpenVSwitch):
             *("add-br", "br-phy", "--", "set", "bridge", "br-phy", "datapath_type=netdev"),
             *("--", "add-port", "br-phy", "under"),
         )
-        self.guest.run("ip", "address", "add", f"{self.tunnel_address}/24", "dev", "br-phy")
-        self.guest.run("ip", "link", "set", "br-phy", "up")
-        self.guest.run("ethtool", "-K", "br-phy", "tx", "off")
+        self._address()
         return self
+
+    def _address(self) -> None:
+        self.guest.run("sysctl", "-qw", "net.ipv6.conf.br-phy.accept_dad=0")
+        self.guest.run("ip", "link", "set", "br-phy", "up")
+        self.guest.run("ip", "address", "replace", self._tunnel_prefix, "dev", "br-phy")
+        self.guest.run("ethtool", "-K", "br-phy", "tx", "off")
 
     def __exit__(self, *exception: object) -> None:
         super().__exit__(*exception)
@@ -86,9 +92,7 @@ class Machine(OpenVSwitch):
 
     def restart(self) -> None:
         self.start_switch()
-        self.guest.run("ip", "address", "replace", f"{self.tunnel_address}/24", "dev", "br-phy")
-        self.guest.run("ip", "link", "set", "br-phy", "up")
-        self.guest.run("ethtool", "-K", "br-phy", "tx", "off")
+        self._address()
 
     def cut(self, leg: str = "under", *, mend: bool = False) -> None:
         """Pull the cable to a bridge, or plug it in again."""
@@ -151,6 +155,14 @@ class Farm(Lab):
         )
         self.until(lambda: self.service.port_status(port["id"]) == "ACTIVE")
         return guest
+
+    def unplug(self, port: Any) -> None:
+        """Take a port's interface off its switch; waits until DOWN. The guest is as it was."""
+        binding = self.service.model.get(Binding, port["id"])
+        assert binding is not None
+        machine = self._by_switch[binding.host]
+        machine.vsctl("--no-wait", "del-port", "br-int", binding.interface)
+        self.until(lambda: self.service.port_status(port["id"]) == "DOWN")
 
     def prepare(self, machine: Machine, port: Any, *, bare: bool = False) -> tuple[Guest, str]:
         """A guest with a cable to a machine, that is not plugged in yet; the cable's end there."""
@@ -255,12 +267,13 @@ def bridges() -> None:
 
 
 @contextmanager
-def machines(count: int, uplinks: int = 0) -> Iterator[list[Machine]]:
-    """So many machines; the first ``uplinks`` of them reach the outside."""
+def machines(count: int, uplinks: int = 0, version: int = 4) -> Iterator[list[Machine]]:
+    """So many machines; the first ``uplinks`` of them reach the outside. ``version``: of the
+    addresses that tunnels have."""
     bridges()
     with ExitStack() as stack:
         yield [
-            stack.enter_context(Machine(number, uplink=number <= uplinks))
+            stack.enter_context(Machine(number, uplink=number <= uplinks, version=version))
             for number in range(1, count + 1)
         ]
 
@@ -302,3 +315,13 @@ def unreached(guests: list[Guest], addresses: list[str]) -> list[tuple[int, str]
     for ping in pings.values():
         ping.communicate()
     return [pair for pair, ping in pings.items() if ping.returncode]
+
+
+def answered(questions: list[tuple[Guest, str]]) -> list[bool]:
+    """Whether each guest gets an answer when it pings its address. All at once; each ends with its
+    first answer, or after two seconds."""
+    words = ("ping", "-n", "-q", "-i", "0.2", "-c", "1", "-w", "2")
+    pings = [guest.start(*words, address) for guest, address in questions]
+    for ping in pings:
+        ping.communicate()
+    return [ping.returncode == 0 for ping in pings]

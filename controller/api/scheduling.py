@@ -22,7 +22,7 @@ from controller.api.kind import Kinds
 from controller.api.query import Query
 from controller.api.resource import Computed
 from controller.api.wsgi import Answer, Route
-from controller.model import Binding, Switch, View, networks_with_ports
+from controller.model import Binding, Resting, Switch, View, networks_with_ports
 from controller.model.routers import gateways
 from controller.service import Service
 from controller.store import Body
@@ -122,10 +122,15 @@ class _Scheduling:
 
     def _l3_agents(self, router: Body) -> Iterator[Body]:
         """The hosts that can be a router's gateway, the first choice first: the active one is the
-        first that is alive, the others stand by."""
+        first that is alive and does not rest, the others stand by."""
+        view = View(self._model)
+        several = gateways(view, router["id"])
+        resting = [
+            agent["id"] for agent in self._agents(s for s in several if view.get(Resting, s))
+        ]
         active = None
-        for agent in self._agents(gateways(View(self._model), router["id"])):
-            if active is None and agent["alive"]:
+        for agent in self._agents(several):
+            if active is None and agent["alive"] and agent["id"] not in resting:
                 active = agent
             yield {**agent, "ha_state": "active" if agent is active else "standby"}
 

@@ -11,6 +11,7 @@ import pytest
 
 from controller.model import View
 from controller.model.routers import active, gateways
+from controller.resting import BACK_SECONDS
 from tests.farm import Beyond, Farm, Machine, farm, machines
 from tests.namespace import Guest
 from tests.outside import SERVER, SERVER6
@@ -86,3 +87,46 @@ def test_another_takes_over(
         assert answered.lost, "nothing was lost: it did not go by the one that died"
         assert answered.gap < 1
         assert on.inside.pings(SERVER, count=2)
+
+
+def test_floating_ips_move_along_and_do_not_come_back_at_once(
+    started: list[Machine], tmp_path: Path
+) -> None:
+    """From outside to a floating IP, whose port is on a machine that does not reach outside. One
+    that comes back rests first, and then takes over again, with all of its flows."""
+    with farm(tmp_path, started) as net:
+        on = stage(net)
+        floating = net.floating_ip(on.beyond.network, on.port)["floating_ip_address"]
+        net.settle()
+        assert on.beyond.server.pings(floating, count=3), net.dump()
+        first = on.active
+        with reflecting(on.inside):
+            pacer = Pacer(on.beyond.server, floating, 4)
+            assert on.beyond.server.pings(floating, count=3)
+            first.crash()
+            net.until(lambda: on.active is not first)
+            answered = pacer.result()
+            print(f"floating: {len(answered.lost)} lost, gap {answered.gap:.3f} s")
+            assert 0 < answered.gap < 1
+            (other,) = {m for m in started[:2] if m is not first}
+            assert on.active is other
+            assert seen_at(on) == {other.name: "active", first.name: "standby"}
+
+            pacer = Pacer(on.beyond.server, floating, BACK_SECONDS + 6, per_second=200)
+            first.restart()
+            dpid = net._dpid(first)
+            net.until(lambda: dpid in net.service.reconcilers)
+            assert on.active is other, "it rests"
+            net.until(lambda: on.active is first)
+            net.settle()
+            answered = pacer.result()
+        print(f"back: {len(answered.lost)} lost of {answered.asked}, gap {answered.gap:.3f} s")
+        assert answered.gap < 0.2
+        assert seen_at(on) == {first.name: "active", other.name: "standby"}
+        net.verify()
+
+
+def seen_at(on: Stage) -> dict[str, str]:
+    """The router's gateways, as the API shows them."""
+    agents = on.net.api("GET", f"/v2.0/routers/{on.router['id']}/l3-agents")["agents"]
+    return {agent["host"]: agent["ha_state"] for agent in agents}

@@ -44,6 +44,20 @@ def test_a_host_joins_and_its_guests_reach_everybody(
         net.verify()
 
 
+@pytest.mark.parametrize("kind", ["vxlan", "geneve"])
+def test_tunnels_over_ipv6(own_netns: None, tmp_path: Path, kind: str) -> None:
+    options = {"networks__tenant_network_type": kind, "networks__overlay_ip_version": "6"}
+    with machines(2, version=6) as started, farm(tmp_path, started, **options) as net:
+        network = net.network("10.0.0.0/24", "fd00:a::/64")
+        ports = [net.port(network) for _ in range(2)] + [net.port(network, **LEARNS)]
+        guests = [net.plug(started[n % 2], port) for n, port in enumerate(ports)]
+        assert_all_reach(net, guests, ports)
+        net.verify()
+
+
+LEARNS = {"port_security_enabled": False, "security_groups": []}
+
+
 def assert_all_reach(net: Farm, guests: list, ports: list) -> None:
     net.settle()
     addresses = [ip["ip_address"] for port in ports for ip in port["fixed_ips"]]

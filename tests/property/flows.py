@@ -54,7 +54,15 @@ def values(field: str, *, maskable: bool = True) -> st.SearchStrategy[Value]:
 
 
 _ORIGINAL = {field for field in OXM if field.startswith(("ct_nw_", "ct_ipv6_", "ct_tp_"))}
-NOT_OS_KENS = {"nxm_in_port", "nd_reserved", "nd_options_type", "ip_ttl", *_ORIGINAL}
+NOT_OS_KENS = {
+    "nxm_in_port",
+    "tun_src",
+    "tun_dst",
+    "nd_reserved",
+    "nd_options_type",
+    "ip_ttl",
+    *_ORIGINAL,
+}
 """Fields that os-ken does not know, or (ip_ttl) puts before what it needs: only Open vSwitch's own
 words are held against ours."""
 OS_KENS = sorted(OXM.keys() - NOT_OS_KENS)

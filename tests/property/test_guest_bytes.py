@@ -22,7 +22,7 @@ from apps.routing import packets as routing
 from controller import frames, neighbour_discovery, pipeline_doc
 from controller.model import Change, FixedIp, Model, Network, Port, Subnet, View
 from controller.packet import Ask, Malformed, PacketIn, PacketOut, Seek
-from controller.pipeline import ENTERED, EXIT, LARGER, NAT, PUNTED, ROUTER, SOURCE
+from controller.pipeline import ENTERED, EXIT, FLAGS, NAT, PUNTED, ROUTER, SOURCE
 from controller.switch.packets import packet_out
 
 EXAMPLES = 25_000 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 300
@@ -178,7 +178,7 @@ def test_what_a_router_gets_is_handled_or_malformed(
     """With whatever the pipeline knew of it: the bytes are a guest's, or anybody's outside."""
     registers = [0] * 16
     for field, value in zip(
-        (PUNTED, ENTERED, EXIT, ROUTER, SOURCE, NAT, LARGER), (why, *keys, *known), strict=True
+        (PUNTED, ENTERED, EXIT, ROUTER, SOURCE, NAT, FLAGS), (why, *keys, *known), strict=True
     ):
         registers[int(field.removeprefix("reg"))] = value
     try:
