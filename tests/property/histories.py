@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from hypothesis import strategies as st
 
 from controller.model import (
+    Address,
     AddressGroup,
+    Agent,
     Binding,
     Change,
     ConntrackHelper,
@@ -27,18 +29,24 @@ from controller.model import (
     Prefix,
     Read,
     Record,
+    Resting,
     Route,
     Router,
     SecurityGroup,
     SecurityGroupRule,
+    Segment,
+    Standby,
     Subnet,
     SubnetPool,
+    SubPort,
     Switch,
+    Trunk,
+    Tunnel,
 )
 from controller.model.binding import dpid_text, rebind
 from controller.model.records import FixedIp
 
-SWITCHES = (1, 2, 3)  # 3 has no OVSDB
+SWITCHES = (1, 2, 3, 4)  # 3 has no OVSDB; the others can be joined by tunnels
 NETWORKS = ("blue", "green", "red")
 PORTS = ("p1", "p2", "p3", "p4", "p5")
 LEGS = ("leg1", "leg2", "leg3", "leg4")  # ports of routers
@@ -57,16 +65,59 @@ def _key(id: str) -> int:
     return (*NETWORKS, *PORTS, *LEGS, *HOLDERS).index(id) + 1
 
 
-switches = st.sampled_from(SWITCHES).map(lambda n: Switch(n, f"s{n}", _host(n)))
+switches = st.sampled_from(SWITCHES).map(lambda n: Switch(n, f"s{n}", _host(n), n != 3))
+
+
+def _tunnel(switch: int) -> Address:
+    """Where tunnels to a switch's host lead; to one of them by IPv6."""
+    return Address(6, 0xFD << 120 | switch) if switch == 4 else Address(4, 0xC0000200 + switch)
+
+
+@st.composite
+def hosts(draw: st.DrawFn) -> Record:
+    """Hosts that come and go, the tunnels between them, and what those say."""
+    here, there = draw(st.permutations([1, 2, 4]))[:2]
+    kind = draw(st.sampled_from(["vxlan", "geneve"]))
+    number = draw(st.sampled_from([20, 30])) + here
+    name = f"tn-{kind}"
+    whole = (*((here, name), here, name, number + (kind == "vxlan") * 4, _host(here)), "", "")
+    watching = (*((here, f"bfd-{there}"), here, f"bfd-{there}"), number + 4 * there, _host(here))
+    kinds: list[Record] = [
+        Agent(
+            *(f"agent{here}", _host(here), draw(st.booleans()) or draw(st.booleans()), "zone"),
+            draw(st.sampled_from([None, _tunnel(here), _tunnel(here)])),
+            draw(st.integers(0, 1)),
+        ),
+        Interface(*whole, tunnel=kind),
+        Interface(*watching, "", "", tunnel="vxlan", peer=_tunnel(there)),
+        Tunnel((here, f"bfd-{there}")),
+        Resting(here),
+        Segment("s1", "blue", "vlan", "wire", 101),
+        Segment("s2", "blue", kind, None, 501),
+        Trunk(
+            *("trunk", draw(st.sampled_from(["p1", "p2"])), draw(st.booleans())),
+            *(subs := draw(st.sampled_from(_SUBS))),
+        ),
+    ]
+    assert subs
+    return draw(st.sampled_from(kinds))
+
+
+_SUBS = [
+    (tuple(SubPort(id, 10 + n) for n, id in enumerate(ids)), frozenset(ids))
+    for ids in ((), ("p3",), ("p3", "p4"))
+]
 
 
 @st.composite
 def networks(draw: st.DrawFn) -> Network:
     """Of any type; a VLAN id or flat network belongs to one network of a physical network."""
     id = draw(st.sampled_from(NETWORKS))
-    kind = draw(st.sampled_from(["vlan", "flat", "local"]))
+    kind = draw(st.sampled_from(["vlan", "flat", "local", "vxlan", "geneve"]))
     wire, vlan = None, None
-    if kind == "vlan":
+    if kind in ("vxlan", "geneve"):
+        vlan = 500 + _key(id)
+    elif kind == "vlan":
         wire, vlan = draw(st.sampled_from(WIRES)), 100 + _key(id)
     elif kind == "flat" and id != "red":  # as many flat networks as wires
         wire = WIRES[_key(id) - 1]
@@ -185,6 +236,7 @@ def ports(draw: st.DrawFn) -> Port:
         host=draw(st.sampled_from(["", "host1", "host2", dpid_text(3)])),
         interface_name=f"tap{key}" if by_name else "",
         security_groups=draw(st.none() | st.frozensets(st.sampled_from(GROUPS), max_size=2)),
+        standby_hosts=draw(st.frozensets(st.sampled_from(["host1", "host2"]), max_size=1)),
     )
 
 
@@ -261,7 +313,7 @@ def _gone(record: Record) -> Change:
 
 records: st.SearchStrategy[Record] = st.one_of(
     *(switches, networks(), ports(), interfaces()),
-    *(subnets(), legs(), routers(), translations(), groups(), groups()),
+    *(subnets(), legs(), routers(), translations(), groups(), groups(), hosts(), hosts()),
 )
 changes = st.one_of(records.map(_now), records.map(_now), records.map(_gone))
 batches = st.lists(st.lists(changes, min_size=1, max_size=8), min_size=1, max_size=12)
@@ -273,6 +325,7 @@ KINDS: tuple[type[Record], ...] = (
     *(PortForwarding, ConntrackHelper, NdpProxy, Neighbour),
     *(SecurityGroup, SecurityGroupRule, AddressGroup),
     *(FirewallGroup, FirewallPolicy, FirewallRule, NetworkLog),
+    *(Agent, Tunnel, Resting, Segment, Trunk),
 )
 """All kinds of records but bindings, which follow from them."""
 
@@ -287,5 +340,5 @@ def apply(model: Model, batch: Iterable[Change]) -> set[Read]:
     batch = list(batch)
     touched = model.apply(batch)
     bound = rebind(model, batch)
-    assert all(change.type is Binding for change in bound)
+    assert all(change.type in (Binding, Standby) for change in bound)
     return touched | model.apply(bound)

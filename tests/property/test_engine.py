@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps import APPS
+from apps.overlay import OVERLAY
+from apps.overlay.rows import Tunnels
 from controller.app import App, Unit, Units
 from controller.engine import Engine
 from controller.flow import Flow, Output, SetField
 from controller.model import Change, Interface, Model, Network, Port, Switch, View, derived
 from controller.pipeline import OUT_PORT, Table
+from controller.rows import InterfaceRow
 from controller.switch.codec import is_flow
 from tests.property import histories
 
@@ -28,6 +31,13 @@ def flows(engine: Engine) -> dict[int, dict[int, bytes]]:
     return {switch: dict(wanted.flows) for switch, wanted in engine.wanted.items()}
 
 
+ROWS = {OVERLAY.name: Tunnels(100, 4, "").rows}
+
+
+def rows(engine: Engine) -> dict[int, frozenset[InterfaceRow]]:
+    return {switch: engine.rows(switch) for switch in engine.wanted}
+
+
 def assert_clean(engine: Engine) -> None:
     """No unit failed, no two flows contradict, nothing is left to do."""
     assert engine.failed == {}
@@ -38,8 +48,9 @@ def assert_clean(engine: Engine) -> None:
 
 def assert_no_leaks(engine: Engine, model: Model) -> None:
     """Whoever reads something, and every query, is there for a reason that a fresh engine has."""
-    fresh = Engine(model, engine.apps)
+    fresh = Engine(model, engine.apps, engine.wants_rows)
     run(fresh)
+    assert rows(fresh) == rows(engine)
 
     def shape(one: Engine) -> tuple[object, ...]:
         def name(read: object) -> object:
@@ -60,7 +71,7 @@ def assert_no_leaks(engine: Engine, model: Model) -> None:
 @given(history=histories.batches)
 def test_incremental_equals_recomputed(history: list[list[Change]]) -> None:
     model = Model()
-    engine = Engine(model, APPS)
+    engine = Engine(model, APPS, ROWS)
     for batch in history:
         engine.touch(histories.apply(model, batch))
         run(engine)
