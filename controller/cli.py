@@ -188,6 +188,8 @@ def status(context: Context) -> None:
                 f"[red]{switch['name']} refuses {refusal['unit']}[/]: {refusal['error']}"
             )
     output.console.print()
+    host_commands.show(output, answer["hosts"])
+    output.console.print()
     columns = ["id", "name", "project_id", "status", "host", "interface"]
     rows = [[port[column] for column in columns] for port in answer["ports"]]
     output.table("Ports", ["id", "name", "project", "status", "host", "interface"], rows)

@@ -17,7 +17,7 @@ import click
 from controller import certificates, config
 
 if TYPE_CHECKING:
-    from controller.cli import Context  # which registers these commands
+    from controller.cli import Context, Output  # which registers these commands
 
 OPENFLOW_PORT, OVSDB_PORT = 6653, 6640
 
@@ -275,22 +275,27 @@ def _joining(name: str, manager: str, tunnel_address: str | None) -> list[str]:
 def list_hosts(context: Context) -> None:
     """Show every host that has joined: whether it is alive, its ports, its tunnels to others."""
     answer = context.client.get("/tenantry/v1/hosts")
-    if context.output.json(answer):
-        return
-    context.output.table(
+    if not context.output.json(answer):
+        show(context.output, answer)
+
+
+def show(output: Output, hosts: list[dict[str, Any]]) -> None:
+    """A table of hosts, as ``/tenantry/v1/hosts`` tells of them."""
+    output.table(
         "Hosts",
-        ["name", "alive", "tunnel address", "zone", "switches", "ports", "tunnels"],
+        ["name", "alive", "gateway", "tunnel address", "zone", "switches", "ports", "tunnels"],
         [
             [
                 each["name"],
                 "yes" if each["alive"] else "[red]no[/]",
+                "yes" if each["gateway"] else "no",
                 each["tunnel_address"],
                 each["availability_zone"],
                 _listed(each["switches"]),
                 _listed(each["ports"]),
                 _tunnels(each["tunnels"]),
             ]
-            for each in answer
+            for each in hosts
         ],
     )
 
@@ -300,7 +305,7 @@ def _listed(value: Any) -> Any:
 
 
 def _tunnels(tunnels: list[dict[str, str]]) -> str:
-    """How many are up, and by name those that are not: there is one to every other host."""
+    """How many are up, of those whose health is watched, and by name those that are not."""
     others = [f"{each['peer']} {each['state']}" for each in tunnels if each["state"] != "up"]
     return ", ".join(
         [f"{len(tunnels) - len(others)} up", *(f"[red]{other}[/]" for other in others)]
@@ -312,11 +317,12 @@ def _tunnels(tunnels: list[dict[str, str]]) -> str:
 @click.option("--force", is_flag=True, help="Even if it is in use.")
 @click.pass_obj
 def remove(context: Context, name: str, force: bool) -> None:
-    """Forget the host NAME: no other host has a tunnel to it any more.
+    """Take the host NAME out: its bridge, tunnels and manager go, and no other host tunnels to it.
 
-    Refused while it is in use, unless --force. First make it leave: `ovs-vsctl del-manager`
-    on the host. Its certificate stays valid until it runs out; to shut out a host that is no longer
-    trusted, make a new authority (`tenantry ca init`) and invite all others again.
+    Refused while ports are plugged in there, unless --force. A host that cannot be reached is
+    forgotten, and joins again if it comes back: run `ovs-vsctl del-manager` there. Its certificate
+    stays valid until it runs out; to shut out a host that is no longer trusted, make a new
+    authority (`tenantry ca init`) and invite all others again.
     """
     path = f"/tenantry/v1/hosts/{urllib.parse.quote(name, safe='')}"
     context.client.delete(path, force=1 if force else None)

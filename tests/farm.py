@@ -218,6 +218,12 @@ class Farm(Lab):
         binding = self.service.model.get(Binding, port["id"])
         return binding.host if binding else None
 
+    def flows_on(self, machine: Machine) -> set[str]:
+        """What is installed in a machine's switch, without counters and what it has learned."""
+        dump = machine.ofctl("--no-stats", "--names", "dump-flows", "br-int")
+        lines = (line.strip() for line in dump.splitlines() if "actions=" in line)
+        return {line for line in lines if "table=L2_LEARNED" not in line}
+
     def take_effect(self) -> None:
         self.settle()
         for machine in self.machines:

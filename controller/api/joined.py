@@ -22,7 +22,7 @@ def routes(service: Service, hosts: Hosts) -> list[Route]:
     """A list, and a way to take one out of it."""
 
     def index(request: Request, context: Context) -> Answer:
-        return 200, listed(service, hosts)
+        return 200, listed(service)
 
     def remove(request: Request, context: Context, host: str) -> Answer:
         context.require_admin("only an admin may remove a host")
@@ -52,8 +52,9 @@ def routes(service: Service, hosts: Hosts) -> list[Route]:
     ]
 
 
-def listed(service: Service, hosts: Hosts) -> list[dict[str, Any]]:
-    """Every host that has joined: where it is, whether it is there, and whom it can reach."""
+def listed(service: Service) -> list[dict[str, Any]]:
+    """Every host that has joined: where it is, whether it is there (one of its switches is
+    connected), whether it may be a gateway, and what its tunnels say of others."""
     view = View(service.model)
     names = {a.tunnel: a.host for a in service.model.all(Agent).values() if a.tunnel}
     found = []
@@ -63,7 +64,7 @@ def listed(service: Service, hosts: Hosts) -> list[dict[str, Any]]:
         found.append(
             {
                 "name": record.host,
-                "alive": hosts.alive(record.host),
+                "alive": any(switch in service.connections for switch in switches),
                 "tunnel_address": address_text(*record.tunnel) if record.tunnel else None,
                 "availability_zone": record.availability_zone,
                 "gateway": record.admin_state_up

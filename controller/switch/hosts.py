@@ -278,6 +278,7 @@ class Hosts:
         self._tls = tls
         self._report = report
         self._listening: socket.socket | None = None
+        self._port = 0  # where we listen
         self._greenlets: list[Any] = []
         self.databases = {remote: self._database(remote) for remote in remotes}
 
@@ -296,8 +297,8 @@ class Hosts:
         self._listening = runtime.listen((host, port), family, backlog=512)
         context = self._tls.context() if self._tls else None
         self._greenlets.append(runtime.spawn(self._accept, self._listening, context))
-        bound: int = self._listening.getsockname()[1]
-        return bound
+        self._port = int(self._listening.getsockname()[1])
+        return self._port
 
     def stop(self) -> None:
         for greenlet in self._greenlets:
@@ -332,7 +333,7 @@ class Hosts:
         for remote, database in list(self.databases.items()):
             if database.host == host:
                 if database.alive and database.peer is not None and self._bridge is not None:
-                    ovsdb.tidy(database.peer, self._bridge.name)
+                    ovsdb.tidy(database.peer, self._bridge.name, self._port)
                     told = True
                 if database.peer is not None:
                     database.peer.close()
@@ -415,7 +416,7 @@ class Hosts:
         if database.peer is not None and _answers(database.peer):
             raise OvsdbError(f"another host called {name} is here: give it another name")
         LOG.info("host %s joined from %s", name, address)
-        ovsdb.find_us_soon(peer)
+        ovsdb.find_us_soon(peer, self._port)
         try:
             database.follow(peer, name, address, self._target(local))
         finally:

@@ -159,9 +159,22 @@ def name_tables(peer: Peer, bridge: str) -> None:
     transact(peer, [*inserts, _update("Bridge", same_name, {"flow_tables": names})])
 
 
-def find_us_soon(peer: Peer) -> None:
-    """Have the database server look for us every second when we are gone, not every eight."""
-    transact(peer, [_update("Manager", [], {"max_backoff": MAX_BACKOFF})])
+def find_us_soon(peer: Peer, port: int) -> None:
+    """Have the database server look for us every second when we are gone, not every eight. We
+    listen at ``port``."""
+    for target in _managers(peer, port):
+        same = [["target", "==", target]]
+        transact(peer, [_update("Manager", same, {"max_backoff": MAX_BACKOFF})])
+
+
+def _managers(peer: Peer, port: int) -> dict[str, Any]:
+    """The managers that lead to us, by target: the UUID of each."""
+    (found,) = transact(peer, [_select("Manager", [], ["target", "_uuid"])])
+    return {
+        row["target"]: row["_uuid"]
+        for row in found["rows"]
+        if row["target"].startswith(("tcp:", "ssl:")) and row["target"].endswith(f":{port}")
+    }
 
 
 def set_mtus(peer: Peer, mtus: Mapping[str, int]) -> None:
@@ -214,13 +227,10 @@ def set_rows(
         transact(peer, operations)
 
 
-def tidy(peer: Peer, bridge: str) -> None:
-    """Take everything of ours out of a database, and let its server forget us: the bridge too, if
-    it was we who made it."""
-    (managers, bridges) = transact(
-        peer,
-        [_select("Manager", [], ["_uuid"]), _select("Bridge", [["name", "==", bridge]], _OURS)],
-    )
+def tidy(peer: Peer, bridge: str, port: int) -> None:
+    """Take everything of ours out of a database, and let its server forget us, who listen at
+    ``port``: the bridge too, if it was we who made it."""
+    (bridges,) = transact(peer, [_select("Bridge", [["name", "==", bridge]], _OURS)])
     operations: list[Mapping[str, Any]] = []
     for row in bridges["rows"]:
         if dict(row["external_ids"][1]).get("tenantry"):
@@ -229,8 +239,8 @@ def tidy(peer: Peer, bridge: str) -> None:
         else:
             same = [["name", "==", bridge]]
             operations.append(_update("Bridge", same, {"controller": ["set", []]}))
-    managed = [row["_uuid"] for row in managers["rows"]]
-    operations.append(_mutate("Open_vSwitch", ["manager_options", "delete", ["set", managed]]))
+    managed = ["set", [*_managers(peer, port).values()]]
+    operations.append(_mutate("Open_vSwitch", ["manager_options", "delete", managed]))
     transact(peer, operations)
 
 

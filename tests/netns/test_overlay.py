@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.farm import Farm, Machine, farm, machines, unreached
+from tests.lab import Refused
 from tests.pacer import Pacer, reflecting
 
 
@@ -88,4 +89,56 @@ def test_the_controller_restarts_while_all_talk_to_all(own_netns: None, tmp_path
             results = [pacer.result() for pacer in pacers]
         assert sum(len(answered.lost) for answered in results) == 0
         assert sum(answered.asked for answered in results) == 56 * 8 * 40
+        net.verify()
+
+
+def test_a_host_is_removed(own_netns: None, tmp_path: Path) -> None:
+    """Not while it has ports; then nothing of ours is left there, nor of it elsewhere; and it may
+    join again."""
+    with machines(2) as started, farm(tmp_path, started) as net:
+        one, two = started
+        network = net.network("10.0.0.0/24")
+        net.plug(one, net.port(network))
+        two.vsctl("add-br", "br-theirs", "--", "set", "bridge", "br-theirs", "datapath_type=netdev")
+        port = net.port(network)
+        net.plug(two, port)
+        shown = {host["name"]: host for host in net.api("GET", "/tenantry/v1/hosts")}
+        assert (shown["host2"]["alive"], shown["host2"]["ports"]) == (True, 1)
+        alone = net.flows_on(one)
+        with pytest.raises(Refused, match="unplug them or move them"):
+            net.api("DELETE", "/tenantry/v1/hosts/host2")
+        net.delete("port", port["id"])
+        net.settle()
+        net.api("DELETE", "/tenantry/v1/hosts/host2")
+        net.until(lambda: net._dpid(two) is None)
+        net.settle()
+        assert two.vsctl("get-manager") == ""
+        assert set(two.vsctl("list-br").split()) == {"br-phy", "br-theirs"}
+        assert [agent["host"] for agent in net.api("GET", "/v2.0/agents")["agents"]] == ["host1"]
+        assert net.flows_on(one) < alone
+        with pytest.raises(Refused, match="there is no host host2"):
+            net.api("DELETE", "/tenantry/v1/hosts/host2")
+        net.join(two)
+        net.verify()
+
+
+def test_a_host_that_goes_and_comes_back_is_compared(own_netns: None, tmp_path: Path) -> None:
+    """Its switch restarts, and is filled; its database restarts, and nothing is changed."""
+    with machines(2) as started, farm(tmp_path, started) as net:
+        network = net.network("10.0.0.0/24")
+        ports = [net.port(network) for _ in started]
+        guests = [net.plug(m, p) for m, p in zip(started, ports, strict=True)]
+        assert_all_reach(net, guests, ports)
+        there = net.flows_on(started[1])
+        dpid = net._dpid(started[1])
+        started[1].crash()
+        net.until(lambda: dpid not in net.service.reconcilers)
+        (agent,) = net.api("GET", "/v2.0/agents?host=host2")["agents"]
+        assert agent["alive"] is False
+        started[1].restart()
+        # Its ports come one after the other.
+        net.until(lambda: net.service.settled() and net.flows_on(started[1]) == there)
+        assert_all_reach(net, guests, ports)
+        (agent,) = net.api("GET", "/v2.0/agents?host=host2")["agents"]
+        assert agent["alive"] is True
         net.verify()

@@ -409,6 +409,7 @@ HOSTS = [
     {
         "name": "host1",
         "alive": True,
+        "gateway": True,
         "tunnel_address": "192.0.2.11",
         "availability_zone": "rack1",
         "switches": ["0000000000000001"],
@@ -418,6 +419,7 @@ HOSTS = [
     {
         "name": "host2",
         "alive": False,
+        "gateway": False,
         "tunnel_address": None,
         "availability_zone": None,
         "switches": [],
@@ -462,9 +464,9 @@ def url() -> Iterator[str]:
 def test_hosts_are_listed(url: str) -> None:
     assert json.loads(tenantry("--url", url, "--json", "host", "list").output) == HOSTS
     lines = tenantry("--url", url, "host", "list").output.splitlines()
-    assert lines[2].split()[:6] == ["host1", "yes", "192.0.2.11", "rack1", "0000000000000001", "3"]
+    assert lines[2].split()[:5] == ["host1", "yes", "yes", "192.0.2.11", "rack1"]
     assert lines[2].endswith("1 up, host2 down")
-    assert lines[3].split()[:4] == ["host2", "no", "-", "-"]
+    assert lines[3].split()[:5] == ["host2", "no", "no", "-", "-"]
 
 
 def test_a_host_is_removed_if_the_controller_lets_it_go(url: str) -> None:
