@@ -169,10 +169,10 @@ NAT = Field(
 FLAGS = Field(
     "reg8",
     name="FLAGS",
-    bits=2,
+    bits=3,
     spans="ROUTER_ADMIT..ROUTER_OUT",
     doc="LARGER if the packet does not fit the network that it is to go to; HERE if this gateway "
-    "is to take it, whatever others could",
+    "is to take it, whatever others could; PINNED if the active one must",
 )
 PUNTED = Field(
     "reg7",
@@ -317,7 +317,7 @@ TUNNEL = 0xFFFF0004
 BEYOND_HERE = (PHYSICAL, 0xFFFFFFFF ^ PHYSICAL ^ TUNNEL)
 """IN_PORT of whatever comes from beyond this switch, as (value, mask)."""
 
-LARGER, HERE = 1, 2
+LARGER, HERE, PINNED = 1, 2, 4
 """Bits of FLAGS."""
 
 OWN, OTHERS = 1, 2
@@ -596,7 +596,7 @@ class Table(Enum):
         44,
         "nat",
         Miss.NEXT,
-        "reg12 reg10 ipv4_src eth_type",
+        "reg12 reg10 ipv4_src eth_type ip_proto tcp_src udp_src",
         "Whether the source has a floating IP that is translated on this switch.",
     )
     ROUTER_NAT_IN = (
@@ -677,7 +677,7 @@ class Table(Enum):
         65,
         "nat",
         Miss.NEXT,
-        "reg12 reg9 reg10 metadata eth_type ip_proto ipv4_src ipv6_dst "
+        "reg12 reg9 reg10 reg8 metadata eth_type ip_proto ipv4_src ipv6_dst "
         "tcp_src udp_src tcp_dst udp_dst",
         "Sources that are translated: floating IPs as they are, others to a shared address.",
     )
@@ -685,14 +685,14 @@ class Table(Enum):
         66,
         "nat",
         Miss.NEXT,
-        "reg12 ct_state eth_type",
+        "reg12 reg8 ct_state eth_type",
         "Answers of what is forwarded by port bear its floating IP now; others do not.",
     )
     ROUTER_NAT_DONE = (
         67,
         "nat",
         Miss.NEXT,
-        "reg12 reg9 reg10 eth_type ip_proto icmpv4_type ipv4_src",
+        "reg12 reg9 reg10 reg8 eth_type ip_proto icmpv4_type ipv4_src",
         "Nothing leaves with an address that was to be translated, and was not.",
     )
     ROUTER_OUT = (

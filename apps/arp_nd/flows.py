@@ -14,7 +14,7 @@ from controller.model.addresses import (
     link_local,
     mapped,
 )
-from controller.model.routers import gateways, routers_in
+from controller.model.routers import faces, gateways, routers_in
 from controller.pipeline import (
     ADDRESS,
     BEYOND_HERE,
@@ -202,10 +202,14 @@ def compile_router_port(view: View, switch: int, port_id: str) -> Iterator[Flow]
         return
     if not (router.admin_state_up and port.admin_state_up and network.admin_state_up):
         return
-    here = (SetField(OUT_PORT, ROUTED),) if switch in gateways(view, router.id) else ()
-    addresses = {mapped(ip.version, ip.address) for ip in port.fixed_ips} | {link_local(port.mac)}
-    for address in sorted(addresses):
-        yield _neighbour(network, address, {}, (SetField(MAC, port.mac), *here))
+    several = gateways(view, router.id)
+    seen = {mapped(ip.version, ip.address): (port.mac, several) for ip in port.fixed_ips}
+    seen[link_local(port.mac)] = port.mac, several
+    if port.is_gateway:
+        seen |= {mapped(4, f.address): (f.mac, f.switches) for f in faces(view, router.id)}
+    for address, (mac, switches) in sorted(seen.items()):
+        here = (SetField(OUT_PORT, ROUTED),) if switch in switches else ()
+        yield _neighbour(network, address, {}, (SetField(MAC, mac), *here))
 
 
 def compile_services(view: View, switch: int, network_id: str) -> Iterator[Flow]:

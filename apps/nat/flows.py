@@ -36,7 +36,16 @@ from controller.model import (
     routers_on,
 )
 from controller.model.addresses import mapped
-from controller.model.routers import gateway, gateways, legs, places, scope, translates
+from controller.model.routers import (
+    Leg,
+    gateway,
+    gateways,
+    legs,
+    own_face,
+    places,
+    scope,
+    translates,
+)
 from controller.pipeline import (
     ADDRESS,
     FLAGS,
@@ -48,6 +57,7 @@ from controller.pipeline import (
     NETWORK,
     OUT_PORT,
     OUTSIDE,
+    PINNED,
     PUNTED,
     ROUTED,
     ROUTER,
@@ -203,34 +213,58 @@ def compile_shared(view: View, switch: int, router_id: str) -> Iterator[Flow]:
     if leg is None:
         return
     forwardings = view.find(PortForwarding, router_id=router_id)
-    address = translates(view, router)
+    address, own = translates(view, router), own_face(view, switch, router_id)
     for forwarding in forwardings:
         yield from _forwarding(view, router, forwarding)
+        if own is not None:
+            yield from _pinned(router, forwarding)
     if forwardings:
         replies: Match = {ROUTER: router.key, "ct_state": (CT_REPLY, CT_REPLY), **_IPV4}
         yield Flow(Table.ROUTER_NAT_REPLY, Band.SPECIFIC, replies, (Goto(Table.ROUTER_OUT),))
     if address is None:
         return
-    helpers = view.find(ConntrackHelper, router_id=router_id)
+    whose: Match = {} if own is None else {FLAGS: (HERE, HERE)}
+    yield from _translated(view, router, leg, address, whose, (), bool(forwardings))
+    if own is None:
+        return
+    # What its own ports send, it translates to its own address, with a MAC address of its own.
+    admit: Match = {NETWORK: leg.network.key, "eth_dst": own.mac}
+    yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, admit, admitted(router, leg))
+    as_own: Actions = (SetField("eth_src", own.mac), SetField(NAT, TRANSLATED))
+    its: Match = {FLAGS: (0, HERE)}
+    yield from _translated(view, router, leg, own.address, its, as_own, bool(forwardings))
+
+
+def _translated(
+    view: View,
+    router: Router,
+    leg: Leg,
+    address: int,
+    whose: Match,
+    seen_as: Actions,
+    forwards: bool,
+) -> Iterator[Flow]:
+    """What leaves by one address that many share, and what comes back to it."""
+    helpers = view.find(ConntrackHelper, router_id=router.id)
     zone = Zone.shared(router.key)
+    its: Match = {ROUTER: router.key, **_IPV4}
     yield Flow(
         Table.ROUTER_NAT_IN,
         Band.DEFAULT,
-        {ROUTER: router.key, **_IPV4, "ipv4_dst": address},
+        {**its, "ipv4_dst": address},
         (SetField(NAT, TRANSLATE), *ANEW, Ct(zone, Table.ROUTER_NAT_IN_DONE, Nat())),
     )
     if helpers:
         opened = CT_NEW | CT_RELATED | CT_TRACKED
-        expected: Match = {ROUTER: router.key, "ct_state": (opened, opened), **_IPV4}
+        expected: Match = {**its, "ct_state": (opened, opened)}
         commit = (Ct(zone, Table.ROUTE, Nat(), commit=True),)
         yield Flow(Table.ROUTER_NAT_IN_DONE, Band.SPECIFIC, expected, commit)
     shared = Nat("src", address, *SHARED_PORTS)
-    leaving: Match = {ROUTER: router.key, NAT: TRANSLATE, SOURCE: INSIDE, **_IPV4}
+    leaving: Match = {**its, NAT: TRANSLATE, SOURCE: INSIDE, **whose}
     commit = (Ct(zone, Table.ROUTER_NAT_DONE, shared, commit=True),)
     yield Flow(Table.ROUTER_NAT_OUT, Band.DEFAULT, leaving, commit)
-    if forwardings:
-        others: Match = {ROUTER: router.key, **_IPV4}
-        yield Flow(Table.ROUTER_NAT_REPLY, Band.DEFAULT, others, commit)
+    if forwards:
+        yield Flow(Table.ROUTER_NAT_REPLY, Band.DEFAULT, {**its, **whose}, commit)
     for helper in helpers:
         protocol = _PROTOCOLS[helper.protocol]
         called: Match = {**leaving, "ip_proto": protocol, f"{helper.protocol}_dst": helper.port}
@@ -240,7 +274,7 @@ def compile_shared(view: View, switch: int, router_id: str) -> Iterator[Flow]:
         yield Flow(Table.ROUTER_NAT_OUT, Band.DEFAULT + 1, called, (helped,))
     # In one address scope with the outside, addresses mean the same there and here.
     scopes = {scope(view, subnet) for subnet in leg.subnets if subnet.version == 4} - {""}
-    for other in legs(view, router_id):
+    for other in legs(view, router.id):
         for subnet in other.subnets:
             if not other.gateway and subnet.version == 4 and scope(view, subnet) in scopes:
                 mask = (1 << 32) - (1 << 32 - subnet.prefix_length)
@@ -248,10 +282,19 @@ def compile_shared(view: View, switch: int, router_id: str) -> Iterator[Flow]:
                 out = (Goto(Table.ROUTER_OUT),)
                 yield Flow(Table.ROUTER_NAT_OUT, Band.DEFAULT + 2, known, out)
     # Only as the shared address, and not by a connection from before it was another.
-    done: Match = {ROUTER: router.key, NAT: TRANSLATE, SOURCE: INSIDE, **_IPV4}
-    on = (Goto(Table.ROUTER_NAT_DONE.next),)
-    yield Flow(Table.ROUTER_NAT_DONE, Band.SPECIFIC + 1, {**done, "ipv4_src": address}, on)
-    yield Flow(Table.ROUTER_NAT_DONE, Band.SPECIFIC, done, ())
+    on = (*seen_as, Goto(Table.ROUTER_NAT_DONE.next))
+    yield Flow(Table.ROUTER_NAT_DONE, Band.SPECIFIC + 1, {**leaving, "ipv4_src": address}, on)
+    yield Flow(Table.ROUTER_NAT_DONE, Band.SPECIFIC, leaving, ())
+
+
+def _pinned(router: Router, forwarding: PortForwarding) -> Iterator[Flow]:
+    """Answers of what is forwarded by port go back by the gateway that has forwarded it."""
+    its: Match = {ROUTER: router.key, SOURCE: INSIDE, **_IPV4}
+    for internal in port_masks(*forwarding.internal):
+        name = forwarding.protocol
+        answers = {**its, "ip_proto": _PROTOCOLS[name], "ipv4_src": forwarding.address}
+        pin = (SetField(FLAGS, PINNED), Goto(Table.ROUTER_SOURCE.next))
+        yield Flow(Table.ROUTER_SOURCE, Band.DEFAULT, {**answers, f"{name}_src": internal}, pin)
 
 
 ALGS = {"ftp": 21, "tftp": 69}

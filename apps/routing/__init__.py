@@ -15,7 +15,8 @@ Routers of several tenants may have the same prefixes: every flow names its rout
 """
 
 from apps.routing import resources
-from apps.routing.flows import compile_all, compile_neighbours, compile_router
+from apps.routing.flows import compile_all, compile_router
+from apps.routing.nexthops import compile_neighbours
 from apps.routing.packets import ROUTERS, announce, handle
 from controller.app import App, Units, once
 from controller.model import networks_on, routers_on

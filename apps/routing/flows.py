@@ -25,13 +25,14 @@ from controller.flow import (
     Value,
 )
 from controller.frames import ARP, ICMP, ICMPV6, IPV4, IPV6
-from controller.model import Neighbour, Network, Router, View
+from controller.model import Router, View
 from controller.model.addresses import LINK_LOCAL, link_local, mapped
 from controller.model.routers import (
     ROUTED_MAC,
     ROUTED_MAC_MASK,
     Leg,
     legs,
+    own_face,
     routed_mac,
     scope,
     switches_at,
@@ -55,6 +56,7 @@ from controller.pipeline import (
     OUT_PORT,
     OUTSIDE,
     PATH,
+    PINNED,
     PUNTED,
     ROUTED,
     ROUTER,
@@ -183,25 +185,6 @@ def _echoes() -> Iterator[Flow]:
     yield Flow(table, Band.MISS, {}, _punt(FOR_ITSELF))
 
 
-def compile_neighbours(view: View, switch: int, network_id: str) -> Iterator[Flow]:
-    """The neighbours on a network that the model does not know, and that have answered."""
-    network = view.get(Network, network_id)
-    if network is None:
-        return
-    for neighbour in view.find(Neighbour, network_id=network_id):
-        address = mapped(neighbour.version, neighbour.address)
-        eth_type = IPV4 if neighbour.version == 4 else IPV6
-        yield Flow(
-            Table.NEXT_HOP,
-            Band.DEFAULT,
-            {NETWORK: network.key, NEXT_HOP: address, "eth_type": eth_type},
-            (
-                *(SetField(OUT_PORT, 0), SetField("eth_dst", neighbour.mac), DecTtl()),
-                Goto(Table.NEXT_HOP_FOUND.next),
-            ),
-        )
-
-
 # --- one router ------------------------------------------------------------------------------
 
 
@@ -323,7 +306,9 @@ def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
             continue
         if outside and version == 4 and shared and not at_home:
             from_inside: Match = {**match, SOURCE: INSIDE}
-            if stands:
+            if own_face(view, switch, router.id):  # its own ports' packets it translates itself
+                from_inside[FLAGS] = (PINNED, PINNED | HERE)
+            elif stands:
                 from_inside[FLAGS] = (0, HERE)
             yield Flow(Table.ROUTE, _priority(length) + 1, from_inside, _to_home(router, stands))
         yield from _route(match, _priority(length), version, ways, largest)

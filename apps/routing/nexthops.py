@@ -1,10 +1,13 @@
-"""Over which routers a router's routes lead, and which of those are there."""
+"""Over which routers a router's routes lead, which of those are there, and the flows to those that
+have answered."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from controller.flow import DecTtl, Flow, Goto, SetField
+from controller.frames import IPV4, IPV6
 from controller.model import (
     Binding,
     Neighbour,
@@ -16,8 +19,10 @@ from controller.model import (
     View,
     derived,
 )
+from controller.model.addresses import mapped
 from controller.model.routers import Leg, active, legs, switches_at
 from controller.packet import Neighbour as Asked
+from controller.pipeline import NETWORK, NEXT_HOP, OUT_PORT, Band, Table
 
 
 class Hop(NamedTuple):
@@ -97,6 +102,25 @@ def addresses_on(view: View, network_id: str) -> frozenset[tuple[int, int]]:
         if port.admin_state_up and (port.router_id or (port.id in plugged and port.port_security))
         for ip in port.fixed_ips
     )
+
+
+def compile_neighbours(view: View, switch: int, network_id: str) -> Iterator[Flow]:
+    """The neighbours on a network that the model does not know, and that have answered."""
+    network = view.get(Network, network_id)
+    if network is None:
+        return
+    for neighbour in view.find(Neighbour, network_id=network_id):
+        address = mapped(neighbour.version, neighbour.address)
+        eth_type = IPV4 if neighbour.version == 4 else IPV6
+        yield Flow(
+            Table.NEXT_HOP,
+            Band.DEFAULT,
+            {NETWORK: network.key, NEXT_HOP: address, "eth_type": eth_type},
+            (
+                *(SetField(OUT_PORT, 0), SetField("eth_dst", neighbour.mac), DecTtl()),
+                Goto(Table.NEXT_HOP_FOUND.next),
+            ),
+        )
 
 
 def wanted(view: View) -> Iterator[Asked]:

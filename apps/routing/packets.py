@@ -25,7 +25,7 @@ from controller.model import (
     View,
 )
 from controller.model.addresses import unmapped
-from controller.model.routers import active, gateways, legs
+from controller.model.routers import active, faces, gateways, legs
 from controller.neighbour_discovery import announcement, answer, question
 from controller.packet import Heard, Neighbour, Neighbourhood, PacketIn, PacketOut, Result, Seek
 from controller.pipeline import (
@@ -167,9 +167,12 @@ def announce(view: View, change: Change) -> Iterator[tuple[int, PacketOut]]:
 
 
 def _announced(view: View, router_id: str) -> Iterator[tuple[int, PacketOut]]:
-    switch = active(view, router_id)
+    at = active(view, router_id)
+    own = {face.address: face for face in faces(view, router_id) if len(face.switches) == 1}
     for leg in legs(view, router_id):
-        if leg.gateway and switch is not None:
+        if leg.gateway and at is not None:
             for ip in leg.port.fixed_ips:
-                data = announcement(ip.version, leg.port.mac, ip.address)
+                face = own.get(ip.address) if ip.version == 4 else None
+                mac, switch = (face.mac, face.switches[0]) if face else (leg.port.mac, at)
+                data = announcement(ip.version, mac, ip.address)
                 yield switch, said(leg.network, leg.port.key, data)

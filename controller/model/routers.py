@@ -228,6 +228,37 @@ def place(view: View, floating: FloatingIp) -> int | None:
     return several[0] if len(several) == 1 else active(view, floating.router_id)
 
 
+class Face(NamedTuple):
+    """How an address of a router's gateway is seen outside: the MAC address that goes with it, and
+    the switches that answer for it (one at a time)."""
+
+    address: int
+    mac: int
+    switches: tuple[int, ...]
+
+
+@derived
+def faces(view: View, router_id: str) -> tuple[Face, ...]:
+    """The IPv4 addresses of a router's gateway. With several of both, each gateway has one of its
+    own beside the first, which goes with the router: with that it translates what its own ports
+    send, whoever is active."""
+    leg, several = gateway(view, router_id), gateways(view, router_id)
+    if leg is None:
+        return ()
+    addresses = [ip.address for ip in leg.port.fixed_ips if ip.version == 4]
+    found = [Face(address, leg.port.mac, several) for address in addresses]
+    for number in range(1, min(len(addresses), len(several))):
+        mac = OWN_MAC | number << 24 | leg.port.key
+        found[number] = Face(addresses[number], mac, several[number : number + 1])
+    return tuple(found)
+
+
+def own_face(view: View, switch: int, router_id: str) -> Face | None:
+    """The address that is a gateway's own, if it has one."""
+    own = (face for face in faces(view, router_id) if face.switches == (switch,))
+    return next(own, None) if len(gateways(view, router_id)) > 1 else None
+
+
 # --- one for another ---------------------------------------------------------------------------
 
 
@@ -282,6 +313,10 @@ def routers_on(view: View, switch: int) -> frozenset[str]:
 
 
 # --- MAC addresses ---------------------------------------------------------------------------
+
+OWN_MAC = 0x0A << 40
+"""What the MAC address of a gateway's own face begins with; its place among the gateways follows,
+and the port's key. Locally administered."""
 
 ROUTED_MAC, ROUTED_MAC_MASK = 0x0E << 40, 0xFF0000FFFFFF
 """What a switch that is not the router's home writes for the router's MAC address when it sends to

@@ -12,6 +12,7 @@ import pytest
 from controller.model import View
 from controller.model.routers import active, gateways
 from controller.resting import BACK_SECONDS
+from tests.echo import asked, serving
 from tests.farm import Beyond, Farm, Machine, farm, machines
 from tests.namespace import Guest
 from tests.outside import SERVER, SERVER6
@@ -130,3 +131,49 @@ def seen_at(on: Stage) -> dict[str, str]:
     """The router's gateways, as the API shows them."""
     agents = on.net.api("GET", f"/v2.0/routers/{on.router['id']}/l3-agents")["agents"]
     return {agent["host"]: agent["ha_state"] for agent in agents}
+
+
+def test_gateways_with_addresses_of_their_own(started: list[Machine], tmp_path: Path) -> None:
+    """With as many addresses as gateways, each translates what its own ports send to one of them:
+    whoever dies takes nobody else along."""
+    with farm(tmp_path, started) as net:
+        beyond = Beyond(net)
+        network = net.network("10.0.0.0/24")
+        addresses = ["203.0.113.50", "203.0.113.51"]
+        gateway = {"external_fixed_ips": [{"ip_address": address} for address in addresses]}
+        router = net.router(network, outside=beyond.network, gateway=gateway)
+        ports = [net.port(network) for _ in range(3)]
+        guests = [net.plug(m, p) for m, p in zip(started[:3], ports, strict=True)]
+        on = Stage(net, router, guests[2], ports[2], beyond)
+        net.until(lambda: len(gateways(View(net.service.model), router["id"])) == 2)
+        net.until(net.service.rest.settled)
+        net.settle()
+        first = on.active
+        (other,) = {m for m in started[:2] if m is not first}
+        floating = net.floating_ip(beyond.network)
+        forwarded(net, floating, ports[other.number - 1])
+        net.settle()
+        at = {first.number: addresses[0], other.number: addresses[1], 3: addresses[0]}
+        with serving(beyond.server):
+            for number, guest in enumerate(guests, 1):
+                assert guest.pings(SERVER, count=3), net.dump()
+                assert asked(guest, SERVER) == [at[number]] * 2
+        with serving(guests[other.number - 1]):
+            seen = asked(beyond.server, floating["floating_ip_address"], port=2222)
+            assert seen[0] == SERVER, "what is forwarded goes back the way it came"
+        with reflecting(beyond.server):
+            unhurt = Pacer(guests[other.number - 1], SERVER, 3)
+            others = Pacer(guests[2], SERVER, 3)
+            first.crash()
+            assert unhurt.result().lost == []
+            assert 0 < others.result().gap < 1
+        with serving(beyond.server):
+            assert asked(guests[2], SERVER) == [addresses[0]] * 2, "the router's own goes along"
+
+
+def forwarded(net: Farm, floating: Any, port: Any) -> None:
+    """TCP port 2222 of a floating IP leads to 7777 of a port."""
+    to = {"internal_port_id": port["id"], "internal_port": 7777, "external_port": 2222}
+    to |= {"internal_ip_address": port["fixed_ips"][0]["ip_address"], "protocol": "tcp"}
+    path = f"/v2.0/floatingips/{floating['id']}/port_forwardings"
+    net.api("POST", path, {"port_forwarding": to})
