@@ -65,7 +65,19 @@ def test_both_families_leave_by_the_first_gateway(started: list[Machine], tmp_pa
         on = stage(net)
         for server in (SERVER, SERVER6):
             assert on.inside.pings(server, count=3), net.dump()
+        groups = {m.name: m.ofctl("dump-groups", "br-int") for m in started}
+        assert all("type=ff" in groups[m.name] for m in started[:3])
+        for machine in started[:2]:
+            machine.ofctl("del-groups", "br-int")  # with them go the flows that use them
+        dumps = {m.name: m for m in started}
+        net.until(lambda: all(_same(dumps[n], groups[n]) for n in groups))
         net.verify()
+
+
+def _same(machine: Machine, groups: str) -> bool:
+    """Whether a machine has these groups, in any order."""
+    lines = machine.ofctl("dump-groups", "br-int").splitlines()
+    return sorted(lines[1:]) == sorted(groups.splitlines()[1:])
 
 
 @pytest.mark.parametrize("alive", [True, False], ids=["controller", "alone"])

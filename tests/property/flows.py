@@ -13,12 +13,15 @@ from controller.flow import (
     OXM,
     VLAN_PRESENT,
     Action,
+    Bucket,
     CheckLarger,
     Ct,
     CtClear,
     DecTtl,
+    Failover,
     Flow,
     Goto,
+    Group,
     Learn,
     Meter,
     Move,
@@ -90,8 +93,18 @@ plain_actions: st.SearchStrategy[Action] = st.one_of(
     st.just(PopVlan()),
     st.builds(Resubmit, tables),
     st.just(DecTtl()),
+    st.builds(Group, numbers(32)),
     moves,
 )
+groups = st.builds(
+    Failover,
+    st.integers(0, 0xFFFFFF00),
+    st.lists(
+        st.builds(Bucket, numbers(32), st.lists(plain_actions, max_size=4).map(tuple)), max_size=5
+    ).map(tuple),
+)
+"""Fast failover groups of any buckets, valid or not."""
+
 learns = st.builds(
     Learn,
     table=tables,

@@ -18,8 +18,10 @@ from controller.flow import (
     OXM,
     Action,
     DecTtl,
+    Failover,
     Flow,
     Goto,
+    Group,
     Meter,
     Move,
     Output,
@@ -78,6 +80,8 @@ def action_of(action: Action) -> parser.OFPAction:
             return parser.OFPActionPushVlan(0x8100)
         case DecTtl():
             return parser.OFPActionDecNwTtl()
+        case Group(id):
+            return parser.OFPActionGroup(id)
         case PopVlan():
             return parser.OFPActionPopVlan()
         case Resubmit(table):
@@ -124,6 +128,24 @@ def test_every_field_is_matched_and_set_as_os_ken_does(field: str) -> None:
         cookie, body = codec.encode_flow(flow, 1)
         ours = codec.message(codec.FLOW_MOD, 7, body)
         assert ours == serialised(flow_mod_of(flow, cookie), 7)
+
+
+@given(group=some.groups, exists=st.booleans(), xid=some_xids)
+def test_group_mods_equal_os_kens(group: Failover, exists: bool, xid: int) -> None:
+    key, body = codec.encode(group, 1)
+    buckets = [
+        parser.OFPBucket(0, bucket.watch, ofp.OFPG_ANY, [action_of(a) for a in bucket.actions])
+        for bucket in group.buckets
+    ]
+    command = ofp.OFPGC_MODIFY if exists else ofp.OFPGC_ADD
+    same = parser.OFPGroupMod(DATAPATH, command, ofp.OFPGT_FF, group.group, buckets)
+    assert codec.set_slot(xid, key, body, exists=exists) == serialised(same, xid)
+    gone = parser.OFPGroupMod(DATAPATH, ofp.OFPGC_DELETE, ofp.OFPGT_FF, group.group, [])
+    assert codec.delete_slot(xid, key) == serialised(gone, xid)
+    described = struct.pack("!HBxI", 8 + len(body), ofp.OFPGT_FF, group.group) + body
+    reply = codec.message(codec.MULTIPART_REPLY, xid, struct.pack("!HH4x", 7, 0) + described)
+    assert codec.read_group_desc(reply) == ([key], False)
+    assert not codec.is_flow(key)
 
 
 @given(flow=some.flows, app_id=st.integers(0, 254), xid=some_xids)
