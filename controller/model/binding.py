@@ -88,7 +88,7 @@ def _standing_by(model: Model, port_id: str, binding: Binding | None) -> Iterato
             may = any(name in port.standby_hosts for name in _names(interface))
             if may and interface.switch != binding.switch:
                 at = (port_id, interface.switch)
-                of = (interface.switch, interface.host, interface.ofport)
+                of = (interface.switch, interface.name, interface.host, interface.ofport)
                 wanted[at] = Standby(at, port_id, port.network_id, *of)
     there = {id: model.all(Standby)[id] for id in model.ids(Standby, ("port_id",), (port_id,))}
     for at in wanted.keys() | there.keys():
@@ -108,6 +108,7 @@ def _interfaces_of(model: Model, port_id: str, port: Record | None) -> Iterator[
 def _ports_of(model: Model, switch: int, name: str) -> set[str]:
     """The ports that an interface was, is or may be for."""
     ports = set(model.ids(Binding, ("switch", "interface"), (switch, name)))
+    ports |= {port for port, _ in model.ids(Standby, ("switch", "interface"), (switch, name))}
     interface = model.get(Interface, (switch, name))
     if interface is not None:
         if interface.iface_id:

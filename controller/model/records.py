@@ -784,15 +784,16 @@ class Standby:
 
     INDEXES: ClassVar[Indexes] = (
         ("port_id",),
-        ("switch",),
         ("switch", "port_id"),
         ("switch", "network_id"),
+        ("switch", "interface"),
     )
 
     id: tuple[str, int]  # the port's, and the switch's
     port_id: str
     network_id: str
     switch: int
+    interface: str
     host: str
     ofport: int
 

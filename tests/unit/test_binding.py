@@ -7,7 +7,17 @@ from itertools import permutations
 
 import pytest
 
-from controller.model import Binding, Change, Interface, Model, Port, Record
+from controller.model import (
+    Binding,
+    Change,
+    Interface,
+    Model,
+    Port,
+    Record,
+    Standby,
+    SubPort,
+    Trunk,
+)
 from controller.model.binding import dpid_text, rebind
 
 
@@ -224,3 +234,60 @@ def test_an_interface_to_a_physical_network_is_nobodys() -> None:
     assert place(model) is None
     put(model, replace(wire, physical_network=""))
     assert place(model) == (1, 7)
+
+
+# --- trunks, and ports in two places -------------------------------------------------------------
+
+
+def trunk(*subs: str, parent: str = "p") -> Trunk:
+    ports = tuple(SubPort(id, 10 + number) for number, id in enumerate(subs))
+    return Trunk("t", parent, True, ports, frozenset(subs))
+
+
+@pytest.mark.parametrize("order", [*permutations(range(4))])
+def test_a_sub_port_is_where_its_trunks_parent_is(order: tuple[int, ...]) -> None:
+    model = Model()
+    records = [port(), port("s", network_id="m"), plug(1, "tap", 7, "p"), trunk("s")]
+    for number in order:
+        put(model, records[number])
+    binding = model.get(Binding, "s")
+    assert binding is not None
+    assert (binding.switch, binding.ofport, binding.vlan, binding.trunk) == (1, 7, 10, "t")
+    assert (binding.network_id, binding.interface) == ("m", "tap")
+    parent = model.get(Binding, "p")
+    assert parent is not None and parent.vlan == 0
+
+
+def test_sub_ports_come_move_and_go_with_their_trunk() -> None:
+    model = Model()
+    put(model, port(), port("s"), port("u"), plug(1, "tap", 7, "p"), trunk("s"))
+    put(model, trunk("u"))
+    assert (place(model, "s"), place(model, "u")) == (None, (1, 7))
+    unplug(model, 1, "tap")
+    assert place(model, "u") is None
+    put(model, plug(2, "tap", 9, "p"))
+    assert place(model, "u") == (2, 9)
+    change(model, Change(Trunk, "t", None))
+    assert (place(model), place(model, "u")) == ((2, 9), None)
+
+
+def test_a_port_that_may_move_stands_by_where_else_it_is_plugged_in() -> None:
+    model = Model()
+    moving = replace(port(host="host1"), standby_hosts=frozenset({"host2"}))
+    put(model, moving, plug(1, "tap", 7, "p"), plug(2, "tap", 9, "p"), plug(3, "tap", 5, "p"))
+    assert place(model) == (1, 7)
+    (standby,) = model.all(Standby).values()
+    assert (standby.id, standby.host, standby.ofport) == (("p", 2), "host2", 9)
+    put(model, replace(moving, host="host2", standby_hosts=frozenset({"host1"})))
+    assert place(model) == (2, 9)
+    assert set(model.all(Standby)) == {("p", 1)}
+    unplug(model, 1, "tap")
+    assert not model.all(Standby)
+
+
+def test_a_port_that_goes_stands_by_nowhere() -> None:
+    model = Model()
+    moving = replace(port(host="host1"), standby_hosts=frozenset({"host2"}))
+    put(model, moving, plug(1, "tap", 7, "p"), plug(2, "tap", 9, "p"))
+    change(model, Change(Port, "p", None))
+    assert (place(model), dict(model.all(Standby))) == (None, {})

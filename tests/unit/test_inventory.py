@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.model import Change, Host, Interface, Model, Switch
+from controller.model import Address, Change, Health, Host, Interface, Model, Switch, Tunnel
 from controller.model.binding import dpid_text
 from controller.switch.inventory import PHYSICAL_NETWORK, Inventory
 
@@ -209,3 +209,77 @@ def test_ports_one_by_one_are_the_same_as_all_at_once(
         one_by_one.inventory.port(1, number, name)
         at_once.inventory.ports(1, ports)
         assert one_by_one.interfaces() == at_once.interfaces()
+
+
+# --- hosts that have joined ----------------------------------------------------------------------
+
+JOINED = "joined:node9"
+
+
+def remembering(*dpids: int) -> Bench:
+    bench = Bench(REMOTE)
+    bench.inventory = Inventory(
+        [REMOTE], bench._emit, {}, remembered={JOINED: dpids}, integration_bridge="br-int"
+    )
+    return bench
+
+
+def test_hosts_that_have_joined_are_waited_for_until_one_gives_up() -> None:
+    bench = remembering(9)
+    bench.inventory.ports(7, {1: "tap1"})
+    bench.inventory.ports(9, {1: "tap1"})
+    bench.inventory.synced(REMOTE, "node1", {1: "br-int"}, {})
+    assert bench.inventory.waiting_for() == [JOINED]
+    assert bench.switches() == {}, "7 may be the remembered host's, for all we know"
+    bench.inventory.give_up()
+    assert bench.switches() == {7: (dpid_text(7), "")}, "9 stays as it is: its host is away"
+    bench.inventory.synced(JOINED, "node9", {9: "br-int"}, {"tap1": iface("p")})
+    assert bench.switches()[9] == ("br-int", "node9")
+    assert bench.model.all(Switch)[9].integration
+    assert bench.interfaces()[9, "tap1"] == (1, "p", "")
+
+
+def test_a_host_is_forgotten_with_all_that_is_there() -> None:
+    bench = Bench(REMOTE)
+    bench.inventory.synced(REMOTE, "node1", {1: "br-int"}, {"bfd": tunnel("192.0.2.2")})
+    bench.inventory.ports(1, {1: "bfd"})
+    bench.inventory.tunnel(REMOTE, "bfd", {"state": "up", "forwarding": "true"})
+    assert bench.model.all(Health) and bench.model.all(Tunnel)
+    bench.inventory.forget("node1")
+    for kind in (Host, Switch, Interface, Health, Tunnel):
+        assert not bench.model.all(kind), kind
+    bench.inventory.synced(REMOTE, "node1", {1: "br-int"}, {"tap1": iface("p")})
+    bench.inventory.ports(1, {1: "tap1"})
+    assert bench.interfaces() == {(1, "tap1"): (1, "p", "")}
+
+
+def tunnel(peer: str) -> dict[str, str]:
+    return {"tenantry-tunnel": "vxlan", "tenantry-peer": peer}
+
+
+def test_what_a_tunnel_says_counts_once_it_has_been_up() -> None:
+    bench = Bench(REMOTE)
+    bench.inventory.synced(REMOTE, "node1", {1: "br-int"}, {"bfd": tunnel("192.0.2.2")})
+    bench.inventory.ports(1, {1: "bfd"})
+    interface = bench.model.all(Interface)[1, "bfd"]
+    assert (interface.tunnel, interface.peer) == ("vxlan", Address(4, 0xC0000202))
+
+    def health() -> tuple[bool, bool, bool]:
+        said = bench.model.all(Health)[1, "bfd"]
+        return said.up, said.forwarding, (1, "bfd") in bench.model.all(Tunnel)
+
+    bench.inventory.tunnel(REMOTE, "bfd", {"state": "down", "forwarding": "false"})
+    assert health() == (False, False, False)
+    bench.inventory.tunnel(REMOTE, "bfd", {"state": "up", "forwarding": "true", "flap_count": "1"})
+    assert health() == (True, True, True)
+    bench.inventory.tunnel(REMOTE, "bfd", {"state": "up", "forwarding": "false"})
+    assert health() == (True, False, True)
+    bench.inventory.tunnel(REMOTE, "bfd", None)
+    assert not bench.model.all(Health) and not bench.model.all(Tunnel)
+
+
+def test_after_a_restart_it_counts_that_a_tunnel_was_up_before() -> None:
+    bench = Bench(REMOTE)
+    bench.inventory.synced(REMOTE, "node1", {1: "br-int"}, {"bfd": tunnel("2001:db8::2")})
+    bench.inventory.tunnel(REMOTE, "bfd", {"state": "down", "flap_count": "2"})
+    assert (1, "bfd") in bench.model.all(Tunnel)

@@ -1,0 +1,95 @@
+"""JSON-RPC with daemons of Open vSwitch: messages in any pieces, errors, and who hangs up."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from controller import runtime
+from controller.switch.jsonrpc import Peer, Refused, Unreachable, connected
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Peer, Any]]:
+    """Ours, and a socket that is the daemon's."""
+    ours, theirs = socket.socketpair()
+    peer = Peer(ours)
+    yield peer, theirs
+    peer.close()
+    theirs.close()
+
+
+def heard(theirs: Any) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(theirs.recv(1 << 16))
+    return message
+
+
+def test_answers_find_their_questions_in_any_order(ends: tuple[Peer, Any]) -> None:
+    peer, theirs = ends
+    asking = [runtime.spawn(peer.call, "transact", [n]) for n in range(3)]
+    runtime.breathe()
+    data = b""
+    while data.count(b'"method"') < 3:
+        data += theirs.recv(1 << 16)
+    ids = [m["id"] for m in decoded(data)]
+    answers = [{"id": id, "result": n, "error": None} for n, id in enumerate(ids)]
+    whole = "".join(json.dumps(answer) for answer in reversed(answers)).encode()
+    for at in range(0, len(whole), 7):  # in pieces that end anywhere
+        theirs.sendall(whole[at : at + 7])
+        runtime.breathe()
+    assert [greenlet.wait() for greenlet in asking] == [0, 1, 2]
+
+
+def decoded(data: bytes) -> list[dict[str, Any]]:
+    text, at, found = data.decode(), 0, []
+    while at < len(text):
+        message, at = json.JSONDecoder().raw_decode(text, at)
+        found.append(message)
+    return found
+
+
+def test_echoes_are_answered_and_notifications_kept(ends: tuple[Peer, Any]) -> None:
+    peer, theirs = ends
+    theirs.sendall(b'{"method":"echo","params":["x"],"id":"e"}')
+    assert heard(theirs) == {"id": "e", "result": ["x"], "error": None}
+    theirs.sendall(b'{"method":"update","params":["a",{}],"id":null}')
+    assert peer.notifications.get(timeout=5) == ("update", ["a", {}])
+
+
+def test_an_error_is_raised_with_the_daemons_words(ends: tuple[Peer, Any]) -> None:
+    peer, theirs = ends
+    asking = runtime.spawn(peer.call, "monitor", [])
+    runtime.breathe()
+    id = heard(theirs)["id"]
+    error = {"error": "syntax error", "details": "no such table"}
+    theirs.sendall(json.dumps({"id": id, "result": None, "error": error}).encode())
+    with pytest.raises(Refused, match="monitor: syntax error: no such table"):
+        asking.wait()
+
+
+@pytest.mark.parametrize("end", [b"", b"[]", b"nonsense}"])
+def test_who_hangs_up_or_talks_nonsense_is_gone(ends: tuple[Peer, Any], end: bytes) -> None:
+    peer, theirs = ends
+    asking = runtime.spawn(peer.call, "transact", [])
+    runtime.breathe()
+    theirs.recv(1 << 16)
+    theirs.sendall(end)
+    theirs.shutdown(socket.SHUT_WR)
+    with pytest.raises(Unreachable):
+        asking.wait()
+    assert peer.notifications.get(timeout=5) is None
+    assert not peer.alive
+    with pytest.raises(Unreachable):
+        peer.call("transact", [])
+
+
+@pytest.mark.parametrize(
+    "remote", ["unix:/nowhere/db.sock", "tcp:127.0.0.1:1", "ssl:127.0.0.1:1", "tcp:", "nonsense"]
+)
+def test_who_cannot_be_reached(remote: str) -> None:
+    with pytest.raises(Unreachable), connected(remote):
+        raise AssertionError("it was reached")
