@@ -21,7 +21,7 @@ from controller.serve import Controller
 from tests.lab import Lab, written
 from tests.namespace import Guest, run
 from tests.openvswitch import OpenVSwitch
-from tests.outside import SERVER, SERVER6, join, ready, wired
+from tests.outside import furnish, wired
 
 CONTROLLER = "192.168.78.254"
 
@@ -250,18 +250,7 @@ class Beyond:
         wired("eo")
         self.router.take("eo2")
         self.router.run("ip", "link", "set", "eo2", "name", "eth0")
-        ready(self.router, "eth0")
-        join(self.router, self.server, "eth1", "eth0")
-        self.router.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
-        for device, *given in (
-            ("eth0", "203.0.113.1/24", "2001:db8::1/64"),
-            ("eth1", "198.51.100.1/24", "2001:db8:7::1/64"),
-        ):
-            for address in given:
-                self.router.run("ip", "address", "add", address, "dev", device)
-        for address, via in ((f"{SERVER}/24", "198.51.100.1"), (f"{SERVER6}/64", "2001:db8:7::1")):
-            self.server.run("ip", "address", "add", address, "dev", "eth0")
-            self.server.run("ip", "route", "add", "default", "via", via)
+        furnish(self.router, self.server)
 
 
 def bridges() -> None:
@@ -286,9 +275,15 @@ def machines(count: int, uplinks: int = 0, version: int = 4) -> Iterator[list[Ma
 
 @contextmanager
 def farm(
-    directory: Path, started: list[Machine], *, join: bool = True, **options: str
+    directory: Path,
+    started: list[Machine],
+    *,
+    join: bool = True,
+    groups: bool = False,
+    **options: str,
 ) -> Iterator[Farm]:
-    """A controller, and machines that have joined it. Options as in :func:`tests.lab.lab`."""
+    """A controller, and machines that have joined it. ``groups``: security groups are as in
+    production, not open. Options as in :func:`tests.lab.lab`."""
     values = {
         "openflow__listen": f"{CONTROLLER}:6653",
         "ovsdb__listen": f"{CONTROLLER}:6640",
@@ -301,7 +296,8 @@ def farm(
     file = written(directory, values)
     made = Farm(file, list(started))
     try:
-        made.open_default_groups()
+        if not groups:
+            made.open_default_groups()
         for machine in started if join else ():
             made.join(machine)
         yield made

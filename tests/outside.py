@@ -34,6 +34,22 @@ def ready(guest: Guest, name: str) -> None:
     guest.run("ip", "link", "set", name, "up")
 
 
+def furnish(router: Guest, server: Guest, mtu: int = 1500) -> None:
+    """A router with an uplink (eth0), and a server behind it."""
+    ready(router, "eth0")
+    join(router, server, "eth1", "eth0", mtu=mtu)
+    router.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+    for device, *given in (
+        ("eth0", "203.0.113.1/24", "2001:db8::1/64"),
+        ("eth1", "198.51.100.1/24", "2001:db8:7::1/64"),
+    ):
+        for address in given:
+            router.run("ip", "address", "add", address, "dev", device)
+    for address, via in ((f"{SERVER}/24", "198.51.100.1"), (f"{SERVER6}/64", "2001:db8:7::1")):
+        server.run("ip", "address", "add", address, "dev", "eth0")
+        server.run("ip", "route", "add", "default", "via", via)
+
+
 class Outside:
     """The external network, the router (``router``) at its first address, the server behind it."""
 
@@ -44,18 +60,7 @@ class Outside:
         wired("uplink1")
         self.router.take("uplink2")
         self.router.run("ip", "link", "set", "uplink2", "name", "eth0")
-        ready(self.router, "eth0")
-        join(self.router, self.server, "eth1", "eth0", mtu=mtu)
-        self.router.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
-        for device, *given in (
-            ("eth0", "203.0.113.1/24", "2001:db8::1/64"),
-            ("eth1", "198.51.100.1/24", "2001:db8:7::1/64"),
-        ):
-            for address in given:
-                self.router.run("ip", "address", "add", address, "dev", device)
-        for address, via in ((f"{SERVER}/24", "198.51.100.1"), (f"{SERVER6}/64", "2001:db8:7::1")):
-            self.server.run("ip", "address", "add", address, "dev", "eth0")
-            self.server.run("ip", "route", "add", "default", "via", via)
+        furnish(self.router, self.server, mtu)
         net.wire(bridge, "uplink1", "uplink")
 
     def routes_to(self, router: Any, *prefixes: str) -> None:

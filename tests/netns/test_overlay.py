@@ -142,3 +142,40 @@ def test_a_host_that_goes_and_comes_back_is_compared(own_netns: None, tmp_path: 
         (agent,) = net.api("GET", "/v2.0/agents?host=host2")["agents"]
         assert agent["alive"] is True
         net.verify()
+
+
+def test_security_groups_judge_what_comes_through_tunnels(own_netns: None, tmp_path: Path) -> None:
+    """By address: who sent it is on another host. Also what was routed on its way."""
+    with machines(2) as started, farm(tmp_path, started, groups=True) as net:
+        networks = [net.network("10.0.0.0/24", "fd00:a::/64"), net.network("10.1.0.0/24")]
+        net.router(*networks)
+        body = {"security_group": {"name": "members"}}
+        group = net.api("POST", "/v2.0/security-groups", body)["security_group"]["id"]
+        for ethertype, protocol in (("IPv4", "icmp"), ("IPv6", "ipv6-icmp")):
+            net.api(
+                "POST",
+                "/v2.0/security-group-rules",
+                {
+                    "security_group_rule": {
+                        "security_group_id": group,
+                        "direction": "ingress",
+                        "ethertype": ethertype,
+                        "protocol": protocol,
+                        "remote_group_id": group,
+                    }
+                },
+            )
+        server = net.port(networks[0], security_groups=[group])
+        inside = [net.port(n, security_groups=[group]) for n in networks]
+        stranger = net.port(networks[0])
+        net.plug(started[0], server)
+        members = [net.plug(started[1], port) for port in inside]
+        other = net.plug(started[1], stranger)
+        four, six = (ip["ip_address"] for ip in server["fixed_ips"])
+        assert unreached(members, [four]) == []
+        assert unreached(members[:1], [six]) == []
+        assert len(unreached([other], [four, six])) == 2
+        net.update("port", stranger["id"], security_groups=[group])
+        net.take_effect()
+        assert unreached([other], [four, six]) == []
+        net.verify()
