@@ -20,15 +20,18 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
-demo: machine $(STAMP) ## two tenants in Mininet, a table of who reaches whom; CHECK=1 exits after it
+demo: HOSTS = # even if the environment has one
+demo: machine $(STAMP) ## two tenants, who reaches whom; HOSTS=3 with tunnels; CHECK=1 exits after it
 	@$(SUDO) $(SYSTEM_PYTHON) -B mininet/demo.py --tenantry $(CURDIR)/$(VENV)/bin/tenantry \
-	    $(if $(CHECK),--check)
+	    $(if $(strip $(HOSTS)),--hosts $(HOSTS)) $(if $(CHECK),--check)
 
 .PHONY: experiment
-experiment: machine $(STAMP) ## does east-west traffic pass the gateway? draws build/east-west.png
+experiment: NAME := east-west
+experiment: machine $(STAMP) ## NAME=east-west, gateway (one dies), move (of a port); draws build/NAME.png
+	@$(if $(filter east-west gateway move,$(NAME)),,$(error NAME is east-west, gateway or move))
 	@mkdir -p build
-	@$(SUDO) $(SYSTEM_PYTHON) -B mininet/east_west.py --png $(CURDIR)/build/east-west.png \
-	    --tenantry $(CURDIR)/$(VENV)/bin/tenantry
+	@$(SUDO) $(SYSTEM_PYTHON) -B mininet/$(subst -,_,$(NAME)).py \
+	    --png $(CURDIR)/build/$(NAME).png --tenantry $(CURDIR)/$(VENV)/bin/tenantry
 
 .PHONY: test
 test: machine $(STAMP) ## the whole suite; TESTS=tests/unit runs a part

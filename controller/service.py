@@ -329,7 +329,7 @@ class Service:
             binding = self.model.get(Binding, port_id)
             network = self.model.get(Network, binding.network_id) if binding else None
             remote = self.inventory.remote(binding.switch) if binding else None
-            if binding and network and remote:
+            if binding and network and remote and not binding.vlan:  # a trunk's is its parent's
                 at = (binding.switch, binding.interface)
                 if self._sized.get(at) != network.mtu:
                     self._sized[at] = network.mtu

@@ -15,26 +15,21 @@ saw, draws the latencies (``--png``), and fails if a packet took the wrong way.
 """
 
 import argparse
-import contextlib
-import json
+import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import demo
-import mininet.net
-import namespaces
 import openvswitch
-from mininet.log import setLogLevel
+import stage
 from mininet.topo import Topo
+from openvswitch import OpenVSwitch
 from topology import (
     TRUNK,
     UPLINK,
     Controller,
-    Neutron,
     PhysicalSwitch,
     TenantHost,
     TenantSwitch,
@@ -109,41 +104,32 @@ def main():
     parser.add_argument("--png", required=True, type=Path, help="where to draw the latencies")
     parser.add_argument("--count", type=int, default=1000, help="pings each way of routing")
     arguments = parser.parse_args()
-    with contextlib.ExitStack() as cleanup:
-        net = build(arguments.tenantry, cleanup)
-        seen = {}
-        for way in ("distributed", "centralised"):
-            if way == "centralised":
-                centralise(net)
-            seen[way] = measure(net, arguments.count)
-        draw(arguments, seen)
+    return stage.play(lambda cleanup: experiment(arguments, cleanup))
+
+
+def experiment(arguments, cleanup):
+    net = build(arguments.tenantry, cleanup)
+    seen = {}
+    for way in ("distributed", "centralised"):
+        if way == "centralised":
+            centralise(net)
+        seen[way] = measure(net, arguments.count)
+    times = {way: each["times"] for way, each in seen.items()}
+    stage.draw(arguments.tenantry, "plot_latency.py", arguments.png, times)
     return judge(seen, arguments.count)
 
 
 def build(tenantry, cleanup):
     """A controller, three switches and their hosts, in a namespace of their own."""
-    setLogLevel("error")
-    namespaces.leave_for_a_new_one()
-    openvswitch.run("ip", "link", "set", "lo", "up")
-    directory = Path(tempfile.mkdtemp(prefix="tenantry-east-west-"))
-    cleanup.callback(shutil.rmtree, directory, ignore_errors=True)
-    for process in reversed(openvswitch.start(directory / "ovs")):
-        cleanup.callback(openvswitch.stop, process)
-    config = directory / "tenantry.conf"
-    config.write_text(demo.CONFIG.format(directory=directory))
-    command = (tenantry, "--config-file", config)
-    controller = openvswitch.daemon(*command, "serve", directory=directory)
-    cleanup.callback(openvswitch.stop, controller)
-    neutron = Neutron(f"http://127.0.0.1:{demo.API_PORT}")
-    demo.wait_for_api(neutron, controller, directory / f"{tenantry.name}.log")
-    mininet.net.fixLimits = lambda: None  # it would change sysctls of the whole machine
-    topology = EastWest(neutron)
-    net = mininet.net.Mininet(topology, switch=TenantSwitch, controller=None, build=False)
-    cleanup.callback(net.stop)
-    net.addController(Controller("c0", ip="127.0.0.1", port=demo.OPENFLOW_PORT))
-    net.build()
-    net.start()
-    demo.wait_for_ports(neutron)
+    directory = stage.enter(cleanup)
+    ovs = OpenVSwitch(directory / "ovs")
+    cleanup.callback(ovs.stop)
+    ovs.start(system_id="tenantry-experiment")
+    os.environ.update(ovs.environment)  # for Mininet's switches
+    running = stage.Tenantry(tenantry, directory, demo.OPTIONS, cleanup)
+    controller = Controller("c0", ip="127.0.0.1", port=stage.OPENFLOW_PORT)
+    net = stage.build(EastWest(running.neutron), cleanup, [controller], switch=TenantSwitch)
+    running.wait_for_ports()
     return net
 
 
@@ -187,13 +173,6 @@ def routed(switch):
     words = ["ovs-ofctl", "-O", "OpenFlow14", "dump-flows", switch, f"table={ROUTE_TABLE}"]
     dump = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     return sum(int(n) for n in re.findall(r"n_packets=(\d+)", dump))
-
-
-def draw(arguments, seen):
-    """By the virtual environment's Python, which has matplotlib."""
-    times = {way: each["times"] for way, each in seen.items()}
-    words = [arguments.tenantry.parent / "python", Path(__file__).with_name("plot_latency.py")]
-    subprocess.run([*words, arguments.png], input=json.dumps(times), text=True, check=True)
 
 
 def judge(seen, count):

@@ -14,59 +14,95 @@ import time
 from pathlib import Path
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+VARIABLES = ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR")
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def start(directory: Path):
-    """Start it; return its daemons, the switch daemon first, which is the order to stop them in.
+class OpenVSwitch:
+    """Runs from :meth:`start` to :meth:`stop`.
 
-    Afterwards ``os.environ`` leads every ovs-* command that this process runs to it, Mininet's too.
-    Raises RuntimeError with the daemons' own words when it does not come up.
+    ``within`` are the words that run a command in its namespace, if that is another than ours;
+    ``environment`` leads every ovs-* command to it.
     """
-    directory.mkdir(mode=0o700)
-    for variable in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"):
-        os.environ[variable] = str(directory)
-    database, socket = directory / "conf.db", directory / "db.sock"
-    run("ovsdb-tool", "create", database, SCHEMA)
-    server = daemon(
-        "ovsdb-server", database, f"--remote=punix:{socket}", "--pidfile", directory=directory
-    )
-    try:
-        while not socket.exists() and server.poll() is None:
+
+    def __init__(self, directory: Path, within=()):
+        self.directory = directory
+        self.environment = dict.fromkeys(VARIABLES, str(directory))
+        self._within = within
+        self._server = self._switch = None
+        self._starts = 0
+
+    def start(self, **external_ids):
+        """Start both daemons; the Open vSwitch says ``external_ids`` of itself.
+
+        Raises RuntimeError with the daemons' own words when it does not come up.
+        """
+        self.directory.mkdir(mode=0o700)
+        database, socket = self.directory / "conf.db", self.directory / "db.sock"
+        run("ovsdb-tool", "create", database, SCHEMA)
+        # As distributions start it: who manages it is what the database says (set-manager).
+        managers = "--remote=db:Open_vSwitch,Open_vSwitch,manager_options"
+        self._server = self._daemon("ovsdb-server", database, f"--remote=punix:{socket}", managers)
+        while not socket.exists() and self._server.poll() is None:
             time.sleep(0.01)  # ovs-vsctl --retry would sleep a second
-        run("ovs-vsctl", "--timeout=10", "--no-wait", "init")
-        switch = daemon("ovs-vswitchd", f"unix:{socket}", "--pidfile", directory=directory)
+        words = [f"external_ids:{key.replace('_', '-')}={v}" for key, v in external_ids.items()]
+        self.vsctl("--no-wait", "init", "--", "set", "Open_vSwitch", ".", *words)
+        self.start_switch()
+
+    def start_switch(self):
+        """Start the switch daemon, which does what the database says."""
+        self._switch = self._daemon("ovs-vswitchd", f"unix:{self.directory}/db.sock")
         try:
-            # Without --no-wait ovs-vsctl returns when the switch daemon has taken the change in.
-            system_id = "external_ids:system-id=tenantry-demo"
-            run("ovs-vsctl", "--timeout=10", "set", "Open_vSwitch", ".", system_id)
+            # ovs-vsctl returns when the switch daemon has taken everything in, if it changes any.
+            self._starts += 1
+            self.vsctl("set", "Open_vSwitch", ".", f"external_ids:starts={self._starts}")
         except RuntimeError as error:
-            stop(switch)
-            log = (directory / "ovs-vswitchd.log").read_text()
+            log = (self.directory / "ovs-vswitchd.log").read_text()
             raise RuntimeError(f"ovs-vswitchd did not come up: {error}\n{log[-2000:]}") from None
-    except BaseException:
-        stop(server)
-        raise
-    return [switch, server]
+
+    def crash(self):
+        """The switch daemon dies, and takes the userspace datapath with it; the database stays."""
+        self._switch.kill()
+        self._switch.wait()
+
+    def stop(self):
+        """End whatever runs."""
+        for process in (self._switch, self._server):
+            if process is not None:
+                stop(process)
+
+    def vsctl(self, *words):
+        """Run ovs-vsctl; return what it printed. Raises RuntimeError with its words."""
+        return run("ovs-vsctl", f"--db=unix:{self.directory}/db.sock", "--timeout=20", *words)
+
+    def _daemon(self, *command):
+        words = (*self._within, *command, "--pidfile")
+        return daemon(*words, directory=self.directory, name=command[0], **self.environment)
 
 
-def daemon(*command, directory: Path):
+def daemon(*command, directory: Path, name="", **environment):
     """Start a child that logs to ``directory``, hears no Ctrl-C and does not outlive this process.
 
     Call it from the main thread: the kernel's promise is tied to the thread that started the child.
     """
     words = [str(word) for word in command]
-    with open(directory / f"{Path(words[0]).name}.log", "ab") as log:
+    with open(directory / f"{name or Path(words[0]).name}.log", "ab") as log:
         return subprocess.Popen(
             words,
+            env=os.environ | environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=lambda: _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
+            preexec_fn=die_with_parent,
         )
+
+
+def die_with_parent():
+    """In a child: the kernel is to end this process with the thread that started it."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def stop(process):

@@ -18,7 +18,7 @@ from namespaces import inside
 PORT = 7
 #: Sent after the name, so that an answer is many full-sized segments: a wrong MTU shows.
 FILLER = bytes(100_000)
-WAIT = 2.0  # seconds until silence counts as an answer
+WAIT = 4.0  # seconds until silence counts as an answer; all ask at once, so some answers come late
 VERSIONS = ("IPv4", "IPv6")
 KINDS = ("ping", "TCP")
 

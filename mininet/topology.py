@@ -38,18 +38,21 @@ PROVIDER_VLAN = 200
 SERVER_SUBNETS = ("198.51.100.0/24", "2001:db8:100::/64")  # behind the router outside
 TRUNK, UPLINK = "trunk", "uplink"  # names of physical networks, as the controller's config has them
 
-#: host -> (tenant, network, switch, last part of its address). All but the third and the last of
-#: each tenant have an address that the other tenant uses too.
+#: host -> (tenant, network, last part of its address). All but the third of each tenant have an
+#: address that the other tenant uses too.
 TENANT_HOSTS = {
-    "red1": ("red", "", "s1", 11),
-    "red2": ("red", "", "s1", 12),
-    "red3": ("red", "", "s2", 13),
-    "red4": ("red", "-db", "s2", 11),
-    "blue1": ("blue", "", "s1", 11),
-    "blue2": ("blue", "", "s2", 12),
-    "blue3": ("blue", "", "s2", 14),
-    "blue4": ("blue", "-db", "s1", 11),
+    "red1": ("red", "", 11),
+    "red2": ("red", "", 12),
+    "red3": ("red", "", 13),
+    "red4": ("red", "-db", 11),
+    "blue1": ("blue", "", 11),
+    "blue2": ("blue", "", 12),
+    "blue3": ("blue", "", 14),
+    "blue4": ("blue", "-db", 11),
 }
+#: host -> its switch, here
+PLACES = dict.fromkeys(("red1", "red2", "blue1", "blue4"), "s1")
+PLACES |= dict.fromkeys(("red3", "red4", "blue2", "blue3"), "s2")
 FLOATING = "red1"  # the host that has a floating IP
 
 
@@ -158,9 +161,7 @@ class TenantHost(Host):
                 commands.append(f"ip route replace default via {subnet['gateway_ip']}")
         # A userspace switch sees the frames before any hardware would fill the checksums in.
         commands.append(f"ethtool -K {intf} tx off >/dev/null")
-        output = self.cmd("; ".join(commands))
-        if output.strip():
-            raise RuntimeError(f"{self.name} could not be configured: {output.strip()}")
+        configure(self, *commands)
         return result
 
 
@@ -223,34 +224,21 @@ class PhysicalSwitch(OVSBridge):
         super().start(controllers)
 
 
-class Tenants(Topo):
-    """Creates the networks and ports through the API (those missing), then the hosts on them."""
+class NeutronTopo(Topo):
+    """A topology whose networks and hosts are resources of the API: those that are missing are
+    created, the others used as they are."""
 
-    def build(self, api=API):
-        neutron = Neutron(api)
-        self.addSwitch("s1")
-        self.addSwitch("s2")
-        self.addLink("s1", "s2", physical_network=TRUNK)
-        provider = self.network(
-            neutron,
-            "provider",
-            "provider",
-            PROVIDER_SUBNETS,
-            **{
-                "router:external": True,
-                "provider:network_type": "vlan",
-                "provider:physical_network": UPLINK,
-                "provider:segmentation_id": PROVIDER_VLAN,
-            },
-        )
+    def tenants(self, neutron, provider, places):
+        """Both tenants: networks, hosts on the switches that ``places`` names, and a router each
+        that leads to ``provider``, a network and its subnets."""
         networks = {}
-        for name, (tenant, suffix, switch, number) in TENANT_HOSTS.items():
+        for name, (tenant, suffix, number) in TENANT_HOSTS.items():
             network = tenant + suffix
             if network not in networks:
                 networks[network] = self.network(neutron, network, tenant, SUBNETS[suffix])
             more = {"security_groups": neutron.public(tenant)} if name == FLOATING else {}
             port = self.tenant_host(
-                neutron, name, tenant, switch, number, *networks[network], **more
+                neutron, name, tenant, places[name], number, *networks[network], **more
             )
             if name == FLOATING:
                 floated = port
@@ -258,21 +246,17 @@ class Tenants(Topo):
             subnets = [subnet for suffix in SUBNETS for subnet in networks[tenant + suffix][1]]
             neutron.router(tenant, tenant, provider[0], subnets)
         neutron.floating_ip(provider[0], floated)
-        public = {"security_groups": neutron.public("provider")}
-        self.tenant_host(neutron, "web", "provider", "s1", 10, *provider, **public)
 
-        # The dpid is for OVSDB alone: by default Mininet would give it s1's, after the digit.
-        self.addSwitch("phy1", cls=PhysicalSwitch, dpid="00000000000000ff")
-        self.addLink("s1", "phy1", params1={"physical_network": UPLINK})
-        # Outside of Neutron's world, so it answers to no port, only to the VLAN.
+    def beyond(self, subnets, switch, **link):
+        """The router at the other end of the uplink, on a switch there, and the server behind it.
+        Neither is of Neutron's world; ``link`` is what the link to the switch is to be."""
         behind = [
             {"id": cidr, "cidr": cidr, "ip_version": ip_network(cidr).version}
             | {"gateway_ip": str(ip_network(cidr)[1])}
             for cidr in SERVER_SUBNETS
         ]
-        _, subnets = provider
         self.stranger("outside", "02:00:00:00:02:00", subnets, 1, cls=OutsideRouter)
-        self.addLink("outside", "phy1", params2={"vlan": PROVIDER_VLAN})
+        self.addLink("outside", switch, **link)
         self.stranger("server", "02:00:00:00:02:07", behind, 7)
         self.addLink("outside", "server")
 
@@ -311,6 +295,34 @@ class Tenants(Topo):
         return port
 
 
+class Tenants(NeutronTopo):
+    def build(self, api=API):
+        neutron = Neutron(api)
+        self.addSwitch("s1")
+        self.addSwitch("s2")
+        self.addLink("s1", "s2", physical_network=TRUNK)
+        provider = self.network(
+            neutron,
+            "provider",
+            "provider",
+            PROVIDER_SUBNETS,
+            **{
+                "router:external": True,
+                "provider:network_type": "vlan",
+                "provider:physical_network": UPLINK,
+                "provider:segmentation_id": PROVIDER_VLAN,
+            },
+        )
+        self.tenants(neutron, provider, PLACES)
+        public = {"security_groups": neutron.public("provider")}
+        self.tenant_host(neutron, "web", "provider", "s1", 10, *provider, **public)
+
+        # The dpid is for OVSDB alone: by default Mininet would give it s1's, after the digit.
+        self.addSwitch("phy1", cls=PhysicalSwitch, dpid="00000000000000ff")
+        self.addLink("s1", "phy1", params1={"physical_network": UPLINK})
+        self.beyond(provider[1], "phy1", params2={"vlan": PROVIDER_VLAN})
+
+
 class OutsideHost(TenantHost):
     """A host of the physical world: configured like a tenant's, known to nobody."""
 
@@ -330,7 +342,7 @@ class OutsideRouter(OutsideHost):
         ]
         commands.append("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
         commands.append(f"ethtool -K {behind} tx off >/dev/null")
-        self.cmd("; ".join(commands))
+        configure(self, *commands)
         return result
 
 
@@ -340,6 +352,13 @@ def addresses(subnets, number):
         {"subnet_id": subnet["id"], "ip_address": str(ip_network(subnet["cidr"])[number])}
         for subnet in subnets
     ]
+
+
+def configure(node, *commands):
+    """Run shell commands in a node that say nothing when all is well; RuntimeError if they do."""
+    output = node.cmd("; ".join(commands)).strip()
+    if output:
+        raise RuntimeError(f"{node} could not be configured: {output}")
 
 
 def available_datapath():

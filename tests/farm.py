@@ -321,9 +321,10 @@ def unreached(guests: list[Guest], addresses: list[str]) -> list[tuple[int, str]
 
 def answered(questions: list[tuple[Guest, str]]) -> list[bool]:
     """Whether each guest gets an answer when it pings its address. All at once; each ends with its
-    first answer, or after two seconds."""
-    words = ("ping", "-n", "-q", "-i", "0.2", "-c", "1", "-w", "2")
-    pings = [guest.start(*words, address) for guest, address in questions]
+    first answer, or after some two seconds."""
+    # Not `-c 1 -w 2`, which ends with the first error, of a neighbour looked for before, say.
+    tries = "for try in 1 2 3 4 5 6 7; do ping -n -q -c 1 -W 0.3 $0 && exit; done; exit 1"
+    pings = [guest.start("sh", "-c", tries, address) for guest, address in questions]
     for ping in pings:
         ping.communicate()
     return [ping.returncode == 0 for ping in pings]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.flow import value_text
-from controller.model import FixedIp, Network, Port, Subnet, View
+from controller.model import FixedIp, Network, Port, Subnet, Trunk, View
 from controller.model.names import address_text, domain, full_name, host_name
 
 NETWORK_TYPES = {
@@ -28,10 +28,12 @@ class Instance:
     subnets: Mapping[str, Subnet]
     profile: Mapping[str, Any]
     domain: str
+    machine: str = ""  # its id, if the port does not say: that of a trunk's sub-port
 
     @property
     def id(self) -> str:
-        return str(self.profile.get("instance_id") or self.port.device_id or self.port.id)
+        named = self.profile.get("instance_id") or self.machine or self.port.device_id
+        return str(named or self.port.id)
 
     @property
     def mac(self) -> str:
@@ -179,4 +181,7 @@ def instance(view: View, port_id: str, domain: str) -> Instance | None:
         if (subnet := view.get(Subnet, ip.subnet_id)) is not None
     }
     profile = json.loads(port.profile) if port.profile else {}
-    return Instance(port, network, subnets, profile, domain)
+    trunk = view.get(Trunk, port.device_id)  # what a sub-port has for its device
+    parent = view.get(Port, trunk.port_id) if trunk else None
+    machine = parent.device_id or parent.id if parent else ""
+    return Instance(port, network, subnets, profile, domain, machine)

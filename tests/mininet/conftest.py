@@ -1,9 +1,11 @@
 """What the Mininet tests share: the tenantry command, and the modules beside the demo."""
 
+import os
 import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,9 @@ from tests.conftest import need
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEM_PYTHON = "/usr/bin/python3"  # Mininet is installed for Debian's own
+PNG = b"\x89PNG\r\n\x1a\n"
+
+Experiment = Callable[..., str]
 
 
 @pytest.fixture
@@ -34,3 +39,31 @@ def tenantry(tmp_path: Path) -> Path:
     command.write_text(f'#!/bin/sh\ncd "{ROOT}" && exec "{sys.executable}" -m controller "$@"\n')
     command.chmod(command.stat().st_mode | stat.S_IXUSR)
     return command
+
+
+@pytest.fixture
+def experiment(mininet: Path, tenantry: Path, tmp_path: Path) -> Experiment:
+    """Run an experiment by its name, which succeeds and draws; what it printed."""
+    python = tenantry.with_name("python")  # whatever runs tenantry also draws
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    drawn, here = tmp_path / "drawn.png", tmp_path / "t"  # short: Unix sockets lie below it
+    here.mkdir()
+
+    def run(name: str, *words: str) -> str:
+        done = subprocess.run(
+            [
+                *(SYSTEM_PYTHON, "-B", str(mininet / f"{name}.py"), "--tenantry", str(tenantry)),
+                *("--png", str(drawn), *words),
+            ],
+            env=os.environ | {"MPLCONFIGDIR": str(tmp_path), "TMPDIR": str(here)},
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert drawn.read_bytes().startswith(PNG)
+        assert list(here.iterdir()) == []
+        return done.stdout
+
+    return run

@@ -19,6 +19,12 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.fixture
+def pacer(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "mininet"))
+    return importlib.import_module("pacer")
+
+
+@pytest.fixture
 def reachability(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(ROOT / "mininet"))
     return importlib.import_module("reachability")
@@ -49,6 +55,38 @@ def test_foreign_frames_are_told_from_ours(wire: ModuleType) -> None:
         f"1 from {RED} in VLAN 7",
         f"2 from {RED} untagged",
     ]
+
+
+def test_tunnels_are_told_from_other_traffic(wire: ModuleType) -> None:
+    ends = bytes([192, 168, 77, 1, 192, 168, 77, 2])
+    vxlan = struct.pack("!HHHHII", 50000, 4789, 100, 0, 1 << 27, 4096 << 8)
+
+    def frame(ethertype: int = 0x0800, protocol: int = 17, inside: bytes = vxlan) -> bytes:
+        return bytes(12) + struct.pack("!HB8xB2x", ethertype, 0x45, protocol) + ends + inside
+
+    assert wire.by_tunnel(frame(), []) == ("192.168.77.1", "192.168.77.2", 4096)
+    assert wire.by_tunnel(frame(ethertype=0x86DD), []) is None
+    assert wire.by_tunnel(frame(protocol=6), []) is None
+    assert wire.by_tunnel(frame(inside=struct.pack("!HH12x", 50000, 53)), []) is None
+    assert wire.by_tunnel(frame()[:42], []) is None
+
+
+@pytest.mark.parametrize(
+    ("answers", "gap"),
+    [
+        ("", (0, 0)),
+        ("yyy", (0, 0)),
+        ("nyy", (0, 1)),
+        ("ynynnyn", (3, 2)),
+        ("yynnn", (2, 3)),
+        ("nn", (0, 2)),
+    ],
+)
+def test_the_longest_gap(pacer: ModuleType, answers: str, gap: tuple[int, int]) -> None:
+    questions = pacer.Questions()
+    questions.times = [0.5 if answer == "y" else None for answer in answers]
+    assert questions.gap() == gap
+    assert questions.lost == answers.count("n")
 
 
 def seen(reachability: ModuleType, **answers: set[str]) -> dict[str, Any]:

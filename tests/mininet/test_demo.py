@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,48 @@ def test_check(demo: list[str]) -> None:
     assert re.search(r"frames on the trunk .*VLAN \d+ red: [1-9].*foreign: 0", done.stdout)
     assert re.search(r"frames on the uplink .*VLAN 200 provider: [1-9].*foreign: 0", done.stdout)
     assert "inside the 11 hosts: 0" in done.stdout
+
+
+def test_check_of_three_hosts(demo: list[str]) -> None:
+    words = [*demo, "--hosts", "3", "--check"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.endswith(" ok")}
+    assert len(rows) == 10
+    red = ["red1", "red3", "red4"]
+    assert rows["red2"].split()[2:] == [
+        *("outside", *red, "server", "ok", "ok"),
+        *(*red, "ok", "ok", "ok"),
+    ]
+    for network, pair in (("red", "host1 - host2"), ("blue", "host2 - host3")):
+        carried = re.search(rf"VNI \d+ +{network} +(.*)", done.stdout)
+        assert carried, done.stdout
+        assert re.search(rf"{pair}: [1-9]", carried[1])
+        assert network != "red" or "host3" not in carried[1]
+    assert "has no business with: 0" in done.stdout
+    assert "inside the 10 hosts: 0" in done.stdout
+    assert len(re.findall(r"^host\d +yes .*\b2 up", done.stdout, re.MULTILINE)) == 3
+    assert "wanted equals installed" in done.stdout
+
+
+@pytest.mark.parametrize("words", [[], ["--hosts", "3"]], ids=["one", "three"])
+def test_interrupted_while_it_builds(demo: list[str], words: list[str]) -> None:
+    process = subprocess.Popen(
+        [*demo, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    with process:
+        for line in process.stdout:
+            if "creating" in line:
+                break
+        time.sleep(0.7)  # in the middle of it
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, output
 
 
 def test_stays_up_until_interrupted(demo: list[str]) -> None:
