@@ -33,7 +33,8 @@ from controller.service import Service
 from controller.service_port import ServicePort
 from controller.store import Body, Draft, Store, StoreError
 from controller.switch import channel
-from controller.switch.hosts import JOINED, Hosts, Words
+from controller.switch.host import Words
+from controller.switch.hosts import JOINED, Hosts
 from controller.switch.ovsdb import IntegrationBridge
 
 LOG = logging.getLogger("tenantry")
