@@ -178,7 +178,7 @@ PUNTED = Field(
     "reg7",
     name="PUNTED",
     bits=32,
-    spans="ROUTER_ADMIT..ROUTER_OUT",
+    spans="ARP_ND_REPLY..ND_REPLY ROUTER_ADMIT..ROUTER_OUT",
     doc="why the controller gets the packet, for the feature that sends it there",
 )
 PATH = Field(
@@ -523,7 +523,7 @@ class Table(Enum):
         32,
         "arp_nd",
         Miss.OWN,
-        "reg14 reg15 reg9 xreg2 eth_type arp_op ip_proto icmpv6_type ipv6_src ipv6_nd_sll",
+        "metadata reg14 reg15 reg9 xreg2 eth_type arp_op ip_proto icmpv6_type ipv6_src ipv6_nd_sll",
         "Turns the question into its answer and sends it back. One from the physical network goes "
         "to the port it is about, if that is on this switch: every other switch hears it, too.",
         "routing nat",
@@ -581,7 +581,7 @@ class Table(Enum):
         40,
         "routing",
         Miss.NEXT,
-        "metadata reg14 eth_src eth_dst",
+        "metadata reg14 eth_src eth_dst eth_type arp_op ip_proto icmpv6_type",
         "What is for a router's MAC address is routed. All else is switched.",
         "nat",
     )

@@ -270,7 +270,7 @@ class Service:
             runtime.breathe()
         nodes = run_in_slices(self.engine)
         self._size_interfaces(changes)
-        self._want_rows()
+        self._want_rows(changes)
         self.rest.look(changes)
         if any(change.type in (Binding, Port) for change in everything):
             self.limits.look()
@@ -342,10 +342,12 @@ class Service:
         reconciler = self.reconcilers.get(dpid)
         return reconciler is not None and reconciler.realised.generation > 0
 
-    def _want_rows(self) -> None:
-        """Tell of the interfaces that are wanted on switches."""
+    def _want_rows(self, changes: Iterable[Change]) -> None:
+        """Tell of the interfaces that are wanted on switches: where others are by now, and where a
+        database is heard of, perhaps again."""
         touched, self.engine.rows_touched = self.engine.rows_touched, set()
-        for switch in touched:
+        heard = {cast("int", change.id) for change in changes if change.type is Switch}
+        for switch in touched | heard:
             remote = self.inventory.remote(switch)
             if remote is not None:
                 self._set_rows(remote, self.engine.rows(switch))

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controller.flow import (
-    CONTROLLER,
     VLAN_PRESENT,
     Action,
     Flow,
@@ -14,6 +13,7 @@ from controller.flow import (
     Learn,
     Output,
     PopVlan,
+    Punt,
     PushVlan,
     Resubmit,
     SetField,
@@ -105,7 +105,7 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
         yield Flow(Table.L2_LOOKUP, Band.DEFAULT, reached, to_port)
         return
     for words in _ANNOUNCEMENTS:
-        told = (*known, Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER), on)
+        told = (*known, Punt(port.key), on)  # as the port's own meter allows
         yield Flow(Table.CLASSIFY, Band.SPECIFIC + 2, {**untagged, **words}, told)
 
 

@@ -16,7 +16,7 @@ Routers of several tenants may have the same prefixes: every flow names its rout
 
 from apps.routing import resources
 from apps.routing.flows import compile_all, compile_router
-from apps.routing.nexthops import compile_neighbours
+from apps.routing.nexthops import compile_announcements, compile_neighbours, networks_routed
 from apps.routing.packets import ROUTERS, announce, handle
 from controller.app import App, Units, once
 from controller.model import networks_on, routers_on
@@ -28,6 +28,7 @@ ROUTING = App(
         Units("all", once, compile_all),
         Units("router", routers_on, compile_router),
         Units("neighbours", networks_on, compile_neighbours),
+        Units("announcements", networks_routed, compile_announcements),
     ),
     extension=lambda conf: resources.extension(),
     packets=lambda conf: handle,

@@ -5,7 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from apps.routing.nexthops import Hop, alive, hops
+from apps.routing.nexthops import (
+    EXPIRED,
+    FOR_ITSELF,
+    HEARD,
+    NO_ROUTE,
+    TOO_BIG,
+    UNRESOLVED,
+    Hop,
+    alive,
+    hops,
+)
 from controller.failover import LEAVING, answering, group_id, groups, stands_in, whole
 from controller.flow import (
     CONTROLLER,
@@ -73,9 +83,6 @@ from controller.routed import ANEW, OWN_ADDRESS, admitted, admitting
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]
-
-EXPIRED, NO_ROUTE, TOO_BIG, UNRESOLVED, FOR_ITSELF, HEARD = range(1, 7)
-"""PUNTED: why the controller gets a packet."""
 
 ECHO_REQUEST, ECHO_REPLY, ECHO_REQUEST_6, ECHO_REPLY_6 = 8, 0, 128, 129
 ADVERTISEMENT = 136

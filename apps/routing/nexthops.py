@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from controller.flow import DecTtl, Flow, Goto, SetField
-from controller.frames import IPV4, IPV6
+from controller.flow import DecTtl, Flow, Goto, Punt, SetField, Value
+from controller.frames import ARP, ICMPV6, IPV4, IPV6
 from controller.model import (
     Binding,
     Neighbour,
@@ -20,9 +20,34 @@ from controller.model import (
     derived,
 )
 from controller.model.addresses import mapped
-from controller.model.routers import Leg, active, legs, switches_at
+from controller.model.routers import (
+    Leg,
+    active,
+    gateways,
+    legs,
+    networks_on,
+    routers_in,
+    switches_at,
+)
 from controller.packet import Neighbour as Asked
-from controller.pipeline import NETWORK, NEXT_HOP, OUT_PORT, Band, Table
+from controller.pipeline import (
+    IN_PORT,
+    NETWORK,
+    NEXT_HOP,
+    OTHERS,
+    OTHERS_METER,
+    OUT_PORT,
+    OWN,
+    OWNED,
+    PHYSICAL,
+    PUNTED,
+    TENANT,
+    Band,
+    Table,
+)
+
+EXPIRED, NO_ROUTE, TOO_BIG, UNRESOLVED, FOR_ITSELF, HEARD = range(1, 7)
+"""PUNTED: why the controller gets a packet."""
 
 
 class Hop(NamedTuple):
@@ -121,6 +146,44 @@ def compile_neighbours(view: View, switch: int, network_id: str) -> Iterator[Flo
                 Goto(Table.NEXT_HOP_FOUND.next),
             ),
         )
+
+
+def networks_routed(view: View, switch: int) -> frozenset[str]:
+    """The networks on a switch that have a router."""
+    return frozenset(id for id in networks_on(view, switch) if routers_in(view, id))
+
+
+def compile_announcements(view: View, switch: int, network_id: str) -> Iterator[Flow]:
+    """Who says unasked where an address is now: an allowed pair that has moved (VRRP), a router
+    outside. The controller gets a copy, and believes it of those whom it has asked before."""
+    network = view.get(Network, network_id)
+    if network is None:
+        return
+    its: dict[str, Value] = {NETWORK: network.key}
+    copy = (SetField(PUNTED, HEARD), Punt(OTHERS_METER))
+    to_all = (SetField(OUT_PORT, 0), Goto(Table.ARP_ND.next))
+    asks_for_itself: dict[str, Value] = {**its, OWNED: (OWN | OTHERS, OWN | OTHERS)}
+    yield Flow(Table.ARP_ND_REPLY, Band.GUARD + 4, asks_for_itself, (*copy, *to_all))
+    senders: list[Value] = [TENANT]
+    if any(switch in gateways(view, id) for id in routers_in(view, network_id)):
+        senders.append(PHYSICAL)  # every switch on the wire hears it, but one is enough
+    for sender in senders:
+        for words in _ANNOUNCED:
+            match: dict[str, Value] = {**its, IN_PORT: sender, **words}
+            on = Goto(Table.ROUTER_ADMIT.next)
+            yield Flow(Table.ROUTER_ADMIT, Band.SPECIFIC + 1, match, (*copy, on))
+
+
+_ANNOUNCED: tuple[dict[str, Value], ...] = (
+    {"eth_dst": (1 << 48) - 1, "eth_type": ARP, "arp_op": 2},
+    {
+        "eth_dst": 0x333300000001,
+        "eth_type": IPV6,
+        "ip_proto": ICMPV6,
+        "icmpv6_type": 136,
+    },
+)
+"""To all: ARP replies (RFC 826), neighbour advertisements (RFC 4861, 4.4)."""
 
 
 def wanted(view: View) -> Iterator[Asked]:

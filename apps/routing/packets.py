@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from apps.routing import nexthops
-from apps.routing.flows import EXPIRED, FOR_ITSELF, HEARD, NO_ROUTE, TOO_BIG, UNRESOLVED
+from apps.routing.nexthops import EXPIRED, FOR_ITSELF, HEARD, NO_ROUTE, TOO_BIG, UNRESOLVED
 from controller import frames
 from controller.flow import Action, DecTtl, SetField
 from controller.frames import Ip

@@ -267,7 +267,7 @@ class _Datapath(os_ken_controller.Datapath):  # type: ignore[misc]
                 received = self.socket.recv(1 << 16)
             except TimeoutError:
                 continue
-            except OSError:
+            except (OSError, ValueError):  # the latter of TLS, if it was we who hung up
                 return
             if not received:
                 return

@@ -1,0 +1,191 @@
+"""Hosts that join by TLS, with what ``tenantry host invite`` prints for each; and one that has no
+invitation."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller import certificates
+from tests.farm import CONTROLLER, Farm, Machine, answered, bridges, farm
+from tests.namespace import run
+
+OPENFLOW, OVSDB = 6653, 6640
+
+
+class Invited(Machine):
+    """A machine whose root runs the script that it was sent."""
+
+    authority: Path
+    installed: Path
+
+    def join(self, port: int) -> None:
+        script = run(
+            *(sys.executable, "-m", "controller", "host", "invite", self.name),
+            *("--controller", CONTROLLER, "--port", port, "--directory", self.authority),
+            *("--tunnel-address", self.tunnel_address, "--install-to", self.installed),
+        )
+        done = subprocess.run(
+            self.guest.command("sh"),
+            input=script,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    certificates.create(tmp_path / "ca", [CONTROLLER])
+    return tmp_path / "ca"
+
+
+@pytest.fixture
+def started(own_netns: None, authority: Path, tmp_path: Path) -> Iterator[list[Machine]]:
+    bridges()
+    with ExitStack() as stack:
+        ready: list[Machine] = []
+        for number in (1, 2):
+            machine = stack.enter_context(Invited(number))
+            machine.authority = authority
+            machine.installed = tmp_path / machine.name / "tenantry"
+            ready.append(machine)
+        yield ready
+
+
+@contextmanager
+def certified(directory: Path, authority: Path, started: list[Machine]) -> Iterator[Farm]:
+    """A controller with the authority's certificate, and machines that have joined it."""
+    options = {
+        "openflow__tls_private_key": str(authority / certificates.CONTROLLER_KEY),
+        "openflow__tls_certificate": str(authority / certificates.CONTROLLER),
+        "openflow__tls_ca_certificates": str(authority / certificates.AUTHORITY),
+    }
+    with farm(directory, started, **options) as net:
+        yield net
+
+
+class Told(logging.Handler):
+    """Waits until the controller has logged something."""
+
+    def __init__(self, *words: str) -> None:
+        super().__init__()
+        self._missing = {*words}
+        self._all = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        self._missing -= {words for words in self._missing if words in message}
+        if not self._missing:
+            self._all.set()
+
+    def __enter__(self) -> Told:
+        logging.getLogger().addHandler(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        logging.getLogger().removeHandler(self)
+
+    def wait(self) -> None:
+        assert self._all.wait(20), self._missing
+
+
+def alive(net: Farm) -> dict[str, bool]:
+    hosts: list[dict[str, Any]] = net.api("GET", "/tenantry/v1/hosts")
+    return {host["name"]: host["alive"] for host in hosts}
+
+
+def reach_each_other(net: Farm) -> None:
+    network = net.network("10.0.0.0/24", "fd00:a::/64")
+    ports = [net.port(network) for _ in net.machines]
+    guests = [net.plug(*at) for at in zip(net.machines, ports, strict=True)]
+    net.settle()
+    questions = [
+        (guest, ip["ip_address"]) for guest in guests for port in ports for ip in port["fixed_ips"]
+    ]
+    assert all(answered(questions)), net.dump()
+
+
+def test_hosts_join_by_what_the_invitation_says(
+    started: list[Machine], authority: Path, tmp_path: Path
+) -> None:
+    with certified(tmp_path, authority, started) as net:
+        for machine in started:
+            assert machine.vsctl("get-manager").strip() == f"ssl:{CONTROLLER}:{OVSDB}"
+            controller = machine.vsctl("get-controller", "br-int").strip()
+            assert controller == f"ssl:{CONTROLLER}:{OPENFLOW}"
+        assert alive(net) == {"host1": True, "host2": True}
+        reach_each_other(net)
+        net.verify()
+
+
+def test_a_host_is_called_what_its_certificate_says(
+    started: list[Machine], authority: Path, tmp_path: Path
+) -> None:
+    with certified(tmp_path, authority, started) as net:
+        machine, database = started[0], net.controller.hosts.of("host1")
+        before = database.peer
+        machine.vsctl("del-manager")
+        machine.vsctl("set", "Open_vSwitch", ".", "external_ids:hostname=host2")
+        machine.vsctl("set-manager", f"ssl:{CONTROLLER}:{OVSDB}")
+        net.until(lambda: database.alive and database.peer is not before)
+        assert alive(net) == {"host1": True, "host2": True}
+        reach_each_other(net)
+        net.verify()
+
+
+def test_a_connection_that_we_end_is_no_error(
+    started: list[Machine], authority: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with certified(tmp_path, authority, started[:1]) as net:
+        (reconciler,) = net.service.reconcilers.values()
+        reconciler.connection.close()
+        net.until(lambda: reconciler not in net.service.reconcilers.values())
+        net.until(lambda: bool(net.service.reconcilers))
+        net.settle()
+        net.verify()
+        assert [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.parametrize("how", ["tcp", "ssl"])
+def test_nobody_gets_in_without_a_certificate_of_ours(
+    started: list[Machine], authority: Path, tmp_path: Path, how: str
+) -> None:
+    with certified(tmp_path, authority, started[:1]) as net:
+        stranger = started[1]
+        if how == "ssl":
+            # It believes us; but it was certified by somebody else.
+            certificates.create(tmp_path / "another", [CONTROLLER])
+            issued = certificates.issue(tmp_path / "another", stranger.name)
+            key, certificate = tmp_path / "key", tmp_path / "certificate"
+            key.write_text(issued.private_key)
+            certificate.write_text(issued.certificate)
+            stranger.vsctl("set-ssl", key, certificate, authority / certificates.AUTHORITY)
+        address = "192.168.78.2"
+        manager, controller = (f"{how}:{CONTROLLER}:{port}" for port in (OVSDB, OPENFLOW))
+        with Told(f"host at {address}: ", f"connection from {address}: ") as refused:
+            stranger.add_bridge("br-int", controller)
+            stranger.vsctl(
+                # OVSDB's clients are silent until they are asked, or wonder whether we are there.
+                *("--id=@it", "create", "manager", f'target="{manager}"', "inactivity_probe=1000"),
+                *("--", "set", "Open_vSwitch", ".", "manager_options=@it"),
+            )
+            refused.wait()
+        net.settle()
+        assert alive(net) == {"host1": True}
+        assert {switch.host for switch in net.service.switches()} == {"host1"}
+        assert stranger.ofctl("dump-flows", "br-int").count("cookie") == 0
+        # By an invitation it gets in, as it is.
+        net.join(stranger)
+        assert alive(net) == {"host1": True, "host2": True}
+        reach_each_other(net)
+        net.verify()
