@@ -1,0 +1,87 @@
+"""Experiment: a gateway dies. For how long is the world outside gone?
+
+Four hosts with an Open vSwitch each, two of which lead outside and stand in for each other::
+
+    inside - host3 --+           +-- host1 --+
+                     +-- tunnels +           +-- outside -- server
+    other -- host4 --+           +-- host2 --+
+
+While ``inside`` asks the server a thousand times a second, the switch daemon of whichever of the
+two its router leads through is killed: once with the controller alive, and once with it dead, so
+that switches have nobody but each other. It prints for how long nobody answered, draws the answers
+around the failure (``--png``), and fails if that is a second or more.
+"""
+
+import argparse
+import contextlib
+import sys
+import time
+from pathlib import Path
+
+import hosts
+import pacer
+import stage
+from stage import say
+
+PROVIDER, INSIDE, SERVER = ("203.0.113.0/24",), "10.0.0.0/24", "198.51.100.7"
+BEFORE, AFTER = 0.7, 1.5  # seconds of questions
+TOO_LONG = 1000  # milliseconds
+
+
+class Gateways(hosts.Hosts):
+    def build(self, neutron, directory):
+        self.machines(4, directory)
+        provider = self.provider(neutron, PROVIDER)
+        network, subnets = self.network(neutron, "inside", "tenant", (INSIDE,))
+        neutron.router("router", "tenant", provider[0], subnets)
+        self.tenant_host(neutron, "inside", "tenant", "host3", 11, network, subnets)
+        self.tenant_host(neutron, "other", "tenant", "host4", 12, network, subnets)
+        self.beyond(provider[1], "ext")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tenantry", required=True, type=Path, help="the tenantry command to run")
+    parser.add_argument("--png", required=True, type=Path, help="where to draw the answers")
+    arguments = parser.parse_args()
+    return stage.play(lambda cleanup: experiment(arguments, cleanup))
+
+
+def experiment(arguments, cleanup):
+    directory = stage.enter(cleanup)
+    runs = {}
+    for controller in ("alive", "dead"):
+        place = directory / controller
+        place.mkdir()
+        with contextlib.ExitStack() as after:
+            runs[f"controller {controller}"] = die(arguments.tenantry, place, controller, after)
+    picture = {"title": "A gateway dies", "event": "its switch daemon is killed", "runs": runs}
+    stage.draw(arguments.tenantry, "plot_answers.py", arguments.png, picture)
+    good = all(0 < run["gap"] < TOO_LONG for run in runs.values())
+    print("The other gateway took over in less than a second." if good else "NOT as expected.")
+    return 0 if good else 1
+
+
+def die(command, directory, controller, cleanup):
+    """One run: what became of the questions."""
+    say(f"building four hosts; the controller will be {controller}")
+    tenantry = stage.Tenantry(command, directory, hosts.OPTIONS, cleanup)
+    net = stage.build(Gateways(tenantry.neutron, directory), cleanup)
+    hosts.join(net, tenantry)
+    (router,) = tenantry.neutron.list("router", name="router")
+    active = net.get(hosts.gateways(tenantry, router)[0])
+    inside, server = net.get("inside", "server")
+    inside.cmd(f"ping -n -q -c 3 -i 0.2 {SERVER}")  # neighbours are known
+    if controller == "dead":
+        tenantry.die()
+    with pacer.answering(server), pacer.asking(inside, SERVER) as questions:
+        time.sleep(BEFORE)
+        moment = time.monotonic()
+        active.ovs.crash()
+        time.sleep(AFTER)
+    say(f"{active.name} died: {questions}")
+    return questions.around(moment)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

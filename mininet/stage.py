@@ -1,0 +1,205 @@
+"""What demos and experiments stand on: a network namespace of their own, the controller, patience.
+
+Everything runs in a namespace with Open vSwitches of its own, so the machine's interfaces, bridges
+and Open vSwitch are not touched, and the kernel clears away what is left even after ``kill -9``.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import mininet.net
+import namespaces
+import openvswitch
+from mininet.log import setLogLevel
+from topology import Neutron
+
+API_PORT, OPENFLOW_PORT, OVSDB_PORT = 9696, 6653, 6640  # the namespace is ours: they are free there
+PATIENCE = 30.0  # seconds until something that does not come up is an error
+POLL = 0.05  # seconds between two looks at the API
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def play(function):
+    """Run ``function(cleanup)`` as a program; its exit status. Whatever was made is undone by
+    ``cleanup``, however it ends."""
+    if os.geteuid():
+        sys.exit("this makes network namespaces: run it as root, or with sudo")
+    for number in _SIGNALS:
+        signal.signal(number, _interrupt)
+    try:
+        with contextlib.ExitStack() as cleanup:
+            try:
+                return function(cleanup)
+            finally:
+                say("removing everything")
+                for number in _SIGNALS:
+                    signal.signal(number, signal.SIG_IGN)
+    except RuntimeError as error:
+        print(f"{Path(sys.argv[0]).stem}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _interrupt(_number, _frame):
+    raise KeyboardInterrupt
+
+
+def enter(cleanup):
+    """Move this process into a namespace of its own; return a directory for its files."""
+    setLogLevel("error")
+    mininet.net.fixLimits = lambda: None  # it would change sysctls of the whole machine
+    namespaces.leave_for_a_new_one()
+    openvswitch.run("ip", "link", "set", "lo", "up")
+    directory = Path(tempfile.mkdtemp(prefix="tenantry-"))
+    cleanup.callback(shutil.rmtree, directory, ignore_errors=True)
+    return directory
+
+
+def build(topology, cleanup, controllers=(), **params):
+    """A Mininet of a topology, started."""
+    net = mininet.net.Mininet(topology, controller=None, build=False, **params)
+    cleanup.callback(_take_down, net)
+    for controller in controllers:
+        net.addController(controller)
+    net.build()
+    net.start()
+    return net
+
+
+def _take_down(net):
+    for node in net.values():
+        node.waiting = False  # for the end of a command, if this is an interruption
+    net.stop()
+
+
+class Tenantry:
+    """The controller, run from the virtual environment, and what one asks of it."""
+
+    def __init__(self, command, directory, options, cleanup):
+        """``options``: the text of its configuration file, with {directory} for the directory."""
+        self.program, self.directory = command, directory
+        self.log = directory / f"{command.name}.log"
+        config = directory / "tenantry.conf"
+        config.write_text(options.format(directory=directory))
+        self._words = (command, "--config-file", config)
+        self.neutron = Neutron(f"http://127.0.0.1:{API_PORT}")
+        self._process = openvswitch.daemon(*self._words, "serve", directory=directory)
+        cleanup.callback(openvswitch.stop, self._process)
+        self._wait_for_api()
+
+    def _wait_for_api(self):
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self.ask("status")
+            except RuntimeError as error:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    words = self.log.read_text()[-3000:]
+                    raise RuntimeError(
+                        f"the controller did not come up: {error}\n{words}"
+                    ) from None
+            time.sleep(POLL)
+
+    def ask(self, what):
+        """What the controller says of its own, beside Neutron's API."""
+        return self.neutron.request("GET", f"tenantry/v1/{what}")
+
+    def show(self, *words):
+        """Run a command of tenantry's, its output on ours; True if it is content."""
+        print(f"\n$ tenantry {' '.join(words)}", flush=True)
+        return subprocess.run([*self._words, *words]).returncode == 0
+
+    def wait_for_ports(self):
+        """Until every port is ACTIVE, which means that the switches have confirmed their flows."""
+
+        def down():
+            return [
+                port["name"]
+                for port in self.neutron.list("port")
+                if port["status"] != "ACTIVE" and not port["device_owner"].startswith("network:")
+            ]
+
+        until(lambda: not down(), lambda: f"ports not ACTIVE: {' '.join(down())}", self)
+
+    def die(self):
+        """As if its machine were switched off."""
+        self._process.kill()
+        self._process.wait()
+
+
+def until(condition, otherwise, tenantry):
+    """Wait for something; RuntimeError that says what ``otherwise()`` returns, and the controller's
+    status, if it does not come about."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{otherwise()}\nstatus: {tenantry.ask('status')}")
+        time.sleep(POLL)
+
+
+def draw(tenantry, script, png, picture):
+    """Draw ``picture``, by the virtual environment's Python, which has matplotlib."""
+    words = [tenantry.parent / "python", Path(__file__).with_name(script), png]
+    subprocess.run(words, input=json.dumps(picture), text=True, check=True)
+
+
+def outer_listener():
+    """A socket on the API's usual port, or on any free one if somebody has that. To be made before
+    the namespace is left: only the API looks out of it."""
+    try:
+        return socket.create_server(("127.0.0.1", API_PORT))
+    except OSError:
+        listener = socket.create_server(("127.0.0.1", 0))
+        say(f"port {API_PORT} is taken: the API will be at {listener.getsockname()[1]}")
+        return listener
+
+
+def relay(listener):
+    """Pass every connection on to the API, in the background. The listener was made outside, the
+    connections to the API are inside."""
+
+    def copy(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def serve(client):
+        with (
+            client,
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", API_PORT)) as server,
+        ):
+            back = threading.Thread(target=copy, args=(server, client), daemon=True)
+            back.start()
+            copy(client, server)
+            back.join()
+
+    def accept():
+        while True:
+            client, _ = listener.accept()
+            threading.Thread(target=serve, args=(client,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+_started = time.monotonic()
+
+
+def say(text=""):
+    """Print a line of progress with the time since the start, or an empty line."""
+    print(f"[{time.monotonic() - _started:4.1f} s] {text}" if text else "", flush=True)

@@ -1,0 +1,23 @@
+"""The experiments on several hosts: what gets lost is less than what they allow, and is drawn."""
+
+import re
+
+from tests.mininet.conftest import Experiment
+
+NUMBERS = r"(\d+) of (\d+) questions lost; nobody answered for (\d+) ms"
+
+
+def test_a_gateway_dies(experiment: Experiment) -> None:
+    output = experiment("gateway")
+    runs = re.findall(rf"host[12] died: {NUMBERS}", output)
+    assert len(runs) == 2, output  # with the controller, and without
+    for lost, asked, gap in runs:
+        assert 0 < int(gap) < 1000
+        assert int(gap) <= int(lost) < int(asked)
+
+
+def test_a_port_moves(experiment: Experiment) -> None:
+    output = experiment("move")
+    (run,) = re.findall(rf"moved: {NUMBERS}", output)
+    assert 0 < int(run[2]) < 100
+    assert "The port is on host2." in output
