@@ -164,7 +164,8 @@ class Service:
         )
         self.rest = Rest(self.model, self._submit, self._holds_its_flows)
         self._after = tuple(after)
-        self._to_send: dict[int, dict[PacketOut, int]] = {}  # by switch, each with its pass
+        # By switch: who may have something to say there, after which change, of which pass.
+        self._to_send: dict[int, list[tuple[After, Change, int]]] = {}
         self.every = tuple(every)
         self.service_port_state: Callable[[], str] = lambda: "off"
         """What has become of the service port, in words."""
@@ -286,23 +287,30 @@ class Service:
         self.passes.append(Pass(generation, len(changes), nodes, time.monotonic() - started))
 
     def _tell_of(self, changes: Iterable[Change], generation: int) -> None:
-        """Keep what apps send after these changes, until the switches have confirmed them."""
+        """Keep in mind who sends something after these changes, until the switches have confirmed
+        them."""
         view = View(self.model)
         for number, change in enumerate(changes, 1):
             if number % BATCH == 0:
                 runtime.breathe()
             for after in self._after:
-                for dpid, packet in after(view, change):
-                    self._to_send.setdefault(dpid, {})[packet] = generation
+                for dpid in {dpid for dpid, _ in after(view, change)}:
+                    self._to_send.setdefault(dpid, []).append((after, change, generation))
 
     def _send_confirmed(self, dpid: int, generation: int) -> None:
-        packets = self._to_send.pop(dpid, {})
-        later = {packet: at for packet, at in packets.items() if at > generation}
+        """What is sent is what holds now: another switch may have confirmed something newer, and an
+        announcement of before would take its traffic away."""
+        waiting = self._to_send.pop(dpid, [])
+        later = [one for one in waiting if one[2] > generation]
         if later:
             self._to_send[dpid] = later
-        for packet, at in packets.items():
-            if at <= generation:
-                self._send(dpid, packet)
+        view = View(self.model)
+        packets: dict[PacketOut, None] = {}
+        for after, change, at in waiting:
+            if at <= generation and self.model.get(change.type, change.id) == change.record:
+                packets |= {packet: None for to, packet in after(view, change) if to == dpid}
+        for packet in packets:
+            self._send(dpid, packet)
 
     def _send(self, dpid: int, packet: PacketOut) -> None:
         """Send a packet by a switch, if it is there."""
