@@ -44,26 +44,34 @@ def stands_in(view: View, switch: int, router_id: str) -> bool:
     return len(several) > 1 and switch in several
 
 
+def ahead(view: View, switch: int, router_id: str) -> tuple[int, ...]:
+    """The gateways of a router that come before a switch: for one that rests, all the others; for
+    one that is none, all there are."""
+    several = gateways(view, router_id)
+    if switch not in several or view.get(Resting, switch) is not None:
+        return tuple(other for other in several if other != switch)
+    return several[: several.index(switch)]
+
+
 def whole(view: View, switch: int, router_id: str) -> bool:
-    """Whether a switch need ask nobody: it is the router's home, however many there are."""
-    return gateways(view, router_id)[:1] == (switch,)
+    """Whether a switch is a router's gateway and need ask nobody."""
+    return switch in gateways(view, router_id) and not ahead(view, switch, router_id)
 
 
 def guarded(view: View, switch: int, router: Router, purpose: int, *actions: Action) -> Failover:
     """The group that does ``actions`` at one of several gateways, if it is the one to do so: those
     before it are not there, and somebody is who can tell. With nobody else about, that is itself.
     """
-    several = gateways(view, router.id)
-    before = several[: several.index(switch)]
-    ahead = [health_port(view, switch, other) for other in before]
+    several, before = gateways(view, router.id), ahead(view, switch, router.id)
+    theirs = [health_port(view, switch, other) for other in before]
     id = group_id(router, purpose)
-    if view.get(Resting, switch) is not None or None in ahead:
+    if view.get(Resting, switch) is not None or None in theirs:
         return Failover(id, ())
     others = watched(view, switch)
     behind = [other for other in several if other in others and other not in before]
     rest = sorted(others - {*several})
     ports = [port for other in (*behind, *rest) if (port := health_port(view, switch, other))]
-    buckets = [Bucket(port, ()) for port in ahead if port is not None]
+    buckets = [Bucket(port, ()) for port in theirs if port is not None]
     buckets += [Bucket(port, actions) for port in ports[:WITNESSES]]
     if len(others) < 2 or not ports:
         buckets += [Bucket(port, actions) for port in _always(view, switch)]
@@ -74,12 +82,13 @@ def passed_on(
     view: View, switch: int, router: Router, purpose: int, out_port: int, *itself: Action
 ) -> Failover:
     """The group at one of several gateways for what its own ports send: by ``out_port``, if one of
-    those before it is there to take it, or else it does ``itself``."""
-    several = gateways(view, router.id)
+    those before it is there to take it, or else it does ``itself``. One that rests does not: the
+    outside would take it for the active one."""
     on = (SetField(OUT_PORT, out_port), Resubmit(Table.FLOOD.next))
-    ports = [health_port(view, switch, other) for other in several[: several.index(switch)]]
+    ports = [health_port(view, switch, other) for other in ahead(view, switch, router.id)]
     buckets = [Bucket(port, on) for port in ports if port is not None]
-    buckets += [Bucket(port, itself) for port in _always(view, switch)]
+    if view.get(Resting, switch) is None:
+        buckets += [Bucket(port, itself) for port in _always(view, switch)]
     return Failover(group_id(router, purpose), tuple(buckets))
 
 

@@ -62,6 +62,10 @@ NEIGHBOUR_SECONDS = 1.0
 """After a start, how long nothing is written while neighbours that routers need have not answered:
 flows from before the start lead to them."""
 
+AGAIN_SECONDS = (0.0, 0.15, 0.4, 1.0, 3.0)
+"""When an announcement is sent. Once is not enough: until the last switch knows better, another may
+still send from where the announced address was."""
+
 MANY_NODES = 1000
 """A pass that ran more nodes than this leaves much in memory that stays there."""
 
@@ -304,10 +308,16 @@ class Service:
         later = [one for one in waiting if one[2] > generation]
         if later:
             self._to_send[dpid] = later
+        ready = [(after, change) for after, change, at in waiting if at <= generation]
+        if ready:
+            for seconds in AGAIN_SECONDS:
+                runtime.spawn_after(seconds, self._send_what_holds, dpid, ready)
+
+    def _send_what_holds(self, dpid: int, ready: list[tuple[After, Change]]) -> None:
         view = View(self.model)
         packets: dict[PacketOut, None] = {}
-        for after, change, at in waiting:
-            if at <= generation and self.model.get(change.type, change.id) == change.record:
+        for after, change in ready:
+            if self.model.get(change.type, change.id) == change.record:
                 packets |= {packet: None for to, packet in after(view, change) if to == dpid}
         for packet in packets:
             self._send(dpid, packet)

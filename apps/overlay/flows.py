@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.failover import TO_GATEWAY, group_id
+from controller.failover import TO_GATEWAY, ahead, group_id
 from controller.flow import (
     Action,
     Bucket,
@@ -155,10 +155,9 @@ def compile_router(view: View, switch: int, router_id: str) -> Iterator[Item]:
     """What is for a router's gateway goes to the first of those before this switch that is there;
     if nobody can tell which are, to the first."""
     router = view.get(Router, router_id)
-    several = gateways(view, router_id)
-    if router is None or switch in several[:1]:
+    before = ahead(view, switch, router_id)
+    if router is None:
         return
-    before = several[: several.index(switch)] if switch in several else several
     ends = [(other, there) for other in before if (there := endpoint(view, other)) is not None]
     for leg in legs(view, router_id):
         network, by, _ = _carrier(view, switch, leg.network.id)
@@ -168,7 +167,7 @@ def compile_router(view: View, switch: int, router_id: str) -> Iterator[Item]:
         group = group_id(router, TO_GATEWAY, leg.port.key)
         into: Actions = (SetField("tunnel_id", vni),)
         to_first = (_to(ends[0][1]), Output(port))
-        if len(several) > 1:
+        if len(gateways(view, router_id)) > 1:
             buckets = [
                 Bucket(watch, (_to(there), Output(port)))
                 for other, there in ends

@@ -106,6 +106,8 @@ class Database:
         self._tell_all(name, address)
         while (told := peer.notifications.get()) is not None:
             method, params = told
+            if self.peer is not peer:  # the host is back by another connection
+                return
             if method == "update":
                 self._tell(self._apply(params[1]), address)
         self.seen = datetime.now(timezone.utc)

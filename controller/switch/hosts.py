@@ -47,6 +47,7 @@ class Hosts:
         self._listening: socket.socket | None = None
         self._port = 0  # where we listen
         self._greenlets: list[Any] = []
+        self._joined_by: dict[str, Peer] = {}  # the connection that each host has come by
         self.databases = {remote: self._database(remote) for remote in remotes}
 
     def _database(self, remote: str) -> Database:
@@ -179,9 +180,11 @@ class Hosts:
 
     def _joined(self, name: str, peer: Peer, address: str, local: str) -> None:
         remote = JOINED + name
-        database = self.databases.setdefault(remote, self._database(remote))
-        if database.peer is not None and _answers(database.peer):
+        before = self._joined_by.get(remote)
+        if before is not None and _answers(before):
             raise OvsdbError(f"another host called {name} is here: give it another name")
+        self._joined_by[remote] = peer
+        database = self.databases.setdefault(remote, self._database(remote))
         LOG.info("host %s joined from %s", name, address)
         ovsdb.find_us_soon(peer, self._port)
         try:

@@ -110,9 +110,11 @@ def test_floating_ips_move_along_and_do_not_come_back_at_once(
     with farm(tmp_path, started) as net:
         on = stage(net)
         floating = net.floating_ip(on.beyond.network, on.port)["floating_ip_address"]
+        first = on.active
+        network = net.api("GET", f"/v2.0/networks/{on.port['network_id']}")["network"]
+        beside, others = (net.plug(m, net.port(network)) for m in (first, started[3]))
         net.settle()
         assert on.beyond.server.pings(floating, count=3), net.dump()
-        first = on.active
         with reflecting(on.inside):
             pacer = Pacer(on.beyond.server, floating, 4)
             assert on.beyond.server.pings(floating, count=3)
@@ -125,16 +127,21 @@ def test_floating_ips_move_along_and_do_not_come_back_at_once(
             assert on.active is other
             assert seen_at(on) == {other.name: "active", first.name: "standby"}
 
-            pacer = Pacer(on.beyond.server, floating, BACK_SECONDS + 6, per_second=200)
-            first.restart()
-            dpid = net._dpid(first)
-            net.until(lambda: dpid in net.service.reconcilers)
-            assert on.active is other, "it rests"
-            net.until(lambda: on.active is first)
-            net.settle()
-            answered = pacer.result()
-        print(f"back: {len(answered.lost)} lost of {answered.asked}, gap {answered.gap:.3f} s")
-        assert answered.gap < 0.2
+            with reflecting(on.beyond.server):
+                ways = ((on.beyond.server, floating), (others, SERVER))
+                pacers = [Pacer(g, to, BACK_SECONDS + 6, per_second=200) for g, to in ways]
+                first.restart()
+                dpid = net._dpid(first)
+                net.until(lambda: dpid in net.service.reconcilers)
+                assert on.active is other, "it rests"
+                # Its own ports go by the other one, too, lest the outside takes it for active.
+                assert beside.pings(SERVER, count=25)
+                net.until(lambda: on.active is first)
+                net.settle()
+                results = [pacer.result() for pacer in pacers]
+        for answered in results:
+            print(f"back: {len(answered.lost)} lost of {answered.asked}, gap {answered.gap:.3f} s")
+            assert answered.gap < 0.5
         assert seen_at(on) == {first.name: "active", other.name: "standby"}
         net.verify()
 

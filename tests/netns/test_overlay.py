@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from controller import runtime
 from tests.farm import Farm, Machine, farm, machines, unreached
 from tests.lab import Refused
 from tests.pacer import Pacer, reflecting
@@ -178,4 +179,23 @@ def test_security_groups_judge_what_comes_through_tunnels(own_netns: None, tmp_p
         net.update("port", stranger["id"], security_groups=[group])
         net.take_effect()
         assert unreached([other], [four, six]) == []
+        net.verify()
+
+
+def test_two_hosts_of_one_name_are_not_one(
+    own_netns: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with machines(2) as started, farm(tmp_path, started[:1]) as net:
+        one, two = started
+        dpid = net._dpid(one)
+        two.vsctl("set", "Open_vSwitch", ".", f"external_ids:hostname={one.name}")
+        two.join(6640)
+        with runtime.Timeout(10):  # nothing but the log tells of it
+            while "another host called host1 is here" not in caplog.text:
+                runtime.sleep(0.02)
+        assert net._dpid(one) == dpid
+        assert two.vsctl("list-br").split() == ["br-phy"]
+        two.vsctl("set", "Open_vSwitch", ".", "external_ids:hostname=host2")
+        net.until(lambda: net._dpid(two) in net.service.reconcilers)
+        net.settle()
         net.verify()
