@@ -39,11 +39,12 @@ ifdef TESTS
 	@$(SUDO) $(PYTHON) -m pytest -q $(TESTS)
 else
 	@mkdir -p build
-	@# Two halves beside each other; real packets are in namespaces of their own.
-	@$(SUDO) $(PYTHON) -m pytest -q tests/netns >build/packets.log 2>&1 & \
-	    packets=$$!; \
-	    $(SUDO) $(PYTHON) -m pytest -q --ignore=tests/netns; others=$$?; \
-	    wait $$packets; packets=$$?; cat build/packets.log; exit $$((others | packets))
+	@# Three parts beside each other; real packets are in namespaces of their own.
+	@$(SUDO) $(PYTHON) -m pytest -q tests/hosts >build/hosts.log 2>&1 & hosts=$$!; \
+	    $(SUDO) $(PYTHON) -m pytest -q tests/netns >build/packets.log 2>&1 & packets=$$!; \
+	    $(SUDO) $(PYTHON) -m pytest -q --ignore=tests/netns --ignore=tests/hosts; others=$$?; \
+	    wait $$packets; packets=$$?; cat build/packets.log; \
+	    wait $$hosts; hosts=$$?; cat build/hosts.log; exit $$((others | packets | hosts))
 endif
 
 .PHONY: run

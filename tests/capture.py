@@ -17,8 +17,10 @@ _spec.loader.exec_module(wire)
 
 
 @contextmanager
-def vlans(interface: str) -> Iterator[set[int | None]]:
-    """Filled at the end of the block with the VLAN id of every frame (None: untagged)."""
+def vlans(interface: str, *senders: str) -> Iterator[set[int | None]]:
+    """Filled at the end of the block with the VLAN id of every frame (None: untagged), or of those
+    from these MAC addresses."""
+    macs = {bytes.fromhex(mac.replace(":", "")) for mac in senders}
     everything = socket.htons(wire.ETH_P_ALL)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, everything) as tap:
         tap.setsockopt(wire.SOL_PACKET, wire.PACKET_AUXDATA, 1)
@@ -32,4 +34,5 @@ def vlans(interface: str) -> Iterator[set[int | None]]:
                 frame, ancillary, _, _ = tap.recvmsg(18, space, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
-            seen.add(wire.vlan(frame, ancillary))
+            if not macs or frame[6:12] in macs:
+                seen.add(wire.vlan(frame, ancillary))

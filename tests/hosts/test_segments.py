@@ -60,7 +60,7 @@ class Stage:
 def test_all_reach_all_and_each_by_its_own_way(started: list[Machine], tmp_path: Path) -> None:
     with farm(tmp_path, started) as net:
         on = Stage(net)
-        with vlans("e1") as seen:
+        with vlans("e1", *(port["mac_address"] for port in on.ports)) as seen:
             assert on.answers(0, 1) == on.answers(1, 0) == {True}
         assert seen == {VLAN}
         started[0].cut("ext")
