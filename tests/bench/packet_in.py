@@ -43,6 +43,7 @@ class Answering:
             lambda *asked: None,
             Neighbours(model, (), lambda changes: None, lambda *sent: None),
             lambda fields: None,
+            lambda arrived: None,
         )
 
     def _back(self, view: View, packet: PacketIn) -> Iterator[PacketOut]:
