@@ -283,14 +283,14 @@ def resolvers(texts: list[str]) -> list[Address]:
     found = []
     for text in texts or _host_resolvers():
         bare = text.strip("[]")
-        host, port = (bare, "53") if _is_address(bare) else text.rpartition(":")[::2]
-        if not _is_address(host.strip("[]")) or not port.isdecimal() or int(port) > 65535:
+        host, port = (bare, "53") if is_address(bare) else text.rpartition(":")[::2]
+        if not is_address(host.strip("[]")) or not port.isdecimal() or int(port) > 65535:
             raise ConfigError(f"[dns] resolvers = {text}: must be ADDRESS or ADDRESS:PORT")
         found.append(Address(host.strip("[]"), int(port)))
     return found
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -305,7 +305,7 @@ def _host_resolvers() -> list[str]:
         return []
     words = [line.split() for line in lines]
     named = [line[1] for line in words if len(line) > 1 and line[0] == "nameserver"]
-    return [text for text in named if _is_address(text)]
+    return [text for text in named if is_address(text)]
 
 
 def vlan_ranges(texts: list[str]) -> dict[str, list[tuple[int, int]]]:

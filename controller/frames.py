@@ -187,13 +187,6 @@ def with_addresses(packet: Ip, src: int | None = None, dst: int | None = None) -
 _OFFSET, _DONT_FRAGMENT = 0x1FFF, 0x4000  # RFC 791, 3.1
 
 
-def mac_of(data: bytes) -> int:
-    """Whose frame it is. Errors: Malformed."""
-    if len(data) < _ETHERNET.size:
-        raise Malformed
-    return int.from_bytes(data[6:12], "big")
-
-
 _ARP = struct.Struct("!HHBBH6sI6sI")
 
 

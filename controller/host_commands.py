@@ -6,7 +6,6 @@ the command knows how to reach the new host, and sees what will happen to it.
 
 from __future__ import annotations
 
-import ipaddress
 import shlex
 import urllib.parse
 from pathlib import Path, PurePosixPath
@@ -125,23 +124,15 @@ def host() -> None:
 def _controller(context: click.Context, parameter: click.Parameter, value: str) -> str:
     """``2001:db8::1`` or ``[2001:db8::1]``, an IPv4 address, or a name."""
     bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
-    if not certificates.HOST_NAME.fullmatch(bare) and not _is_address(bare):
+    if not certificates.HOST_NAME.fullmatch(bare) and not config.is_address(bare):
         raise click.BadParameter(f"{value} is neither an IP address nor a name")
     return bare
 
 
 def _address(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not _is_address(value):
+    if value is not None and not config.is_address(value):
         raise click.BadParameter(f"{value} is not an IP address")
     return value
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _name(context: click.Context, parameter: click.Parameter, value: str) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 Columns = tuple[tuple[str, str], ...]
 """A map column, sorted by key."""
+
+
+def columns(values: Mapping[str, str]) -> Columns:
+    return tuple(sorted(values.items()))
 
 
 class InterfaceRow(NamedTuple):

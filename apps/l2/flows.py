@@ -22,6 +22,7 @@ from controller.flow import (
 from controller.frames import ARP, ICMPV6, IPV6, RARP
 from controller.model import Binding, Network, Port, Standby, View
 from controller.model.addresses import SERVICE_MAC
+from controller.neighbour_discovery import ADVERTISEMENT
 from controller.pipeline import (
     BEYOND,
     FLOOD_PART,
@@ -42,7 +43,6 @@ LEARNED_PER_PORT = 64
 
 Match = dict[str, Value]
 
-ADVERTISEMENT = 136  # RFC 4861, 4.4
 
 GROUP = (1 << 40, 1 << 40)  # MAC addresses of many: multicast and broadcast
 BRIDGE_RESERVED = (0x0180C2000000, 0xFFFFFFFFFFF0)  # STP, LACP, LLDP ...: IEEE 802.1Q, 8.6.3

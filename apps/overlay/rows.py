@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from hashlib import blake2b
 
 from controller.model import Address, Network, Resting, Segment, Switch, View, networks_on
+from controller.model.names import address_text
 from controller.model.overlay import TYPES, carried, endpoint, tunneled
 from controller.model.routers import watched
-from controller.rows import Columns, InterfaceRow
+from controller.rows import Columns, InterfaceRow, columns
 
 HEALTH_TYPE = "vxlan"
 """Of the tunnels by which switches watch each other. They carry no VNI, and no network has none."""
@@ -29,7 +29,7 @@ class Tunnels:
         record, here = view.get(Switch, switch), endpoint(view, switch)
         if record is None or here is None:
             return
-        local = str(ipaddress.ip_address(_bytes(here)))
+        local = address_text(here.version, here.address)
         watching = watched(view, switch)
         types = {t for t in TYPES if _used(view, t)} | ({HEALTH_TYPE} if watching else set())
         for tunnel_type in sorted(types):
@@ -37,14 +37,14 @@ class Tunnels:
                 f"tn-{tunnel_type}",
                 record.name,
                 tunnel_type,
-                _sorted({"remote_ip": "flow", "key": "flow", "local_ip": local}),
+                columns({"remote_ip": "flow", "key": "flow", "local_ip": local}),
                 (("tenantry-tunnel", tunnel_type),),
             )
         for other in sorted(watching | self._encrypted(view, switch)):
             there = endpoint(view, other)
             if there is None:
                 continue
-            remote = str(ipaddress.ip_address(_bytes(there)))
+            remote = address_text(there.version, there.address)
             options = {"remote_ip": remote, "local_ip": local}
             if self._psk:
                 options["psk"] = self._psk
@@ -52,7 +52,7 @@ class Tunnels:
                 "bfd-" + blake2b(_bytes(there), digest_size=5).hexdigest(),
                 record.name,
                 HEALTH_TYPE,
-                _sorted(options),
+                columns(options),
                 (("tenantry-peer", remote), ("tenantry-tunnel", HEALTH_TYPE)),
                 self._bfd(view, switch) if other in watching else (),
             )
@@ -66,7 +66,7 @@ class Tunnels:
         }
         if view.get(Resting, switch) is not None:
             bfd["cpath_down"] = "true"  # it answers, but is not to be sent anything
-        return _sorted(bfd)
+        return columns(bfd)
 
     def _encrypted(self, view: View, switch: int) -> frozenset[int]:
         """IPsec goes by pairs of hosts (ovs-monitor-ipsec): a tunnel for each makes all between
@@ -82,10 +82,6 @@ def _used(view: View, tunnel_type: str) -> bool:
     return bool(view.ids(Network, network_type=tunnel_type)) or bool(
         view.ids(Segment, network_type=tunnel_type)
     )
-
-
-def _sorted(values: dict[str, str]) -> Columns:
-    return tuple(sorted(values.items()))
 
 
 def _bytes(address: Address) -> bytes:

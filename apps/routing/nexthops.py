@@ -29,6 +29,7 @@ from controller.model.routers import (
     routers_in,
     switches_at,
 )
+from controller.neighbour_discovery import ADVERTISEMENT
 from controller.packet import Neighbour as Asked
 from controller.pipeline import (
     IN_PORT,
@@ -180,7 +181,7 @@ _ANNOUNCED: tuple[dict[str, Value], ...] = (
         "eth_dst": 0x333300000001,
         "eth_type": IPV6,
         "ip_proto": ICMPV6,
-        "icmpv6_type": 136,
+        "icmpv6_type": ADVERTISEMENT,
     },
 )
 """To all: ARP replies (RFC 826), neighbour advertisements (RFC 4861, 4.4)."""

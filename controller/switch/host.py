@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from controller import runtime
-from controller.rows import InterfaceRow
+from controller.rows import InterfaceRow, columns
 from controller.switch import ovsdb
 from controller.switch.inventory import PHYSICAL_NETWORK, Inventory
 from controller.switch.jsonrpc import Peer
@@ -40,9 +40,7 @@ class Words(NamedTuple):
     """What a host says of itself."""
 
     host: str
-    remote: (
-        str  # how it is reached, as a name: a configured connection, or ours for one that joined
-    )
+    remote: str  # a configured connection, or a name of ours for one that joined
     availability_zone: str
     tunnel_address: str | None
     gateway_priority: int
@@ -212,7 +210,7 @@ class Database:
             if bridge is not None:
                 ids.pop("tenantry", None)
                 of = (row["options"], ids, row["bfd"])
-                yield InterfaceRow(row["name"], bridge, row["type"], *map(_columns, of))
+                yield InterfaceRow(row["name"], bridge, row["type"], *map(columns, of))
 
     def _patches(self) -> Iterator[InterfaceRow]:
         """Patch ports to the bridges that lead to physical networks."""
@@ -270,10 +268,6 @@ def _mappings(text: str) -> Iterator[tuple[str, str]]:
         network, _, bridge = item.strip().partition(":")
         if network and bridge:
             yield network, bridge
-
-
-def _columns(values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(values.items()))
 
 
 def _plain(value: Any) -> Any:

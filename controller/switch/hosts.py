@@ -81,11 +81,6 @@ class Hosts:
         """The OVSDB of a host, if it was ever heard of."""
         return next((d for d in self.databases.values() if d.host == host), None)
 
-    def alive(self, host: str) -> bool:
-        """Whether a host's OVSDB is connected."""
-        database = self.of(host)
-        return database is not None and database.alive
-
     def set_mtus(self, remote: str, mtus: Mapping[str, int]) -> None:
         if remote in self.databases:
             self.databases[remote].set_mtus(mtus)
@@ -237,14 +232,3 @@ def _host_of(remote: str) -> str:
 def _unmapped(address: str) -> str:
     """An IPv4 address as such, where a socket of both families has it as IPv6."""
     return address.removeprefix("::ffff:").partition("%")[0]
-
-
-def _plain(value: Any) -> Any:
-    """A value of OVSDB (RFC 7047, 5.1) as Python has it; a set of none or one as that or ""."""
-    if isinstance(value, list):
-        kind, items = value
-        if kind == "map":
-            return dict(items)
-        if kind == "set":
-            return items[0] if len(items) == 1 else [*items] or ""
-    return value
