@@ -155,7 +155,10 @@ def measure(net, count):
     routed a packet."""
     a, gw = net.get("a", "gw")
     target = NETWORKS["two"].replace("0/24", "12")
-    a.cmd(f"ping -n -q -c 5 -i 0.2 {target}")  # neighbours are known, core has learned
+    a.cmd(f"ping -n -q -c 5 -i 0.2 {target}")  # neighbours are known
+    for name, near in (("a", "one"), ("b", "two")):  # core has learned where both are: what is
+        central = NETWORKS[near].replace("0/24", str(CENTRAL))  # routed has a router's address
+        net.get(name).cmd(f"ping -n -q -c 2 -i 0.2 {central}")
     before = {name: routed(name) for name in ("s1", "s2", "gw")}
     capture = Capture(gw.connectionsTo(net.get("core"))[0][0])
     output = a.cmd(f"ping -n -c {count} -i {INTERVAL} {target}")
