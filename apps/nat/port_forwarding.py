@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from neutron_lib import exceptions
+from neutron_lib.api.converters import convert_to_int_if_not_none
 from neutron_lib.api.definitions import fip_pf_description, fip_pf_port_range
 from neutron_lib.api.definitions import floating_ip_port_forwarding as definition
 
@@ -169,8 +170,8 @@ def _attributes() -> dict[str, dict[str, Any]]:
         for name, spec in parameters.items():
             found[name] = {**found.get(name, {}), **spec}
     for name in ("external_port", "internal_port"):
-        # The range's converter would make a number of nothing.
-        found[name].pop("convert_to", None)
+        # neutron-lib's converter would make a number of nothing.
+        found[name]["convert_to"] = convert_to_int_if_not_none
     hidden = {"allow_post": False, "allow_put": False, "is_visible": False, "default": None}
     project = {"allow_post": True, "allow_put": False, "is_visible": False}
     found["tenant_id"] = {**project, "required_by_policy": True, "validate": {"type:string": 255}}

@@ -20,6 +20,10 @@ from controller.store import Behind, ClaimTaken, LinkBroken
 
 LOG = logging.getLogger(__name__)
 
+MALFORMED = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
+"""What neutron-lib's converters and validators may raise beside their own errors: they are written
+for well-formed values of the right type."""
+
 
 class IpAddressAlreadyAllocated(exceptions.Conflict):  # type: ignore[misc]
     message = "IP address %(ip)s already allocated in subnet %(subnet_id)s."

@@ -16,11 +16,8 @@ from webob.exc import HTTPBadRequest
 from controller.api import standard
 from controller.api.auth import Context
 from controller.api.extension import Extension, NewKind, Reader, Rules, changed, timestamp
+from controller.api.faults import MALFORMED
 from controller.store import Body, Claim, ClaimTaken, Draft, Link
-
-# neutron-lib's converters and validators are written for well-formed JSON of the right type;
-# given something else, they may raise whatever Python raises.
-_MALFORMED = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 
 
 class Kind:
@@ -98,7 +95,7 @@ class Kind:
         for name in values:
             try:
                 self._single[name].convert_values(values, exc_cls=HTTPBadRequest)
-            except _MALFORMED as error:
+            except MALFORMED as error:
                 raise HTTPBadRequest(
                     f"Invalid input for {name}. Reason: '{values[name]}' is malformed."
                 ) from error

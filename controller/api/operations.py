@@ -6,6 +6,7 @@ Every answer is JSON; ``tenantry status|flows|diff|verify`` shows it to people.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -39,6 +40,10 @@ def routes(service: Service) -> list[Route]:
 
     def route(path: str, function: Callable[..., Any], *names: str) -> Route:
         def handler(request: Request, context: Context) -> tuple[int, Any]:
+            unknown = [name for name in request.GET if name not in names]
+            if unknown:
+                known = f"known: {', '.join(names)}" if names else "it takes none"
+                raise HTTPBadRequest(f"there is no parameter {unknown[0]}; {known}")
             try:
                 return 200, function(service, **{name: request.GET.get(name) for name in names})
             except LookupError as error:
@@ -268,16 +273,27 @@ def wait(
     """Wait until a port is ACTIVE, or until all connected switches have confirmed a revision (the
     newest, if none is named), but no longer than ``seconds``. LookupError if there is no such
     port, ValueError if a number is none."""
-    longest = min(float(seconds or SETTLE_SECONDS), WAIT_SECONDS)
+    longest = min(_number("seconds", seconds, SETTLE_SECONDS), WAIT_SECONDS)
     if port is not None:
         port_id = port
         if service.store.get("port", port_id) is None:
             raise LookupError(f"there is no port {port_id}")
         done = service.wait_until(lambda: service.port_status(port_id) == "ACTIVE", longest)
         return {"ok": done, "port": port_id, "status": service.port_status(port_id)}
-    wanted = service.store.head if revision is None else int(revision)
+    wanted = int(_number("revision", revision, service.store.head))
     done = service.wait_until(lambda: service.revision() >= wanted, longest)
     return {"ok": done, "revision": wanted, "realised": service.revision()}
+
+
+def _number(name: str, text: str | None, default: float) -> float:
+    """ValueError, with words, if it is no number."""
+    try:
+        number = float(text) if text else default
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a number, not {text}")
+    return number
 
 
 def _metrics(service: Service) -> Response:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 from neutron_lib import exceptions
-from neutron_lib.api.converters import convert_kvp_list_to_dict
+from neutron_lib.api.converters import (
+    convert_ip_to_canonical_format,
+    convert_kvp_list_to_dict,
+    convert_to_boolean,
+)
 from webob import Request
 from webob.exc import HTTPBadRequest
 
 from controller.api.extension import AttributeMap
+from controller.api.faults import MALFORMED
 from controller.store import Body
 
 Test: TypeAlias = Callable[[Any], bool]
 """Whether the value of an attribute passes a filter."""
 
 _NOT_FILTERS = frozenset({"fields", "sort_key", "sort_dir", "limit", "marker", "page_reverse"})
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 
 class Query:
@@ -126,23 +130,47 @@ def _filter(attributes: AttributeMap, name: str, values: list[str]) -> tuple[str
         test = _TAG_TESTS[name]
         return "tags", lambda tags: test(wanted, set(tags))
     if name == "changed_since":
-        since = values[-1]
-        if not _TIMESTAMP.match(since):
-            raise exceptions.InvalidInput(
-                error_message=f"The input changed_since '{since}' must be in the following "
-                "format: YYYY-MM-DDTHH:MM:SS[Z]"
-            )
+        since = _utc(values[-1])
         return "updated_at", lambda updated_at: updated_at >= since
     if name == "fixed_ips":
         return name, _fixed_ips_test(values)
-    convert = attributes[name].get("convert_to", str)
+    convert = _converter(attributes[name])
     try:
         converted = [convert(value) for value in values]
-    except (ValueError, TypeError) as error:
-        raise HTTPBadRequest(f"Invalid input for {name}. Reason: {error}") from error
+    except MALFORMED as error:
+        raise HTTPBadRequest(
+            f"Invalid input for {name}. Reason: '{', '.join(values)}' is malformed."
+        ) from error
     attribute = "project_id" if name == "tenant_id" else name
-    # A converter gives the type that the attribute has; without one, numbers compare as text.
-    return attribute, lambda value: value in converted or str(value) in converted
+
+    def passes(value: Any) -> bool:
+        # Of a list, one is enough. A converter gives the type that the attribute has; without
+        # one, numbers compare as text.
+        found = value if isinstance(value, list) else [value]
+        return any(one in converted or str(one) in converted for one in found)
+
+    return attribute, passes
+
+
+def _converter(attribute: Mapping[str, Any]) -> Callable[[str], Any]:
+    """From the words of a query to values of an attribute."""
+    if isinstance(attribute.get("default"), bool):  # also where Neutron's map names no converter
+        return convert_to_boolean  # type: ignore[no-any-return]
+    convert: Callable[[str], Any] = attribute.get("convert_to", str)
+    return convert
+
+
+def _utc(text: str) -> str:
+    """A time in ISO 8601, in UTC if it names no zone, as timestamps are written."""
+    try:
+        time = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+        time = time.replace(tzinfo=time.tzinfo or timezone.utc).astimezone(timezone.utc)
+    except (ValueError, OverflowError) as error:
+        raise exceptions.InvalidInput(
+            error_message=f"The input changed_since '{text}' must be in the following format: "
+            "YYYY-MM-DDTHH:MM:SS[Z]"
+        ) from error
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 _TAG_TESTS: dict[str, Callable[[set[str], set[str]], bool]] = {
@@ -159,10 +187,14 @@ def _fixed_ips_test(values: list[str]) -> Test:
     if unknown:
         raise HTTPBadRequest(f"{unknown} is invalid attribute for filtering fixed_ips")
     substrings = wanted.pop("ip_address_substr", None)
+    canonical = {
+        name: {convert_ip_to_canonical_format(value) for value in allowed}
+        for name, allowed in wanted.items()
+    }
 
     def passes(ip: Body) -> bool:
-        return all(ip[name] in allowed for name, allowed in wanted.items()) and (
-            substrings is None or any(text in ip["ip_address"] for text in substrings)
+        return all(ip[name] in allowed for name, allowed in canonical.items()) and (
+            substrings is None or any(text.lower() in ip["ip_address"] for text in substrings)
         )
 
     return lambda fixed_ips: any(map(passes, fixed_ips))

@@ -90,12 +90,17 @@ class Application:
 def read_json(request: Request) -> Any:
     """The body of a request; None if it has none. Its Content-Type does not matter, as in Neutron:
     ``curl -d`` names another. Refuses what is not JSON by RFC 8259 and fit to be stored: no NaN,
-    no infinity, no lone surrogates, no NUL characters."""
+    no infinity, no lone surrogates, no NUL characters, nothing said twice."""
     raw = _read(request)
     if not raw:
         return None
     try:
-        value = json.loads(raw.decode(), parse_constant=_refuse, parse_float=_finite)
+        value = json.loads(
+            raw.decode(),
+            parse_constant=_refuse,
+            parse_float=_finite,
+            object_pairs_hook=_object,
+        )
         if b"\\u" in raw or b"\0" in raw:
             _check_text(json.dumps(value, ensure_ascii=False))
     except (ValueError, RecursionError) as error:
@@ -126,6 +131,15 @@ def _finite(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
         raise ValueError(f"{text} is too large")
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"'{twice}' is given twice in one object")
     return value
 
 

@@ -59,9 +59,32 @@ def test_filters_by_reference(api: Api, ports: dict[str, Any], network: str) -> 
     assert api.list("subnet", "ip_version=6&shared=False&cidr=2001:DB8::/64")[0]["name"] == "six"
 
 
+def test_filters_by_what_is_in_a_list(api: Api, network: str) -> None:
+    groups = [api.create("security_group", name=name)["id"] for name in "gh"]
+    for name, chosen in (("one", groups[:1]), ("both", groups), ("none", [])):
+        api.create("port", network_id=network, name=name, security_groups=chosen)
+    for query, names in (
+        (f"security_groups={groups[0]}", ["one", "both"]),
+        (f"security_groups={groups[1]}", ["both"]),
+        (f"security_groups={groups[0]}&security_groups={groups[1]}", ["one", "both"]),
+        (f"security_groups={network}", []),
+    ):
+        assert [port["name"] for port in api.list("port", query)] == names
+
+
+def test_addresses_are_compared_as_such(api: Api, ports: dict[str, Any], network: str) -> None:
+    (b,) = (p for p in api.list("port") if p["name"] == "b")
+    (six,) = (ip["ip_address"] for ip in b["fixed_ips"] if ":" in ip["ip_address"])
+    spelled = six.replace("::", ":0:0:0:0:0:").upper()
+    assert api.list("port", f"fixed_ips=ip_address={spelled}") == [b]
+    assert api.list("port", "fixed_ips=ip_address_substr=2001:DB8")[0]["name"] == "a"
+
+
 @pytest.mark.parametrize(
     ("query", "error", "message"),
     [
+        ("mac_address=256.1.1.1", "HTTPBadRequest", "'256.1.1.1' is malformed"),
+        ("changed_since=2026-13-01T00:00:00", "InvalidInput", "YYYY-MM-DD"),
         ("colour=red", "HTTPBadRequest", "['colour'] is invalid attribute for filtering"),
         ("key=1", "HTTPBadRequest", "['key'] is invalid attribute for filtering"),
         ("admin_state_up=perhaps", "InvalidInput", "cannot be converted to boolean"),

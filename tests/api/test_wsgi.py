@@ -28,6 +28,7 @@ from tests.api.conftest import Api
         (b'{"network": {"name": "\\u0000"}}', "NUL"),
         (b'{"network": {"mtu": ' + b"9" * 5000 + b"}}", "Cannot understand JSON"),
         (b"[" * 100_000, "Cannot understand JSON"),
+        (b'{"network": {"mtu": 1400, "mtu": 1300}}', "'mtu' is given twice"),
     ],
 )
 def test_what_is_not_json_is_refused(api: Api, raw: bytes, message: str) -> None:
@@ -104,6 +105,31 @@ def test_unknown_methods(api: Api, method: str, path: str, allowed: str) -> None
     response = Request.blank(path, method=method).get_response(api.app)
     assert (response.status_int, response.headers["Allow"]) == (405, allowed)
     assert response.json["NeutronError"]["type"] == "HTTPMethodNotAllowed"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "X"])
+@pytest.mark.parametrize(
+    ("header", "values"),
+    [
+        ("HTTP_HOST", ["", "a:b:c", "\xff", "[::1", "[::1]:x", "x" * 5000, "%", "a:99999999999"]),
+        ("CONTENT_LENGTH", ["x", "-1", "1e3"]),
+        ("CONTENT_TYPE", ["\xff; charset=none", "application/json; charset=utf-16", ";;;"]),
+        ("HTTP_CONTENT_ENCODING", ["gzip"]),
+        ("HTTP_ACCEPT", ["x", "text/html;q=x"]),
+        ("HTTP_IF_MATCH", ["\xff", "*", "revision_number=" + "9" * 5000]),
+        ("HTTP_X_PROJECT_ID", ["\xff\x00", "  "]),
+    ],
+)
+def test_no_header_is_an_internal_error(
+    api: Api, method: str, header: str, values: list[str]
+) -> None:
+    id = api.create("network")["id"]
+    for value in values:
+        for path in ("/", "/v2.0/networks", "/v2.0/networks?limit=1", f"/v2.0/networks/{id}"):
+            request = Request.blank(path, method=method)
+            request.body = b'{"network": {}}'
+            request.environ[header] = value
+            assert request.get_response(api.app).status_int < 500, (value, path)
 
 
 def test_an_endless_project_is_refused(api: Api) -> None:

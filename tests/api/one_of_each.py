@@ -1,0 +1,248 @@
+"""One resource of each kind that the API has, with as many of its attributes set as go together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.api import agent
+from tests.api.conftest import Api
+
+Body = dict[str, Any]
+
+
+@dataclass
+class World:
+    """What there is, by kind: the URL of each, and how another one of its kind may be made."""
+
+    api: Api
+    urls: dict[str, str] = field(default_factory=dict)
+    new: dict[str, tuple[str, Body]] = field(default_factory=dict)
+    """By kind: the URL to POST to, and a body that is taken there now."""
+
+    def id(self, kind: str) -> str:
+        return self.urls[kind].rpartition("/")[2]
+
+    def shown(self, kind: str) -> Body:
+        status, answer = self.api.request("GET", self.urls[kind])
+        assert status == 200, answer
+        body: Body = answer[kind]
+        return body
+
+    def _make(self, kind: str, another: Body, parent: str = "", **attributes: Any) -> str:
+        """Make one; ``another`` is what the next differs in."""
+        url = self.api.kinds[kind].path.format(parent=parent)
+        id = self._post(url, kind, attributes)
+        self.urls[kind] = f"{url}/{id}"
+        self.new[kind] = url, {**attributes, **another}
+        return id
+
+    def _post(self, url: str, kind: str, attributes: Body) -> str:
+        status, answer = self.api.request("POST", url, {kind: attributes})
+        assert status == 201, (kind, answer)
+        id: str = answer[kind]["id"]
+        return id
+
+    def other(self, kind: str, parent: str = "", **attributes: Any) -> str:
+        """One more, that is no example of its kind."""
+        return self._post(self.api.kinds[kind].path.format(parent=parent), kind, attributes)
+
+    def act(self, action: str, **what: Any) -> None:
+        status, answer = self.api.request("PUT", f"{self.urls['router']}/{action}", what)
+        assert status == 200, answer
+
+
+def one_of_each(api: Api) -> World:
+    world = World(api)
+    make, other, id = world._make, world.other, world.id
+    notes = {"name": "one", "description": "the first"}
+    agent.report(
+        api.store,
+        api.kinds,
+        host="host1",
+        availability_zone="nova",
+        configurations={"tunnel_address": "192.0.2.1", "gateway_priority": 1, "datapaths": []},
+    )
+    world.urls["agent"] = f"/v2.0/agents/{api.list('agent')[0]['id']}"
+    make("address_scope", {}, **notes, ip_version=4, shared=False)
+    lengths = {"default_prefixlen": 26, "min_prefixlen": 24, "max_prefixlen": 28}
+    make(
+        "subnetpool",
+        {"prefixes": ["10.90.0.0/16"], "is_default": False},
+        **{**notes, **lengths, "is_default": True, "prefixes": ["10.80.0.0/16"]},
+        address_scope_id=id("address_scope"),
+        default_quota=1024,
+    )
+    wire = {"provider:network_type": "vlan", "provider:physical_network": "wire"}
+    network = make(
+        "network",
+        {"provider:segmentation_id": 102},
+        **{**notes, **wire, "provider:segmentation_id": 101, "mtu": 1400},
+        dns_domain="blue.example.",
+        port_security_enabled=True,
+    )
+    four = {"network_id": network, "ip_version": 4, "enable_dhcp": True}
+    subnet = make(
+        "subnet",
+        {
+            "cidr": "10.2.0.0/24",
+            "gateway_ip": "10.2.0.1",
+            "allocation_pools": [{"start": "10.2.0.10", "end": "10.2.0.99"}],
+            "service_address": "10.2.0.5",
+        },
+        **{**notes, **four, "cidr": "10.1.0.0/24", "gateway_ip": "10.1.0.1"},
+        allocation_pools=[{"start": "10.1.0.10", "end": "10.1.0.99"}],
+        dns_nameservers=["192.0.2.53"],
+        host_routes=[{"destination": "192.0.2.0/24", "nexthop": "10.1.0.9"}],
+        service_address="10.1.0.5",
+    )
+    modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    six = other("subnet", network_id=network, ip_version=6, cidr="2001:db8:1::/64", **modes)
+    addresses = [{"subnet_id": subnet, "ip_address": "10.1.0.77"}]
+    make("address_group", {}, **notes, addresses=["192.0.2.0/24"])
+    make("security_group", {}, **notes, stateful=True)
+    rule = {"security_group_id": id("security_group"), "direction": "ingress", "protocol": "tcp"}
+    make(
+        "security_group_rule",
+        {"port_range_max": 90},
+        **{**rule, "ethertype": "IPv4", "port_range_min": 80, "port_range_max": 80},
+        remote_ip_prefix="192.0.2.0/24",
+        description="web",
+    )
+    default = {"ethertype": "IPv4", "direction": "egress", "protocol": "udp"}
+    make(
+        "default_security_group_rule",
+        {"port_range_max": 63},
+        **{**default, "port_range_min": 53, "port_range_max": 53, "description": "names"},
+        used_in_default_sg=True,
+    )
+    make(
+        "port",
+        {
+            "mac_address": "fa:16:3e:00:00:02",
+            "fixed_ips": [{"subnet_id": subnet, "ip_address": "10.1.0.78"}],
+            "binding:profile": {"interface_name": "eth2"},
+            "dns_name": "two",
+        },
+        **{**notes, "network_id": network, "fixed_ips": addresses, "tags": ["a", "b"]},
+        **{"binding:host_id": "host1", "binding:profile": {"interface_name": "eth1"}},
+        mac_address="fa:16:3e:00:00:01",
+        device_id="machine",
+        device_owner="compute:nova",
+        dns_name="web",
+        dns_domain="web.example.",
+        security_groups=[id("security_group")],
+        allowed_address_pairs=[{"ip_address": "10.1.0.128/25"}],
+        extra_dhcp_opts=[{"opt_name": "mtu", "opt_value": "1400", "ip_version": 4}],
+    )
+    behind = other("port", network_id=network)
+    make(
+        "rbac_policy",
+        {"target_tenant": "green"},
+        object_type="network",
+        object_id=network,
+        action="access_as_shared",
+        target_tenant="red",
+        description="a gift",
+    )
+    outside = other(
+        "network",
+        **{"name": "outside", "router:external": True, "provider:network_type": "flat"},
+        **{"provider:physical_network": "uplink"},
+    )
+    public = other("subnet", network_id=outside, ip_version=4, cidr="203.0.113.0/24")
+    other("subnet", network_id=outside, ip_version=6, cidr="2001:db8:ffff::/64")
+    gateway = {"network_id": outside, "enable_snat": True}
+    make(
+        "router",
+        {},
+        **{**notes, "external_gateway_info": gateway, "availability_zone_hints": ["nova"]},
+        enable_ndp_proxy=True,
+    )
+    for leg in (subnet, six):
+        world.act("add_router_interface", subnet_id=leg)
+    floating = {"floating_network_id": outside, "subnet_id": public}
+    make(
+        "floatingip",
+        {"floating_ip_address": "203.0.113.51", "port_id": behind, "fixed_ip_address": None},
+        **{**floating, "floating_ip_address": "203.0.113.50", "port_id": id("port")},
+        fixed_ip_address="10.1.0.77",
+        description="the first",
+    )
+    forwarding = other("floatingip", floating_network_id=outside)
+    at = api.show("port", behind)["fixed_ips"][0]["ip_address"]
+    make(
+        "port_forwarding",
+        {"external_port": 2223, "internal_port": 23},
+        forwarding,
+        external_port=2222,
+        internal_port=22,
+        protocol="tcp",
+        internal_port_id=behind,
+        internal_ip_address=at,
+        description="ssh",
+    )
+    make(
+        "conntrack_helper",
+        {"port": 2121},
+        id("router"),
+        protocol="tcp",
+        port=21,
+        helper="ftp",
+        description="files",
+    )
+    far = [ip["ip_address"] for ip in api.show("port", behind)["fixed_ips"]]
+    make(
+        "ndp_proxy",
+        {},
+        **{**notes, "router_id": id("router"), "port_id": behind},
+        ip_address=next(address for address in far if ":" in address),
+    )
+    del world.new["ndp_proxy"]  # each address has one
+    make(
+        "firewall_rule",
+        {},
+        **{**notes, "protocol": "tcp", "ip_version": 4, "action": "reject", "enabled": True},
+        source_ip_address="192.0.2.0/24",
+        destination_ip_address="10.1.0.0/24",
+        source_port="1024:2048",
+        destination_port="80",
+    )
+    make("firewall_policy", {}, **notes, firewall_rules=[id("firewall_rule")], audited=False)
+    make(
+        "firewall_group",
+        {"ports": []},
+        **{**notes, "ports": [id("port")], "admin_state_up": True},
+        ingress_firewall_policy_id=id("firewall_policy"),
+        egress_firewall_policy_id=id("firewall_policy"),
+    )
+    make(
+        "log",
+        {},
+        **{**notes, "resource_type": "security_group", "event": "DROP", "enabled": True},
+        resource_id=id("security_group"),
+        target_id=id("port"),
+    )
+    segmented = other("network", **{**wire, "provider:segmentation_id": 201})
+    make(
+        "segment",
+        {"segmentation_id": 203, "physical_network": "wire3"},
+        **{**notes, "network_id": segmented, "network_type": "vlan", "segmentation_id": 202},
+        physical_network="wire2",
+    )
+    parent, child, second, third = (other("port", network_id=network) for _ in range(4))
+    make(
+        "trunk",
+        {
+            "port_id": second,
+            "sub_ports": [
+                {"port_id": third, "segmentation_type": "vlan", "segmentation_id": 8},
+            ],
+        },
+        **{**notes, "port_id": parent, "admin_state_up": True},
+        sub_ports=[{"port_id": child, "segmentation_type": "vlan", "segmentation_id": 7}],
+    )
+    for kind, url in world.urls.items():
+        if not api.kinds[kind].parent:  # parts of another resource have no tags
+            assert api.request("PUT", f"{url}/tags", {"tags": ["a", "b"]})[0] == 200
+    return world
