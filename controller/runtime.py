@@ -24,6 +24,7 @@ eventlet.monkey_patch()
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import eventlet.event
@@ -38,7 +39,7 @@ T = TypeVar("T")
 Lock = eventlet.semaphore.Semaphore
 Queue = eventlet.queue.LightQueue
 Timeout = eventlet.Timeout
-listen = eventlet.listen
+listen = partial(eventlet.listen, reuse_port=False)  # two at one address share it in silence
 sleep = eventlet.sleep
 spawn = eventlet.spawn
 spawn_after = eventlet.spawn_after

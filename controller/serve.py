@@ -236,7 +236,9 @@ def _open_store(url: str, kinds: api.Kinds) -> Store:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        return Store(url, kinds)
+        store = Store(url, kinds)
+        store.hold()
+        return store
     except (StoreError, ArgumentError, OSError) as error:
         raise CannotServe(f"[store] url = {url}: {error}") from error
 

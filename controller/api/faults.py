@@ -16,7 +16,7 @@ from webob.exc import (
     HTTPPreconditionFailed,
 )
 
-from controller.store import Behind, ClaimTaken, LinkBroken
+from controller.store import Behind, ClaimTaken, LinkBroken, Unavailable
 
 LOG = logging.getLogger(__name__)
 
@@ -59,10 +59,17 @@ class ResourceInUse(exceptions.InUse):  # type: ignore[misc]
     message = "%(reason)s. Delete or detach what uses it first."
 
 
+class DatabaseUnavailable(exceptions.ServiceUnavailable):  # type: ignore[misc]
+    message = "%(reason)s"
+
+
 class RevisionNumberConstraintFailed(HTTPPreconditionFailed):  # type: ignore[misc]
     def __init__(self, expected: int, current: int) -> None:
         super().__init__(f"Constrained to {expected}, but current revision is {current}")
 
+
+RETRY_SECONDS = 5
+"""When whom we could not serve for now may try again."""
 
 _FAULTS = {
     **FAULT_MAP,
@@ -88,9 +95,15 @@ def response(error: Exception) -> Response:
         error = AlreadyTaken(reason=str(error))
     elif isinstance(error, Behind):
         error = exceptions.ServiceUnavailable()
+    elif isinstance(error, Unavailable):
+        LOG.error("%s", error)
+        error = DatabaseUnavailable(reason=str(error))
     for foreseen, fault in _FAULTS.items():
         if isinstance(error, foreseen):
-            return _answer(fault.code, error, str(error))
+            answer = _answer(fault.code, error, str(error))
+            if fault.code == 503:
+                answer.headers["Retry-After"] = str(RETRY_SECONDS)
+            return answer
     LOG.error("request failed", exc_info=error)
     return _answer(
         500,

@@ -16,6 +16,7 @@ from controller.store.change import (
     LinkBroken,
     Shape,
     StoreError,
+    Unavailable,
 )
 from controller.store.draft import Draft
 from controller.store.store import Store
@@ -33,4 +34,5 @@ __all__ = [
     "Shape",
     "Store",
     "StoreError",
+    "Unavailable",
 ]

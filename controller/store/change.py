@@ -64,6 +64,14 @@ class StoreError(Exception):
     """The database cannot be used; the message says why, and what to do."""
 
 
+class Unavailable(Exception):
+    """The database cannot be read or written for now; the message has its own words."""
+
+
+class Gone(Unavailable):
+    """The database's file was removed, or replaced, while it was in use."""
+
+
 class Behind(Exception):
     """Another process has written first."""
 

@@ -7,16 +7,30 @@ already checked. Nothing here is SQLite's alone but :func:`_configure_sqlite`.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID, uuid4, uuid5
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError
 
-from controller.store.change import Behind, Body, Change, Commit, Shape, StoreError
+from controller.store.change import (
+    Behind,
+    Body,
+    Change,
+    Commit,
+    Gone,
+    Shape,
+    StoreError,
+    Unavailable,
+)
 
 SCHEMA = 1
 """Version of the tables; commit 0 says which version a database has."""
@@ -68,8 +82,9 @@ _resources = sa.select(_resource.c.type, _resource.c.id, _resource.c.body).order
 )
 
 
-def connect(url: str, now: datetime) -> sa.Engine:
-    """Open a database, and make the tables if there are none. StoreError says what to mend."""
+def connect(url: str, now: datetime) -> tuple[sa.Engine, UUID]:
+    """Open a database, and make the tables if there are none; with the identity of the store in
+    it. StoreError says what to mend."""
     try:
         engine = sa.create_engine(url, json_serializer=partial(json.dumps, separators=(",", ":")))
     except (sa.exc.ArgumentError, ImportError) as error:
@@ -79,11 +94,12 @@ def connect(url: str, now: datetime) -> sa.Engine:
         sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     try:
         _metadata.create_all(engine)
-        _begin_log(engine, now)
+        id = _begin_log(engine, now)
+        _stay_with_file(engine)
     except DBAPIError as error:
         engine.dispose()
         raise _explained(engine, error) from error
-    return engine
+    return engine, id
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
@@ -101,7 +117,103 @@ def _explained(engine: sa.Engine, error: DBAPIError) -> StoreError:
     )
 
 
-def _begin_log(engine: sa.Engine, now: datetime) -> None:
+def _file(engine: sa.Engine) -> Path | None:
+    """The file that a SQLite database is in."""
+    name = engine.url.database if engine.dialect.name == "sqlite" else None
+    return Path(name) if name and name != ":memory:" else None
+
+
+def _stay_with_file(engine: sa.Engine) -> None:
+    """Open connections outlive the removal of a SQLite database's files: what they write is lost,
+    and SQLite says nothing. So nothing is committed unless the files are still where they were,
+    and no new connection makes others."""
+    database = _file(engine)
+    if database is None:
+        return
+    # Both stay as they are while a connection is open, and one of the pool's always is.
+    files = (database, database.with_name(f"{database.name}-wal"))
+    opened = [file.stat() for file in files]
+
+    def check(*_: object) -> None:
+        for file, before in zip(files, opened, strict=True):
+            try:
+                there = file.stat()
+            except OSError as error:
+                raise Gone(f"{file} is gone ({error.strerror}): {_PUT_BACK}") from error
+            if not os.path.samestat(there, before):
+                raise Gone(f"{file} is another file than the one that was opened: {_PUT_BACK}")
+
+    sa.event.listen(engine, "do_connect", check)
+    sa.event.listen(engine, "commit", check)
+
+
+_PUT_BACK = (
+    "nothing is written until it is put back; restart the controller to go on with what is there"
+)
+
+
+@contextmanager
+def _available() -> Iterator[None]:
+    """What the database cannot do for now is said in its own words. Errors: Unavailable."""
+    try:
+        yield
+    except _FAULTS_OF_OURS:
+        raise
+    except sa.exc.TimeoutError as error:
+        raise Unavailable(f"the database is not available: {error}") from error
+    except DatabaseError as error:
+        raise Unavailable(f"the database is not available: {error.orig}") from error
+
+
+_FAULTS_OF_OURS = (IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError)
+
+
+class Held(Protocol):
+    """Something that is held until it is closed, or its process ends."""
+
+    def close(self) -> None: ...
+
+
+def hold(engine: sa.Engine, id: UUID) -> Held | None:
+    """What only one process at a time can have: None for a database that only this one sees.
+    StoreError if another process has it. It is free again when its process is gone, however that
+    ended."""
+    file = _file(engine)
+    if file is not None:
+        return _hold_file(file)
+    if engine.dialect.name != "postgresql":
+        return None
+    connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    key = id.int & (1 << 63) - 1
+    if connection.execute(sa.select(sa.func.pg_try_advisory_lock(key))).scalar_one():
+        return connection
+    connection.close()
+    raise StoreError(_HELD.format("of another session"))
+
+
+def _hold_file(database: Path) -> Held:
+    file = database.resolve()
+    lock = open(file.with_name(f"{file.name}.lock"), "a+")  # noqa: SIM115
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with lock:
+            lock.seek(0)
+            raise StoreError(_HELD.format(f"process {lock.read().strip()}")) from None
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock
+
+
+_HELD = (
+    "another controller ({}) programs switches from this database: stop that one first, or name "
+    "another database"
+)
+
+
+def _begin_log(engine: sa.Engine, now: datetime) -> UUID:
+    """Commit 0, made if it is missing, says which version and which store this is."""
     with engine.connect() as connection:
         row = connection.execute(sa.select(_commit_log).where(_commit_log.c.number == 0)).first()
     if row is None:
@@ -109,20 +221,25 @@ def _begin_log(engine: sa.Engine, now: datetime) -> None:
             "number": 0,
             "time": now.isoformat(),
             "actor": "tenantry",
-            "changes": {"schema": SCHEMA},
+            "changes": {"schema": SCHEMA, "store": str(uuid4())},
         }
         try:
             with engine.begin() as connection:
                 connection.execute(_commit_log.insert(), first)
         except IntegrityError:
-            return _begin_log(engine, now)  # another process was first
-    elif row.changes["schema"] != SCHEMA:
+            pass  # another process was first
+        return _begin_log(engine, now)
+    if row.changes["schema"] != SCHEMA:
         engine.dispose()
         raise StoreError(
             f"the database has schema {row.changes['schema']}, and this version of Tenantry "
             f"knows {SCHEMA}: run the version that wrote it, or a newer one"
         )
-    return None
+    # A store from before stores had identities is known by the moment it began.
+    return UUID(row.changes.get("store") or str(uuid5(_BEGUN, row.time)))
+
+
+_BEGUN = UUID("2a7f7c26-5d57-4a55-8d1e-1d1f7c9d4f0b")
 
 
 def load(engine: sa.Engine) -> tuple[int, list[tuple[str, str, Body]]]:
@@ -147,7 +264,7 @@ def commits(engine: sa.Engine, after: int, limit: int | None = None) -> list[Com
         .order_by(_commit_log.c.number)
         .limit(limit)
     )
-    with engine.connect() as connection:
+    with _available(), engine.connect() as connection:
         return [
             Commit(
                 number=row.number,
@@ -160,11 +277,12 @@ def commits(engine: sa.Engine, after: int, limit: int | None = None) -> list[Com
 
 
 def append(engine: sa.Engine, schema: Mapping[str, Shape], commit: Commit) -> None:
-    """Write a commit in one transaction. Behind if its number is no longer the next.
+    """Write a commit in one transaction. Behind if its number is no longer the next; Unavailable
+    if the database cannot be written, and then it is not.
 
     Durable when this returns: a killed process, or SQLite's machine losing power, loses nothing.
     """
-    with engine.begin() as connection:
+    with _available(), engine.begin() as connection:
         row = {
             "number": commit.number,
             "time": commit.time.isoformat(),

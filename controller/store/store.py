@@ -9,13 +9,24 @@ since nothing can know that.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timezone
 from typing import TypeVar
+from uuid import UUID
 
 from controller import runtime
 from controller.store import sql
-from controller.store.change import Behind, Body, Change, Claim, Commit, Shape, StoreError
+from controller.store.change import (
+    Behind,
+    Body,
+    Change,
+    Claim,
+    Commit,
+    Gone,
+    Shape,
+    StoreError,
+)
 from controller.store.draft import Draft
 from controller.store.replica import Replica
 
@@ -36,7 +47,10 @@ class Store:
         self.schema = schema
         self._writing = runtime.Lock()
         self._subscribers: list[Callable[[Commit], None]] = []
-        self._engine = runtime.in_thread(sql.connect, url, _now())
+        self._held: sql.Held | None = None
+        self._engine, store_id = runtime.in_thread(sql.connect, url, _now())
+        self.id = str(store_id)
+        """The store's own, whichever process asks, and also in a copy that was put back."""
         self.head, resources = runtime.in_thread(sql.load, self._engine)
         """Number of the newest commit that this process knows."""
         self._replica = Replica(schema)
@@ -48,8 +62,15 @@ class Store:
                 )
             self._replica.apply([Change(kind, id, None, body)])
 
+    def hold(self) -> None:
+        """Be the one process that programs switches from this store, until it is closed or this
+        process ends. StoreError if another is, OSError if that cannot be known."""
+        self._held = runtime.in_thread(sql.hold, self._engine, UUID(self.id))
+
     def close(self) -> None:
         """Let go of the database."""
+        if self._held is not None:
+            self._held.close()
         self._engine.dispose()
 
     def read(self, kind: str) -> Mapping[str, Body]:
@@ -82,8 +103,9 @@ class Store:
         """Run ``change`` on a draft of the newest state and make what it did durable.
 
         All or nothing: if it raises, nothing is written. It may be run more than once, so it must
-        touch nothing but the draft. Raises ClaimTaken and LinkBroken, and Behind when other
-        processes were faster ATTEMPTS times in a row.
+        touch nothing but the draft. Raises ClaimTaken and LinkBroken, Unavailable when the
+        database cannot be written, and Behind when other processes were faster ATTEMPTS times in a
+        row.
         """
         with self._writing:
             for _ in range(ATTEMPTS):
@@ -115,9 +137,11 @@ class Store:
         return self.head == draft.head and not isinstance(error, Behind)
 
     def catch_up(self) -> None:
-        """Learn of every commit that any process has made before this call."""
-        for commit in runtime.in_thread(sql.commits, self._engine, self.head):
-            self._apply(commit)
+        """Learn of every commit that any process has made before this call. Errors: Unavailable,
+        but not if the database is gone: then nobody can have written anything there."""
+        with contextlib.suppress(Gone):
+            for commit in runtime.in_thread(sql.commits, self._engine, self.head):
+                self._apply(commit)
 
     def history(self, after: int, limit: int | None = None) -> list[Commit]:
         """Commits with a number greater than ``after``, oldest first."""

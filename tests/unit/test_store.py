@@ -24,6 +24,7 @@ from controller.store import (
     LinkBroken,
     Store,
     StoreError,
+    Unavailable,
 )
 from controller.store.replica import Replica
 
@@ -349,3 +350,130 @@ def test_a_kind_that_nobody_knows_is_refused(store: Store, url: str) -> None:
     put(store, "a")
     with pytest.raises(StoreError, match="enable the app"):
         Store(url, {})
+
+
+# --- a database that is not there, or not ours alone -----------------------------------------
+
+
+def test_a_store_has_an_identity_that_a_backup_shares(url: str, tmp_path: Path) -> None:
+    first, second = Store(url, SCHEMA), Store(url, SCHEMA)
+    other = Store(f"sqlite:///{tmp_path}/other.db", SCHEMA)
+    put(first, "a")
+    with sqlite3.connect(tmp_path / "copy.db") as copy:
+        sqlite3.connect(tmp_path / "store.db").backup(copy)
+    restored = Store(f"sqlite:///{tmp_path}/copy.db", SCHEMA)
+    assert first.id == second.id == restored.id != other.id
+    for store in (first, second, other, restored):
+        store.close()
+
+
+def test_a_store_from_before_there_were_identities_has_one_all_the_same(
+    url: str, tmp_path: Path
+) -> None:
+    Store(url, SCHEMA).close()
+    with sqlite3.connect(tmp_path / "store.db") as database:
+        database.execute("UPDATE commit_log SET changes = ? WHERE number = 0", ('{"schema":1}',))
+    first, second = Store(url, SCHEMA), Store(url, SCHEMA)
+    assert first.id == second.id
+    first.close()
+    second.close()
+
+
+def _moved(file: Path) -> None:
+    file.rename(file.with_name("elsewhere"))
+
+
+def _replaced(file: Path) -> None:
+    copy = file.with_name("copy")
+    copy.write_bytes(file.read_bytes())
+    copy.replace(file)
+
+
+@pytest.mark.parametrize("name", ["store.db", "store.db-wal"])
+@pytest.mark.parametrize("how", [_moved, _replaced, Path.unlink])
+def test_nothing_is_acknowledged_once_the_file_is_gone(
+    url: str, tmp_path: Path, how: Callable[[Path], None], name: str
+) -> None:
+    store = Store(url, SCHEMA)
+    put(store, "a")
+    how(tmp_path / name)
+    for _ in range(3):
+        with pytest.raises(Unavailable, match=name):
+            put(store, "b")
+    store.catch_up()
+    assert set(store.read("thing")) == {"a"}
+    assert store.head == 1
+    assert how is _replaced or not (tmp_path / name).exists()  # nobody has made another
+    if how is _moved:
+        (tmp_path / "elsewhere").rename(tmp_path / name)
+        put(store, "b")
+    store.close()
+
+
+def test_many_readers_go_on_without_the_file(url: str, tmp_path: Path) -> None:
+    """More than there are connections open: none of them makes an empty database."""
+    store = Store(url, SCHEMA)
+    put(store, "a")
+    (tmp_path / "store.db").unlink()
+    for reader in [runtime.spawn(store.catch_up) for _ in range(20)]:
+        reader.wait()
+    assert set(store.read("thing")) == {"a"}
+    assert not (tmp_path / "store.db").exists()
+    store.close()
+
+
+def test_a_locked_database_is_said_and_nothing_is_written(url: str, tmp_path: Path) -> None:
+    store = Store(url, SCHEMA)
+    other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Unavailable, match="database is locked"):
+        put(store, "a")
+    assert store.head == 0
+    other.execute("ROLLBACK")
+    put(store, "a")
+    other.close()
+    store.close()
+
+
+def test_a_full_database_is_said_and_nothing_is_written(url: str, tmp_path: Path) -> None:
+    store = Store(url, SCHEMA)
+    with store._engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 30")
+    with pytest.raises(Unavailable, match="database or disk is full"):
+        for number in range(100):
+            put(store, f"{number}", text="x" * 10_000)
+    head = store.head
+    store.close()
+    again = Store(url, SCHEMA)
+    assert again.head == head == len(again.read("thing"))
+    again.close()
+
+
+HOLDER = """
+import sys
+import controller.runtime
+from controller.store import Store
+store = Store(sys.argv[1], {})
+store.hold()
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_one_process_programs_switches_and_its_death_frees_the_store(url: str) -> None:
+    words = [sys.executable, "-c", HOLDER, url]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    store = Store(url, SCHEMA)
+    put(store, "a")  # which several may
+    with pytest.raises(StoreError, match=f"process {process.pid}"):
+        store.hold()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    store.hold()
+    another = Store(url, SCHEMA)
+    with pytest.raises(StoreError, match="another controller"):
+        another.hold()
+    store.close()
+    another.hold()
+    another.close()
