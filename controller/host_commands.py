@@ -9,14 +9,12 @@ from __future__ import annotations
 import shlex
 import urllib.parse
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from controller import certificates, config
-
-if TYPE_CHECKING:
-    from controller.cli import Context, Output  # which registers these commands
+from controller.client import Context, Output
 
 OPENFLOW_PORT, OVSDB_PORT = 6653, 6640
 

@@ -177,7 +177,9 @@ def diff(service: Service, switch: str | None = None) -> list[dict[str, Any]]:
 
 def counters(service: Service, switch: str | None = None) -> list[dict[str, Any]]:
     """What each port has sent since its flows were installed, in packets: all, those that the whole
-    network hears (a storm shows here first), and those that were for the controller.
+    network hears (a storm shows here first), and those that were for the controller. A port is an
+    ``impostor`` if it has sent something, but never by one of its own addresses: port security has
+    dropped all of it.
 
     LookupError if there is no such switch.
     """
@@ -196,19 +198,28 @@ def counters(service: Service, switch: str | None = None) -> list[dict[str, Any]
             port = service.model.get(Port, port_id)
             if port is not None:
                 sent = counts["unicast"] + counts["broadcasts"]
-                told = {"broadcasts": counts["broadcasts"], "punted": counts["punted"]}
-                found.append({**_port(service, port), "packets": sent, **told})
+                found.append(
+                    {
+                        **_port(service, port),
+                        "packets": sent,
+                        "broadcasts": counts["broadcasts"],
+                        "punted": counts["punted"],
+                        "impostor": bool(port.port_security and sent and not counts["identified"]),
+                    }
+                )
     return sorted(found, key=lambda port: (-port["broadcasts"], port["id"]))
 
 
-_COUNTED = {Table.CLASSIFY.id, Table.PUNT_LIMIT.id}
-_COUNTS = ("unicast", "broadcasts", "punted")
+_COUNTED = {Table.CLASSIFY.id, Table.PUNT_LIMIT.id, Table.IDENTITY.id}
+_COUNTS = ("unicast", "broadcasts", "punted", "identified")
 
 
 def _count(flow: FlowStats) -> str:
     """What a flow of a port counts; that for group addresses is the more special one."""
     if flow.table_id == Table.PUNT_LIMIT.id:
         return "punted"
+    if flow.table_id == Table.IDENTITY.id:
+        return "identified"
     return "broadcasts" if flow.priority == Band.SPECIFIC else "unicast"
 
 

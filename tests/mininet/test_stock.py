@@ -4,6 +4,7 @@ Ports are bound by what OpenFlow alone tells: the datapath id and the name of th
 """
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -14,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from tests.api.test_openstack_client import CLIENT
+from tests.conftest import need
+from tests.mininet.conftest import ROOT
 from tests.openvswitch import OpenVSwitch
 
 API = "http://127.0.0.1:9696"  # the namespace is the test's own
@@ -91,6 +95,50 @@ def controller(own_netns: None, tenantry: Path, tmp_path: Path) -> Iterator[None
         process.wait()
 
 
+def started(words: str, ovs: OpenVSwitch, directory: Path) -> "subprocess.Popen[str]":
+    """``mn`` with these words, harmless."""
+    harmless = directory / "harmless.py"
+    harmless.write_text(HARMLESS)
+    return subprocess.Popen(
+        [*words.split(), "--custom", str(harmless)],
+        env=ovs.environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def test_what_the_readme_says(
+    mininet: Path, controller: None, ovs: OpenVSwitch, tenantry: Path, tmp_path: Path
+) -> None:
+    """Word by word, but for the kernel module and sudo."""
+    need(CLIENT.exists(), "python-openstackclient")
+    text = (ROOT / "README.md").read_text()
+    (block,) = re.findall(r"```\n(sudo mn .*?)```", text, re.DOTALL)
+    first, _, others = block.partition("\n")
+    words = first.removeprefix("sudo ").replace("OpenFlow14", "OpenFlow14,datapath=user")
+    assert "tenantry wait" in others
+    mn = started(words, ovs, tmp_path)
+    try:
+        until("the switch", lambda: request("GET", "/tenantry/v1/status")["switches"])
+        path = f"{tenantry.parent}:{CLIENT.parent}:{os.environ['PATH']}"
+        cloud = {"OS_AUTH_TYPE": "none", "OS_ENDPOINT": API, "HOME": str(tmp_path)}
+        done = subprocess.run(
+            ["bash", "-ec", others],
+            env={**os.environ, **cloud, "PATH": path},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        output = mn.communicate("pingall 1\nexit\n", PATIENCE)[0]
+    finally:
+        mn.kill()
+        mn.wait()
+    assert "h1 -> h2" in output
+    assert "0% dropped (2/2 received)" in output, output
+
+
 def test_stock_switches(mininet: Path, controller: None, ovs: OpenVSwitch, tmp_path: Path) -> None:
     networks = {tenant: create("network", name=tenant) for tenant in ("red", "blue")}
     for tenant, network in networks.items():
@@ -113,18 +161,9 @@ def test_stock_switches(mininet: Path, controller: None, ovs: OpenVSwitch, tmp_p
             },
         )
 
-    harmless = tmp_path / "harmless.py"
-    harmless.write_text(HARMLESS)
     switch = "ovsk,protocols=OpenFlow14,datapath=user"
-    words = f"mn --custom {harmless} --switch {switch} --topo linear,2,2 --mac --controller remote"
-    mn = subprocess.Popen(
-        words.split(),
-        env=ovs.environment,
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    words = f"mn --switch {switch} --topo linear,2,2 --mac --controller remote"
+    mn = started(words, ovs, tmp_path)
     try:
 
         def wired() -> bool:

@@ -67,3 +67,18 @@ def test_a_storm_shows(net: Lab) -> None:
     }
     assert grown[ports[0]["id"]] >= 50 > grown[ports[1]["id"]]
     assert quiet
+
+
+def test_who_never_sends_as_its_port_is_named(net: Lab) -> None:
+    """As with a port that was made without a look at its guest's addresses."""
+    network = net.network("10.0.0.0/24")
+    ports = [net.port(network) for _ in range(2)]
+    stranger, guest = (net.guest(port) for port in ports)
+    stranger.run("ip", "link", "set", "eth0", "address", "00:00:00:00:00:01")
+    address = ports[1]["fixed_ips"][0]["ip_address"]
+    assert not stranger.pings(address)
+    guest.pings("10.0.0.99")  # nobody, but it has asked in its own name
+    # Open vSwitch adds up what megaflows have counted when it is asked for it.
+    net.ovs.appctl("revalidator/purge")
+    found = {port["id"]: port["impostor"] for port in operations.counters(net.service)}
+    assert found == {ports[0]["id"]: True, ports[1]["id"]: False}
