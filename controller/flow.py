@@ -90,6 +90,9 @@ OXM: dict[str, Oxm] = {
 }
 
 
+TUNNEL_ENDS = {4: ("tun_src", "tun_dst"), 6: ("tun_ipv6_src", "tun_ipv6_dst")}
+"""By the IP version of a tunnel: where it begins and where it leads."""
+
 # ovs-ofctl's own names, where they differ from OpenFlow's; in matches it has kept older ones.
 _OFCTL_NAME = {
     "nxm_in_port": "in_port",

@@ -65,7 +65,8 @@ NETWORK = Field(
     name="NETWORK",
     bits=32,
     spans="CLASSIFY..OUTPUT",
-    doc="key of the network the packet is in; 0 only before CLASSIFY",
+    doc="key of the network the packet is in; 0 only before CLASSIFY, and of what passes "
+    "between the service port and the guests of other hosts",
 )
 IN_PORT = Field(
     "reg14",
@@ -385,7 +386,8 @@ class Table(Enum):
         0,
         "l2",
         Miss.DROP,
-        "in_port vlan_vid tunnel_id eth_src eth_dst eth_type ip_proto icmpv6_type",
+        "in_port vlan_vid tunnel_id tun_src tun_ipv6_src eth_src eth_dst eth_type ip_proto "
+        "icmpv6_type",
         "From the port a packet came in by, and its VLAN tag, to NETWORK and IN_PORT. "
         "What no flow knows is dropped: the switch fails closed.",
         "provider overlay service_port",
@@ -547,8 +549,9 @@ class Table(Enum):
         "service_port",
         Miss.DROP,
         "eth_type ip_proto tcp_dst",
-        "To the service port, where the controller answers TCP: the source address becomes one "
-        "that says which port asks, and SERVICE_BACK learns the way back.",
+        "To the service port, where the controller answers TCP, or to the switch that has it: the "
+        "source address becomes one that says which port asks, and SERVICE_BACK learns the way "
+        "back.",
     )
     SERVICE_BACK = (
         37,
@@ -784,7 +787,7 @@ class Table(Enum):
         "metadata reg15 eth_dst",
         "From OUT_PORT to a port of the switch, with the tag that belongs on the wire there, or "
         "into a tunnel.",
-        "provider overlay",
+        "provider overlay service_port",
     )
 
     def __init__(

@@ -98,6 +98,7 @@ class Controller:
             openflow=(self.openflow.host, self.openflow.port),
             tls=tls,
             report=self._reported,
+            tunnels=_tunnels(self.store),
         )
         _check_reachable(conf, self.openflow)
         self.joining = _listen_for_hosts(conf, self.hosts)
@@ -270,6 +271,17 @@ def _remembered(store: Store) -> dict[str, frozenset[int]]:
         configurations["connection"]: frozenset(int(id, 16) for id in configurations["datapaths"])
         for configurations in said
         if configurations["connection"].startswith(JOINED)
+    }
+
+
+def _tunnels(store: Store) -> dict[str, str]:
+    """Where the tunnels to the hosts that have joined end."""
+    agents = store.read("agent").values()
+    return {
+        body["host"]: body["configurations"]["tunnel_address"]
+        for body in agents
+        if body["configurations"]["connection"].startswith(JOINED)
+        and body["configurations"]["tunnel_address"]
     }
 
 

@@ -110,6 +110,30 @@ class Machine(OpenVSwitch):
             )
 
 
+class OwnHost(OpenVSwitch):
+    """The controller's: an Open vSwitch in the test's own namespace, with a leg in ``under``."""
+
+    def __init__(self, version: int = 4) -> None:
+        super().__init__()
+        self._address = "192.168.77.254/24" if version == 4 else "fd00:77::254/64"
+
+    def __enter__(self) -> OwnHost:
+        run("ip", "link", "add", "uown", "type", "veth", "peer", "name", "own")
+        run("ip", "link", "set", "uown", "master", "under")
+        for leg in ("uown", "own"):
+            wired(leg)
+        super().__enter__()
+        self.vsctl(
+            *("add-br", "br-phy", "--", "set", "bridge", "br-phy", "datapath_type=netdev"),
+            *("--", "add-port", "br-phy", "own"),
+        )
+        run("sysctl", "-qw", "net.ipv6.conf.br-phy.accept_dad=0")
+        run("ip", "link", "set", "br-phy", "up")
+        run("ip", "address", "replace", self._address, "dev", "br-phy")
+        run("ethtool", "-K", "br-phy", "tx", "off")
+        return self
+
+
 class Farm(Lab):
     """The machines and their controller. Use :func:`farm` to make one."""
 
@@ -222,7 +246,8 @@ class Farm(Lab):
         """What is installed in a machine's switch, without counters and what it has learned."""
         dump = machine.ofctl("--no-stats", "--names", "dump-flows", "br-int")
         lines = (line.strip() for line in dump.splitlines() if "actions=" in line)
-        return {line for line in lines if "table=L2_LEARNED" not in line}
+        learned = ("table=L2_LEARNED", "table=SERVICE_BACK")
+        return {line for line in lines if not any(table in line for table in learned)}
 
     def take_effect(self) -> None:
         self.settle()

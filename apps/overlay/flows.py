@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from controller.failover import TO_GATEWAY, ahead, group_id
 from controller.flow import (
+    TUNNEL_ENDS,
     Action,
     Bucket,
     Failover,
@@ -73,7 +74,7 @@ def ports_beyond(view: View, switch: int) -> frozenset[str]:
 
 def _to(address: Address) -> SetField:
     """Where a tunnel leads."""
-    return SetField("tun_dst" if address.version == 4 else "tun_ipv6_dst", address.address)
+    return SetField(TUNNEL_ENDS[address.version][1], address.address)
 
 
 def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
@@ -121,9 +122,7 @@ def _carrier(
 
 
 def _learning(network: Network, here: Address) -> Learn:
-    source, destination = (
-        ("tun_src", "tun_dst") if here.version == 4 else ("tun_ipv6_src", "tun_ipv6_dst")
-    )
+    source, destination = TUNNEL_ENDS[here.version]
     return Learn(
         table=Table.L2_LEARNED,
         match=((NETWORK, NETWORK), ("eth_dst", "eth_src")),

@@ -7,7 +7,14 @@ from hashlib import blake2b
 
 from controller.model import Address, Network, Resting, Segment, Switch, View, networks_on
 from controller.model.names import address_text
-from controller.model.overlay import TYPES, carried, endpoint, tunneled
+from controller.model.overlay import (
+    SERVICE_TYPE,
+    TYPES,
+    carried,
+    endpoint,
+    service_peers,
+    tunneled,
+)
 from controller.model.routers import watched
 from controller.rows import Columns, InterfaceRow, columns
 
@@ -32,6 +39,7 @@ class Tunnels:
         local = address_text(here.version, here.address)
         watching = watched(view, switch)
         types = {t for t in TYPES if _used(view, t)} | ({HEALTH_TYPE} if watching else set())
+        types |= {SERVICE_TYPE} if service_peers(view, switch) else set()
         for tunnel_type in sorted(types):
             yield InterfaceRow(
                 f"tn-{tunnel_type}",
@@ -74,7 +82,8 @@ class Tunnels:
         if not self._psk:
             return frozenset()
         networks = (id for id in networks_on(view, switch) if carried(view, id))
-        return frozenset[int]().union(*(tunneled(view, switch, id) for id in networks))
+        served = service_peers(view, switch)
+        return served.union(*(tunneled(view, switch, id) for id in networks))
 
 
 def _used(view: View, tunnel_type: str) -> bool:

@@ -7,7 +7,9 @@ address of a range that nobody else uses, with the port's key in its low bits. T
 forge it, since the switch writes it. The way back is learned by the switch as the packet passes,
 at most 16 flows a port and service, so nothing is installed for guests that do not ask.
 
-A switch without a service port (on other hosts than the controller's) drops such packets.
+Guests of other hosts ask through a tunnel: their own switch writes who asks, and learns the way
+back to the guest; the one with the service port learns the way back to their host. What it takes
+from tunnels comes from the hosts that have joined. A host costs it one flow, a guest none.
 """
 
 from apps.service_port.flows import compile_service_port

@@ -56,6 +56,10 @@ SERVICE_PORT_ADDRESSES = {4: 240 << 24 | 0xFFFFFE, 6: 0xFD00A9FEA9FE << 80 | 0xF
 and fd00:a9fe:a9fe::/64 (RFC 4193). Nothing but the service port leads there."""
 
 SERVICE_PORT_PREFIXES = {4: 4, 6: 64}
+SERVICE_PORT_MTU = 1280
+"""The least that IPv6 takes (RFC 8200, section 5). From it follows the segment size that TCP agrees
+on (RFC 9293, 3.7.1), so that guests of other hosts need no smaller packets for the tunnel."""
+
 METADATA_PORT, DNS_PORT = 8775, 8053
 """TCP ports there: of what guests ask at 80 and at 53. The first is that of Nova's metadata API."""
 

@@ -21,6 +21,9 @@ from controller.model.view import View, derived
 TYPES = ("geneve", "vxlan")
 """Of networks that tunnels carry."""
 
+SERVICE_TYPE, SERVICE_VNI = "vxlan", 0
+"""Of what passes between the service port and guests of other hosts. No network has this VNI."""
+
 
 @derived
 def segments(view: View, network_id: str) -> tuple[Segment, ...]:
@@ -58,6 +61,16 @@ def tunnel_port(view: View, switch: int, tunnel_type: str) -> int | None:
     return next((interface.ofport for interface in found), None)
 
 
+def service_ports(view: View, switch: int, other: Address) -> frozenset[int]:
+    """The OpenFlow ports by which what has no network's VNI comes from a host: the one of all
+    tunnels, or, as Open vSwitch prefers it, one that leads to that host alone."""
+    return frozenset(
+        interface.ofport
+        for peer in (None, other)
+        for interface in view.find(Interface, switch=switch, tunnel=SERVICE_TYPE, peer=peer)
+    )
+
+
 @derived
 def wired(view: View, network_id: str) -> frozenset[tuple[str, int]]:
     """The switches that have a wire of a network, each with the physical network."""
@@ -83,6 +96,24 @@ def tunneled(view: View, switch: int, network_id: str) -> frozenset[int]:
     """The switches with ports of a network to which a switch tunnels."""
     others = view.distinct(Binding, "switch", network_id=network_id) - {switch}
     return frozenset(other for other in others if by_tunnel(view, switch, other, network_id))
+
+
+@derived
+def service_switch(view: View) -> int | None:
+    """The switch that has the service port: the one of the controller's own host."""
+    return min(view.distinct(Interface, "switch", service=True), default=None)
+
+
+@derived
+def service_peers(view: View, switch: int) -> frozenset[int]:
+    """Whom a switch needs tunnels to, so that guests everywhere reach the service port: the switch
+    that has it all others, any other that one."""
+    home, here = service_switch(view), endpoint(view, switch)
+    if home is None or here is None:
+        return frozenset()
+    others = view.ids(Switch) - {home} if switch == home else {home}
+    ends = {other: endpoint(view, other) for other in others}
+    return frozenset(other for other, end in ends.items() if end and end.version == here.version)
 
 
 # --- health ----------------------------------------------------------------------------------

@@ -694,7 +694,7 @@ class Interface:
         ("name",),
         ("switch", "physical_network"),
         ("physical_network", "switch"),
-        ("switch", "service"),
+        ("service", "switch"),
         ("switch", "tunnel", "peer"),
         ("tunnel", "peer", "switch"),
     )

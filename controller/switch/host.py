@@ -71,6 +71,7 @@ class Database:
         self._mtus: dict[str, int] = {}  # still to be set, by interface
         self._rows: frozenset[InterfaceRow] | None = None  # None: nobody has said yet
         self._words: Words | None = None  # as they were reported
+        self._address = ""
         self._writing = runtime.Lock()
 
     @property
@@ -87,6 +88,12 @@ class Database:
         self._rows = rows
         runtime.spawn(self._write)
 
+    def found_at(self, address: str) -> None:
+        """Tunnels lead to this address, if the host says no other."""
+        self._address = address
+        if self._tables:
+            self._report_words()
+
     def follow(self, peer: Peer, name: str, address: str, controller: str) -> None:
         """Until the peer is gone. It is the host ``name`` if it says nothing else; ``address`` is
         where it connects from, or ""; its bridge connects to ``controller``. Errors: OvsdbError,
@@ -100,14 +107,15 @@ class Database:
         rows = peer.call("monitor", [ovsdb.DATABASE, self.remote, requests])
         self._tables = {table: {} for table in _COLUMNS}
         self._apply(rows)
+        self._address = address
         self.peer, self.since = peer, datetime.now(timezone.utc)
-        self._tell_all(name, address)
+        self._tell_all(name)
         while (told := peer.notifications.get()) is not None:
             method, params = told
             if self.peer is not peer:  # the host is back by another connection
                 return
             if method == "update":
-                self._tell(self._apply(params[1]), address)
+                self._tell(self._apply(params[1]))
         self.seen = datetime.now(timezone.utc)
 
     # --- what is there -----------------------------------------------------------------------
@@ -134,7 +142,7 @@ class Database:
             if row["datapath_id"] and (row["controller"] or not controlled)
         }
 
-    def _tell_all(self, name: str, address: str) -> None:
+    def _tell_all(self, name: str) -> None:
         system = next(iter(self._tables["Open_vSwitch"].values()), None)
         if system is None:
             raise OvsdbError("the OVSDB is empty; run `ovs-vsctl init` on its host")
@@ -146,11 +154,11 @@ class Database:
         self._inventory.synced(self.remote, self.host, self._bridges(), ids, controlled)
         for row in interfaces:
             self._inventory.tunnel(self.remote, row["name"], row["bfd_status"] or None)
-        self._report_words(address)
+        self._report_words()
         self._name_tables()
         runtime.spawn(self._write)
 
-    def _tell(self, changed: Iterable[tuple[str, dict[str, Any], bool]], address: str) -> None:
+    def _tell(self, changed: Iterable[tuple[str, dict[str, Any], bool]]) -> None:
         tables = set()
         for table, row, there in changed:
             tables.add(table)
@@ -163,17 +171,17 @@ class Database:
             self._inventory.bridges(self.remote, self._bridges())
             self._name_tables()
         if tables != {"Interface"}:
-            self._report_words(address)
+            self._report_words()
             runtime.spawn(self._write)
 
-    def _report_words(self, address: str) -> None:
+    def _report_words(self) -> None:
         systems = self._tables["Open_vSwitch"].values()
         said: Mapping[str, str] = next((row["external_ids"] for row in systems), {})
         words = Words(
             host=self.host,
             remote=self.remote,
             availability_zone=said.get(AVAILABILITY_ZONE) or DEFAULT_ZONE,
-            tunnel_address=_tunnel_address(self.host, said.get(TUNNEL_ADDRESS) or address),
+            tunnel_address=_tunnel_address(self.host, said.get(TUNNEL_ADDRESS) or self._address),
             gateway_priority=_priority(self.host, said.get(GATEWAY_PRIORITY) or "0"),
             bridge_mappings=dict(_mappings(said.get(BRIDGE_MAPPINGS) or "")),
             datapaths=tuple(sorted(self._bridges(controlled=True))),

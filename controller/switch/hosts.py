@@ -6,6 +6,7 @@ integration bridge, and is followed from then on (``host.py``). One that goes is
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 from collections.abc import Callable, Iterable, Mapping
@@ -37,8 +38,10 @@ class Hosts:
         openflow: tuple[str, int],
         tls: Tls | None,
         report: Callable[[Words], None],
+        tunnels: Mapping[str, str] | None = None,
     ) -> None:
-        """``openflow``: where we listen for bridges."""
+        """``openflow``: where we listen for bridges. ``tunnels``: where those of hosts that have
+        joined before end, by host."""
         self._inventory = inventory
         self._bridge = bridge
         self._openflow_host, self._openflow_port = openflow
@@ -47,11 +50,26 @@ class Hosts:
         self._listening: socket.socket | None = None
         self._port = 0  # where we listen
         self._greenlets: list[Any] = []
+        self._tunnels = dict(tunnels or {})
         self._joined_by: dict[str, Peer] = {}  # the connection that each host has come by
         self.databases = {remote: self._database(remote) for remote in remotes}
 
     def _database(self, remote: str) -> Database:
-        return Database(remote, self._inventory, self._bridge, self._report)
+        return Database(remote, self._inventory, self._bridge, self._reported)
+
+    def _reported(self, words: Words) -> None:
+        self._report(words)
+        if words.remote.startswith(JOINED) and words.tunnel_address:
+            self._tunnels[words.host] = words.tunnel_address
+            for remote, database in self.databases.items():
+                if remote.startswith("unix:"):
+                    database.found_at(self._own_address())
+
+    def _own_address(self) -> str:
+        """Where tunnels to our own host lead, if it does not say: to where it would send from to
+        others. "" while there are none."""
+        found = (address_towards(end) for _, end in sorted(self._tunnels.items()))
+        return next(filter(None, found), "")
 
     def start(self) -> None:
         self._greenlets += [
@@ -102,6 +120,7 @@ class Hosts:
                     database.peer.close()
                 if remote.startswith(JOINED):
                     del self.databases[remote]
+        self._tunnels.pop(host, None)
         self._inventory.forget(host)
         return told
 
@@ -110,12 +129,13 @@ class Hosts:
     def _keep_connected(self, database: Database) -> None:
         """Connect, follow, and start again when that fails."""
         told = ""
-        local = socket.gethostname() if database.remote.startswith("unix:") else ""
+        own = database.remote.startswith("unix:")
+        local = socket.gethostname() if own else ""
         while True:
             try:
                 with connected(database.remote, self._tls) as peer:
                     name = "" if _says_its_name(peer) else local
-                    address = _host_of(database.remote)
+                    address = self._own_address() if own else _host_of(database.remote)
                     database.follow(peer, name, address, self._target("127.0.0.1"))
             except Unreachable as error:
                 reason = f"OVSDB {database.remote} is out of reach ({error}): is it running there?"
@@ -227,6 +247,16 @@ def _host_of(remote: str) -> str:
     scheme, _, where = remote.partition(":")
     host = where.rpartition(":")[0].strip("[]") if scheme in ("tcp", "ssl") else ""
     return host if is_address(host) else ""
+
+
+def address_towards(there: str) -> str:
+    """The address from which this machine sends to another; "" if it cannot, or is that one."""
+    family = socket.AF_INET6 if ":" in there else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as asking, contextlib.suppress(OSError):
+        asking.connect((there, 9))  # which looks for the route, and sends nothing
+        here = str(asking.getsockname()[0])
+        return "" if here == there else here
+    return ""
 
 
 def _unmapped(address: str) -> str:

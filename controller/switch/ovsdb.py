@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.flow import value_text
-from controller.model.addresses import SERVICE_PORT_MAC
+from controller.model.addresses import SERVICE_PORT_MAC, SERVICE_PORT_MTU
 from controller.pipeline import Table
 from controller.rows import InterfaceRow
 from controller.switch.inventory import SERVICE
@@ -105,10 +105,12 @@ def ensure_bridge(peer: Peer, bridge: IntegrationBridge, controller: str) -> Non
 def ensure_service_port(peer: Peer, bridge: str, name: str) -> None:
     """Make the service port, an internal interface, on the integration bridge if it is missing."""
     same_name = [["name", "==", name]]
-    (found,) = transact(peer, [_select("Interface", same_name, ["_uuid"])])
-    if found["rows"]:
+    mtu = {"mtu_request": SERVICE_PORT_MTU}
+    (updated,) = transact(peer, [_update("Interface", same_name, mtu)])
+    if updated["count"]:
         return
     interface = {
+        **mtu,
         "name": name,
         "type": "internal",
         "mac": value_text("eth_src", SERVICE_PORT_MAC),
