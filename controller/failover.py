@@ -14,6 +14,7 @@ from controller.model import Resting, Router, View
 from controller.model.overlay import TYPES, health_port, tunnel_port
 from controller.model.routers import gateways, watched
 from controller.pipeline import (
+    A_ROUTER,
     FLAGS,
     HERE,
     HOME,
@@ -110,7 +111,8 @@ def answering(view: View, switch: int, router: Router, macs: Iterable[int]) -> I
     """Questions from a physical network for addresses that come with these MAC addresses, which any
     of several gateways could answer: whichever is the one to do so."""
     for mac in macs if stands_in(view, switch, router.id) else ():
-        match: dict[str, Value] = {IN_PORT: PHYSICAL, MAC: mac, OUT_PORT: ROUTED}
+        there = (mac, A_ROUTER - 1)
+        match: dict[str, Value] = {IN_PORT: PHYSICAL, MAC: there, OUT_PORT: ROUTED}
         group = Group(group_id(router, ANSWERED))
         yield Flow(Table.ARP_ND_REPLY, Band.GUARD + 3, match, (group,))
 

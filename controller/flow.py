@@ -230,6 +230,7 @@ _NXM_NAME = {
     "tcp_src": "NXM_OF_TCP_SRC",
     "tcp_dst": "NXM_OF_TCP_DST",
     "ct_mark": "NXM_NX_CT_MARK",
+    "nd_reserved": "ERICOXM_OF_ICMPV6_ND_RESERVED",
     "arp_spa": "NXM_OF_ARP_SPA",
     "arp_tpa": "NXM_OF_ARP_TPA",
     "arp_sha": "NXM_NX_ARP_SHA",

@@ -102,7 +102,8 @@ MAC = Field(
     name="MAC",
     bits=64,
     spans="PORT_SECURITY..SENDER ARP_ND..ND_REPLY",
-    doc="the MAC address that goes with ADDRESS; above it, from bit 48 on, its IP version or 0",
+    doc="the MAC address that goes with ADDRESS; above it, from bit 48 on, its IP version or 0; "
+    "and A_ROUTER",
 )
 OWNED = Field(
     "reg9",
@@ -357,6 +358,14 @@ def version_bits(version: int) -> int:
     """MAC of no MAC address with an ADDRESS of this IP version: so ::/0 is no IPv4 address."""
     return version << 48
 
+
+A_ROUTER_BIT = 63
+A_ROUTER = 1 << A_ROUTER_BIT
+"""The bit of MAC and NEXT_HOP_MAC that says that a router has the address: hosts may send it what
+is for others."""
+
+FOUND = (0, 0x7FFF << 48)
+"""MAC and NEXT_HOP_MAC, as (value, mask), if NEIGHBOURS knew the address: the version is gone."""
 
 TENANT = (0, 1 << 31)
 """IN_PORT of any tenant's port, as (value, mask): the keys of ports stay below."""

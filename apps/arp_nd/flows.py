@@ -11,13 +11,17 @@ from controller.model.addresses import (
     METADATA_ADDRESSES,
     SERVICE_LINK_LOCAL,
     SERVICE_MAC,
+    is_router,
     link_local,
     mapped,
 )
 from controller.model.routers import faces, gateways, routers_in
 from controller.pipeline import (
+    A_ROUTER,
+    A_ROUTER_BIT,
     ADDRESS,
     BEYOND_HERE,
+    FOUND,
     IN_PORT,
     MAC,
     NETWORK,
@@ -36,7 +40,8 @@ from controller.pipeline import (
 REQUEST, REPLY = 1, 2  # RFC 826
 SOLICITATION, ADVERTISEMENT = 135, 136  # RFC 4861, 4.3 and 4.4
 TARGET_LINK_LAYER_ADDRESS = 2  # RFC 4861, 4.6.1
-SOLICITED, OVERRIDE = 1 << 30, 1 << 29  # flags of an advertisement: RFC 4861, 4.4
+ROUTER_BIT = 31  # the first flag of an advertisement; the others: RFC 4861, 4.4
+SOLICITED, OVERRIDE = 1 << 30, 1 << 29
 ALL_NODES, ALL_NODES_MAC = 0xFF02 << 112 | 1, 0x333300000001
 
 Match = dict[str, Value]
@@ -72,7 +77,7 @@ def compile_questions(view: View, switch: int, id: str) -> Iterator[Flow]:
     )
 
 
-FOUND: Match = {MAC: (0, 0xFFFF << 48)}
+KNOWN: Match = {MAC: FOUND}
 
 
 def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
@@ -89,36 +94,37 @@ def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
     yield Flow(table, Band.MISS, {}, to_learners)
     # Every switch on the wire hears such a question. The one where the port is has the port answer;
     # for a router, one switch does.
-    wire: Match = {IN_PORT: BEYOND_HERE, **FOUND}
+    wire: Match = {IN_PORT: BEYOND_HERE, **KNOWN}
     yield Flow(table, Band.GUARD + 1, {**wire, OUT_PORT: 0}, ())
     yield Flow(table, Band.GUARD, {**wire, OUT_PORT: TENANT}, (Goto(Table.FLOOD.next),))
     turn: Actions = (Move("eth_src", "eth_dst", 48), Move(MAC, "eth_src", 48))
     yield Flow(
         table,
         Band.SPECIFIC,
-        {**FOUND, **_ARP, "arp_op": REQUEST},
+        {**KNOWN, **_ARP, "arp_op": REQUEST},
         (
             *(*turn, SetField("arp_op", REPLY)),
             *(Move("arp_sha", "arp_tha", 48), Move("arp_spa", "arp_tpa", 32)),
             *(Move(MAC, "arp_sha", 48), Move(ADDRESS, "arp_spa", 32), *_BACK),
         ),
     )
-    solicitation: Match = {**FOUND, **_ND, "icmpv6_type": SOLICITATION}
+    solicitation: Match = {**KNOWN, **_ND, "icmpv6_type": SOLICITATION}
     turned: Actions = (*turn, Move("ipv6_src", "ipv6_dst", 128), Move(ADDRESS, "ipv6_src", 128))
-    solicited = SetField("nd_reserved", SOLICITED | OVERRIDE)
+    router = Move(MAC, "nd_reserved", 1, A_ROUTER_BIT, ROUTER_BIT)
+    solicited = (SetField("nd_reserved", SOLICITED | OVERRIDE), router)
     advertisement = SetField("icmpv6_type", ADVERTISEMENT)
     yield Flow(
         table,
         Band.SPECIFIC,
         solicitation,
-        (*turned, solicited, advertisement, Goto(Table.ND_REPLY)),
+        (*turned, *solicited, advertisement, Goto(Table.ND_REPLY)),
     )
     # Actions cannot add the option. Who asks one neighbour alone may do without it.
     yield Flow(
         table,
         Band.SPECIFIC + 1,
         {**solicitation, "ipv6_nd_sll": 0},
-        (*turned, solicited, advertisement, *_BACK),
+        (*turned, *solicited, advertisement, *_BACK),
     )
     # Duplicate address detection: there is nobody yet to answer to, so all nodes are told.
     yield Flow(
@@ -128,7 +134,7 @@ def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
         (
             *(SetField("eth_dst", ALL_NODES_MAC), Move(MAC, "eth_src", 48)),
             *(SetField("ipv6_dst", ALL_NODES), Move(ADDRESS, "ipv6_src", 128)),
-            *(SetField("nd_reserved", OVERRIDE), advertisement, *_BACK),
+            *(SetField("nd_reserved", OVERRIDE), router, advertisement, *_BACK),
         ),
     )
     yield Flow(
@@ -171,9 +177,10 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     if network is None or not network.admin_state_up:
         return
     addresses = {mapped(ip.version, ip.address) for ip in port.fixed_ips} | {link_local(port.mac)}
+    mac = port.mac | A_ROUTER * is_router(view, port)
     here = (SetField(OUT_PORT, port.key),) if binding.switch == switch else ()
     for address in sorted(addresses):
-        yield _neighbour(network, address, {}, (SetField(MAC, port.mac), *here))
+        yield _neighbour(network, address, {}, (SetField(MAC, mac), *here))
 
 
 def routers_known(view: View, switch: int) -> frozenset[str]:
@@ -209,7 +216,7 @@ def compile_router_port(view: View, switch: int, port_id: str) -> Iterator[Flow]
         seen |= {mapped(4, f.address): (f.mac, f.switches) for f in faces(view, router.id)}
     for address, (mac, switches) in sorted(seen.items()):
         here = (SetField(OUT_PORT, ROUTED),) if switch in switches else ()
-        yield _neighbour(network, address, {}, (SetField(MAC, mac), *here))
+        yield _neighbour(network, address, {}, (SetField(MAC, mac | A_ROUTER), *here))
 
 
 def compile_services(view: View, switch: int, network_id: str) -> Iterator[Flow]:

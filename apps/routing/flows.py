@@ -53,6 +53,7 @@ from controller.pipeline import (
     ENTERED,
     EXIT,
     FLAGS,
+    FOUND,
     HERE,
     HOME,
     IN_PORT,
@@ -147,7 +148,7 @@ def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
     to_next_hop: Actions = (Move(NEXT_HOP_MAC, "eth_dst", 48), DecTtl())
     on = Goto(Table.NEXT_HOP_FOUND.next)
     for _, eth_type in _FAMILIES:
-        found: Match = {NEXT_HOP_MAC: (0, 0xFFFF << 48), "eth_type": eth_type}
+        found: Match = {NEXT_HOP_MAC: FOUND, "eth_type": eth_type}
         yield Flow(Table.NEXT_HOP_FOUND, Band.DEFAULT, found, (*to_next_hop, on))
     yield Flow(Table.NEXT_HOP_FOUND, Band.MISS, {}, _punt(UNRESOLVED))
 

@@ -7,7 +7,7 @@ section 2.5.5.2), so one flow does for ARP and for neighbour discovery.
 from __future__ import annotations
 
 from controller.model.records import Port, Subnet
-from controller.model.view import View
+from controller.model.view import View, derived
 
 SERVICE_MAC = 0x0AA9FEA9FE01
 """The MAC address at which a switch answers by itself, or the controller through it: DHCP, DNS,
@@ -71,6 +71,21 @@ of the guest's own address, so that its addresses do not get into each other's w
 def port_key(address: int) -> int:
     """The key of the port that asks from an address in those ranges."""
     return address & (1 << KEY_BITS) - 1
+
+
+@derived
+def gateway_address(view: View, subnet_id: str) -> int | None:
+    """The address of a subnet's gateway, if there is a subnet that has one."""
+    subnet = view.get(Subnet, subnet_id)
+    return subnet.gateway if subnet else None
+
+
+def is_router(view: View, port: Port) -> bool:
+    """Whether the hosts of its network may take a port for a router: one of a router, or of a
+    machine that has the address of the subnet's gateway."""
+    return bool(port.router_id) or any(
+        ip.address == gateway_address(view, ip.subnet_id) for ip in port.fixed_ips
+    )
 
 
 def gateway_mac(view: View, subnet: Subnet) -> int:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from controller import frames
+from controller.frames import ICMPV6
+from controller.model.addresses import link_local
+from controller.neighbour_discovery import ADVERTISEMENT, ROUTER, SOLICITATION, question
 from tests.lab import Lab, lab
 from tests.namespace import Guest
 from tests.openvswitch import OpenVSwitch
@@ -125,3 +132,88 @@ def test_a_duplicate_is_found_and_ones_own_address_is_none(net: Lab) -> None:
     monitor.communicate()
     assert "dadfailed" in done[theirs]
     assert "dadfailed" not in done[own]
+
+
+def mac(port: Any) -> int:
+    return int(port["mac_address"].replace(":", ""), 16)
+
+
+def own(port: Any) -> int:
+    """A port's first address."""
+    return int(ip_address(port["fixed_ips"][0]["ip_address"]))
+
+
+def advertised(guest: Guest, solicitation: bytes) -> int:
+    """The flags of the advertisement that answers."""
+    with guest.socket(socket.SOCK_RAW, socket.AF_PACKET, socket.htons(frames.IPV6)) as way:
+        way.bind(("eth0", frames.IPV6))
+        way.settimeout(5)
+        way.send(solicitation)
+        while True:
+            frame = frames.parse(way.recv(2048))
+            if frame.protocol == ICMPV6 and frame.data[0] == ADVERTISEMENT:
+                return int.from_bytes(frame.data[4:8], "big")
+
+
+def probe(port: Any, source: int, target: int, there: int, to: int) -> bytes:
+    """A solicitation to one host, or to a group: without its option."""
+    message = bytes((SOLICITATION, *bytes(7))) + target.to_bytes(16, "big")
+    return frames.icmpv6(mac(port), there, source, to, message)
+
+
+def test_routers_say_that_they_are_routers_and_hosts_do_not(net: Lab) -> None:
+    """Whoever has taken a router for one no longer takes its default route: RFC 4861, 7.3.3. A
+    machine that has the gateway's address is a router, too."""
+    one, two = net.network("2001:db8:1::/64"), net.network("2001:db8:2::/64")
+    (interface,) = net.api("GET", f"/v2.0/ports?device_id={net.router(one)['id']}")["ports"]
+    machine = net.port(two, fixed_ips=[{"ip_address": "2001:db8:2::1"}])
+    net.guest(machine)
+    for network, router in ((one, interface), (two, machine)):
+        asking, host = net.port(network), net.port(network)
+        guest, _ = net.guest(asking), net.guest(host)
+        net.take_effect()
+        for port, flag in ((router, ROUTER), (host, 0)):
+            for target in (own(port), link_local(mac(port))):
+                source = link_local(mac(asking))
+                group = 0xFF02 << 112 | 1 << 32 | 0xFF000000 | target & 0xFFFFFF
+                for words in (
+                    question(6, mac(asking), source, target),
+                    probe(asking, source, target, mac(port), target),  # is it still there?
+                    probe(asking, 0, target, 0x333300000000 | group & 0xFFFFFFFF, group),  # mine?
+                ):
+                    assert advertised(guest, words) & ROUTER == flag, (port, hex(target))
+
+
+def test_a_default_route_outlives_many_probes(net: Lab) -> None:
+    """The kernel's own view, its times made short."""
+    network, far = net.network(), net.network("2001:db8:2::/64")
+    mode = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    cidr = {"cidr": "2001:db8:1::/64", "ip_version": 6}
+    net.create("subnet", network_id=network["id"], **cidr, **mode)
+    net.router(network, far)
+    there = net.port(far)
+    net.guest(there).run("ip", "route", "add", "default", "via", "2001:db8:2::1")
+    guest = net.guest(net.port(network), bare=True)
+    watch = guest.start("stdbuf", "-oL", "ip", "-6", "monitor", "route", "neigh")
+    assert watch.stdout is not None
+    times = ("base_reachable_time_ms=300", "retrans_time_ms=200", "delay_first_probe_time=1")
+    guest.run("sysctl", "-qw", *(f"net.ipv6.neigh.eth0.{time}" for time in times))
+    settings = ("accept_dad=0", "accept_ra=2", "router_solicitation_delay=0")
+    guest.run("sysctl", "-qw", *(f"net.ipv6.conf.eth0.{setting}" for setting in settings))
+    guest.run("ip", "link", "set", "eth0", "up")
+    route = ""
+    while "default" not in route:
+        route = watch.stdout.readline()
+    gateway = route.split()[2]
+    # One ping at a time: from the second reply on, ping itself tells the kernel that all is well.
+    again = "while ping -n -q -c 1 -W 1 $0 && sleep 0.1; do :; done"
+    pings = guest.start("sh", "-c", again, there["fixed_ips"][0]["ip_address"])
+    probes = 0
+    while probes < 3:
+        words = watch.stdout.readline().split()
+        assert "default" not in words, "the route is gone"
+        probes += words[:1] == [gateway] and words[-1] == "PROBE"
+    for process in (pings, watch):
+        process.terminate()
+        process.communicate()
+    assert "default" in guest.run("ip", "-6", "route", "show", "default")
