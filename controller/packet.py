@@ -6,14 +6,14 @@ records out. Which packets get here, and how many, is for ``switch/packets.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from webob import Request, Response
 
-from controller.flow import CONTROLLER, Action, Resubmit, SetField
-from controller.model import Change, View
-from controller.pipeline import NETWORK, Field, Table
+from controller.flow import Action, Resubmit, SetField
+from controller.model import Binding, Change, Network, Port, View
+from controller.pipeline import NETWORK, OUT_PORT, Field, Table
 
 
 class PacketIn(NamedTuple):
@@ -46,16 +46,39 @@ class PacketIn(NamedTuple):
 
 
 class PacketOut(NamedTuple):
-    """A packet to be sent by the same switch; ``actions`` say where to."""
+    """A packet to be sent by a switch. It enters the pipeline as the controller's, and ``actions``
+    say where: at a table, with what is known of it by then. Nobody but the pipeline knows by which
+    port of the switch a packet leaves, and with which tag or tunnel."""
 
     data: bytes
     actions: tuple[Action, ...]
-    ofport: int = CONTROLLER  # as which port's it enters the pipeline
 
 
 def resubmitted(data: bytes, known: Iterable[tuple[Field, int]], table: Table) -> PacketOut:
     """A packet that begins in a table, with what is known of it."""
     return PacketOut(data, (*(SetField(*one) for one in known), Resubmit(table)))
+
+
+def to_port(network_key: int, port_key: int, data: bytes) -> PacketOut:
+    """To a port on the switch that sends it, as it is."""
+    return resubmitted(data, ((NETWORK, network_key), (OUT_PORT, port_key)), Table.OUTPUT)
+
+
+COPIES = 256
+"""Ports that one packet-out goes to."""
+
+
+def to_ports(
+    view: View, switch: int, network: Network, data: bytes, *, but: str = ""
+) -> Iterator[PacketOut]:
+    """To the network's ports on a switch, but for one of them (an id), and to nowhere beyond it."""
+    ids = view.ids(Binding, switch=switch, network_id=network.id) - {but}
+    keys = sorted(port.key for id in ids if (port := view.get(Port, id)))
+    for start in range(0, len(keys), COPIES):
+        copies: list[Action] = [SetField(NETWORK, network.key)]
+        for key in keys[start : start + COPIES]:
+            copies += (SetField(OUT_PORT, key), Resubmit(Table.OUTPUT))
+        yield PacketOut(data, tuple(copies))
 
 
 T = TypeVar("T", covariant=True)

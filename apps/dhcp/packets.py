@@ -8,17 +8,13 @@ from ipaddress import ip_address
 
 from apps.dhcp import advertise, dhcp4, dhcp6
 from controller import frames
-from controller.flow import Output
 from controller.model import Binding, Change, Network, Port, Subnet, View, networks_with_ports
 from controller.model.addresses import SERVICE_LINK_LOCAL, SERVICE_MAC
 from controller.model.names import domain, host_name
-from controller.packet import Every, PacketIn, PacketOut
+from controller.packet import Every, PacketIn, PacketOut, to_port, to_ports
 
 SECONDS_BETWEEN_ADVERTISEMENTS = 200.0
 """A third of MaxRtrAdvInterval, which is also MinRtrAdvInterval: RFC 4861, 6.2.1."""
-
-COPIES = 256
-"""Ports that one packet-out goes to."""
 
 BROADCAST_MAC = 0xFFFFFFFFFFFF
 ROUTER_SOLICITATION = 133
@@ -46,7 +42,7 @@ class Dhcp:
         else:
             answer = self._dhcp6(view, frame, ports[0], network)
         if answer is not None:
-            yield PacketOut(answer, (Output(packet.ofport),))
+            yield to_port(network.key, ports[0].key, answer)
 
     def _advertise(self, view: View, frame: frames.Frame, network: Network) -> bytes | None:
         # RFC 4861, 6.1.1: what came by a router is none.
@@ -116,10 +112,8 @@ class Dhcp:
         if network is None:
             return
         data = advertise.advertisement(view, network, network.dns_domain or self.domain)
-        bound = view.find(Binding, switch=switch, network_id=network_id) if data else []
-        for start in range(0, len(bound), COPIES):
-            some = bound[start : start + COPIES]
-            yield PacketOut(data or b"", tuple(Output(binding.ofport) for binding in some))
+        if data is not None:
+            yield from to_ports(view, switch, network, data)
 
     def advertise_router(self, view: View, change: Change) -> Iterator[tuple[int, PacketOut]]:
         """A router that is new on a network says so at once: RFC 4861, 6.2.4."""

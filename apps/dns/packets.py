@@ -7,10 +7,9 @@ from functools import partial
 
 from apps.dns.answers import Resolver
 from controller import frames
-from controller.flow import Output
 from controller.model import Port, View
 from controller.model.addresses import SERVICE_MAC
-from controller.packet import Ask, Malformed, PacketIn, PacketOut
+from controller.packet import Ask, Malformed, PacketIn, PacketOut, to_port
 
 
 def handler(resolver: Resolver) -> Callable[[View, PacketIn], Iterator[PacketOut | Ask[PacketOut]]]:
@@ -23,7 +22,7 @@ def handler(resolver: Resolver) -> Callable[[View, PacketIn], Iterator[PacketOut
 
         def answered(data: bytes) -> PacketOut:
             answer = frame.answer(data, eth_src=SERVICE_MAC, src=frame.dst)
-            return PacketOut(answer, (Output(packet.ofport),))
+            return to_port(packet.network, packet.port, answer)
 
         for port in view.find(Port, key=packet.port):
             answer = resolver.answer(view, port, frame.data)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from controller import frames
 from controller.model import View
-from controller.packet import PacketIn, PacketOut, resubmitted
+from controller.packet import PacketIn, PacketOut, resubmitted, to_port
 from controller.pipeline import (
     IN_PORT,
     NAT,
@@ -37,7 +37,6 @@ def handle(view: View, packet: PacketIn) -> Iterable[PacketOut]:
     turned = packet.data[6:12] + packet.data[:6] + refusal[12:]
     here, origin = packet.register(IN_PORT), packet.register(ORIGIN)
     if packet.register(POLICY) == LEAVING_PORT or here == origin:
-        to_sender = ((NETWORK, packet.network), (OUT_PORT, here))
-        return [resubmitted(turned, to_sender, Table.OUTPUT)]
+        return [to_port(packet.network, here, turned)]
     from_port = ((NETWORK, packet.network), (IN_PORT, packet.register(OUT_PORT)))
     return [resubmitted(turned, from_port, Table.ROUTER_ADMIT)]

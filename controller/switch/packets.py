@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from controller import runtime
+from controller.flow import CONTROLLER
 from controller.model import Change, Model, View
 from controller.neighbours import Neighbours
 from controller.packet import (
@@ -174,5 +175,5 @@ def read_packet_in(dpid: int, data: bytes) -> PacketIn:
 def packet_out(xid: int, packet: PacketOut) -> bytes:
     """A packet-out message (OpenFlow 1.4, 7.3.6)."""
     actions = shapes.encode_actions(packet.actions)
-    head = _PACKET_OUT.pack(_NO_BUFFER, packet.ofport, len(actions))
+    head = _PACKET_OUT.pack(_NO_BUFFER, CONTROLLER, len(actions))
     return codec.message(codec.PACKET_OUT, xid, head + actions + packet.data)

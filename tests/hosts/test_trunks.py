@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import product
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from controller.model import Binding
-from tests import echo
+from tests import dhcp_client, echo
 from tests.broadcasts import Ear, say
 from tests.farm import Farm, Machine, answered, farm, machines
 from tests.namespace import Guest
@@ -186,4 +187,71 @@ def test_tags_are_for_trunks_and_no_others_than_theirs(
         for name, ear in ears:
             assert {ear.next() for _ in expected[name]} == expected[name]
         assert not any(ear.all() for _, ear in ears)
+        net.verify()
+
+
+NAME_OF = """
+import sys, dns.message, dns.query
+query = dns.message.make_query(sys.argv[2], "A")
+print(dns.query.udp(query, sys.argv[1], timeout=5).answer[0][0])
+"""
+SLAAC = {"ip_version": 6, "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+
+
+def global_addresses(guest: Guest, interface: str) -> str:
+    return guest.run("ip", "-6", "address", "show", "dev", interface, "scope", "global")
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["the parent's MAC", "a MAC of its own"])
+def test_what_the_controller_tells_comes_by_the_sub_ports_vlan(
+    started: list[Machine], tmp_path: Path, same: bool
+) -> None:
+    """A lease, a name, an advertisement, asked for and not; on each host, and nothing without the
+    tag, where it would be another network's."""
+    script = dhcp_client.write(tmp_path)
+    with farm(tmp_path, started) as net, ExitStack() as stack:
+        native, red = net.network("10.0.1.0/24"), net.network("10.0.10.0/24")
+        for network, prefix in ((native, "fd00:1::/64"), (red, "fd00:10::/64")):
+            net.create("subnet", network_id=network["id"], cidr=prefix, **SLAAC)
+        net.router(native, red)
+        server = next(s for s in net.subnets(red) if s["ip_version"] == 4)["service_address"]
+        for machine in started:
+            parent = net.port(native)
+            own = {"mac_address": parent["mac_address"]} if same else {}
+            sub = net.port(red, dns_name=f"web{machine.number}", **own)
+            trunked = {"port_id": sub["id"], "segmentation_type": "vlan", "segmentation_id": 10}
+            net.create("trunk", port_id=parent["id"], sub_ports=[trunked])
+            guest = net.plug(machine, parent, bare=True)
+            name = stack.enter_context(vlan(guest, 10))
+            guest.run("ip", "link", "set", "eth0", "up")
+            guest.run("sysctl", "-qw", f"net.ipv6.conf.{name.replace('.', '/')}.accept_dad=0")
+            guest.run("ip", "link", "set", name, "address", sub["mac_address"], "up")
+            net.take_effect()
+            address = next(a for a in addresses(sub) if "." in a)
+            with dhcp_client.running(dhcp_client.udhcpc(guest, script, "-i", name)) as client:
+                while (told := client.told())["EVENT"] != "bound":
+                    pass
+            assert (told["ip"], told["dns"]) == (address, server)
+            words = (
+                sys.executable,
+                "-c",
+                NAME_OF,
+                server,
+                f"web{machine.number}.{told['domain']}.",
+            )
+            assert guest.run(*words).strip() == address
+            # To whom they belong: by now both interfaces have heard all that there is.
+            monitor = guest.start("stdbuf", "-oL", "ip", "-6", "monitor", "address")
+            assert monitor.stdout is not None
+            for every in net.service.every * 2:
+                net.service.send_now(every)
+            while not all(
+                prefix in global_addresses(guest, interface)
+                for interface, prefix in (("eth0", "fd00:1:"), (name, "fd00:10:"))
+            ):
+                assert monitor.stdout.readline()
+            monitor.terminate()
+            monitor.communicate()
+            assert "fd00:10:" not in global_addresses(guest, "eth0")
+            assert "fd00:1:" not in global_addresses(guest, name)
         net.verify()

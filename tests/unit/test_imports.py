@@ -75,6 +75,15 @@ def test_sees_what_is_forbidden(file: str, source: str) -> None:
     assert forbidden(file, source)
 
 
+def test_what_features_send_leaves_by_the_pipeline() -> None:
+    """A packet is for a port or a network; which port of a switch, which tag and which tunnel that
+    is, is for the flows of OUTPUT to say."""
+    packets = [file for file in FILES if file.endswith("/packets.py")]
+    assert len(packets) > 5
+    for file in packets:
+        assert "controller.flow.Output" not in imports((ROOT / file).read_text()), file
+
+
 def test_mininet_folder_does_not_shadow_the_real_package() -> None:
     assert not (ROOT / "mininet" / "__init__.py").exists()
 
