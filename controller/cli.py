@@ -9,7 +9,7 @@ import uuid
 import click
 
 from controller import config, doctor, drill, host_commands, plug, show_commands
-from controller.client import Context
+from controller.client import Context, api_url
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,6 +25,7 @@ from controller.client import Context
     "--url",
     envvar="TENANTRY_URL",
     default="http://127.0.0.1:9696",
+    callback=api_url,
     show_default=True,
     help="The API of the controller to talk to.",
 )
@@ -57,6 +58,20 @@ def serve(context: Context, verbose: bool) -> None:
         raise click.ClickException(str(error)) from None
 
 
+@main.command("check-config")
+@click.pass_obj
+def check_config(context: Context) -> None:
+    """Say what is wrong with the configuration file, if anything is. Starts nothing."""
+    from controller import serve as server
+
+    try:
+        server.check(config.load(context.files))
+    except config.ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    if not context.output.json({"ok": True, "files": context.files}):
+        click.echo(f"{', '.join(context.files) or 'the defaults'}: nothing is wrong")
+
+
 @main.command("sample-config")
 def sample_config() -> None:
     """Print a configuration file with every option, its default and its meaning."""
@@ -65,7 +80,13 @@ def sample_config() -> None:
 
 @main.command("drill")
 @click.argument("event", type=click.Choice(list(drill.EVENTS)))
-@click.option("--packets", default=10_000, show_default=True, help="1,000 are sent a second.")
+@click.option(
+    "--packets",
+    type=click.IntRange(1),
+    default=10_000,
+    show_default=True,
+    help="1,000 are sent a second.",
+)
 @click.pass_obj
 def drill_command(context: Context, event: str, packets: int) -> None:
     """Measure what EVENT costs: packets lost, at 1,000 a second, while it happens.

@@ -5,7 +5,10 @@ Tables for people, colour only on a terminal; ``--json`` for programs. Errors sa
 
 from __future__ import annotations
 
+import http.client
 import json
+import os
+import socket
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -15,7 +18,16 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from controller.nearest import did_you_mean
+
 Json = Any
+
+
+def unreadable() -> tuple[type[Exception], ...]:
+    """What is raised by an answer that is no HTTP, no JSON, or says something else. eventlet gives
+    urllib, sooner or later, another http.client than us."""
+    green = vars(urllib.request)["http"].client
+    return (http.client.HTTPException, green.HTTPException, ValueError, LookupError, TypeError)
 
 
 class Client:
@@ -35,17 +47,32 @@ class Client:
     def _ask(self, method: str, path: str, seconds: float, query: dict[str, object]) -> Json:
         given = {name: value for name, value in query.items() if value is not None}
         url = f"{self.url}{path}?{urllib.parse.urlencode(given)}"
-        request = urllib.request.Request(url, method=method)
         try:
+            request = urllib.request.Request(url, method=method)
             with urllib.request.urlopen(request, timeout=seconds) as reply:
                 return None if reply.status == 204 else json.load(reply)
         except urllib.error.HTTPError as error:
-            raise click.ClickException(_message(error)) from None
+            raise click.ClickException(self._message(error)) from None
         except OSError as error:
             raise click.ClickException(
-                f"no controller answers at {self.url} ({error}); start one with `tenantry serve`, "
-                "or name it with --url or TENANTRY_URL"
+                f"no controller answers at {self.url} ({why(error, seconds)}); start one with "
+                "`tenantry serve`, or name it with --url or TENANTRY_URL"
             ) from None
+        except unreadable():
+            raise click.ClickException(self._no_controller()) from None
+
+    def _message(self, error: urllib.error.HTTPError) -> str:
+        """What a controller says is wrong; somebody else's words mean nothing here."""
+        try:
+            return str(json.load(error)["NeutronError"]["message"])
+        except unreadable():
+            return self._no_controller()
+
+    def _no_controller(self) -> str:
+        return (
+            f"what answers at {self.url} is no Tenantry controller; name one with --url or "
+            "TENANTRY_URL, like http://127.0.0.1:9696"
+        )
 
     def find(self, collection: str, name: str) -> Json:
         """The one resource of this id or name. Errors: ClickException."""
@@ -56,15 +83,36 @@ class Client:
                 raise click.ClickException(f"{name} is the name of several {collection}: {ids}")
             if found:
                 return found[0]
-        raise click.ClickException(f"none of the {collection} has the id or name {name}")
+        names = {
+            each["name"] for each in self.get(f"/v2.0/{collection}", fields="name")[collection]
+        }
+        raise click.ClickException(
+            f"none of the {collection} has the id or name {name}{did_you_mean(name, names)}"
+        )
 
 
-def _message(error: urllib.error.HTTPError) -> str:
+def why(error: OSError, seconds: float) -> str:
+    """Why nobody could be reached within so many seconds, in the system's words."""
+    reason = getattr(error, "reason", error)  # of urllib, which wraps what it got
+    if isinstance(reason, TimeoutError):
+        return f"not within {seconds:g} s"
+    if isinstance(reason, OSError) and reason.errno and not isinstance(reason, socket.gaierror):
+        return os.strerror(reason.errno)  # eventlet has the name of the error only
+    return str(getattr(reason, "strerror", None) or reason)
+
+
+def api_url(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """An address of the API. Errors: BadParameter."""
     try:
-        body = json.load(error)
-        return str(body["NeutronError"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"{error.code} {error.reason}"
+        parts = urllib.parse.urlsplit(value)
+        right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        right = right and not (parts.query or parts.fragment) and value.isascii()
+        right = right and value.isprintable() and " " not in value
+    except ValueError:  # no port, or brackets that do not match
+        right = False
+    if not right:
+        raise click.BadParameter(f"{value} is not of the form http://ADDRESS:PORT")
+    return value
 
 
 class Output:

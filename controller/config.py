@@ -5,13 +5,28 @@
 
 from __future__ import annotations
 
-import ipaddress
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
 
 from oslo_config import cfg, types
+
+from controller import config_file
+from controller.config_values import (
+    Address,
+    ConfigError,
+    address,
+    base_mac,
+    connection,
+    domain,
+    interface,
+    is_address,
+    resolvers,
+    vlan_ranges,
+    vni_ranges,
+)
+
+__all__ = ["Address", "ConfigError", "address", "is_address", "load", "resolvers", "sample"]
+__all__ += ["vlan_ranges", "vni_ranges"]
 
 STORE = [
     cfg.StrOpt(
@@ -243,105 +258,47 @@ GROUPS: Mapping[str, Sequence[cfg.Opt]] = {
 }
 
 
-class ConfigError(Exception):
-    """A file or a value that cannot be used; the message says which, and what would be right."""
-
-
-class Address(NamedTuple):
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
 def load(files: list[str]) -> cfg.ConfigOpts:
-    """The options from these files, defaults for the rest. Errors: ConfigError."""
+    """The options from these files, defaults for the rest. Errors: ConfigError, for what is no
+    option, too."""
+    given = config_file.read(files, GROUPS)
     conf = cfg.ConfigOpts()
     for group, options in GROUPS.items():
         conf.register_opts(options, group=group)
-    try:
-        conf(args=[], project="tenantry", default_config_files=files, default_config_dirs=[])
-        for group, options in GROUPS.items():
-            for option in options:
-                conf[group][option.dest]
-    except (cfg.Error, ValueError) as error:
-        raise ConfigError(str(error)) from None
+    conf(args=[], project="tenantry", default_config_files=files, default_config_dirs=[])
+    for group, options in GROUPS.items():
+        for option in options:
+            try:
+                value = conf[group][option.dest]
+            except (cfg.Error, ValueError):
+                value = None
+            if value is None or value in (_INFINITE, -_INFINITE) or value != value:
+                text = given.get((group, option.dest), "")
+                raise ConfigError(
+                    f"[{group}] {option.name} = {text}: must be {config_file.form(option.type)}"
+                ) from None
+    _check(conf)
     return conf
 
 
-def address(text: str, option: str) -> Address:
-    """``127.0.0.1:9696`` or ``[::1]:9696``. Errors: ConfigError."""
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise ConfigError(f"{option} = {text}: must be ADDRESS:PORT, like 127.0.0.1:9696")
-    return Address(host.strip("[]"), int(port))
+_INFINITE = float("inf")
 
 
-def resolvers(texts: list[str]) -> list[Address]:
-    """``["192.0.2.1", "[2001:db8::1]:5353"]``; without any, this host's. Errors: ConfigError."""
-    found = []
-    for text in texts or _host_resolvers():
-        bare = text.strip("[]")
-        host, port = (bare, "53") if is_address(bare) else text.rpartition(":")[::2]
-        if not is_address(host.strip("[]")) or not port.isdecimal() or int(port) > 65535:
-            raise ConfigError(f"[dns] resolvers = {text}: must be ADDRESS or ADDRESS:PORT")
-        found.append(Address(host.strip("[]"), int(port)))
-    return found
-
-
-def is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _host_resolvers() -> list[str]:
-    try:
-        lines = Path("/etc/resolv.conf").read_text().splitlines()
-    except OSError:
-        return []
-    words = [line.split() for line in lines]
-    named = [line[1] for line in words if len(line) > 1 and line[0] == "nameserver"]
-    return [text for text in named if is_address(text)]
-
-
-def vlan_ranges(texts: list[str]) -> dict[str, list[tuple[int, int]]]:
-    """``["physnet1:1000:1999"]`` by physical network. Errors: ConfigError."""
-    ranges: dict[str, list[tuple[int, int]]] = {}
-    for text in texts:
-        name, _, ends = text.partition(":")
-        first, last = _ends(ends)
-        if not name or not 1 <= first <= last <= 4094:
-            raise ConfigError(
-                f"[networks] vlan_ranges = {text}: must be PHYSICAL_NETWORK:FIRST:LAST "
-                "with 1 <= FIRST <= LAST <= 4094"
-            )
-        ranges.setdefault(name, []).append((first, last))
-    return ranges
-
-
-def vni_ranges(texts: list[str]) -> list[tuple[int, int]]:
-    """``["4096:16777215"]`` as numbers. Errors: ConfigError."""
-    ranges = [_ends(text) for text in texts]
-    for text, (first, last) in zip(texts, ranges, strict=True):
-        if not 1 <= first <= last < 1 << 24:
-            raise ConfigError(
-                f"[networks] vni_ranges = {text}: must be FIRST:LAST "
-                "with 1 <= FIRST <= LAST <= 16777215"
-            )
-    return ranges
-
-
-def _ends(text: str) -> tuple[int, int]:
-    """``FIRST:LAST``; zeros if it is anything else."""
-    try:
-        first, last = map(int, text.split(":"))
-    except ValueError:
-        return 0, 0
-    return first, last
+def _check(conf: cfg.ConfigOpts) -> None:
+    """Look at what oslo.config takes for text. Errors: ConfigError."""
+    address(conf.api.listen, "[api] listen")
+    address(conf.openflow.listen, "[openflow] listen")
+    if conf.ovsdb.listen:
+        address(conf.ovsdb.listen, "[ovsdb] listen")
+    for text in conf.ovsdb.connections:
+        connection(text, "[ovsdb] connections")
+    for name in ("integration_bridge", "service_port"):
+        interface(conf.ovsdb[name], f"[ovsdb] {name}")
+    base_mac(conf.networks.base_mac, "[networks] base_mac")
+    vlan_ranges(conf.networks.vlan_ranges)
+    vni_ranges(conf.networks.vni_ranges)
+    resolvers(conf.dns.resolvers)
+    domain(conf.dns.domain, "[dns] domain")
 
 
 def sample() -> str:

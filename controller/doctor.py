@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from controller.client import unreadable, why
+
 APT = "apt-get install --no-install-recommends"
 MINIMAL_OVS = (2, 17)  # Ubuntu 22.04's; the oldest one tried
 CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21  # linux/capability.h
@@ -71,7 +73,7 @@ def _privileges() -> Iterator[Finding]:
     wanted = 1 << CAP_NET_ADMIN | 1 << CAP_SYS_ADMIN
     ok = capabilities & wanted == wanted
     detail = "CAP_NET_ADMIN and CAP_SYS_ADMIN" if ok else "missing: plug, demo and tests want them"
-    yield Finding("privileges", ok, detail, "sudo tenantry doctor", needed=False)
+    yield Finding("privileges", ok, detail, f"sudo {tenantry(True)} doctor", needed=False)
     failure = _run("unshare --net true")[0] is None
     detail = "may be created" if not failure else "may not be created here"
     remedy = "docker run --privileged ..." if Path("/.dockerenv").exists() else "sudo -i"
@@ -114,7 +116,7 @@ def _bridge(bridge: str) -> Iterator[Finding]:
     if rows is None:
         return  # no OVSDB to ask, which has been said
     if not rows:
-        yield Finding(f"bridge {bridge}", False, "not there", "tenantry serve")
+        yield Finding(f"bridge {bridge}", False, "not there", f"{tenantry()} serve")
         return
     fail_mode, controllers, datapath_id = rows[0]
     # An empty set instead of a text: OVS wants a kernel module for it that is not there.
@@ -138,7 +140,7 @@ def _bridge(bridge: str) -> Iterator[Finding]:
     ok = any(connected is True for _, connected in targets)
     names = " ".join(target for target, _ in targets) or "no controller"
     detail = f"{names}, {'connected' if ok else 'not connected'}"
-    yield Finding(f"bridge {bridge} is connected", ok, detail, "tenantry serve")
+    yield Finding(f"bridge {bridge} is connected", ok, detail, f"{tenantry()} serve")
 
 
 def _rows(query: str) -> list[list[Any]] | None:
@@ -153,18 +155,36 @@ def _rows(query: str) -> list[list[Any]] | None:
 def _controller(api: str) -> Iterator[Finding]:
     try:
         with urllib.request.urlopen(f"{api}/tenantry/v1/status", timeout=3) as answer:
-            revision = json.load(answer).get("revision")
+            revision = json.load(answer)["revision"]
             yield Finding("controller", True, f"{api}, revision {revision}")
-    except (OSError, ValueError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        yield Finding("controller", False, f"{api}: {reason}", "tenantry serve")
+            return
+    except urllib.error.HTTPError:
+        reason = "what answers is no Tenantry controller"
+    except OSError as error:
+        reason = why(error, 3)
+    except unreadable():
+        reason = "what answers is no Tenantry controller"
+    yield Finding("controller", False, f"{api}: {reason}", f"{tenantry()} serve")
+
+
+def tenantry(by_sudo: bool = False) -> str:
+    """How this command is called again, wherever it is installed; sudo looks elsewhere than we."""
+    called = Path(sys.argv[0])
+    if called.name != "tenantry" or (shutil.which("tenantry") and not by_sudo):
+        return "tenantry"
+    return str(called.absolute())
 
 
 def _start_command() -> str:
     """What starts Open vSwitch on this machine."""
     if Path("/run/systemd/system").exists():
         return "systemctl start openvswitch-switch"
-    return "make openvswitch"
+    control = "/usr/share/openvswitch/scripts/ovs-ctl --system-id=random"
+    if _run("modinfo openvswitch")[0] is not None:
+        return f"{control} start"
+    # Without the kernel's module, which ovs-ctl insists on, there is the userspace datapath.
+    switch = "ovs-vswitchd --pidfile --detach --log-file"
+    return f"{control} --no-ovs-vswitchd start && {switch}"
 
 
 def _run(command: str) -> tuple[str | None, str]:

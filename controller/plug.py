@@ -1,10 +1,10 @@
 """``tenantry plug`` and ``unplug``: a port's other end, for a person without a hypervisor.
 
 Owns the veth pair between the integration bridge and a network namespace, with what the port says
-about it: MAC, MTU, addresses, routes. It binds the port as Nova and libvirt do, by ``iface-id``,
-and knows its own work again by a mark: it must never touch an interface or remove a namespace that
-it did not make. It writes no flow and asks the API nothing; the caller hands the resources in, as
-the API shows them.
+about it: MAC, MTU, addresses, routes, resolvers. It binds the port as Nova and libvirt do, by
+``iface-id``, and knows its own work again by a mark: it must never touch an interface or remove a
+namespace that it did not make. It writes no flow and asks the API nothing; the caller hands the
+resources in, as the API shows them.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ Resource = Mapping[str, Any]
 #: the alias of ``lo``: this namespace was made by us; the alias lives and dies with it.
 MARK = "tenantry-plug"
 NETNS_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+#: Below NAME/ is what `ip netns exec NAME` shows in place of files in /etc: ip-netns(8).
+ETC = Path("/etc/netns")
 #: What the kernel puts into every new namespace, depending on the modules it has.
 IPV4_FALLBACK_DEVICES = {"tunl0", "gre0", "gretap0", "erspan0", "ip_vti0"}
 FALLBACK_DEVICES = IPV4_FALLBACK_DEVICES | {"lo", "sit0", "ip6tnl0", "ip6gre0", "ip6_vti0"}
@@ -119,7 +121,8 @@ def plug(
             f"Open vSwitch has no bridge {bridge}; `tenantry serve` creates it, "
             "see integration_bridge in its configuration"
         )
-    addresses, routes = _addresses_and_routes(port, list(subnets))
+    subnets = list(subnets)
+    addresses, routes = _addresses_and_routes(port, subnets)
     try:
         _make_netns(netns)
         if not _has_link(tap) or not _has_link(inner, netns):
@@ -134,9 +137,10 @@ def plug(
             f" external_ids:iface-id={port_id} external_ids:{MARK}={netns}"
             f' external_ids:attached-mac="{port["mac_address"]}"'
         )
+        _write_resolvers(netns, port_id, resolv_conf(port, subnets))
     except PlugError:
         if there is None:
-            _remove(tap, netns, bridge)
+            _remove(tap, netns, bridge, port_id)
         raise
     return Plugged(port_id, bridge, tap, netns, inner, tuple(addresses))
 
@@ -154,7 +158,7 @@ def unplug(port: Resource, *, bridge: str, netns: str | None = None) -> bool:
         return False
     if netns not in (None, there):
         raise PlugError(f"port {port['id']} is plugged into namespace {there}, not {netns}")
-    _remove(tap, there, bridge)
+    _remove(tap, there, bridge, str(port["id"]))
     return True
 
 
@@ -191,6 +195,47 @@ def _addresses_and_routes(port: Resource, subnets: list[Resource]) -> tuple[list
     return addresses, [f"{destination} via {nexthop}" for destination, nexthop in routes.items()]
 
 
+def resolv_conf(port: Resource, subnets: list[Resource]) -> str:
+    """The text of a resolv.conf(5) that says what DHCP would tell the port: the subnets' resolvers,
+    or ours; and in which domain its name is. Empty if there is no resolver."""
+    servers: dict[str, None] = {}
+    by_id = {subnet["id"]: subnet for subnet in subnets}
+    for fixed in port["fixed_ips"]:
+        subnet = by_id[fixed["subnet_id"]]
+        ours = [subnet["service_address"]] if subnet.get("service_address") else []
+        servers |= dict.fromkeys(subnet.get("dns_nameservers") or ours)
+    for nobody in ("0.0.0.0", "::"):  # Neutron's words for: none
+        servers.pop(nobody, None)
+    names = [each["fqdn"].partition(".")[2] for each in port.get("dns_assignment") or ()]
+    domains = dict.fromkeys(name.rstrip(".") for name in names if name)
+    lines = [f"search {' '.join(domains)}"] if domains else []
+    return "".join(f"{line}\n" for line in (*lines, *(f"nameserver {s}" for s in servers)))
+
+
+def _write_resolvers(netns: str, port_id: str, text: str) -> None:
+    """Give a namespace its resolv.conf, unless it has one that we did not make."""
+    file = ETC / netns / "resolv.conf"
+    try:
+        if file.exists() and not file.read_text().startswith(f"# {MARK} "):
+            return
+        _drop_resolvers(netns)
+        if "nameserver" in text:
+            for directory in (ETC, file.parent):
+                directory.mkdir(mode=0o755, exist_ok=True)
+            file.write_text(f"# {MARK} {port_id}\n{text}")
+    except OSError as error:
+        raise PlugError(f"{file}: {error.strerror}") from None
+
+
+def _drop_resolvers(netns: str, port_id: str = "") -> None:
+    """Take away the resolv.conf that we made for a port, or for any."""
+    file = ETC / netns / "resolv.conf"
+    with suppress(OSError):
+        if file.read_text().startswith(f"# {MARK} {port_id}"):
+            file.unlink()
+            file.parent.rmdir()  # if it is empty
+
+
 def _make_netns(netns: str) -> None:
     if any(line.split()[0] == netns for line in run("ip netns list").splitlines() if line):
         return
@@ -221,10 +266,12 @@ def _configure(
     run(f"ip netns exec {netns} ethtool -K {inner} tx off")
 
 
-def _remove(tap: str, netns: str, bridge: str) -> None:
-    """Take away both ends, and the namespace if it is ours and idle; what is missing is fine."""
+def _remove(tap: str, netns: str, bridge: str, port_id: str) -> None:
+    """Take away both ends, the resolvers, and the namespace if it is ours and idle; what is missing
+    is fine."""
     run(f"ovs-vsctl --timeout=10 --if-exists del-port {bridge} {tap}")
     _delete_link(tap)
+    _drop_resolvers(netns, port_id)
     with suppress(PlugError):  # the namespace may be gone already
         aliases = {link["ifname"]: link.get("ifalias") for link in _links(netns)}
         idle = aliases.keys() <= FALLBACK_DEVICES and not run(f"ip netns pids {netns}").strip()

@@ -6,6 +6,7 @@ the switches as they are: their flows go on without it.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -23,7 +24,7 @@ from sqlalchemy.exc import ArgumentError
 from apps import APPS
 from controller import api, config, runtime
 from controller.api import agent, auth, joined, operations, port_binding, scheduling
-from controller.api.extension import SYSTEM
+from controller.api.extension import SYSTEM, Extension
 from controller.app import App
 from controller.model import Binding, Switch
 from controller.model.binding import dpid_text
@@ -52,7 +53,7 @@ class Controller:
 
     def __init__(self, conf: cfg.ConfigOpts, apps: Sequence[App] | None = None) -> None:
         apps = APPS if apps is None else apps
-        extensions = [app.extension(conf) for app in apps if app.extension]
+        extensions = check(conf, apps)
         self.kinds = kinds = api.kinds(
             extensions,
             physical_mtu=conf.networks.physical_mtu,
@@ -100,7 +101,6 @@ class Controller:
             report=self._reported,
             tunnels=_tunnels(self.store),
         )
-        _check_reachable(conf, self.openflow)
         self.joining = _listen_for_hosts(conf, self.hosts)
         self.application = api.application(
             self.store,
@@ -232,16 +232,38 @@ def serve(conf: cfg.ConfigOpts, *, verbose: bool = False) -> None:
     controller.stop()
 
 
-def _open_store(url: str, kinds: api.Kinds) -> Store:
+def check(conf: cfg.ConfigOpts, apps: Sequence[App] = APPS) -> list[Extension]:
+    """What the apps add to the API, if nothing is wrong with the options as far as that can be seen
+    without opening anything. Errors: ConfigError."""
     try:
-        parsed = make_url(url)
+        make_url(conf.store.url).get_dialect().import_dbapi()
+    except ImportError as missing:
+        raise config.ConfigError(
+            f"[store] url: such a database needs the Python package {missing.name}; install it "
+            "where Tenantry is"
+        ) from None
+    except ArgumentError:
+        raise config.ConfigError(
+            "[store] url must be the SQLAlchemy URL of a database, like "
+            "sqlite:////var/lib/tenantry/tenantry.db"
+        ) from None
+    _tls(conf)
+    _check_reachable(conf, config.address(conf.openflow.listen, "[openflow] listen"))
+    return [app.extension(conf) for app in apps if app.extension]
+
+
+def _open_store(url: str, kinds: api.Kinds) -> Store:
+    parsed = make_url(url)
+    try:
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         store = Store(url, kinds)
         store.hold()
         return store
-    except (StoreError, ArgumentError, OSError) as error:
-        raise CannotServe(f"[store] url = {url}: {error}") from error
+    except OSError as error:
+        raise CannotServe(f"[store] url: {error.filename}: {error.strerror}") from error
+    except StoreError as error:
+        raise CannotServe(f"[store] url: {error}") from error
 
 
 def _tls(conf: cfg.ConfigOpts) -> channel.Tls | None:
@@ -257,7 +279,20 @@ def _tls(conf: cfg.ConfigOpts) -> channel.Tls | None:
         raise config.ConfigError(
             "[openflow] TLS needs all of tls_private_key, tls_certificate and tls_ca_certificates"
         )
-    return channel.Tls(*files)
+    for file in files:
+        try:
+            Path(file).read_bytes()
+        except OSError as error:
+            raise config.ConfigError(f"[openflow] TLS: {file}: {error.strerror}") from None
+    tls = channel.Tls(*files)
+    try:
+        tls.context()
+    except OSError:
+        raise config.ConfigError(
+            f"[openflow] TLS: {', '.join(files)} are not a private key, a certificate that belongs "
+            "to it, and certificates of an authority, in PEM"
+        ) from None
+    return tls
 
 
 def _shown(time: datetime | None) -> str | None:
@@ -324,7 +359,9 @@ def _listening(address: config.Address, listen: Any) -> Any:
     try:
         return listen()
     except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
         raise CannotServe(
-            f"cannot listen at {address}: {error.strerror}; is another controller running? "
+            f"cannot listen at {address}: {error.strerror or error}"
+            f"{'; is another controller running?' if taken else '.'} "
             "Name another address in the configuration file"
         ) from error

@@ -53,7 +53,7 @@ def status(context: Context) -> None:
 @click.command()
 @click.option("--switch", help="Only this switch: name or datapath id.")
 @click.option("--app", help="Only flows of this app, e.g. l2.")
-@click.option("--object", "object_", help="Only flows of this object: a port's id, say.")
+@click.option("--object", "object_", help="Only flows of this object: a port's name or id.")
 @click.pass_obj
 def flows(context: Context, switch: str | None, app: str | None, object_: str | None) -> None:
     """Show the flows that are wanted beside those installed, with where each comes from."""
@@ -194,10 +194,14 @@ def verify(context: Context) -> None:
 
 @click.command()
 @click.option("--port", help="Until this port (id or name) is ACTIVE.")
-@click.option("--revision", type=int, help="Until this revision is realised; else the newest.")
-@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds.")
+@click.option(
+    "--revision", type=click.IntRange(0), help="Until this revision is realised; else the newest."
+)
+@click.option(
+    "--timeout", type=click.IntRange(0, 3600), default=60, show_default=True, help="Seconds."
+)
 @click.pass_obj
-def wait(context: Context, port: str | None, revision: int | None, timeout: float) -> None:
+def wait(context: Context, port: str | None, revision: int | None, timeout: int) -> None:
     """Wait until what was asked for is realised: confirmed by every connected switch.
 
     Exits 1 if that takes longer than the timeout.

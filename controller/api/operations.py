@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from webob import Request, Response
 from webob.exc import HTTPBadRequest, HTTPNotFound
 
-from controller.api import joined
+from controller.api import joined, names
 from controller.api.auth import Context
 from controller.api.routers import routers
 from controller.api.rules import network_log, rules
@@ -129,9 +129,10 @@ def flows(
 ) -> list[dict[str, Any]]:
     """Wanted flows beside installed ones, each with the app and the object it comes from.
 
-    ``switch`` is a datapath id or a name, ``object`` a part of an object's id. LookupError if
-    there is no such switch.
+    ``switch`` is a datapath id or a name, ``object`` a resource's name or id, or a part of that.
+    LookupError if there is no such switch, app or object.
     """
+    is_meant = names.flows_of(service, app, object)
     found = []
     for dpid in _chosen(service, switch):
         installed = _installed(service, dpid)
@@ -161,12 +162,7 @@ def flows(
             }
             for cookie, stats in installed.items()
         ]
-    chosen = (
-        flow
-        for flow in found
-        if (app is None or flow["app"] == app)
-        and (object is None or object in (flow["object"] or ""))
-    )
+    chosen = (flow for flow in found if is_meant(flow["app"], flow["object"]))
     return sorted(chosen, key=lambda f: (f["switch"], f["table_id"], -f["priority"], f["cookie"]))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller.plug import PlugError, interface_name, netns_interface_name, plug, unplug
+from controller.plug import ETC, PlugError, interface_name, netns_interface_name, plug, unplug
 from tests.namespace import run
 from tests.openvswitch import OpenVSwitch
 
@@ -169,3 +169,30 @@ def test_an_interface_of_somebody_else_is_left_alone(bridge: OpenVSwitch) -> Non
         with pytest.raises(PlugError, match="was not made by `tenantry plug`"):
             attempt()
     assert bridge.vsctl("list-ports", "br-int").split() == [tap]
+
+
+def test_a_guest_has_its_networks_resolvers(bridge: OpenVSwitch) -> None:
+    resolvers = [SUBNETS[0] | {"service_address": "10.0.0.254"}, SUBNETS[1]]
+    netns = plug(port(1), NETWORK, resolvers, bridge="br-int").netns
+    seen = run("ip", "netns", "exec", netns, "cat", "/etc/resolv.conf")
+    assert "nameserver 10.0.0.254" in seen
+    resolvers[0]["dns_nameservers"] = ["192.0.2.53"]
+    plug(port(1), NETWORK, resolvers, bridge="br-int")
+    seen = run("ip", "netns", "exec", netns, "cat", "/etc/resolv.conf")
+    assert "nameserver 192.0.2.53" in seen and "10.0.0.254" not in seen
+    assert unplug(port(1), bridge="br-int")
+    assert not (ETC / netns).exists()
+
+
+def test_resolvers_of_somebody_else_stay(bridge: OpenVSwitch) -> None:
+    file = ETC / str(port(1)["name"]) / "resolv.conf"
+    file.parent.mkdir(parents=True)
+    try:
+        file.write_text("nameserver 192.0.2.1\n")
+        resolvers = [SUBNETS[0] | {"service_address": "10.0.0.254"}, SUBNETS[1]]
+        plug(port(1), NETWORK, resolvers, bridge="br-int")
+        unplug(port(1), bridge="br-int")
+        assert file.read_text() == "nameserver 192.0.2.1\n"
+    finally:
+        file.unlink()
+        file.parent.rmdir()

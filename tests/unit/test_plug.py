@@ -8,6 +8,7 @@ from controller.plug import (
     default_netns,
     interface_name,
     netns_interface_name,
+    resolv_conf,
     run,
 )
 
@@ -68,6 +69,26 @@ def test_a_port_that_is_the_gateway_has_no_route_to_itself() -> None:
     subnet = {"id": "four", "cidr": "10.0.0.0/24", "ip_version": 4, "gateway_ip": "10.0.0.1"}
     port = {"fixed_ips": [{"subnet_id": "four", "ip_address": "10.0.0.1"}]}
     assert _addresses_and_routes(port, [subnet]) == (["10.0.0.1/24"], [])
+
+
+def test_resolvers_are_what_dhcp_would_tell() -> None:
+    subnets = [
+        {"id": "four", "dns_nameservers": [], "service_address": "10.0.0.2"},
+        {"id": "six", "dns_nameservers": ["2001:db8::53"], "service_address": "2001:db8::2"},
+        {"id": "none", "dns_nameservers": ["0.0.0.0"], "service_address": "10.1.0.2"},
+        {"id": "off", "dns_nameservers": [], "service_address": None},
+    ]
+
+    def port(*subnet_ids: str) -> dict[str, object]:
+        return {
+            "fixed_ips": [{"subnet_id": subnet_id} for subnet_id in subnet_ids],
+            "dns_assignment": [{"fqdn": "web.example.org."}],
+        }
+
+    assert resolv_conf(port("four", "six", "none"), subnets) == (
+        "search example.org\nnameserver 10.0.0.2\nnameserver 2001:db8::53\n"
+    )
+    assert "nameserver" not in resolv_conf(port("none", "off"), subnets)
 
 
 def test_a_failed_command_is_named_with_its_words() -> None:
