@@ -231,6 +231,7 @@ _NXM_NAME = {
     "tcp_dst": "NXM_OF_TCP_DST",
     "ct_mark": "NXM_NX_CT_MARK",
     "nd_reserved": "ERICOXM_OF_ICMPV6_ND_RESERVED",
+    "ct_zone": "NXM_NX_CT_ZONE",
     "arp_spa": "NXM_OF_ARP_SPA",
     "arp_tpa": "NXM_OF_ARP_TPA",
     "arp_sha": "NXM_NX_ARP_SHA",
@@ -367,7 +368,7 @@ class Nat(NamedTuple):
 
 class Ct(NamedTuple):
     """Take the packet through connection tracking in a zone: a number, or the lowest 16 bits of a
-    register. With ``table`` the packet goes on there, where ct_state can be matched; without, it
+    field. With ``table`` the packet goes on there, where ct_state can be matched; without, it
     goes on at once, untracked. ``nat`` translates. ``commit`` makes a new connection known, with
     what ``mark`` moves (to ct_mark); ``alg`` names the helper by its TCP or UDP port (21 is FTP's).
     See ovs-actions(7), "ct"."""

@@ -258,16 +258,9 @@ VERDICT = Field(
 ZONE = Field(
     "reg6",
     name="ZONE",
-    bits=17,
+    bits=16,
     spans="FROM_PORT_CT..RULES TO_PORT_CT..TO_PORT_VERDICT",
-    doc="the zone in which the packet's connection is tracked; with KNOWN_ZONE if it is by now",
-)
-FAR_MAC = Field(
-    "xreg2",
-    name="FAR_MAC",
-    bits=64,
-    spans="FROM_PORT_CT..ZONES TO_PORT_CT..TO_PORT_CT",
-    doc="the MAC address at the other end of the packet's way in this network",
+    doc="the zone in which the packet's connection is tracked at the port in question",
 )
 FAR_ADDRESS = Field(
     "xxreg0",
@@ -297,7 +290,7 @@ FIELDS = (
     *(ADDRESS, MAC, OWNED, ALSO_OWNED),
     *(GUEST, ASKED),
     *(ROUTER, ENTERED, EXIT, SOURCE, NAT, FLAGS, PUNTED, PATH, NEXT_HOP, NEXT_HOP_MAC),
-    *(ORIGIN, MEMBER, LOCAL, PEER, REMOTE, WAY, VERDICT, ZONE, FAR_MAC, FAR_ADDRESS),
+    *(ORIGIN, MEMBER, LOCAL, PEER, REMOTE, WAY, VERDICT, ZONE, FAR_ADDRESS),
     *(POLICY, DECISION),
 )
 
@@ -349,9 +342,6 @@ port that is neither has no flows yet, and nothing passes."""
 
 INGRESS_POLICY = 1 << 31
 DENIED, REJECTED = 1, 2
-
-KNOWN_ZONE = 1 << 16
-"""ZONE: ct_state is of this zone."""
 
 
 def version_bits(version: int) -> int:
@@ -461,8 +451,9 @@ class Table(Enum):
         23,
         "security_groups",
         Miss.OWN,
-        "metadata xreg2 ct_zone",
-        "The zone for a packet in a network, to or from FAR_MAC; visited by resubmit.",
+        "metadata reg8 eth_dst eth_type ipv4_src ipv4_dst ipv6_src ipv6_dst",
+        "The zone of a connection: with a network's own addresses the network's, with others that "
+        "of all networks which routers join. Visited by resubmit.",
     )
     GROUP = (
         24,
@@ -476,7 +467,7 @@ class Table(Enum):
         25,
         "security_groups",
         Miss.OWN,
-        "reg11 ct_state",
+        "reg11 reg6 ct_state eth_type ip_proto",
         "What leaves a port is judged by its groups' egress rules; answers by the ingress rules "
         "that had let the question in.",
     )
@@ -492,8 +483,8 @@ class Table(Enum):
         27,
         "security_groups",
         Miss.OWN,
-        "reg7 reg6 reg4 ct_state eth_type",
-        "What no rule allowed is dropped. A connection to a router becomes known.",
+        "reg7 reg4 ct_state",
+        "What no rule allowed is dropped.",
         "firewall",
     )
     FAR_END = (
@@ -601,8 +592,10 @@ class Table(Enum):
         42,
         "routing",
         Miss.DROP,
-        "reg10 eth_type ip_proto icmpv6_type ipv4_dst ipv6_src ipv6_dst",
-        "By kind: IP is routed; answers to what the controller asked of neighbours go there.",
+        "in_port reg10 ct_state eth_type ip_proto icmpv6_type ipv4_dst ipv6_src ipv6_dst",
+        "By kind: IP is routed; answers to what the controller asked of neighbours go there. What "
+        "a port has begun becomes known before it may leave changed.",
+        "security_groups",
     )
     ROUTER_SOURCE = (
         44,
@@ -755,7 +748,7 @@ class Table(Enum):
         80,
         "security_groups",
         Miss.NEXT,
-        "eth_type ip_proto udp_src udp_dst icmpv6_type",
+        "in_port ct_state eth_type ip_proto udp_src udp_dst icmpv6_type",
         "Who receives, by OUT_PORT, and who sent; the zone of the connection. ARP, neighbour "
         "discovery, router advertisements and DHCP pass by.",
     )
@@ -763,14 +756,14 @@ class Table(Enum):
         82,
         "security_groups",
         Miss.NEXT,
-        "reg11 reg15 reg6 ct_state eth_type ip_proto",
+        "reg11 reg15 reg6 ct_zone ct_state eth_type ip_proto",
         "Looks the connection up, unless FROM_PORT_TRACK did so in the same zone.",
     )
     TO_PORT_ACL = (
         85,
         "security_groups",
         Miss.OWN,
-        "reg11 ct_state",
+        "reg11 reg6 ct_state eth_type ip_proto",
         "What enters a port is judged by its groups' ingress rules; answers by the egress rules "
         "that had let the question out.",
     )
@@ -844,6 +837,10 @@ owner's goto."""
 REENTRIES = {
     (Table.ROUTER_OUT, Table.ROUTER_ADMIT): "a routed packet, on its next network",
     (Table.ROUTER_ADMIT, Table.ROUTER_ADMIT): "one that another switch has routed",
+    (Table.FROM_PORT_ACL, Table.FROM_PORT_ACL): "an error, looked up in the other zone",
+    (Table.TO_PORT_ACL, Table.TO_PORT_ACL): "likewise",
+    (Table.ROUTER_IN, Table.ROUTER_IN): "one whose connection has become known",
+    (Table.TO_PORT_CT, Table.TO_PORT_CT): "one of which nothing is known any more",
     (Table.ROUTE, Table.ROUTE): "one that no other gateway can take: see HERE",
     (Table.ROUTER_REPLY, Table.ROUTE): "a router's answer, which is routed like any packet",
 }
@@ -865,15 +862,15 @@ class Zone:
     """Zones of connection tracking, 16 bits: each is a space of addresses of its own.
 
     A router has three: one for sources and one for destinations that are translated, one for what
-    it routes, as hosts see it. A network has one, for what stays in it.
+    it routes, as hosts see it. A network has one, for what its hosts say to each other.
     """
 
     ROUTERS = range(1, 10_922)
     NETWORKS = range(1, 1 << 15)
     """The keys for which there are zones."""
 
-    BRIDGED = (1 << 15, 1 << 15)
-    """A network's zone, as (value, mask)."""
+    BRIDGED = 1 << 15
+    """The bit of a network's zone, beside the network's key."""
 
     @staticmethod
     def shared(router_key: int) -> int:
@@ -889,7 +886,7 @@ class Zone:
 
     @staticmethod
     def bridged(network_key: int) -> int:
-        return 1 << 15 | network_key
+        return Zone.BRIDGED | network_key
 
 
 class Cookie:

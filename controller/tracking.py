@@ -38,6 +38,9 @@ NEW = (CT_NEW | CT_TRACKED, CT_NEW | CT_TRACKED)
 REPLY = (CT_REPLY | CT_TRACKED, CT_REPLY | CT_TRACKED)
 """ct_state of what begins a connection, and of what answers in one."""
 
+INVALID = (CT_INVALID, CT_INVALID)
+"""ct_state of what cannot be part of any connection of the zone."""
+
 
 def committed(zone: int | str) -> Ct:
     """A connection becomes known. It remembers who here began it, so that its answers are judged by
@@ -47,7 +50,7 @@ def committed(zone: int | str) -> Ct:
 
 def by_state(acl: Table, on: Goto, match: Mapping[str, Value]) -> Iterator[Flow]:
     """Errors about a connection pass with it; what cannot be part of any does not."""
-    yield Flow(acl, Band.GUARD, {**match, "ct_state": (CT_INVALID, CT_INVALID)}, ())
+    yield Flow(acl, Band.GUARD, {**match, "ct_state": INVALID}, ())
     related = CT_RELATED | CT_TRACKED
     yield Flow(acl, Band.SPECIFIC, {**match, "ct_state": (related, related)}, (on,))
 

@@ -25,13 +25,12 @@ from controller.model import (
     FirewallRule,
     Port,
     Prefix,
-    Router,
     View,
     derived,
     ports_on,
     routers_on,
 )
-from controller.model.routers import legs
+from controller.model.routers import joint, legs
 from controller.pipeline import (
     ALLOWED,
     DECISION,
@@ -139,13 +138,13 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
         if policy is not None:
             ask = (SetField(POLICY, policy.key), Resubmit(Table.FIREWALL_RULES))
         yield Flow(Table.FIREWALL_PORT, Band.DEFAULT, {POLICY: flag | port.key}, ask)
-    router = view.get(Router, port.router_id) if port.router_id else None
-    if router is not None:
-        yield from _looked_up(port, router)
+    router_key = joint(view, port.network_id)
+    if port.router_id and router_key is not None:
+        yield from _looked_up(port, Zone.routed(router_key))
 
 
-def _looked_up(port: Port, router: Router) -> Iterator[Flow]:
-    zone, judge = Zone.routed(router.key), Goto(Table.ROUTER_FIREWALL_ACL)
+def _looked_up(port: Port, zone: int) -> Iterator[Flow]:
+    judge = Goto(Table.ROUTER_FIREWALL_ACL)
     for end in (ENTERED, EXIT):
         yield Flow(Table.ROUTER_FIREWALL, Band.DEFAULT, {end: port.key}, (judge,))
         for eth_type, protocol in TRACKABLE:

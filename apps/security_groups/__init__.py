@@ -10,16 +10,11 @@ once, and connection tracking need not be touched.
 What it costs: a flow for each port (its identity: the group it is in), one for each rule (two if
 it is for every protocol of a prefix), one for each address of a remote group's member on another
 switch. A packet is looked up once if both its ends are here (``flows.py`` has the way of a packet,
-``members.py`` who is in which group, ``rules.py`` the rules).
+``zones.py`` where it is looked up, ``members.py`` who is in which group, ``rules.py`` the rules).
 """
 
 from apps.security_groups import resources
-from apps.security_groups.flows import (
-    compile_all,
-    compile_floating,
-    compile_zones,
-    floating_ips_beside,
-)
+from apps.security_groups.flows import compile_all
 from apps.security_groups.members import (
     all_remotes_on,
     compile_group,
@@ -30,16 +25,16 @@ from apps.security_groups.members import (
     members_known_by_address,
 )
 from apps.security_groups.rules import compile_rule, rules_on
+from apps.security_groups.zones import compile_network
 from controller.app import App, Units, once
-from controller.model import networks_on, ports_on
+from controller.model import networks_with_ports, ports_on
 
 SECURITY_GROUPS = App(
     id=10,
     name="security_groups",
     units=(
         Units("all", once, compile_all),
-        Units("zones", networks_on, compile_zones),
-        Units("floating", floating_ips_beside, compile_floating),
+        Units("network", networks_with_ports, compile_network),
         Units("port", ports_on, compile_port),
         Units("group", groups_on, compile_group),
         Units("rule", rules_on, compile_rule),

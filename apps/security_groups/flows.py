@@ -14,10 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from apps.security_groups import zones
 from apps.security_groups.members import ADDRESS_GROUP
 from controller.flow import (
+    CONTROLLER,
     Action,
     Ct,
+    CtClear,
     Flow,
     Goto,
     Move,
@@ -26,22 +29,18 @@ from controller.flow import (
     Value,
 )
 from controller.frames import ARP, ICMPV6, IPV4, IPV6, UDP
-from controller.model import FloatingIp, Network, Port, Router, View, networks_with_ports
+from controller.model import View
 from controller.model.addresses import LINK_LOCAL, mapped
-from controller.model.routers import legs, routers_in
 from controller.pipeline import (
     ALLOWED,
     EGRESS,
     ENTERING,
     FAR_ADDRESS,
-    FAR_MAC,
     IN_PORT,
     INGRESS,
-    KNOWN_ZONE,
     LEAVING,
     LOCAL,
     MEMBER,
-    NETWORK,
     ORIGIN,
     OUT_PORT,
     PEER,
@@ -54,7 +53,6 @@ from controller.pipeline import (
     ZONE,
     Band,
     Table,
-    Zone,
 )
 from controller.tracking import NEW, REPLY, TRACKABLE, by_state, committed, judged
 
@@ -73,7 +71,7 @@ _IS_TRACKED: Match = {LOCAL: (TRACKED, TRACKED)}
 def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
     """The flows of a switch that depend on no group."""
     yield Flow(Table.GROUPS, Band.MISS, {}, (SetField(MEMBER, 0),))
-    yield Flow(Table.ZONES, Band.MISS, {}, (SetField(ZONE, 0),))
+    yield from zones.compile_all()
     for way, end in ((LEAVING, "dst"), (ENTERING, "src")):
         for version, eth_type, bits in ((4, IPV4, 32), (6, IPV6, 128)):
             whole = (SetField(FAR_ADDRESS, mapped(4, 0)),) if version == 4 else ()
@@ -85,6 +83,7 @@ def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
     of_group: Match = {REMOTE: (0, ADDRESS_GROUP), FAR_ADDRESS: LINK_LOCAL}
     yield Flow(Table.MEMBERS, Band.GUARD, of_group, ())
     yield from _from_port()
+    yield from _to_router()
     yield from _to_port()
 
 
@@ -98,11 +97,11 @@ def _from_port() -> Iterator[Flow]:
         {IN_PORT: TENANT},
         (
             *(Move(IN_PORT, ORIGIN, 32), Move(IN_PORT, MEMBER, 32), *_identify(LOCAL)),
-            *_zone("eth_dst"),
+            *zones.zone_of(LEAVING),
             Goto(Table.FROM_PORT_TRACK),
         ),
     )
-    yield from _track(Table.FROM_PORT_TRACK, Table.FROM_PORT_ACL, {})
+    yield from _track(Table.FROM_PORT_TRACK, Table.FROM_PORT_ACL)
     yield Flow(Table.FROM_PORT_TRACK, Band.GUARD, {LOCAL: 0}, ())
 
     acl = Table.FROM_PORT_ACL
@@ -119,14 +118,18 @@ def _from_port() -> Iterator[Flow]:
     begun: Actions = (SetField(WAY, EGRESS[0] | LEAVING[0]), SetField(PEER, 0))
     yield Flow(acl, Band.MISS, {}, (*begun, *_judge(IN_PORT, ingress=False), verdict))
 
-    # What goes to a router may leave by it changed, or be answered by it: it is known from here on.
-    # What stays in the network becomes known in the end, if the other end lets it in.
-    new: Match = {**_ALLOWED, "ct_state": NEW}
-    routed: Match = {**new, ZONE: (0, Zone.BRIDGED[1])}
-    yield from _committing(Table.FROM_PORT_VERDICT, routed, _LOG, on)
-    yield Flow(Table.FROM_PORT_VERDICT, Band.DEFAULT + 1, new, (_LOG, on))
+    # It becomes known in the end, if the other end lets it in; or where a router takes it.
+    yield Flow(Table.FROM_PORT_VERDICT, Band.DEFAULT + 1, {**_ALLOWED, "ct_state": NEW}, (_LOG, on))
     yield Flow(Table.FROM_PORT_VERDICT, Band.DEFAULT, _ALLOWED, (on,))
     yield Flow(Table.FROM_PORT_VERDICT, Band.MISS, {}, (_LOG,))
+
+
+def _to_router() -> Iterator[Flow]:
+    """What a router gets may leave it changed, or be answered by it: what begins is known from here
+    on. And what connection tracking has said then of what is new is NAT's, and nobody else's."""
+    entered = Resubmit(Table.ROUTER_IN)
+    yield from _committing(Table.ROUTER_IN, Band.GUARD, {"ct_state": NEW}, entered)
+    yield _anew(Table.ROUTER_IN, entered)
 
 
 def _to_port() -> Iterator[Flow]:
@@ -139,17 +142,21 @@ def _to_port() -> Iterator[Flow]:
         {},
         (
             *(Move(OUT_PORT, MEMBER, 32), *_identify(LOCAL)),
-            *_zone("eth_src"),
+            *zones.zone_of(ENTERING),
             Goto(Table.TO_PORT_TRACK),
         ),
     )
-    known: Match = {ZONE: (KNOWN_ZONE, KNOWN_ZONE)}
-    yield from _track(Table.TO_PORT_TRACK, Table.TO_PORT_ACL, known)
-    unknown: Match = {LOCAL: 0, OUT_PORT: TENANT}
-    yield Flow(Table.TO_PORT_TRACK, Band.GUARD, unknown, ())
+    yield _anew(table, Resubmit(table))
+    track = Table.TO_PORT_TRACK
+    yield from _track(track, Table.TO_PORT_ACL)
+    # Before another zone is asked, what begins becomes known in the one where it was looked up.
+    lookup = Ct(str(ZONE), Table.TO_PORT_ACL)
+    begins: Match = {**_IS_TRACKED, "ct_state": NEW}
+    yield from _committing(track, Band.SPECIFIC + 1, begins, lookup)
+    yield Flow(track, Band.GUARD, {LOCAL: 0, OUT_PORT: TENANT}, ())
     # Nobody judges there, but the connection that a port here has begun is to be known.
-    leaves: Match = {LOCAL: (0, SECURED), **known, "ct_state": NEW}
-    yield from _committing(Table.TO_PORT_TRACK, leaves, on)
+    leaves: Match = {LOCAL: (0, SECURED), "ct_state": NEW}
+    yield from _committing(track, Band.SPECIFIC, leaves, on)
 
     acl = Table.TO_PORT_ACL
     yield from by_state(acl, on, _IS_TRACKED)
@@ -165,21 +172,28 @@ def _to_port() -> Iterator[Flow]:
     )
 
     new: Match = {**_ALLOWED, "ct_state": NEW}
-    yield from _committing(Table.TO_PORT_VERDICT, new, _LOG, on)
+    yield from _committing(Table.TO_PORT_VERDICT, Band.SPECIFIC, new, on, _LOG)
     yield Flow(Table.TO_PORT_VERDICT, Band.DEFAULT, _ALLOWED, (on,))
     yield Flow(Table.TO_PORT_VERDICT, Band.MISS, {}, (_LOG,))
 
 
 _ALLOWED: Match = {VERDICT: (ALLOWED, ALLOWED)}
 _REPLIES: Match = {**_IS_TRACKED, "ct_state": REPLY}
-_COMMIT = committed(str(ZONE))
+_COMMIT = committed("ct_zone")
+"""It becomes known where it was looked up."""
 
 
-def _committing(table: Table, match: Match, *actions: Action) -> Iterator[Flow]:
-    *first, on = actions
+def _committing(
+    table: Table, priority: int, match: Match, on: Action, *first: Action
+) -> Iterator[Flow]:
     for eth_type in (IPV4, IPV6):
-        whole = {**match, "eth_type": eth_type}
-        yield Flow(table, Band.SPECIFIC, whole, (*first, _COMMIT, on))
+        yield Flow(table, priority, {**match, "eth_type": eth_type}, (*first, _COMMIT, on))
+
+
+def _anew(table: Table, again: Resubmit) -> Flow:
+    """A router has committed what began before it."""
+    routed: Match = {"in_port": CONTROLLER, "ct_state": NEW}
+    return Flow(table, Band.GUARD + 1, routed, (CtClear(), again))
 
 
 _LOG = Resubmit(Table.LOG)
@@ -195,10 +209,6 @@ def _identify(field: str) -> Actions:
     return (Resubmit(Table.GROUPS), Move(MEMBER, field, 32))
 
 
-def _zone(field: str) -> Actions:
-    return (SetField(FAR_MAC, 0), Move(field, FAR_MAC, 48), Resubmit(Table.ZONES))
-
-
 def _exempt(table: Table, types: tuple[int, ...], *, client_sends: bool) -> Iterator[Flow]:
     on = (Goto(table.next),)
     yield Flow(table, Band.SPECIFIC, {"eth_type": ARP}, on)
@@ -211,59 +221,14 @@ def _exempt(table: Table, types: tuple[int, ...], *, client_sends: bool) -> Iter
         yield Flow(table, Band.SPECIFIC, {**match, "udp_src": source, "udp_dst": destination}, on)
 
 
-def _track(table: Table, acl: Table, known: Match) -> Iterator[Flow]:
+def _track(table: Table, acl: Table) -> Iterator[Flow]:
     """On to the judge, by way of connection tracking where there is need. What is neither ARP nor
     IP has no rules, and does not pass."""
     lookup = (Ct(str(ZONE), acl),)
     for eth_type, protocol in TRACKABLE:
         match: Match = {**_IS_TRACKED, "eth_type": eth_type, "ip_proto": protocol}
         yield Flow(table, Band.SPECIFIC, match, lookup)
-        if known:
-            yield Flow(table, Band.SPECIFIC + 1, {**match, **known}, (Goto(acl),))
     secured: Match = {LOCAL: (SECURED, SECURED)}
     for eth_type in (IPV4, IPV6):
         yield Flow(table, Band.DEFAULT + 1, {**secured, "eth_type": eth_type}, (Goto(acl),))
     yield Flow(table, Band.DEFAULT, secured, ())
-
-
-# --- zones -----------------------------------------------------------------------------------
-
-
-def compile_zones(view: View, switch: int, network_id: str) -> Iterator[Flow]:
-    """In a network connections are tracked in its zone; between its hosts and a router, or what
-    the router leads to, in the router's, so that both ends of a routed packet find the same."""
-    network = view.get(Network, network_id)
-    if network is None:
-        return
-    yield from _in_zone({NETWORK: network.key}, Band.DEFAULT, Zone.bridged(network.key))
-    for router_id in sorted(routers_in(view, network_id)):
-        router = view.get(Router, router_id)
-        if router is None:
-            continue
-        for leg in legs(view, router_id):
-            if leg.network.id == network_id:
-                there: Match = {NETWORK: network.key, FAR_MAC: leg.port.mac}
-                yield from _in_zone(there, Band.SPECIFIC, Zone.routed(router.key))
-
-
-def floating_ips_beside(view: View, switch: int) -> frozenset[str]:
-    """The floating IPs on networks that have ports of their own on a switch."""
-    networks = networks_with_ports(view, switch)
-    return frozenset[str]().union(*(view.ids(FloatingIp, network_id=id) for id in networks))
-
-
-def compile_floating(view: View, switch: int, id: str) -> Iterator[Flow]:
-    """A floating IP's MAC address is its router's, to who is on the network outside."""
-    floating = view.get(FloatingIp, id)
-    network = view.get(Network, floating.network_id) if floating else None
-    port = view.get(Port, floating.port_id) if floating else None
-    router = view.get(Router, floating.router_id) if floating else None
-    if network is not None and port is not None and router is not None:
-        there: Match = {NETWORK: network.key, FAR_MAC: port.mac}
-        yield from _in_zone(there, Band.SPECIFIC, Zone.routed(router.key))
-
-
-def _in_zone(match: Match, priority: int, zone: int) -> Iterator[Flow]:
-    yield Flow(Table.ZONES, priority, match, (SetField(ZONE, zone),))
-    known = SetField(ZONE, zone | KNOWN_ZONE)
-    yield Flow(Table.ZONES, priority + 1, {**match, "ct_zone": zone}, (known,))

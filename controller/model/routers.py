@@ -116,6 +116,15 @@ def networks_around(
     return frozenset(networks), frozenset(routers)
 
 
+@derived
+def joint(view: View, network_id: str) -> int | None:
+    """The lowest key of the routers that join a network to others, or lead out of it: the same for
+    all networks between which packets are routed without a gateway."""
+    _, routers = networks_around(view, network_id, "")
+    found = (view.get(Router, id) for id in routers)
+    return min((router.key for router in found if router is not None), default=None)
+
+
 def _routers_from(view: View, network_id: str) -> frozenset[str]:
     """The routers that a packet of a network can be sent to."""
     return frozenset(

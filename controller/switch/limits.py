@@ -16,7 +16,7 @@ from pathlib import Path
 
 from controller import runtime
 from controller.model import Binding, Model, Network, Router, View, networks_with_ports
-from controller.model.routers import routers_in
+from controller.model.routers import joint, routers_in
 from controller.pipeline import Zone
 from controller.switch.inventory import Inventory
 from controller.switch.jsonrpc import Refused, connected
@@ -75,11 +75,13 @@ class Limits:
                     continue
                 count = len(view.ids(Binding, switch=switch, network_id=network_id))
                 ports[Zone.bridged(network.key)] += count
+                if (router_key := joint(view, network_id)) is not None:
+                    ports[Zone.routed(router_key)] += count
                 for router_id in routers_in(view, network_id):
                     router = view.get(Router, router_id)
                     if router is not None:
-                        for zone in (Zone.routed, Zone.shared, Zone.forwarded):
-                            ports[zone(router.key)] += count
+                        ports[Zone.shared(router.key)] += count
+                        ports[Zone.forwarded(router.key)] += count
         return {zone: count * self._per_port for zone, count in ports.items()}
 
     def _keep(self, remote: str, directory: Path) -> None:

@@ -163,8 +163,8 @@ def test_revoking_ends_an_idle_connection_both_ways(net: Lab, how: str, who: str
     ports.append(net.port(network, security_groups=[servers, other]))
     client, server = (net.guest(port) for port in ports)
     net.settle()
-    ended = _connected(client, server, addresses(ports[1])[0], PORT)
-    kept = _connected(client, server, addresses(ports[1])[0], PORT + 1)
+    ended = connected(client, server, addresses(ports[1])[0], PORT)
+    kept = connected(client, server, addresses(ports[1])[0], PORT + 1)
     if how == "rule":
         drop(net, allowed)
     else:
@@ -184,7 +184,7 @@ def test_revoking_ends_an_idle_connection_both_ways(net: Lab, how: str, who: str
         end.close()
 
 
-def _connected(
+def connected(
     client: Guest, server: Guest, address: str, port: int
 ) -> tuple[socket.socket, socket.socket]:
     """Both ends of a TCP connection that has spoken."""
@@ -283,7 +283,7 @@ def test_a_restart_of_the_controller_keeps_connections(ovs: OpenVSwitch, tmp_pat
         ports = [net.port(network) for _ in range(2)]
         client, server = (net.guest(port) for port in ports)
         net.settle()
-        ends = _connected(client, server, addresses(ports[1])[0], PORT)
+        ends = connected(client, server, addresses(ports[1])[0], PORT)
         before = net.flows("br-int")
         net.controller.stop()
         with lab(ovs, tmp_path, groups=True, openflow__listen=where) as again:
@@ -306,7 +306,7 @@ def test_hits_are_counted_by_rule(net: Lab) -> None:
     ports.append(net.port(network, security_groups=[servers]))
     client, server = (net.guest(port) for port in ports)
     net.settle()
-    for end in _connected(client, server, addresses(ports[1])[0], PORT):
+    for end in connected(client, server, addresses(ports[1])[0], PORT):
         end.close()
     net.ovs.appctl("revalidator/purge")  # the datapath's counts go to the flows
     hits = {one["id"]: one["packets"] for one in net.api("GET", "/tenantry/v1/rules")}
@@ -330,7 +330,7 @@ def test_what_is_accepted_and_dropped_is_logged(net: Lab, tmp_path: Path) -> Non
     net.take_effect()
     from_address, to = (addresses(port)[0] for port in ports)
     lines = net.service.packet_log.recent
-    for end in _connected(client, server, to, PORT):
+    for end in connected(client, server, to, PORT):
         end.close()
     net.until(lambda: bool(lines))
     accepted = lines[0]
@@ -364,7 +364,7 @@ def test_what_is_accepted_and_dropped_is_logged(net: Lab, tmp_path: Path) -> Non
     net.api("DELETE", f"/v2.0/log/logs/{log['id']}")
     net.take_effect()
     before = net.service.packet_log.written
-    for end in _connected(client, server, to, PORT):
+    for end in connected(client, server, to, PORT):
         end.close()
     assert net.service.packet_log.written == before
 
@@ -424,7 +424,7 @@ def test_nobody_fills_the_table_of_connections(ovs: OpenVSwitch, tmp_path: Path)
                     asking.sendto(b"?", (to["greedy"], port))
             table = net.ovs.appctl("dpctl/dump-conntrack")
             assert 30 <= table.count(f"zone={zones['greedy']}") <= 40
-            ends = _connected(*guests["modest"], to["modest"], PORT)
+            ends = connected(*guests["modest"], to["modest"], PORT)
             assert f"zone={zones['modest']}" in net.ovs.appctl("dpctl/dump-conntrack")
             for end in ends:
                 end.close()

@@ -74,15 +74,38 @@ def test_a_rule_more_is_as_many_flows_as_it_has_masks(net: Lab) -> None:
     assert (len(came), len(went)) == (2, 0), "80 to 83, 84 to 85"
 
 
-@pytest.mark.parametrize(("state", "passes"), [("trk,new", 2), ("trk,est", 2)])
-def test_both_ends_are_judged_on_one_look_up(net: Lab, state: str, passes: int) -> None:
-    network = net.network("10.0.0.0/24")
-    ports = [net.port(network) for _ in range(2)]
+@pytest.mark.parametrize(
+    ("way", "state", "passes"),
+    [
+        ("bridged", "trk,new", 2),
+        ("bridged", "trk,est", 2),
+        (
+            "routed",
+            "trk,new",
+            3,
+        ),  # the router may change it: it is known before, and looked up again
+        ("routed", "trk,est", 2),
+        ("by two routers", "trk,est", 2),
+    ],
+)
+def test_both_ends_are_judged_on_one_look_up(net: Lab, way: str, state: str, passes: int) -> None:
+    networks = [net.network(f"10.{number}.0.0/24") for number in range(3)]
+    first, second = net.router(networks[0]), net.router(*networks[1:])
+    leg = net.port(networks[1], fixed_ips=[{"ip_address": "10.1.0.200"}])
+    net.interface(first, port_id=leg["id"])
+    for router, destination, nexthop in ((first, 2, "10.1.0.1"), (second, 0, "10.1.0.200")):
+        said = [{"destination": f"10.{destination}.0.0/24", "nexthop": nexthop}]
+        net.update("router", router["id"], routes=said)
+    at = ("bridged", "routed", "by two routers").index(way)
+    ports = [net.port(networks[0]), net.port(networks[at])]
     taps = [net.attach(port) for port in ports]
     net.settle()
+    owned = net.api("GET", f"/v2.0/ports?device_id={first['id']}")["ports"]
+    gateway = next(port for port in owned if port["network_id"] == networks[0]["id"])
     (src, dst) = (port["fixed_ips"][0]["ip_address"] for port in ports)
+    to = ports[1] if way == "bridged" else gateway
     flow = (
-        f"ct_state=trk|new,tcp,dl_src={ports[0]['mac_address']},dl_dst={ports[1]['mac_address']},"
+        f"ct_state=trk|new,tcp,dl_src={ports[0]['mac_address']},dl_dst={to['mac_address']},"
         f"nw_ttl=64,nw_src={src},nw_dst={dst},tcp_src=1024,tcp_dst=80,"
         f"ct_nw_src={src},ct_nw_dst={dst},ct_nw_proto=6,ct_tp_src=1024,ct_tp_dst=80"
     )

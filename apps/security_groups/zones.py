@@ -1,0 +1,101 @@
+"""In which zone of connection tracking a packet is looked up at a port.
+
+That follows from the port's network and the packet's other address, never from the way between
+them: a connection whose question goes by a router, and whose answer comes directly or by another
+router, is one connection. There are two kinds of zones:
+
+* With the addresses of its own subnets, a port talks in the zone of its network. So no router that
+  comes or goes ends a connection there.
+* With all others it talks in one zone for all networks that routers join: that of the router with
+  the lowest key. Both ends of a routed packet find the same zone, and it is looked up once.
+
+Addresses of networks that routers join do not overlap, so none is two things in a zone. Gateways
+join nothing: beyond an external network there are others' addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from controller.flow import Action, Ct, Flow, Goto, Move, Resubmit, SetField, Value
+from controller.frames import ICMP, ICMPV6, IPV4, IPV6
+from controller.model import Network, Subnet, View
+from controller.model.addresses import LINK_LOCAL
+from controller.model.routers import joint
+from controller.pipeline import (
+    ENTERING,
+    LEAVING,
+    LOCAL,
+    NETWORK,
+    TRACKED,
+    WAY,
+    ZONE,
+    Band,
+    Table,
+    Zone,
+)
+from controller.ranges import prefix_value
+from controller.tracking import INVALID
+
+Match = dict[str, Value]
+Actions = tuple[Action, ...]
+
+_OWN: Actions = (SetField(ZONE, Zone.BRIDGED), Move(NETWORK, ZONE, 15))
+_MULTICAST = (1 << 40, 1 << 40)
+_FAR_ENDS = ((LEAVING, "dst"), (ENTERING, "src"))
+
+
+def zone_of(way: tuple[int, int]) -> Actions:
+    """Find the ZONE of a packet that leaves the port, or enters it."""
+    return (SetField(WAY, way[0]), Resubmit(Table.ZONES))
+
+
+def compile_all() -> Iterator[Flow]:
+    """What is the same for all networks. One that no router joins to others has but one zone."""
+    yield Flow(Table.ZONES, Band.MISS, {}, _OWN)
+    yield Flow(Table.ZONES, Band.GUARD, {WAY: LEAVING, "eth_dst": _MULTICAST}, _OWN)
+    for way, end in _FAR_ENDS:
+        on_link: Match = {WAY: way, "eth_type": IPV6, f"ipv6_{end}": LINK_LOCAL}
+        yield Flow(Table.ZONES, Band.GUARD, on_link, _OWN)
+    yield Flow(Table.ZONES, Band.DEFAULT, {WAY: 0}, (SetField(ZONE, 0),))
+    # An error comes from anywhere on the way of the connection that it is about: a neighbour's may
+    # be about one that goes further.
+    for table in (Table.FROM_PORT_ACL, Table.TO_PORT_ACL):
+        further = (SetField(WAY, 0), Resubmit(Table.ZONES), Ct(str(ZONE), table))
+        for eth_type, protocol in ((IPV4, ICMP), (IPV6, ICMPV6)):
+            unknown: Match = {
+                LOCAL: (TRACKED, TRACKED),
+                ZONE: (Zone.BRIDGED, Zone.BRIDGED),
+                "ct_state": INVALID,
+                "eth_type": eth_type,
+                "ip_proto": protocol,
+            }
+            yield Flow(table, Band.GUARD + 1, unknown, further)
+
+
+def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
+    """The zones of a network."""
+    network = view.get(Network, network_id)
+    if network is None:
+        return
+    yield _known(Zone.bridged(network.key))
+    router_key = joint(view, network_id)
+    if router_key is None:
+        return
+    zone = Zone.routed(router_key)
+    yield _known(zone)
+    here: Match = {NETWORK: network.key}
+    yield Flow(Table.ZONES, Band.SPECIFIC, here, (SetField(ZONE, zone),))
+    # By the packet's own fields, for which the datapath need not tell each address apart.
+    for subnet in view.find(Subnet, network_id=network_id):
+        for way, end in _FAR_ENDS if subnet.prefix_length else ():
+            name = f"ipv{subnet.version}_{end}"
+            prefix = prefix_value(subnet.version, subnet.first, subnet.prefix_length)
+            match: Match = {WAY: way, "eth_type": IPV4 if subnet.version == 4 else IPV6}
+            yield Flow(Table.ZONES, Band.GUARD, {**here, **match, name: prefix}, _OWN)
+
+
+def _known(zone: int) -> Flow:
+    """What was looked up in this zone where it came from need not be again."""
+    match: Match = {LOCAL: (TRACKED, TRACKED), ZONE: zone, "ct_zone": zone}
+    return Flow(Table.TO_PORT_TRACK, Band.SPECIFIC + 2, match, (Goto(Table.TO_PORT_ACL),))
