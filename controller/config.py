@@ -123,7 +123,8 @@ NETWORKS = [
         default="",
         choices=["", "local", "vlan", "vxlan", "geneve"],
         help="How tenants' networks are carried between hosts: local (not at all), vlan, vxlan or "
-        "geneve. Empty: vlan if there are vlan_ranges, else local.",
+        "geneve. Empty: vlan if there are vlan_ranges, else vxlan, which costs one host nothing, "
+        "and is right when others join.",
     ),
     cfg.ListOpt(
         "physical_networks",
@@ -133,8 +134,7 @@ NETWORKS = [
     cfg.ListOpt(
         "vlan_ranges",
         default=[],
-        help="VLAN ids for tenants' networks, as PHYSICAL_NETWORK:FIRST:LAST. Without any, "
-        "tenants' networks are local to one switch, unless tenant_network_type says otherwise.",
+        help="VLAN ids for tenants' networks, as PHYSICAL_NETWORK:FIRST:LAST.",
     ),
     cfg.ListOpt(
         "vni_ranges",

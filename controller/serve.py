@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from neutron_lib.api.definitions.portbindings import VIF_TYPE_BINDING_FAILED
 from neutron_lib.exceptions import NeutronException
 from oslo_config import cfg
 from sqlalchemy.engine import make_url
@@ -119,6 +120,11 @@ class Controller:
             [app.endpoint(conf) for app in apps if app.endpoint],
             self.resolvers,
         )
+        if conf.ovsdb.service_port and not self._has_service_port(conf):
+            self.service_port.state = (
+                "guests get no metadata, and no DNS by TCP: the controller's own host has no Open "
+                "vSwitch, or [ovsdb] connections does not name its socket"
+            )
         self.service.service_port_state = lambda: self.service_port.state
         self._greenlets = [
             runtime.spawn(self.service.run),
@@ -157,6 +163,8 @@ class Controller:
         binding = self.service.model.get(Binding, body["id"])
         if binding is not None and not body["binding:host_id"]:
             observed["binding:host_id"] = binding.host
+        if binding is not None and self.service.cut_off(binding):
+            observed["binding:vif_type"] = VIF_TYPE_BINDING_FAILED
         return observed
 
     def _seen(self, host: str) -> dict[str, Any]:

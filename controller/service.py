@@ -36,6 +36,7 @@ from controller.model import (
     View,
 )
 from controller.model.binding import rebind
+from controller.model.overlay import Apart, apart
 from controller.model.records import FROM_STORE
 from controller.neighbours import Neighbours
 from controller.packet import After, Arrived, Every, Handler, Neighbourhood, PacketOut
@@ -177,6 +178,7 @@ class Service:
         self._set_rows = set_rows
         self._sized: dict[Hashable, int] = {}  # the MTU that an interface was given
         self._target = Realised()
+        self._apart: dict[str, Apart | None] = {}  # by network, as of the last pass
         self._wired: dict[str, int] = {}  # the pass that last moved a port, or changed a network
         self._passing = runtime.Lock()
         self._computing = False
@@ -273,6 +275,7 @@ class Service:
             for shadow in self._shadows:
                 shadow.touch(touched)
             runtime.breathe()
+        self._apart.clear()
         nodes = run_in_slices(self.engine)
         self._size_interfaces(changes)
         self._want_rows(changes)
@@ -494,11 +497,25 @@ class Service:
             return "ACTIVE" if up else "DOWN"
         if port is None or binding is None or not port.admin_state_up:
             return "DOWN"
+        if self.cut_off(binding):
+            return "ERROR"
         reconciler = self.reconcilers.get(binding.switch)
         if reconciler and any(port_id in refusal.unit for refusal in reconciler.refused):
             return "ERROR"
         realised = self.realised.get(binding.switch, Realised())
         return "ACTIVE" if realised.generation >= self._wired[port_id] else "BUILD"
+
+    def cut_off(self, binding: Binding) -> bool:
+        """Whether a port is on a host that does not reach the one of its network's first port.
+        (Bridges of one host may be joined by a wire that nobody has told us of.)"""
+        id = binding.network_id
+        if id not in self._apart:
+            self._apart[id] = apart(View(self.model), id)
+        parts = self._apart[id]
+        if parts is None or binding.switch not in parts.others:
+            return False
+        first = self.model.get(Switch, parts.first)
+        return first is not None and first.host != binding.host
 
     def network_status(self, network_id: str) -> str:
         """ACTIVE once every switch that has the network has confirmed its newest change; BUILD

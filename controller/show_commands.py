@@ -5,6 +5,7 @@ switches: what it answers under ``/tenantry/v1``, for people.
 from __future__ import annotations
 
 import click
+from rich.markup import escape
 
 from controller import host_commands
 from controller.client import Context, Json
@@ -25,7 +26,9 @@ def status(context: Context) -> None:
     for unit, error in answer["failed"].items():
         output.console.print(f"[red]{unit} does not compile[/]: {error}")
     if answer["service_port"] not in ("up", "off"):
-        output.console.print(f"[yellow]service port[/]: {answer['service_port']}")
+        output.console.print(f"[yellow]service port[/]: {escape(answer['service_port'])}")
+    for warning in answer["warnings"]:
+        output.console.print(f"[yellow]{escape(warning)}[/]")
     output.table(
         "Switches",
         ["id", "name", "host", "connected", "realised", "flows", "repaired"],

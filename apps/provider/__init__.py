@@ -18,7 +18,8 @@ from controller.app import App, Units
 def _extension(conf: cfg.ConfigOpts) -> Extension:
     vlan_ranges = config.vlan_ranges(conf.networks.vlan_ranges)
     vni_ranges = config.vni_ranges(conf.networks.vni_ranges)
-    tenant_network_type = conf.networks.tenant_network_type or ("vlan" if vlan_ranges else "local")
+    without_word = "vlan" if vlan_ranges else "vxlan" if vni_ranges else "local"
+    tenant_network_type = conf.networks.tenant_network_type or without_word
     needed = {"local": True, "vlan": vlan_ranges, "vxlan": vni_ranges, "geneve": vni_ranges}
     if not needed[tenant_network_type]:
         raise config.ConfigError(

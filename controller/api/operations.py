@@ -15,13 +15,13 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from webob import Request, Response
 from webob.exc import HTTPBadRequest, HTTPNotFound
 
-from controller.api import joined, names
+from controller.api import joined, names, reach
 from controller.api.auth import Context
 from controller.api.routers import routers
 from controller.api.rules import network_log, rules
 from controller.api.wsgi import Route
 from controller.flow import actions_text, match_text
-from controller.model import Binding, Port, Switch
+from controller.model import Binding, Port, Switch, View
 from controller.model.binding import dpid_text
 from controller.pipeline import Band, Table
 from controller.service import Service
@@ -81,6 +81,7 @@ def status(service: Service) -> dict[str, Any]:
         "failed": {str(unit): error for unit, error in service.engine.failed.items()},
         "switches": [_switch(service, switch) for switch in service.switches()],
         "service_port": service.service_port_state(),
+        "warnings": list(reach.warnings(View(service.model))),
         "hosts": joined.listed(service),
         "ports": [_port(service, port) for port in service.model.all(Port).values()],
     }

@@ -110,9 +110,8 @@ class PortRules(Rules):
     def present(self, reader: Reader, body: Body, shown: Body) -> None:
         shown.setdefault("status", "DOWN")
         bound = bool(shown[portbindings.HOST_ID])
-        shown[portbindings.VIF_TYPE] = (
-            portbindings.VIF_TYPE_OVS if bound else portbindings.VIF_TYPE_UNBOUND
-        )
+        vif_type = portbindings.VIF_TYPE_OVS if bound else portbindings.VIF_TYPE_UNBOUND
+        shown.setdefault(portbindings.VIF_TYPE, vif_type)  # unless it is observed to have failed
         shown[portbindings.VIF_DETAILS] = (
             {portbindings.VIF_DETAILS_CONNECTIVITY: portbindings.CONNECTIVITY_L2} if bound else {}
         )

@@ -6,12 +6,15 @@ several segments goes by a wire where both ends have it, and by a tunnel elsewhe
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from controller.model.records import (
     Address,
     Agent,
     Binding,
     Interface,
     Network,
+    Port,
     Segment,
     Switch,
     Tunnel,
@@ -89,6 +92,41 @@ def by_tunnel(view: View, switch: int, other: int, network_id: str) -> bool:
     wires = wired(view, network_id)
     mine = {name for name, at in wires if at == switch}
     return not any(at == other and name in mine for name, at in wires)
+
+
+class Apart(NamedTuple):
+    """Where a network is in parts: the switch of its first port, and those that do not reach it."""
+
+    first: int
+    others: frozenset[int]
+
+
+def apart(view: View, network_id: str) -> Apart | None:
+    """The switches with ports of a network that share neither a wire nor tunnels with the one that
+    has its first port (the one of the lowest key); None if there are none."""
+    switches = view.distinct(Binding, "switch", network_id=network_id)
+    if len(switches) < 2:
+        return None
+    ways = {switch: _tunnels(view, network_id, switch) for switch in switches}
+    for name, switch in wired(view, network_id):
+        if switch in ways:
+            ways[switch] |= {name}
+    if frozenset.intersection(*ways.values()):
+        return None
+    keys = (
+        (port.key, binding.switch)
+        for binding in view.find(Binding, network_id=network_id)
+        if (port := view.get(Port, binding.id)) is not None
+    )
+    _, first = min(keys)
+    others = frozenset(switch for switch in switches if not ways[switch] & ways[first])
+    return Apart(first, others - {first}) if others - {first} else None
+
+
+def _tunnels(view: View, network_id: str, switch: int) -> frozenset[str]:
+    """What tunnels of a switch, if they carry a network, have in common with those of others."""
+    end = endpoint(view, switch) if carried(view, network_id) else None
+    return frozenset({f"IPv{end.version}"} if end else ())
 
 
 @derived

@@ -234,7 +234,8 @@ def configured(tmp_path: Path, *lines: str) -> neutron.Extension:
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ([], ("local", None, None)),
+        ([], ("vxlan", None, 4096)),
+        (["vni_ranges ="], ("local", None, None)),
         (["vlan_ranges = p1:5:6"], ("vlan", "p1", 5)),
         (["vlan_ranges = p1:5:6", "tenant_network_type = local"], ("local", None, None)),
         (["vlan_ranges = p1:5:6", "tenant_network_type = geneve"], ("geneve", None, 4096)),
