@@ -46,7 +46,7 @@ for command in (host_commands.ca, host_commands.host, *show_commands.COMMANDS):
 
 
 @main.command()
-@click.option("--verbose", is_flag=True, help="Log what is done, not only what goes wrong.")
+@click.option("--verbose", is_flag=True, help="Log what libraries do, too.")
 @click.pass_obj
 def serve(context: Context, verbose: bool) -> None:
     """Run the controller in the foreground, until Ctrl-C. Switches keep their flows."""

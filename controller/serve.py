@@ -23,7 +23,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from apps import APPS
-from controller import api, config, runtime
+from controller import api, config, log, runtime
 from controller.api import agent, auth, joined, operations, port_binding, scheduling
 from controller.api.extension import SYSTEM, Extension
 from controller.app import App
@@ -223,11 +223,7 @@ class Controller:
 
 def serve(conf: cfg.ConfigOpts, *, verbose: bool = False) -> None:
     """Run until SIGINT or SIGTERM. Errors: CannotServe, ConfigError."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    LOG.setLevel(logging.INFO)
+    log.configure(verbose)
     os.umask(0o077)  # what tenants are called and do is nobody else's business on this host
     stop = runtime.Signal()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -267,6 +263,9 @@ def _open_store(url: str, kinds: api.Kinds) -> Store:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         store = Store(url, kinds)
         store.hold()
+        shown = parsed.render_as_string(hide_password=True)
+        counts = [f"{len(store.read(kind)):,} {kind}s" for kind in ("network", "port")]
+        LOG.info("store %s is open at revision %d: %s", shown, store.head, ", ".join(counts))
         return store
     except OSError as error:
         raise CannotServe(f"[store] url: {error.filename}: {error.strerror}") from error

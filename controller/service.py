@@ -24,6 +24,7 @@ from neutron_lib.constants import DEVICE_OWNER_FLOATINGIP
 from controller import runtime
 from controller.app import App, Rows
 from controller.engine import Engine
+from controller.journal import Journal
 from controller.model import (
     Binding,
     Change,
@@ -168,6 +169,7 @@ class Service:
             arrived=arrived,
         )
         self.rest = Rest(self.model, self._submit, self._holds_its_flows)
+        self.journal = Journal(self.model, self.port_status)
         self._after = tuple(after)
         # By switch: who may have something to say there, after which change, of which pass.
         self._to_send: dict[int, list[tuple[After, Change, int]]] = {}
@@ -283,6 +285,7 @@ class Service:
         if any(change.type in (Binding, Port) for change in everything):
             self.limits.look()
         self._tell_of(everything, generation)
+        self.journal.look(everything, generation)
         # From here on without a break: what was touched belongs to this generation.
         self._target = Realised(generation, revision)
         for dpid in self.engine.wanted:
@@ -465,6 +468,7 @@ class Service:
         def confirmed(realised: Realised) -> None:
             self.realised[connection.dpid] = realised
             self._send_confirmed(connection.dpid, realised.generation)
+            self.journal.confirmed(connection.dpid, realised.generation)
             self._tell_progress()
 
         reconciler = Reconciler(

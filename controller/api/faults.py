@@ -96,7 +96,6 @@ def response(error: Exception) -> Response:
     elif isinstance(error, Behind):
         error = exceptions.ServiceUnavailable()
     elif isinstance(error, Unavailable):
-        LOG.error("%s", error)
         error = DatabaseUnavailable(reason=str(error))
     for foreseen, fault in _FAULTS.items():
         if isinstance(error, foreseen):
@@ -104,7 +103,7 @@ def response(error: Exception) -> Response:
             if fault.code == 503:
                 answer.headers["Retry-After"] = str(RETRY_SECONDS)
             return answer
-    LOG.error("request failed", exc_info=error)
+    LOG.error("a request failed in a way that nobody foresaw", exc_info=error)
     return _answer(
         500,
         HTTPInternalServerError(),

@@ -7,6 +7,7 @@ and a value for JSON, or raises. It knows nothing of WSGI servers.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from webob.exc import (
 
 from controller.api import faults
 from controller.api.auth import Authenticator
+
+LOG = logging.getLogger(__name__)
 
 MAX_BODY = 1 << 20
 """Octets; a request with more is refused unread."""
@@ -60,6 +63,9 @@ class Application:
             response = self._respond(request)
         except Exception as error:
             response = faults.response(error)
+            if response.status_int >= 500:
+                told = (request.method, request.path_qs, response.status_int, error)
+                LOG.error("%s %s is answered %d: %s", *told)
         return response(environ, start_response)  # type: ignore[no-any-return]
 
     def _respond(self, request: Request) -> Response:

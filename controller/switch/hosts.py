@@ -122,6 +122,9 @@ class Hosts:
                     del self.databases[remote]
         self._tunnels.pop(host, None)
         self._inventory.forget(host)
+        LOG.info(
+            "host %s is removed%s", host, ": its Open vSwitch is its own again" if told else ""
+        )
         return told
 
     # --- those that we connect to ------------------------------------------------------------
@@ -134,9 +137,12 @@ class Hosts:
         while True:
             try:
                 with connected(database.remote, self._tls) as peer:
+                    told = ""
+                    LOG.info("OVSDB %s is connected", database.remote)
                     name = "" if _says_its_name(peer) else local
                     address = self._own_address() if own else _host_of(database.remote)
                     database.follow(peer, name, address, self._target("127.0.0.1"))
+                LOG.info("OVSDB %s is lost", database.remote)
             except Unreachable as error:
                 reason = f"OVSDB {database.remote} is out of reach ({error}): is it running there?"
                 if reason != told:
