@@ -126,6 +126,11 @@ def issue(directory: Path, name: str, days: int = DAYS) -> Issued:
     return Issued(_pem(key), authority.certify_host(key.public_key(), name, days), ca_certificates)
 
 
+def expires(path: Path) -> datetime:
+    """When a certificate runs out. Errors: CertificateError."""
+    return _certificate(path).not_valid_after_utc
+
+
 class _Authority(NamedTuple):
     key: ec.EllipticCurvePrivateKey
     name: x509.Name

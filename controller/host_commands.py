@@ -7,6 +7,8 @@ the command knows how to reach the new host, and sees what will happen to it.
 from __future__ import annotations
 
 import shlex
+import socket
+import subprocess
 import urllib.parse
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -34,6 +36,24 @@ days_option = click.option(
 )
 
 
+def _absolute(
+    context: click.Context, parameter: click.Parameter, value: PurePosixPath
+) -> PurePosixPath:
+    if not value.is_absolute():
+        raise click.BadParameter("must be absolute: Open vSwitch reads from there at any time")
+    return value
+
+
+install_to_option = click.option(
+    "--install-to",
+    type=click.Path(path_type=PurePosixPath),
+    default="/etc/openvswitch/tenantry",
+    show_default=True,
+    callback=_absolute,
+    help="Where key and certificates go on the host.",
+)
+
+
 @click.group()
 def ca() -> None:
     """The certificate authority that says which hosts may join, on the controller's machine.
@@ -51,11 +71,19 @@ def ca() -> None:
     required=True,
     help="An IP address or name by which hosts reach the controller; may be repeated.",
 )
+@install_to_option
 @directory_option
 @days_option
 @click.pass_obj
-def init(context: Context, addresses: tuple[str, ...], directory: Path, days: int) -> None:
-    """Make a certificate authority, and a key and certificate for the controller.
+def init(
+    context: Context,
+    addresses: tuple[str, ...],
+    install_to: PurePosixPath,
+    directory: Path,
+    days: int,
+) -> None:
+    """Make a certificate authority, and keys and certificates for the controller and for the Open
+    vSwitch of this machine.
 
     Prints the lines for the controller's configuration file. The authority itself is valid for ten
     years. Whoever reads ca.key in its directory can let any host in: keep that on this machine, and
@@ -75,9 +103,10 @@ def init(context: Context, addresses: tuple[str, ...], directory: Path, days: in
         },
         "ovsdb": {"listen": f"{everywhere}:{OVSDB_PORT}"},
     }
-    if context.output.json({"directory": str(directory), **options}):
+    own = _enrol(context, directory, install_to, days)
+    if context.output.json({"directory": str(directory), "own_host": own, **options}):
         return
-    click.echo("# For the controller's configuration file; then restart the controller.")
+    click.echo(f"# For the controller's configuration file; then restart the controller. {own}")
     for group, values in options.items():
         click.echo(f"\n[{group}]")
         for option, value in values.items():
@@ -91,22 +120,74 @@ def init(context: Context, addresses: tuple[str, ...], directory: Path, days: in
     multiple=True,
     help="An IP address or name of the controller, instead of the former ones; may be repeated.",
 )
+@install_to_option
 @directory_option
 @days_option
 @click.pass_obj
-def renew(context: Context, addresses: tuple[str, ...], directory: Path, days: int) -> None:
-    """Make a new certificate for the controller, before the former one runs out.
+def renew(
+    context: Context,
+    addresses: tuple[str, ...],
+    install_to: PurePosixPath,
+    directory: Path,
+    days: int,
+) -> None:
+    """Make new certificates for the controller and for the Open vSwitch of this machine, before the
+    former ones run out.
 
-    Its key and the authority stay, so hosts need nothing. Restart the controller afterwards, which
-    costs no packet. A host's certificate is renewed by `tenantry host invite`, again.
+    The controller's key and the authority stay, so other hosts need nothing. Restart the controller
+    afterwards, which costs no packet. Their certificates are renewed by `tenantry host invite`.
     """
     try:
         names = certificates.renew(directory, addresses, days)
     except certificates.CertificateError as error:
         raise click.ClickException(str(error)) from None
     path = str(directory / certificates.CONTROLLER)
-    if not context.output.json({"certificate": path, "addresses": names, "days": days}):
-        click.echo(f"{path} is for {', '.join(names)}, {days} days; restart the controller")
+    own = _enrol(context, directory, install_to, days)
+    answer = {"certificate": path, "addresses": names, "days": days, "own_host": own}
+    if not context.output.json(answer):
+        click.echo(f"{path} is for {', '.join(names)}, {days} days; restart the controller. {own}")
+
+
+def _enrol(context: Context, authority: Path, directory: PurePosixPath, days: int) -> str:
+    """Give the Open vSwitch of this machine a certificate, if one runs here: it joins by its Unix
+    socket, so nobody invites it. What has become of it, in a sentence."""
+    try:
+        remotes = config.load(context.files).ovsdb.connections
+    except config.ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    own = next((remote for remote in remotes if remote.startswith("unix:")), None)
+    if own is None:
+        return "No Open vSwitch of this machine is among [ovsdb] connections."
+    vsctl = f"ovs-vsctl --db={shlex.quote(own)} --timeout=10"
+    says = f"{vsctl} --if-exists get Open_vSwitch . external_ids:hostname external_ids:system-id"
+    found, _ = _shell(f"{says} && {vsctl} get-ssl")
+    if found is None:
+        return (
+            f"No Open vSwitch answers at {own}; once one does, `tenantry ca renew` gives it a "
+            "certificate."
+        )
+    hostname, system_id, *rest = [line.strip('"') for line in found.split("\n")]
+    name = hostname or system_id or socket.gethostname()
+    others = [line for line in rest if line.startswith("Private key: ")]
+    if others and str(directory) not in others[0]:
+        return f"The Open vSwitch of {name} keeps the certificate that it has ({others[0]})."
+    try:
+        issued = certificates.issue(authority, name, days)
+    except certificates.CertificateError as error:
+        raise click.ClickException(str(error)) from None
+    done, why = _shell("\n".join(["set -eu", *_installing(issued, directory, vsctl)]))
+    if done is None:
+        raise click.ClickException(
+            f"the Open vSwitch of {name} gets no certificate, and would not be let in: {why}; mend "
+            "that, then `tenantry ca renew`"
+        )
+    return f"The Open vSwitch of {name} has its certificate."
+
+
+def _shell(script: str) -> tuple[str | None, str]:
+    """What it printed, None if it failed; and its last complaint."""
+    done = subprocess.run(["sh"], input=script, capture_output=True, text=True, check=False)
+    return (None if done.returncode else done.stdout), done.stderr.strip().rpartition("\n")[2]
 
 
 @click.group()
@@ -139,14 +220,6 @@ def _name(context: click.Context, parameter: click.Parameter, value: str) -> str
     return value
 
 
-def _absolute(
-    context: click.Context, parameter: click.Parameter, value: PurePosixPath
-) -> PurePosixPath:
-    if not value.is_absolute():
-        raise click.BadParameter("must be absolute: Open vSwitch reads from there at any time")
-    return value
-
-
 @host.command("invite")
 @click.argument("name", callback=_name)
 @click.option(
@@ -168,14 +241,7 @@ def _absolute(
     help="The host's IP address for tunnels to other hosts, if it has several.",
 )
 @click.option("--plain", is_flag=True, help="Without TLS: only where nobody else is on the wire.")
-@click.option(
-    "--install-to",
-    type=click.Path(path_type=PurePosixPath),
-    default="/etc/openvswitch/tenantry",
-    show_default=True,
-    callback=_absolute,
-    help="Where key and certificates go on the host.",
-)
+@install_to_option
 @directory_option
 @days_option
 @click.pass_obj
@@ -224,7 +290,9 @@ def invite(
     click.echo("\n".join(commands))
 
 
-def _installing(issued: certificates.Issued, directory: PurePosixPath) -> list[str]:
+def _installing(
+    issued: certificates.Issued, directory: PurePosixPath, vsctl: str = "ovs-vsctl"
+) -> list[str]:
     files = {
         "host.key": issued.private_key,
         "host.pem": issued.certificate,
@@ -241,7 +309,7 @@ def _installing(issued: certificates.Issued, directory: PurePosixPath) -> list[s
         ),
         # Some distributions run Open vSwitch as a user of its own, whose /etc/openvswitch is.
         f'chown -R "$(stat -c %u:%g {parent})" {quoted}',
-        f"ovs-vsctl set-ssl {' '.join(paths)}",
+        f"{vsctl} set-ssl {' '.join(paths)}",
     ]
 
 

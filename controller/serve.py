@@ -6,6 +6,7 @@ the switches as they are: their flows go on without it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -23,7 +24,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from apps import APPS
-from controller import api, config, log, runtime
+from controller import api, certificates, config, log, runtime
 from controller.api import agent, auth, joined, operations, port_binding, scheduling
 from controller.api.extension import SYSTEM, Extension
 from controller.app import App
@@ -125,6 +126,11 @@ class Controller:
                 "guests get no metadata, and no DNS by TCP: the controller's own host has no Open "
                 "vSwitch, or [ovsdb] connections does not name its socket"
             )
+        if tls is not None:
+            with contextlib.suppress(
+                certificates.CertificateError
+            ):  # perhaps it is no file of ours
+                self.service.certificate_expires = certificates.expires(Path(tls.certificate))
         self.service.service_port_state = lambda: self.service_port.state
         self._greenlets = [
             runtime.spawn(self.service.run),

@@ -17,6 +17,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import NamedTuple, cast
 
 from neutron_lib.constants import DEVICE_OWNER_FLOATINGIP
@@ -176,6 +177,8 @@ class Service:
         self.every = tuple(every)
         self.service_port_state: Callable[[], str] = lambda: "off"
         """What has become of the service port, in words."""
+        self.certificate_expires: datetime | None = None
+        """When the controller's certificate runs out; None without TLS."""
         self._set_mtus = set_mtus
         self._set_rows = set_rows
         self._sized: dict[Hashable, int] = {}  # the MTU that an interface was given

@@ -27,6 +27,9 @@ def status(context: Context) -> None:
         output.console.print(f"[red]{unit} does not compile[/]: {error}")
     if answer["service_port"] not in ("up", "off"):
         output.console.print(f"[yellow]service port[/]: {escape(answer['service_port'])}")
+    if answer["certificate_expires"]:
+        until = answer["certificate_expires"].partition("T")[0]
+        output.console.print(f"TLS: hosts need a certificate; the controller's runs out on {until}")
     for warning in answer["warnings"]:
         output.console.print(f"[yellow]{escape(warning)}[/]")
     output.table(

@@ -73,6 +73,7 @@ _TABLE_NAMES = {table.id: table.name for table in Table}
 
 def status(service: Service) -> dict[str, Any]:
     """Revisions, switches, hosts, ports, and what is wrong if anything is."""
+    expires = service.certificate_expires
     return {
         "revision": service.store.head,
         "realised": service.revision(),
@@ -81,7 +82,8 @@ def status(service: Service) -> dict[str, Any]:
         "failed": {str(unit): error for unit, error in service.engine.failed.items()},
         "switches": [_switch(service, switch) for switch in service.switches()],
         "service_port": service.service_port_state(),
-        "warnings": list(reach.warnings(View(service.model))),
+        "warnings": list(reach.warnings(View(service.model), service.connections, expires)),
+        "certificate_expires": expires.isoformat(timespec="seconds") if expires else None,
         "hosts": joined.listed(service),
         "ports": [_port(service, port) for port in service.model.all(Port).values()],
     }

@@ -3,7 +3,8 @@ service port's: why, and what to do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from datetime import datetime, timedelta, timezone
 
 from controller.model import Agent, Network, Segment, Switch, View
 from controller.model.overlay import (
@@ -16,16 +17,36 @@ from controller.model.overlay import (
     wired,
 )
 
+SOON = timedelta(days=30)
+
 _SAY = "run `ovs-vsctl set Open_vSwitch . external_ids:tenantry-encap-ip=ADDRESS` there"
 
 
-def warnings(view: View) -> Iterator[str]:
-    """Lines for people; none if all is well."""
+def warnings(
+    view: View, connected: Container[int], expires: datetime | None = None
+) -> Iterator[str]:
+    """Lines for people; none if all is well. ``connected``: the switches that are. ``expires``:
+    when the controller's certificate runs out, if hosts need one, too."""
+    if expires is not None:
+        yield from _certificates(view, connected, expires)
     for network in view.find(Network):
         parts = apart(view, network.id)
         if parts is not None:
             yield from _parts(view, network, parts)
     yield from _services(view)
+
+
+def _certificates(view: View, connected: Container[int], expires: datetime) -> Iterator[str]:
+    left = expires - datetime.now(timezone.utc)
+    if left < SOON:
+        yield f"the controller's certificate runs out in {left.days} days: `tenantry ca renew`"
+    for switch in view.find(Switch):
+        if switch.integration and switch.id not in connected:
+            name = f"{switch.name} of {switch.host}"
+            yield (
+                f"{name} is not connected. If Open vSwitch runs there, has it a certificate? "
+                f"`tenantry host invite {switch.host}`; for the own host `tenantry ca renew`"
+            )
 
 
 def _parts(view: View, network: Network, parts: Apart) -> Iterator[str]:

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from controller import certificates
-from tests.farm import CONTROLLER, Farm, Machine, answered, bridges, farm
+from controller.api import operations
+from tests.farm import CONTROLLER, Farm, Machine, OwnHost, answered, bridges, farm
+from tests.lab import lab
 from tests.namespace import run
 
 OPENFLOW, OVSDB = 6653, 6640
@@ -63,14 +65,16 @@ def started(own_netns: None, authority: Path, tmp_path: Path) -> Iterator[list[M
 
 
 @contextmanager
-def certified(directory: Path, authority: Path, started: list[Machine]) -> Iterator[Farm]:
+def certified(
+    directory: Path, authority: Path, started: list[Machine], **more: str
+) -> Iterator[Farm]:
     """A controller with the authority's certificate, and machines that have joined it."""
     options = {
         "openflow__tls_private_key": str(authority / certificates.CONTROLLER_KEY),
         "openflow__tls_certificate": str(authority / certificates.CONTROLLER),
         "openflow__tls_ca_certificates": str(authority / certificates.AUTHORITY),
     }
-    with farm(directory, started, **options) as net:
+    with farm(directory, started, **options, **more) as net:
         yield net
 
 
@@ -126,6 +130,45 @@ def test_hosts_join_by_what_the_invitation_says(
         assert alive(net) == {"host1": True, "host2": True}
         reach_each_other(net)
         net.verify()
+
+
+def test_the_own_host_and_two_more(own_netns: None, tmp_path: Path) -> None:
+    """As docs/hosts.md says: `ca init`, a restart, and an invitation for each."""
+    bridges()
+    authority = tmp_path / "ca"
+    with ExitStack() as stack:
+        own = stack.enter_context(OwnHost())
+        before = {"ovsdb__connections": own.remote, "networks__tenant_network_type": ""}
+        with lab(own, tmp_path) as alone:
+            network = alone.network("10.0.0.0/24", "fd00:a::/64")
+        run(
+            *(sys.executable, "-m", "controller", "--config-file", tmp_path / "tenantry.conf"),
+            *("ca", "init", "--address", CONTROLLER, "--directory", authority),
+            *("--install-to", tmp_path / "own" / "tenantry"),
+        )
+        started = [stack.enter_context(Invited(number)) for number in (1, 2)]
+        for machine in started:
+            machine.authority, machine.installed = authority, tmp_path / machine.name / "tenantry"
+        with certified(tmp_path, authority, started, **before) as net:
+            net.ovs = own
+            assert len(net.service.reconcilers) == 3
+            assert own.vsctl("get-controller", "br-int").strip() == f"ssl:{CONTROLLER}:{OPENFLOW}"
+            told = operations.status(net.service)
+            assert told["warnings"] == []
+            assert told["certificate_expires"] is not None
+            ports = [net.port(network) for _ in range(3)]
+            guests = [net.guest(ports[0])]
+            guests += [net.plug(*at) for at in zip(started, ports[1:], strict=True)]
+            addresses = [ip["ip_address"] for port in ports for ip in port["fixed_ips"]]
+            assert all(answered([(guest, to) for guest in guests for to in addresses]))
+            # A host whose certificate is gone is named, with what to do.
+            started[1].vsctl("del-ssl")
+            dpid = net._dpid(started[1])
+            net.service.connections[dpid].close()
+            net.until(lambda: len(net.service.reconcilers) == 2)
+            (warning,) = operations.status(net.service)["warnings"]
+            assert "br-int of host2 is not connected" in warning
+            assert "`tenantry host invite host2`" in warning
 
 
 def test_a_host_is_called_what_its_certificate_says(

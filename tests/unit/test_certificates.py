@@ -8,6 +8,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -34,8 +35,14 @@ def directory(tmp_path: Path) -> Path:
     return path
 
 
-def tenantry(*words: str) -> Result:
-    return CliRunner().invoke(main, words, catch_exceptions=False)
+def tenantry(*words: str, own: str = "") -> Result:
+    """``own``: where the OVSDB of this machine is; it has none, whatever else runs here."""
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+        file.write(f"[ovsdb]\nconnections = {own}\n")
+        file.flush()
+        return CliRunner().invoke(
+            main, ("--config-file", file.name, *words), catch_exceptions=False
+        )
 
 
 def invite(*words: str) -> str:
@@ -234,6 +241,43 @@ def test_init_of_a_controller_with_ipv6_alone(tmp_path: Path) -> None:
     answer = json.loads(tenantry("--json", *words).output)
     assert answer["openflow"]["listen"] == "[::]:6653"
     assert answer["ovsdb"]["listen"] == "[::]:6640"
+
+
+def test_the_own_host_is_enrolled(tmp_path: Path, dummy_ovs: OpenVSwitch) -> None:
+    """It joins by its Unix socket, so nobody invites it; it is let in all the same."""
+    path, installed = tmp_path / "ca", tmp_path / "etc" / "tenantry"
+    words = ("--directory", str(path), "--install-to", str(installed))
+    own = dummy_ovs.remote
+    made = tenantry("ca", "init", "--address", "192.0.2.1", *words, own=own)
+    assert "The Open vSwitch of test-host has its certificate." in made.output.splitlines()[0]
+    assert dummy_ovs.vsctl("get-ssl").splitlines()[:3] == [
+        f"Private key: {installed}/host.key",
+        f"Certificate: {installed}/host.pem",
+        f"CA Certificate: {installed}/ca.pem",
+    ]
+    assert (installed / "host.key").stat().st_mode & 0o077 == 0
+    assert (installed / "ca.pem").read_text() == (path / "ca.pem").read_text()
+    first = certificates.expires(installed / "host.pem")
+    renewed = tenantry("ca", "renew", "--days", "900", *words, own=own)
+    assert "The Open vSwitch of test-host has its certificate." in renewed.output
+    assert certificates.expires(installed / "host.pem") > first
+
+
+def test_certificates_of_somebody_else_stay(tmp_path: Path, dummy_ovs: OpenVSwitch) -> None:
+    dummy_ovs.vsctl("set-ssl", "/pki/key", "/pki/certificate", "/pki/ca")
+    words = ("--directory", str(tmp_path / "ca"), "--install-to", str(tmp_path / "etc"))
+    made = tenantry("ca", "init", "--address", "192.0.2.1", *words, own=dummy_ovs.remote)
+    assert "keeps the certificate that it has (Private key: /pki/key)" in made.output
+    assert "/pki/key" in dummy_ovs.vsctl("get-ssl")
+    assert not (tmp_path / "etc").exists()
+
+
+def test_an_own_host_that_is_not_there_is_named(tmp_path: Path) -> None:
+    words = ("--directory", str(tmp_path / "ca"), "--install-to", str(tmp_path / "etc"))
+    made = tenantry("ca", "init", "--address", "192.0.2.1", *words, own=f"unix:{tmp_path}/none")
+    assert made.exit_code == 0
+    assert f"No Open vSwitch answers at unix:{tmp_path}/none" in made.output
+    assert "`tenantry ca renew` gives it a certificate" in made.output
 
 
 class Host:
