@@ -44,6 +44,10 @@ class Client:
         """Errors: ClickException, with what to do."""
         self._ask("DELETE", path, 60.0, query)
 
+    def post(self, path: str, /, **query: object) -> Json:
+        """Errors: ClickException, with what to do."""
+        return self._ask("POST", path, 60.0, query)
+
     def _ask(self, method: str, path: str, seconds: float, query: dict[str, object]) -> Json:
         given = {name: value for name, value in query.items() if value is not None}
         url = f"{self.url}{path}?{urllib.parse.urlencode(given)}"

@@ -377,11 +377,28 @@ def remove(context: Context, name: str, force: bool) -> None:
     """Take the host NAME out: its bridge, tunnels and manager go, and no other host tunnels to it.
 
     Refused while ports are plugged in there, unless --force. A host that cannot be reached is
-    forgotten, and joins again if it comes back: run `ovs-vsctl del-manager` there. Its certificate
-    stays valid until it runs out; to shut out a host that is no longer trusted, make a new
-    authority (`tenantry ca init`) and invite all others again.
+    forgotten, and joins again if it comes back: run `ovs-vsctl del-manager` there. One that the
+    controller connects to by itself ([ovsdb] connections) is left alone until `tenantry host
+    adopt`. Its certificate stays valid until it runs out; to shut out a host that is no longer
+    trusted, make a new authority (`tenantry ca init`) and invite all others again.
     """
     path = f"/tenantry/v1/hosts/{urllib.parse.quote(name, safe='')}"
     context.client.delete(path, force=1 if force else None)
     if not context.output.json({"name": name, "removed": True}):
         click.echo(f"{name} is removed")
+
+
+@host.command("adopt")
+@click.argument("name")
+@click.pass_obj
+def adopt(context: Context, name: str) -> None:
+    """Take over the host NAME, which is left alone: it was removed, or is another controller's.
+
+    `tenantry status` says so of a host. Every bridge says to which database its controller belongs,
+    and nothing is written to one that says another, for then that database or this one is not the
+    right one. If this one is, adopt the host: its switch then holds what this database wants.
+    """
+    path = f"/tenantry/v1/hosts/{urllib.parse.quote(name, safe='')}/adopt"
+    answer = context.client.post(path)
+    if not context.output.json(answer):
+        click.echo(f"{name} is {'adopted' if answer['adopted'] else 'ours already'}")

@@ -36,9 +36,9 @@ from controller.service import Service
 from controller.service_port import ServicePort
 from controller.store import Body, Draft, Store, StoreError
 from controller.switch import channel
-from controller.switch.host import Words
-from controller.switch.hosts import JOINED, Hosts
+from controller.switch.hosts import Hosts
 from controller.switch.ovsdb import IntegrationBridge
+from controller.switch.words import JOINED, Words
 
 LOG = logging.getLogger("tenantry")
 
@@ -98,6 +98,7 @@ class Controller:
             self.service.inventory,
             _bridge(conf),
             conf.ovsdb.connections,
+            store=self.store.id,
             openflow=(self.openflow.host, self.openflow.port),
             tls=tls,
             report=self._reported,
@@ -120,6 +121,7 @@ class Controller:
             self.service.model,
             [app.endpoint(conf) for app in apps if app.endpoint],
             self.resolvers,
+            self._renew_service_port,
         )
         if conf.ovsdb.service_port and not self._has_service_port(conf):
             self.service_port.state = (
@@ -216,6 +218,12 @@ class Controller:
             availability_zone=words.availability_zone,
             configurations=configurations,
         )
+
+    def _renew_service_port(self) -> None:
+        """The interface is missing although ovs-vswitchd runs: somebody has taken it away."""
+        remotes = [self.service.inventory.remote(dpid) or "" for dpid in self.service.connections]
+        if any(remote.startswith("unix:") for remote in remotes):
+            self.hosts.renew(self.service_port.name)
 
     @staticmethod
     def _has_service_port(conf: cfg.ConfigOpts) -> bool:

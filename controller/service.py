@@ -374,9 +374,11 @@ class Service:
         database is heard of, perhaps again."""
         touched, self.engine.rows_touched = self.engine.rows_touched, set()
         heard = {cast("int", change.id) for change in changes if change.type is Switch}
-        for switch in touched | heard:
-            remote = self.inventory.remote(switch)
-            if remote is not None:
+        # What is plugged in is to be kept apart, should the switch ever forward by itself.
+        plugged = {c.record.switch for c in changes if isinstance(c.record, Interface)}
+        for switch in touched | heard | plugged:
+            remote, record = self.inventory.remote(switch), self.model.get(Switch, switch)
+            if remote is not None and record is not None and record.integration:
                 self._set_rows(remote, self.engine.rows(switch))
 
     def _all_here(self) -> bool:

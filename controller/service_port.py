@@ -8,11 +8,13 @@ are hostile: each port may have a few connections, for a few seconds.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import socket
 import subprocess
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
 from typing import Any
 
@@ -32,8 +34,11 @@ CONNECTIONS = 1000
 SECONDS = 10.0
 """How long a guest may be silent."""
 
-LOOK_SECONDS = 1.0
-"""Until we look again whether the interface is there: a restart of ovs-vswitchd makes a new one."""
+LOOK_SECONDS = 0.4
+"""Until we look again whether the interface is there, if the kernel tells of nothing."""
+
+MISSING_SECONDS = 0.7
+"""How long it may be missing: ovs-vswitchd takes less to make it."""
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -42,9 +47,14 @@ class ServicePort:
     """Listens wherever the interface is, for as long as the process lives."""
 
     def __init__(
-        self, name: str, model: Model, endpoints: Iterable[Endpoint], resolvers: Resolvers
+        self,
+        name: str,
+        model: Model,
+        endpoints: Iterable[Endpoint],
+        resolvers: Resolvers,
+        renew: Callable[[], None],
     ) -> None:
-        """``name`` is the interface's; "" is none."""
+        """``name`` is the interface's; "" is none. ``renew`` has one made that is missing."""
         self.name = name
         self.state = "off"
         """What has become of it, in words for people."""
@@ -52,19 +62,36 @@ class ServicePort:
         self._model = model
         self._endpoints = tuple(endpoints)
         self._resolvers = resolvers
+        self._renew = renew
+        self._index = 0  # the kernel's, of the interface where we listen
         self._listening: list[tuple[Any, socket.socket]] = []
         self._open: Counter[int] = Counter()
 
     def run(self) -> None:
-        """Follow the interface; each time that it is made anew, listen there."""
-        index = 0
-        while self.name:
-            with contextlib.suppress(OSError):
-                found = socket.if_nametoindex(self.name)
-                if found != index:
-                    index = found
-                    self._start()
-            runtime.sleep(LOOK_SECONDS)
+        """Follow the interface; each time that it is made anew, listen there. What somebody else
+        changes about it is mended, and if it is missing for long, it is renewed."""
+        if not self.name:
+            return
+        with interface_events() as events:
+            changed, there = True, time.monotonic()
+            while True:
+                try:
+                    self._look(changed)
+                    there = time.monotonic()
+                except OSError:  # there is none of that name
+                    if time.monotonic() > there + MISSING_SECONDS:
+                        there = time.monotonic()
+                        self._renew()
+                changed = wait_for_event(events, LOOK_SECONDS)
+
+    def _look(self, changed: bool) -> None:
+        index = socket.if_nametoindex(self.name)
+        if index != self._index:
+            self._index = index
+            self._start()
+        elif changed and (wrong := _differences(self.name)):
+            LOG.warning("%s %s; mended", self.name, " and ".join(wrong))
+            _try_to_configure(self.name)
 
     def close(self) -> None:
         for greenlet, listener in self._listening:
@@ -195,12 +222,74 @@ class _Doorman:
         return getattr(self._listener, name)
 
 
+# --- the interface in the kernel -------------------------------------------------------------
+
+_ADDRESSES = {
+    version: f"{address_text(version, address)}/{SERVICE_PORT_PREFIXES[version]}"
+    for version, address in SERVICE_PORT_ADDRESSES.items()
+}
+_FLAGS = {"UP", "NOARP"}
+
+
 def _configure(name: str) -> None:
     """Addresses and nothing else: no neighbours are asked for, what goes out goes to the switch.
     Errors: OSError, CalledProcessError."""
     commands = [f"link set {name} addrgenmode none", f"link set {name} arp off up"]
-    for version, address in SERVICE_PORT_ADDRESSES.items():
-        prefix = f"{address_text(version, address)}/{SERVICE_PORT_PREFIXES[version]}"
+    for version, prefix in _ADDRESSES.items():
         commands.append(f"address replace {prefix} dev {name}{' nodad' * (version == 6)}")
     for command in commands:
-        subprocess.run(["ip", *command.split()], check=True, capture_output=True, text=True)
+        _ip(*command.split())
+
+
+def _try_to_configure(name: str) -> None:
+    try:
+        _configure(name)
+    except (OSError, subprocess.CalledProcessError) as error:
+        LOG.warning("%s stays as it is: %s", name, getattr(error, "stderr", "") or error)
+
+
+def _differences(name: str) -> list[str]:
+    """What is not as :func:`_configure` has left it, in words."""
+    try:
+        (link,) = json.loads(_ip("-json", "address", "show", "dev", name))
+    except (OSError, ValueError, subprocess.CalledProcessError):  # it has just gone
+        return []
+    there = {f"{each['local']}/{each['prefixlen']}" for each in link["addr_info"]}
+    return [
+        *(f"was without {prefix}" for prefix in _ADDRESSES.values() if prefix not in there),
+        *(f"was not {flag}" for flag in sorted(_FLAGS - set(link["flags"]))),
+    ]
+
+
+def _ip(*words: str) -> str:
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
+
+
+@contextlib.contextmanager
+def interface_events() -> Iterator[socket.socket]:
+    """What the kernel tells of interfaces and their addresses: rtnetlink(7)."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as events:
+        events.bind((0, _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR))
+        yield events
+
+
+_RTMGRP_LINK, _RTMGRP_IPV4_IFADDR, _RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
+
+
+def wait_for_event(events: socket.socket, seconds: float) -> bool:
+    """Whether there was one; those that come together are one."""
+    events.settimeout(seconds)
+    try:
+        events.recv(1 << 16)
+        runtime.sleep(TOGETHER_SECONDS)
+        events.settimeout(0)
+        while events.recv(1 << 16):
+            pass
+    except (TimeoutError, BlockingIOError) as error:
+        return isinstance(error, BlockingIOError)
+    except OSError:  # there were more than the kernel could keep
+        pass
+    return True
+
+
+TOGETHER_SECONDS = 0.05

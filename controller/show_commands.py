@@ -21,6 +21,8 @@ def status(context: Context) -> None:
         return
     state = "all realised" if answer["settled"] else "realising"
     output.console.print(f"revision {answer['revision']}, realised {answer['realised']}: {state}\n")
+    for why in answer["left_alone"]:
+        output.console.print(f"[yellow]left alone[/]: {why}")
     for remote in answer["waiting_for"]:
         output.console.print(f"[yellow]waiting for OVSDB {remote}[/]; is Open vSwitch running?")
     for unit, error in answer["failed"].items():

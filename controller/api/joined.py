@@ -1,5 +1,5 @@
 """``/tenantry/v1/hosts``: the hosts that have joined, what their tunnels say of each other, and how
-one is removed."""
+one is removed, or taken over."""
 
 from __future__ import annotations
 
@@ -46,9 +46,25 @@ def routes(service: Service, hosts: Hosts) -> list[Route]:
         agent.forget(service.store, host)
         return 200, {"host": host, "tidied": told}
 
+    def adopt(request: Request, context: Context, host: str) -> Answer:
+        context.require_admin("only an admin may adopt a host")
+        database = hosts.of(host)
+        if database is None:
+            raise HTTPNotFound(
+                f"host {host} is not here: run `tenantry host invite {host}`, and what that prints"
+            )
+        refusal = database.refusal
+        try:
+            if refusal:
+                database.adopt()
+        except OvsdbError as error:
+            raise HTTPConflict(f"host {host}: {error}; try again") from error
+        return 200, {"host": host, "adopted": bool(refusal)}
+
     return [
         Route("GET", "/tenantry/v1/hosts", index),
         Route("DELETE", "/tenantry/v1/hosts/{host}", remove),
+        Route("POST", "/tenantry/v1/hosts/{host}/adopt", adopt),
     ]
 
 

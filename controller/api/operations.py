@@ -79,6 +79,7 @@ def status(service: Service) -> dict[str, Any]:
         "realised": service.revision(),
         "settled": service.settled(),
         "waiting_for": service.inventory.waiting_for(),
+        "left_alone": sorted(service.inventory.left_alone.values()),
         "failed": {str(unit): error for unit, error in service.engine.failed.items()},
         "switches": [_switch(service, switch) for switch in service.switches()],
         "service_port": service.service_port_state(),

@@ -1,78 +1,70 @@
 """One host's OVSDB: what it says of its bridges and interfaces is told to the inventory, what it
-says of itself is reported, and what is wanted there is written."""
+says of itself is reported, and what is wanted there is kept as it must be."""
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 from controller import runtime
-from controller.rows import InterfaceRow, columns
+from controller.flow import value_text
+from controller.model.addresses import SERVICE_PORT_MAC, SERVICE_PORT_MTU
+from controller.rows import BridgeRow, InterfaceRow, difference
 from controller.switch import ovsdb
-from controller.switch.inventory import PHYSICAL_NETWORK, Inventory
+from controller.switch.inventory import PHYSICAL_NETWORK, SERVICE, Inventory
 from controller.switch.jsonrpc import Peer
 from controller.switch.ovsdb import IntegrationBridge, OvsdbError
+from controller.switch.tables import MONITORED, REMOVED, Changed, Tables
+from controller.switch.words import JOINED, Words, read_words
 
 LOG = logging.getLogger(__name__)
 
-TUNNEL_ADDRESS = "tenantry-encap-ip"
-BRIDGE_MAPPINGS = "tenantry-bridge-mappings"
-AVAILABILITY_ZONE = "tenantry-availability-zone"
-GATEWAY_PRIORITY = "tenantry-gateway-priority"
-"""Keys of a host's own words, in ``external_ids`` of its Open_vSwitch row: the address that tunnels
-lead to (else that from which its OVSDB connects); PHYSICAL_NETWORK:BRIDGE, by commas; its zone
-(else "nova", as in Neutron); a number, higher ones are gateways first."""
+RETRY_SECONDS = 2.0
+"""When what could not be written is tried again."""
 
-DEFAULT_ZONE = "nova"
-
-_COLUMNS = {
-    "Open_vSwitch": ["external_ids"],
-    "Bridge": ["name", "datapath_id", "controller"],
-    "Interface": ["name", "type", "options", "external_ids", "bfd", "bfd_status"],
-}
-
-
-class Words(NamedTuple):
-    """What a host says of itself."""
-
-    host: str
-    remote: str  # a configured connection, or a name of ours for one that joined
-    availability_zone: str
-    tunnel_address: str | None
-    gateway_priority: int
-    bridge_mappings: Mapping[str, str]  # physical network: bridge
-    datapaths: tuple[int, ...]  # of bridges that are told to connect to us
+MEND_SECONDS = 0.5
+"""How often what somebody else changes is mended, at most."""
 
 
 class Database:
-    """Follows one OVSDB for as long as a connection lasts, and writes what is wanted there."""
+    """Follows one OVSDB for as long as a connection lasts, and keeps what is ours there as it must
+    be. One greenlet does it all: what it has written, it has seen before it looks again."""
 
     def __init__(
         self,
         remote: str,
         inventory: Inventory,
         bridge: IntegrationBridge | None,
+        store: str,
         report: Callable[[Words], None],
     ) -> None:
+        """``store``: the identity of ours."""
         self.remote = remote
         self.host = ""
         self.peer: Peer | None = None
         self.since: datetime | None = None
         self.seen: datetime | None = None
         """Since when it is connected, and until when it was."""
+        self.refusal = ""
+        """Why nothing is written there: words that say what to do."""
+        self.given_up = False
+        """Whether it was removed: nothing there is made again."""
         self._inventory = inventory
         self._bridge = bridge
+        self._store = store
         self._report = report
-        self._tables: dict[str, dict[str, dict[str, Any]]] = {}
+        self._tables = Tables()
         self._mtus: dict[str, int] = {}  # still to be set, by interface
         self._rows: frozenset[InterfaceRow] | None = None  # None: nobody has said yet
+        self._broken: set[str] = set()  # interfaces of ours that must be made again
+        self._written: dict[str, BridgeRow | InterfaceRow] = {}  # by name
+        self._mended = -MEND_SECONDS  # when something was, last
         self._words: Words | None = None  # as they were reported
-        self._address = ""
-        self._writing = runtime.Lock()
+        self._address = ""  # where the host connects from
 
     @property
     def alive(self) -> bool:
@@ -81,110 +73,146 @@ class Database:
     def set_mtus(self, mtus: Mapping[str, int]) -> None:
         """Give interfaces, by name, these MTUs, in the background; as soon as that is possible."""
         self._mtus |= mtus
-        runtime.spawn(self._write)
+        self._look()
 
     def set_rows(self, rows: frozenset[InterfaceRow]) -> None:
         """Have these interfaces, and no others of their kind, likewise."""
         self._rows = rows
-        runtime.spawn(self._write)
+        self._look()
+
+    def renew(self, interface: str) -> None:
+        """An interface of ours is there no more, though the database says so: make it again."""
+        self._broken.add(interface)
+        self._look()
+
+    def adopt(self) -> None:
+        """Follow the host from now on, whoever has it. Errors: OvsdbError."""
+        if self.peer is None or not self.peer.alive or self._bridge is None:
+            raise OvsdbError("it is not connected")
+        ovsdb.adopt(self.peer, self._bridge.name, self._store)
+        self.given_up = False
+        self._look()
+
+    def remove(self, port: int) -> bool:
+        """Take what is ours out, and keep away from then on; whether the host could be told. We
+        listen for hosts at ``port``. Errors: OvsdbError."""
+        if self.peer is None or not self.peer.alive or self._bridge is None or self.refusal:
+            return False
+        self.given_up = True
+        ours = self._ports_of_bridge() & {*self._tables.ports()}
+        try:
+            ovsdb.tidy(
+                *(self.peer, self._bridge.name, port, ours),
+                stay_away=not self.remote.startswith(JOINED),
+            )
+        except OvsdbError:
+            self.given_up = False
+            raise
+        return True
 
     def found_at(self, address: str) -> None:
         """Tunnels lead to this address, if the host says no other."""
         self._address = address
-        if self._tables:
-            self._report_words()
+        self._look()
 
     def follow(self, peer: Peer, name: str, address: str, controller: str) -> None:
         """Until the peer is gone. It is the host ``name`` if it says nothing else; ``address`` is
         where it connects from, or ""; its bridge connects to ``controller``. Errors: OvsdbError,
         Unreachable, Refused."""
-        if self._bridge is not None:
-            ovsdb.ensure_bridge(peer, self._bridge, controller)
-            if self._bridge.service_port and self.remote.startswith("unix:"):
-                ovsdb.ensure_service_port(peer, self._bridge.name, self._bridge.service_port)
         runtime.spawn(peer.probe)
-        requests = {table: [{"columns": names}] for table, names in _COLUMNS.items()}
-        rows = peer.call("monitor", [ovsdb.DATABASE, self.remote, requests])
-        self._tables = {table: {} for table in _COLUMNS}
-        self._apply(rows)
+        requests = {table: [{"columns": [*names]}] for table, names in MONITORED.items()}
+        self._tables = Tables()
         self._address = address
+        self._written = {}
+        changed = self._tables.apply(peer.call("monitor", [ovsdb.DATABASE, self.remote, requests]))
+        said = self._tables.said()
+        if said is None:
+            raise OvsdbError("the OVSDB is empty; run `ovs-vsctl init` on its host")
+        self.host = name or said.get("hostname") or said.get("system-id") or self.remote
         self.peer, self.since = peer, datetime.now(timezone.utc)
-        self._tell_all(name)
-        while (told := peer.notifications.get()) is not None:
-            method, params = told
-            if self.peer is not peer:  # the host is back by another connection
-                return
-            if method == "update":
-                self._tell(self._apply(params[1]))
-        self.seen = datetime.now(timezone.utc)
+        synced = False
+        try:
+            while self.peer is peer:  # else the host is back by another connection
+                if self._is_refused():
+                    synced = False
+                elif not synced:
+                    self._tell_all()
+                    synced = True
+                else:
+                    self._tell(changed)
+                if synced:
+                    self._report_words()
+                    self._write(peer, controller)
+                updates = _next(peer)
+                if updates is None:
+                    break
+                changed = [change for update in updates for change in self._tables.apply(update)]
+        finally:
+            self.seen = datetime.now(timezone.utc)
+
+    def _look(self) -> None:
+        """Wake whoever follows."""
+        if self.peer is not None and self.peer.alive:
+            self.peer.notifications.put(("look", None))
+
+    # --- whose it is -------------------------------------------------------------------------
+
+    def _is_refused(self) -> bool:
+        """Whether the host is not ours to write to; said once."""
+        refusal, others = "", None
+        bridge = self._tables.bridge(self._bridge.name) if self._bridge else None
+        owner = bridge.store if bridge else ""
+        if self.given_up or REMOVED in (self._tables.said() or ()):
+            refusal = (
+                f"host {self.host} was removed; `tenantry host adopt {self.host}` takes it back"
+            )
+        elif bridge and owner not in ("", self._store):
+            refusal = (
+                f"{bridge.name} of host {self.host} belongs to the controller of another store "
+                f"({owner}; this one is {self._store}): nothing is written there. Is [store] url "
+                f"right? If it is, `tenantry host adopt {self.host}` takes the bridge over"
+            )
+            others = self._tables.datapaths()
+        if refusal and refusal != self.refusal:
+            LOG.warning("%s", refusal)
+        if refusal:
+            self._inventory.leave(self.remote, refusal, others)
+        self.refusal = refusal
+        return bool(refusal)
 
     # --- what is there -----------------------------------------------------------------------
 
-    def _apply(self, updates: Mapping[str, Any]) -> list[tuple[str, dict[str, Any], bool]]:
-        """Take updates of tables (RFC 7047, 4.1.6) in: which rows, as (table, row, still there).
-        Of a name that was taken out and put in again, what went comes first."""
-        changed = []
-        for table, rows in updates.items():
-            for uuid, update in rows.items():
-                before = self._tables[table].pop(uuid, {})
-                if "new" in update:
-                    row = {name: _plain(value) for name, value in update["new"].items()}
-                    self._tables[table][uuid] = row
-                    changed.append((table, row, True))
-                else:
-                    changed.append((table, before, False))
-        return sorted(changed, key=lambda change: change[2])
-
-    def _bridges(self, *, controlled: bool = False) -> dict[int, str]:
+    def _controlled(self) -> set[int]:
+        """The bridges that connect to a controller, or will as soon as ours is written."""
+        controlled = self._tables.controlled()
+        ours = self._bridge.name if self._bridge else ""
         return {
-            int(row["datapath_id"], 16): row["name"]
-            for row in self._tables["Bridge"].values()
-            if row["datapath_id"] and (row["controller"] or not controlled)
+            id
+            for id, name in self._tables.datapaths().items()
+            if name in controlled or name == ours
         }
 
-    def _tell_all(self, name: str) -> None:
-        system = next(iter(self._tables["Open_vSwitch"].values()), None)
-        if system is None:
-            raise OvsdbError("the OVSDB is empty; run `ovs-vsctl init` on its host")
-        said = system["external_ids"]
-        self.host = name or said.get("hostname") or said.get("system-id") or self.remote
-        interfaces = self._tables["Interface"].values()
+    def _tell_all(self) -> None:
+        interfaces = self._tables.rows("Interface")
         ids = {row["name"]: row["external_ids"] for row in interfaces}
-        controlled = self._bridges(controlled=True)
-        self._inventory.synced(self.remote, self.host, self._bridges(), ids, controlled)
+        bridges = self._tables.datapaths()
+        self._inventory.synced(self.remote, self.host, bridges, ids, self._controlled())
         for row in interfaces:
             self._inventory.tunnel(self.remote, row["name"], row["bfd_status"] or None)
-        self._report_words()
-        self._name_tables()
-        runtime.spawn(self._write)
 
-    def _tell(self, changed: Iterable[tuple[str, dict[str, Any], bool]]) -> None:
-        tables = set()
+    def _tell(self, changed: Changed) -> None:
         for table, row, there in changed:
-            tables.add(table)
             if table == "Interface":
                 ids = row["external_ids"] if there else None
                 self._inventory.interface(self.remote, row["name"], ids)
                 status = row["bfd_status"] if there else None
                 self._inventory.tunnel(self.remote, row["name"], status or None)
-        if "Bridge" in tables:
-            self._inventory.bridges(self.remote, self._bridges())
-            self._name_tables()
-        if tables != {"Interface"}:
-            self._report_words()
-            runtime.spawn(self._write)
+        if any(table == "Bridge" for table, _, _ in changed):
+            self._inventory.bridges(self.remote, self._tables.datapaths(), self._controlled())
 
     def _report_words(self) -> None:
-        systems = self._tables["Open_vSwitch"].values()
-        said: Mapping[str, str] = next((row["external_ids"] for row in systems), {})
-        words = Words(
-            host=self.host,
-            remote=self.remote,
-            availability_zone=said.get(AVAILABILITY_ZONE) or DEFAULT_ZONE,
-            tunnel_address=_tunnel_address(self.host, said.get(TUNNEL_ADDRESS) or self._address),
-            gateway_priority=_priority(self.host, said.get(GATEWAY_PRIORITY) or "0"),
-            bridge_mappings=dict(_mappings(said.get(BRIDGE_MAPPINGS) or "")),
-            datapaths=tuple(sorted(self._bridges(controlled=True))),
+        words = read_words(
+            self.host, self.remote, self._tables.said() or {}, self._address, self._controlled()
         )
         if words != self._words:
             self._words = words
@@ -192,98 +220,143 @@ class Database:
 
     # --- what is written ---------------------------------------------------------------------
 
-    def _write(self) -> None:
-        """All that is still to be written. What cannot be now, is when the host is back."""
-        with self._writing:
-            peer = self.peer
-            if peer is None or not peer.alive:
-                return
-            mtus, self._mtus = self._mtus, {}
-            try:
-                if mtus:
-                    ovsdb.set_mtus(peer, mtus)
-                if self._rows is not None and self._bridge is not None:
-                    there = {row.name: row for row in self._rows_there()}
-                    wanted = {row.name: row for row in (*self._rows, *self._patches())}
-                    if there != wanted:
-                        ovsdb.set_rows(peer, there, wanted)
-            except OvsdbError as error:
+    def _write(self, peer: Peer, controller: str) -> None:
+        """All that differs from what is wanted. What cannot be written now is tried again."""
+        mtus, self._mtus = self._mtus, {}
+        by_hand: list[str] = []
+        try:
+            if self._bridge is not None and not self._write_bridge(
+                peer, self._bridge, controller, by_hand
+            ):
                 self._mtus = mtus | self._mtus
-                LOG.warning("%s: not all is written: %s", self.remote, error)
+                return
+            closing = ovsdb.close_ports(self._open_ports())
+            if mtus or closing:
+                ovsdb.transact(peer, [*ovsdb.set_mtus(mtus), *closing])
+            if self._bridge is not None:
+                self._write_rows(peer, self._bridge, by_hand)
+            self._name_tables(peer)
+        except OvsdbError as error:
+            self._mtus = mtus | self._mtus
+            LOG.warning("host %s: not all is written: %s", self.host, error)
+            runtime.spawn_after(RETRY_SECONDS, self._look)
+            return
+        for words in by_hand:
+            LOG.warning("host %s: %s; mended", self.host, words)
+        if by_hand:
+            self._mended = time.monotonic()
 
-    def _rows_there(self) -> Iterator[InterfaceRow]:
-        for row in self._tables["Interface"].values():
-            ids = dict(row["external_ids"])
-            bridge = ids.pop(ovsdb.WANTED, None)
-            if bridge is not None:
-                ids.pop("tenantry", None)
-                of = (row["options"], ids, row["bfd"])
-                yield InterfaceRow(row["name"], bridge, row["type"], *map(columns, of))
+    def _write_bridge(
+        self, peer: Peer, bridge: IntegrationBridge, controller: str, by_hand: list[str]
+    ) -> bool:
+        """Whether the bridge is ours, and as it must be."""
+        there = self._tables.bridge(bridge.name)
+        if there is not None and not there.store:
+            ovsdb.claim_bridge(peer, bridge.name, self._store)
+            return False  # somebody else may have been faster: what comes back tells
+        wanted = ovsdb.bridge_row(bridge, there, self._store, controller)
+        if there != wanted:
+            if there is not None or self._written.get(bridge.name) is not None:
+                by_hand.append(difference(bridge.name, there, wanted))
+                if self._is_too_soon():
+                    return False
+            if there is None:
+                ovsdb.make_bridge(peer, wanted)
+            else:
+                ovsdb.set_bridge(peer, there, wanted)
+        if not bridge.datapath_type and bridge.name not in self._tables.datapaths().values():
+            ovsdb.choose_datapath(peer, bridge.name)
+        self._written[bridge.name] = wanted
+        return True
 
-    def _patches(self) -> Iterator[InterfaceRow]:
+    def _write_rows(self, peer: Peer, bridge: IntegrationBridge, by_hand: list[str]) -> None:
+        wanted = {row.name: row for row in self._wanted_rows(bridge)}
+        there = self._tables.interfaces(wanted)
+        if self._rows is None:  # what else is there may be wanted
+            there = {name: row for name, row in there.items() if name in wanted}
+        broken, self._broken = self._broken & there.keys(), set()
+        there |= {name: there[name]._replace(bridge="") for name in broken}
+        if there == wanted:
+            return
+        changed = [
+            f"{name} was taken away" if name in broken else difference(name, there.get(name), row)
+            for name, row in wanted.items()
+            if there.get(name) != row and self._written.get(name) == row
+        ]
+        if changed and self._is_too_soon():
+            return
+        ovsdb.set_rows(peer, there, wanted)
+        by_hand += changed
+        self._written = {bridge.name: self._written[bridge.name], **wanted}
+
+    def _is_too_soon(self) -> bool:
+        """Whoever changes things again and again is answered now and then."""
+        wait = self._mended + MEND_SECONDS - time.monotonic()
+        if wait > 0:
+            runtime.spawn_after(wait, self._look)
+        return wait > 0
+
+    def _wanted_rows(self, bridge: IntegrationBridge) -> Iterator[InterfaceRow]:
+        if bridge.service_port and self.remote.startswith("unix:"):
+            yield InterfaceRow(
+                bridge.service_port,
+                bridge.name,
+                "internal",
+                external_ids=((SERVICE, "true"),),
+                mac=value_text("eth_src", SERVICE_PORT_MAC),
+                mtu=SERVICE_PORT_MTU,
+            )
+        if self._rows is not None:
+            yield from self._rows
+            yield from self._patches(bridge)
+
+    def _patches(self, bridge: IntegrationBridge) -> Iterator[InterfaceRow]:
         """Patch ports to the bridges that lead to physical networks."""
-        assert self._bridge is not None
-        there = {row["name"] for row in self._tables["Bridge"].values()}
-        for network, bridge in (self._words.bridge_mappings if self._words else {}).items():
-            if bridge not in there:
-                LOG.warning("%s maps %s to %s, which it does not have", self.host, network, bridge)
+        there = {row["name"] for row in self._tables.rows("Bridge")}
+        for network, to in (self._words.bridge_mappings if self._words else {}).items():
+            if to not in there:
+                LOG.warning("%s maps %s to %s, which it does not have", self.host, network, to)
                 continue
             tag = blake2b(network.encode(), digest_size=5).hexdigest()
             ours, theirs = f"to-{tag}", f"of-{tag}"
             leads = ((PHYSICAL_NETWORK, network),)
-            name = self._bridge.name
-            yield InterfaceRow(ours, name, "patch", (("peer", theirs),), leads)
-            yield InterfaceRow(theirs, bridge, "patch", (("peer", ours),))
+            yield InterfaceRow(ours, bridge.name, "patch", (("peer", theirs),), leads)
+            yield InterfaceRow(theirs, to, "patch", (("peer", ours),))
 
-    def _name_tables(self) -> None:
+    def _ports_of_bridge(self) -> set[str]:
+        name = self._bridge.name if self._bridge else ""
+        return {name} | {
+            port
+            for id, bridge in self._tables.datapaths().items()
+            if bridge == name
+            for port in self._inventory.names(id)
+        }
+
+    def _open_ports(self) -> set[str]:
+        """Ports of the integration bridge between which ``NORMAL`` would forward: so would the
+        bridge by itself, if somebody had it do so while we are away."""
+        return self._ports_of_bridge().intersection(self._tables.open_ports())
+
+    def _name_tables(self, peer: Peer) -> None:
         """Names for tables are a comfort: they must not get in the way of packets."""
-        for name in self._bridges(controlled=True).values():
-            runtime.spawn(self._try_name_tables, name)
-
-    def _try_name_tables(self, bridge: str) -> None:
-        try:
-            if self.peer is not None:
-                ovsdb.name_tables(self.peer, bridge)
-        except OvsdbError as error:
-            LOG.warning("tables of %s stay without names: %s", bridge, error)
+        for bridge, names in self._tables.controlled().items():
+            if not ovsdb.tables_named(names):
+                try:
+                    ovsdb.name_tables(peer, bridge)
+                except OvsdbError as error:
+                    LOG.warning("tables of %s stay without names: %s", bridge, error)
 
 
-def is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _tunnel_address(host: str, text: str) -> str | None:
-    if text and not is_address(text):
-        LOG.warning("%s: %s=%s is no IP address: no tunnels lead there", host, TUNNEL_ADDRESS, text)
-        return None
-    return None if not text or ipaddress.ip_address(text).is_loopback else text
-
-
-def _priority(host: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        LOG.warning("%s: %s=%s is no number: taken for 0", host, GATEWAY_PRIORITY, text)
-        return 0
-
-
-def _mappings(text: str) -> Iterator[tuple[str, str]]:
-    for item in text.split(","):
-        network, _, bridge = item.strip().partition(":")
-        if network and bridge:
-            yield network, bridge
-
-
-def _plain(value: Any) -> Any:
-    """A value of OVSDB (RFC 7047, 5.1) as Python has it; a set of none or one as that or ""."""
-    if isinstance(value, list):
-        kind, items = value
-        if kind == "map":
-            return dict(items)
-        if kind == "set":
-            return items[0] if len(items) == 1 else [*items] or ""
-    return value
+def _next(peer: Peer) -> list[Mapping[str, Any]] | None:
+    """What a monitor has told since; waits until it tells something, or somebody wakes us. None
+    when the peer is gone."""
+    updates = []
+    told = peer.notifications.get()
+    while told is not None:
+        method, params = told
+        if method == "update":
+            updates.append(params[1])
+        if peer.notifications.empty():
+            return updates
+        told = peer.notifications.get()
+    return None

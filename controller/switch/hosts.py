@@ -16,14 +16,13 @@ from controller import runtime
 from controller.rows import InterfaceRow
 from controller.switch import ovsdb
 from controller.switch.channel import HANDSHAKE_SECONDS, Tls
-from controller.switch.host import Database, Words, is_address
+from controller.switch.host import RETRY_SECONDS, Database
 from controller.switch.inventory import Inventory
 from controller.switch.jsonrpc import Peer, Refused, Unreachable, connected
 from controller.switch.ovsdb import IntegrationBridge, OvsdbError
+from controller.switch.words import JOINED, Words, is_address
 
 LOG = logging.getLogger(__name__)
-
-RETRY_SECONDS = 2.0
 
 
 class Hosts:
@@ -35,15 +34,17 @@ class Hosts:
         bridge: IntegrationBridge | None,
         remotes: Iterable[str],
         *,
+        store: str,
         openflow: tuple[str, int],
         tls: Tls | None,
         report: Callable[[Words], None],
         tunnels: Mapping[str, str] | None = None,
     ) -> None:
-        """``openflow``: where we listen for bridges. ``tunnels``: where those of hosts that have
-        joined before end, by host."""
+        """``store``: the identity of ours. ``openflow``: where we listen for bridges.
+        ``tunnels``: where those of hosts that have joined before end, by host."""
         self._inventory = inventory
         self._bridge = bridge
+        self._store = store
         self._openflow_host, self._openflow_port = openflow
         self._tls = tls
         self._report = report
@@ -55,7 +56,7 @@ class Hosts:
         self.databases = {remote: self._database(remote) for remote in remotes}
 
     def _database(self, remote: str) -> Database:
-        return Database(remote, self._inventory, self._bridge, self._reported)
+        return Database(remote, self._inventory, self._bridge, self._store, self._reported)
 
     def _reported(self, words: Words) -> None:
         self._report(words)
@@ -107,18 +108,22 @@ class Hosts:
         if remote in self.databases:
             self.databases[remote].set_rows(rows)
 
+    def renew(self, interface: str) -> None:
+        """An interface of ours on this host is gone, though its OVSDB says that it is there."""
+        for remote, database in self.databases.items():
+            if remote.startswith("unix:"):
+                database.renew(interface)
+
     def remove(self, host: str) -> bool:
         """Take what is ours out of a host's OVSDB, and forget the host; whether it could be told.
         Errors: OvsdbError."""
         told = False
         for remote, database in list(self.databases.items()):
             if database.host == host:
-                if database.alive and database.peer is not None and self._bridge is not None:
-                    ovsdb.tidy(database.peer, self._bridge.name, self._port)
-                    told = True
-                if database.peer is not None:
-                    database.peer.close()
+                told = database.remove(self._port) or told
                 if remote.startswith(JOINED):
+                    if database.peer is not None:
+                        database.peer.close()
                     del self.databases[remote]
         self._tunnels.pop(host, None)
         self._inventory.forget(host)
@@ -212,10 +217,6 @@ class Hosts:
             database.follow(peer, name, address, self._target(local))
         finally:
             LOG.info("host %s is gone", name)
-
-
-JOINED = "joined:"
-"""What the ``remote`` of a host begins with that has connected to us; its name follows."""
 
 
 def _says_its_name(peer: Peer) -> str:

@@ -57,6 +57,9 @@ class Inventory:
         self._ports: dict[int, dict[str, int]] = {}  # datapath id: interface: number
         self._names: dict[int, dict[int, str]] = {}  # the same the other way round
         self._controlled: dict[str, frozenset[int]] = {}  # remote: datapath ids
+        self._others: dict[str, frozenset[int]] = {}  # remote: datapath ids
+        self.left_alone: dict[str, str] = {}
+        """The OVSDB connections that are there, but not ours to write to: why."""
         self._told: dict[int, set[str]] = {}  # switches and interfaces that have records
         self._tunnels: dict[tuple[int, str], bool] = {}  # that are watched: their word counts
 
@@ -106,6 +109,8 @@ class Inventory:
         are told to connect to a controller."""
         self._controlled[remote] = frozenset(controlled)
         self._remembered.pop(remote, None)
+        self._others.pop(remote, None)
+        self.left_alone.pop(remote, None)
         before = self._bridges.get(remote, {})
         name_before = self._hosts.get(remote, host)
         self._hosts[remote] = host
@@ -119,11 +124,16 @@ class Inventory:
         if name_before not in self._hosts.values():
             self._emit([Change(Host, name_before, None)])
 
-    def bridges(self, remote: str, bridges: Mapping[int, str]) -> None:
-        """The bridges of an OVSDB, by datapath id, are now these."""
-        before = self._bridges[remote]
+    def bridges(
+        self, remote: str, bridges: Mapping[int, str], controlled: Collection[int] = ()
+    ) -> None:
+        """The bridges of an OVSDB, by datapath id, are now these. One that is gone is no switch any
+        more."""
+        gone = self._bridges[remote].keys() - bridges.keys()
         self._bridges[remote] = dict(bridges)
-        self._tell({*before, *bridges})
+        self._controlled[remote] = frozenset(controlled)
+        self._emit([change for dpid in gone for change in self._gone(dpid)])
+        self._tell(bridges)
 
     def interface(self, remote: str, name: str, external_ids: Mapping[str, str] | None) -> None:
         """What one interface is for has changed; None if it is gone."""
@@ -172,35 +182,51 @@ class Inventory:
         self._awaited -= self._remembered.keys()
         self._tell(list(self._ports))
 
+    def leave(self, remote: str, why: str, others: Collection[int] | None = None) -> None:
+        """An OVSDB is left alone, ``why`` in words. ``others``: its switches, which are somebody
+        else's; None: it was removed, and is not waited for."""
+        self.left_alone[remote] = why
+        self._others[remote] = frozenset(others or ())
+        if others is None and remote in self._awaited:
+            self._awaited.discard(remote)
+            self._tell(list(self._ports))
+
     def forget(self, host: str) -> None:
         """A host was removed, with all that is there."""
         for remote in [remote for remote, name in self._hosts.items() if name == host]:
             dpids = self._bridges.pop(remote)
             del self._hosts[remote], self._external[remote]
             self._controlled.pop(remote, None)
-            changes: list[Change] = []
-            for dpid in dpids:
-                names = self._told.pop(dpid, set())
-                self._ports.pop(dpid, None)
-                self._names.pop(dpid, None)
-                for name in names:
-                    self._tunnels.pop((dpid, name), None)
-                    gone = (Interface, Health, Tunnel)
-                    changes += [Change(kind, (dpid, name), None) for kind in gone]
-                changes.append(Change(Switch, dpid, None))
+            changes = [change for dpid in dpids for change in self._gone(dpid)]
             self._emit([*changes, Change(Host, host, None)])
+
+    def _gone(self, dpid: int) -> list[Change]:
+        """A switch is gone, with all that was there."""
+        names = self._told.pop(dpid, set())
+        self._ports.pop(dpid, None)
+        self._names.pop(dpid, None)
+        changes: list[Change] = []
+        for name in names:
+            self._tunnels.pop((dpid, name), None)
+            gone = (Interface, Health, Tunnel)
+            changes += [Change(kind, (dpid, name), None) for kind in gone]
+        return [*changes, Change(Switch, dpid, None)]
 
     # --- asked by operators ------------------------------------------------------------------
 
     def waiting_for(self) -> list[str]:
         """The OVSDB connections that have not had their say."""
-        return sorted(self._awaited)
+        return sorted(self._awaited - self.left_alone.keys())
 
     def missing(self) -> set[int]:
         """Switches that an OVSDB names and tells to connect, but that never did."""
         return set[int]().union(*self._controlled.values()) - self._ports.keys()
 
     # --- records -----------------------------------------------------------------------------
+
+    def names(self, dpid: int) -> Collection[str]:
+        """The ports that a switch has."""
+        return self._ports.get(dpid, {}).keys()
 
     def remote(self, dpid: int) -> str | None:
         """The OVSDB that a switch is in, if it is in one."""
@@ -213,7 +239,7 @@ class Inventory:
         for dpid in dpids:
             ports = self._ports.get(dpid)
             remote = self.remote(dpid)
-            if ports is None or (remote is None and (self._awaited or self._is_remembered(dpid))):
+            if ports is None or (remote is None and self._may_belong(dpid)):
                 continue
             told = self._told.setdefault(dpid, set())
             host = self._hosts[remote] if remote else ""
@@ -229,9 +255,11 @@ class Inventory:
         if changes:
             self._emit(changes)
 
-    def _is_remembered(self, dpid: int) -> bool:
-        """Whether a switch is on a host whose OVSDB will say what its interfaces are for."""
-        return any(dpid in dpids for dpids in self._remembered.values())
+    def _may_belong(self, dpid: int) -> bool:
+        """Whether a switch is, or may be, on a host whose OVSDB will say what its interfaces are
+        for, or that it is somebody else's."""
+        known = (*self._remembered.values(), *self._others.values())
+        return bool(self._awaited) or any(dpid in dpids for dpids in known)
 
     def _interface(self, dpid: int, name: str) -> Interface:
         remote = self.remote(dpid)

@@ -7,23 +7,29 @@ name, ours are marked in ``external_ids``, and nothing that is not ours is ever 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from controller.flow import value_text
-from controller.model.addresses import SERVICE_PORT_MAC, SERVICE_PORT_MTU
 from controller.pipeline import Table
-from controller.rows import InterfaceRow
-from controller.switch.inventory import SERVICE
+from controller.rows import BridgeRow, InterfaceRow
 from controller.switch.jsonrpc import Peer, Refused, Unreachable
+from controller.switch.tables import (
+    CLOSED_VLAN,
+    OWNER,
+    REMOVED,
+    STORE,
+    WANTED,
+    controller_columns,
+)
 
 LOG = logging.getLogger(__name__)
 
 DATABASE = "Open_vSwitch"
-OWNER = {"tenantry": "true"}  # external_ids of rows that we made
-WANTED = "tenantry-row"
-"""The key in ``external_ids`` of interfaces that are compared with what is wanted."""
+
+CLOSED = {"vlan_mode": "trunk", "trunks": CLOSED_VLAN, "tag": ["set", []]}
+OPEN = {"vlan_mode": ["set", []], "trunks": ["set", []], "tag": ["set", []]}
+"""Columns of a Port: it carries no VLAN but one that nobody has, or all. Flows do not care."""
 
 MAX_BACKOFF = 1000
 """Milliseconds between two tries of Open vSwitch to reach us: we are found within a second."""
@@ -57,72 +63,114 @@ def transact(peer: Peer, operations: list[Mapping[str, Any]]) -> list[Any]:
     return results
 
 
-def ensure_bridge(peer: Peer, bridge: IntegrationBridge, controller: str) -> None:
-    """Make the integration bridge if it is missing, and set what must hold for it:
-    ``fail_mode=secure`` (a switch without us stays closed, and keeps its flows), OpenFlow 1.4, and
-    us as its ``controller``, e.g. tcp:127.0.0.1:6653."""
-    same_name = [["name", "==", bridge.name]]
-    (found,) = transact(peer, [_select("Bridge", same_name, ["_uuid"])])
-    settings: dict[str, Any] = {
-        "fail_mode": "secure",
-        "protocols": ["set", ["OpenFlow14"]],
-        "controller": ["set", [["named-uuid", "controller"]]],
-    }
-    row = {
-        "target": controller,
-        # Our OpenFlow never goes through the bridge that it programs.
+def bridge_row(
+    bridge: IntegrationBridge, there: BridgeRow | None, store: str, target: str
+) -> BridgeRow:
+    """What the integration bridge must be: connected to us as ``target``, e.g. tcp:127.0.0.1:6653,
+    never through itself, and found again within a second."""
+    type_there = there.datapath_type if there else "system"
+    controller = {
+        "target": target,
         "connection_mode": "out-of-band",
         "max_backoff": MAX_BACKOFF,
-        "external_ids": _map(OWNER),
     }
-    operations = [_insert("Controller", "controller", row)]
-    if found["rows"]:
-        transact(peer, [*operations, _update("Bridge", same_name, settings)])
-    else:
-        port = {"name": bridge.name, "interfaces": ["set", [["named-uuid", "interface"]]]}
-        row = {
-            "name": bridge.name,
-            "datapath_type": bridge.datapath_type or "system",
-            "external_ids": _map(OWNER),
-            "ports": ["set", [["named-uuid", "port"]]],
-            **settings,
-        }
-        operations += [
-            _insert("Interface", "interface", {"name": bridge.name, "type": "internal"}),
-            _insert("Port", "port", port),
-            _insert("Bridge", "bridge", row),
-            _mutate("Open_vSwitch", ["bridges", "insert", ["set", [["named-uuid", "bridge"]]]]),
-        ]
-        _apply(peer, operations)
-    if not found["rows"] and not bridge.datapath_type:
-        (made,) = transact(peer, [_select("Bridge", same_name, ["datapath_id"])])
-        if not made["rows"][0]["datapath_id"][1]:
-            # The kernel has no openvswitch module. The database does not tell: it lists the
-            # "system" datapath in any case.
-            _apply(peer, [_update("Bridge", same_name, {"datapath_type": "netdev"})])
+    return BridgeRow(
+        bridge.name,
+        bridge.datapath_type or type_there,
+        store,
+        frozenset({controller_columns(controller)}),
+    )
 
 
-def ensure_service_port(peer: Peer, bridge: str, name: str) -> None:
-    """Make the service port, an internal interface, on the integration bridge if it is missing."""
+def make_bridge(peer: Peer, wanted: BridgeRow) -> None:
+    """Make a bridge that is missing."""
+    port = {
+        "name": wanted.name,
+        "interfaces": ["set", [["named-uuid", "interface"]]],
+        **CLOSED,
+    }
+    row = {
+        "name": wanted.name,
+        "datapath_type": wanted.datapath_type,
+        "external_ids": _map({**OWNER, STORE: wanted.store}),
+        "ports": ["set", [["named-uuid", "port"]]],
+        "fail_mode": wanted.fail_mode,
+        **_protocols(wanted),
+        **_controllers(wanted),
+    }
+    operations = [
+        *_insert_controllers(wanted),
+        _insert("Interface", "interface", {"name": wanted.name, "type": "internal"}),
+        _insert("Port", "port", port),
+        _insert("Bridge", "bridge", row),
+        _mutate("Open_vSwitch", ["bridges", "insert", ["set", [["named-uuid", "bridge"]]]]),
+    ]
+    _apply(peer, operations)
+
+
+def claim_bridge(peer: Peer, name: str, store: str) -> None:
+    """Say of a bridge that nobody owns that this store's controller does. Of two that do so at the
+    same moment one succeeds: inserting changes no key that is there (RFC 7047, 5.1)."""
+    claim = _mutate("Bridge", ["external_ids", "insert", _map({STORE: store})])
+    transact(peer, [{**claim, "where": [["name", "==", name]]}])
+
+
+def set_bridge(peer: Peer, there: BridgeRow, wanted: BridgeRow) -> None:
+    """Make a bridge of ours from what is there to what is wanted."""
+    row: dict[str, Any] = {}
+    operations: list[Mapping[str, Any]] = []
+    if there.datapath_type != wanted.datapath_type:
+        row["datapath_type"] = wanted.datapath_type
+    if there.fail_mode != wanted.fail_mode:
+        row["fail_mode"] = wanted.fail_mode
+    if there.protocols != wanted.protocols:
+        row |= _protocols(wanted)
+    if there.controllers != wanted.controllers:
+        operations += _insert_controllers(wanted)
+        row |= _controllers(wanted)
+    transact(peer, [*operations, _update("Bridge", [["name", "==", wanted.name]], row)])
+
+
+def choose_datapath(peer: Peer, name: str) -> None:
+    """Give a bridge that ovs-vswitchd could not make the datapath that every host has: its kernel
+    has no openvswitch module. The database does not tell: it lists "system" in any case."""
     same_name = [["name", "==", name]]
-    mtu = {"mtu_request": SERVICE_PORT_MTU}
-    (updated,) = transact(peer, [_update("Interface", same_name, mtu)])
-    if updated["count"]:
-        return
-    interface = {
-        **mtu,
-        "name": name,
-        "type": "internal",
-        "mac": value_text("eth_src", SERVICE_PORT_MAC),
-        "external_ids": _map({**OWNER, SERVICE: "true"}),
-    }
-    port = {"name": name, "interfaces": ["set", [["named-uuid", "interface"]]]}
-    joined = {
-        **_mutate("Bridge", ["ports", "insert", ["set", [["named-uuid", "port"]]]]),
-        "where": [["name", "==", bridge]],
-    }
-    made = [_insert("Interface", "interface", interface), _insert("Port", "port", port), joined]
-    _apply(peer, made)
+    _apply(peer, [])  # until ovs-vswitchd has tried
+    (made,) = transact(peer, [_select("Bridge", same_name, ["datapath_id"])])
+    if made["rows"] and not made["rows"][0]["datapath_id"][1]:
+        _apply(peer, [_update("Bridge", same_name, {"datapath_type": "netdev"})])
+
+
+def adopt(peer: Peer, bridge: str, store: str) -> None:
+    """Say of a host that it is this store's controller's, whatever was said before."""
+    key = ["set", [STORE]]
+    changes = [["external_ids", "delete", key], ["external_ids", "insert", _map({STORE: store})]]
+    owned = {**_mutate("Bridge", *changes), "where": [["name", "==", bridge]]}
+    stay = _mutate("Open_vSwitch", ["external_ids", "delete", ["set", [REMOVED]]])
+    transact(peer, [owned, stay])
+
+
+def _protocols(wanted: BridgeRow) -> dict[str, Any]:
+    return {"protocols": ["set", sorted(wanted.protocols)]}
+
+
+def _controllers(wanted: BridgeRow) -> dict[str, Any]:
+    names = [f"controller{number}" for number in range(len(wanted.controllers))]
+    return {"controller": ["set", [["named-uuid", name] for name in names]]}
+
+
+def _insert_controllers(wanted: BridgeRow) -> list[Mapping[str, Any]]:
+    return [
+        _insert(
+            "Controller",
+            f"controller{number}",
+            {
+                "external_ids": _map(OWNER),
+                **{name: int(v) if v.isdecimal() else v for name, v in controller if v},
+            },
+        )
+        for number, controller in enumerate(sorted(wanted.controllers))
+    ]
 
 
 def _apply(peer: Peer, operations: list[Mapping[str, Any]]) -> None:
@@ -148,17 +196,16 @@ def _apply(peer: Peer, operations: list[Mapping[str, Any]]) -> None:
 
 def name_tables(peer: Peer, bridge: str) -> None:
     """Give the bridge's tables their names, so that ``ovs-ofctl --names`` reads well."""
-    same_name = [["name", "==", bridge]]
-    (found,) = transact(peer, [_select("Bridge", same_name, ["flow_tables"])])
-    ids = {table.id for table in Table}
-    if not found["rows"] or {id for id, _ in found["rows"][0]["flow_tables"][1]} == ids:
-        return
     inserts = [
         _insert("Flow_Table", f"t{table.id}", {"name": table.name, "external_ids": _map(OWNER)})
         for table in Table
     ]
     names = ["map", [[table.id, ["named-uuid", f"t{table.id}"]] for table in Table]]
-    transact(peer, [*inserts, _update("Bridge", same_name, {"flow_tables": names})])
+    transact(peer, [*inserts, _update("Bridge", [["name", "==", bridge]], {"flow_tables": names})])
+
+
+def tables_named(names: Mapping[int, str]) -> bool:
+    return names.keys() == {table.id for table in Table}
 
 
 def find_us_soon(peer: Peer, port: int) -> None:
@@ -179,74 +226,118 @@ def _managers(peer: Peer, port: int) -> dict[str, Any]:
     }
 
 
-def set_mtus(peer: Peer, mtus: Mapping[str, int]) -> None:
-    """Give interfaces, by name, these MTUs."""
-    transact(
-        peer,
-        [
-            _update("Interface", [["name", "==", name]], {"mtu_request": mtu})
-            for name, mtu in mtus.items()
-        ],
-    )
+def set_mtus(mtus: Mapping[str, int]) -> list[Mapping[str, Any]]:
+    """Operations that give interfaces, by name, these MTUs."""
+    return [
+        _update("Interface", [["name", "==", name]], {"mtu_request": mtu})
+        for name, mtu in mtus.items()
+    ]
+
+
+def close_ports(ports: Iterable[str], closed: bool = True) -> list[Mapping[str, Any]]:
+    """Operations that keep ports apart where a bridge forwards by itself (``NORMAL``), as it does
+    without a controller if somebody has set another fail_mode; or that no longer do."""
+    row = CLOSED if closed else OPEN
+    return [_update("Port", [["name", "==", name]], row) for name in sorted(ports)]
 
 
 def set_rows(
     peer: Peer, there: Mapping[str, InterfaceRow], wanted: Mapping[str, InterfaceRow]
 ) -> None:
-    """Make interfaces of ours from what is ``there`` to what is ``wanted``, by name."""
-    gone = [
-        row
+    """Make interfaces of ours from what is ``there`` to what is ``wanted``, by name. One that is
+    there without a bridge is made again, if it is on the bridge where it is wanted; if not, it is
+    somebody else's."""
+    moved = {
+        name: row
         for name, row in there.items()
         if name not in wanted or wanted[name].bridge != row.bridge
-    ]
-    operations: list[Mapping[str, Any]] = []
-    if gone:
-        ports = transact(peer, [_select("Port", [["name", "==", r.name]], ["_uuid"]) for r in gone])
-        uuids = [found["_uuid"] for answer in ports for found in answer["rows"]]
-        operations.append(_mutate("Bridge", ["ports", "delete", ["set", uuids]]))
-    left = {name: row for name, row in there.items() if row not in gone}
+    }
+    uuids = _ports(peer, moved)
+    theirs = {
+        name
+        for name, row in moved.items()
+        if not row.bridge and not _on_bridge(peer, wanted[name].bridge, uuids[name])
+    }
+    for name in theirs:
+        LOG.warning("an interface %s is there that is not ours; rename it or remove it", name)
+    gone = ["set", [uuid for name, uuid in uuids.items() if name not in theirs]]
+    operations: list[Mapping[str, Any]] = [_mutate("Bridge", ["ports", "delete", gone])]
+    if any(not row.bridge for row in moved.values()):
+        _apply(peer, operations)  # ovs-vswitchd must see that it is gone, to make it again
+        operations = []
     for number, (name, row) in enumerate(sorted(wanted.items())):
+        if name in theirs or there.get(name) == row:
+            continue
         columns = {
             "type": row.type,
             "options": _map(dict(row.options)),
             "bfd": _map(dict(row.bfd)),
             "external_ids": _map({**OWNER, WANTED: row.bridge, **dict(row.external_ids)}),
+            "mac": row.mac or ["set", []],
+            "mtu_request": row.mtu or ["set", []],
         }
-        if name in left and left[name] != row:
+        if name in there and name not in moved:
             operations.append(_update("Interface", [["name", "==", name]], columns))
-        elif name not in left:
-            interface, port = f"interface{number}", f"port{number}"
-            named = {"name": name, "interfaces": ["set", [["named-uuid", interface]]]}
-            operations += [
-                _insert("Interface", interface, {"name": name, **columns}),
-                _insert("Port", port, named),
-                {
-                    **_mutate("Bridge", ["ports", "insert", ["set", [["named-uuid", port]]]]),
-                    "where": [["name", "==", row.bridge]],
-                },
-            ]
-    if operations:
-        transact(peer, operations)
+            continue
+        interface, port = f"interface{number}", f"port{number}"
+        named = {"name": name, "interfaces": ["set", [["named-uuid", interface]]]}
+        operations += [
+            _insert("Interface", interface, {"name": name, **columns}),
+            _insert("Port", port, named),
+            {
+                **_mutate("Bridge", ["ports", "insert", ["set", [["named-uuid", port]]]]),
+                "where": [["name", "==", row.bridge]],
+            },
+        ]
+    transact(peer, operations)
 
 
-def tidy(peer: Peer, bridge: str, port: int) -> None:
+def _ports(peer: Peer, names: Iterable[str]) -> dict[str, Any]:
+    """The UUIDs of ports, by name."""
+    wanted = [*names]
+    if not wanted:
+        return {}
+    answers = transact(peer, [_select("Port", [["name", "==", n]], ["_uuid"]) for n in wanted])
+    found = zip(wanted, answers, strict=True)
+    return {name: row["_uuid"] for name, answer in found for row in answer["rows"]}
+
+
+def _on_bridge(peer: Peer, bridge: str, port: Any) -> bool:
+    where = [["name", "==", bridge], ["ports", "includes", ["set", [port]]]]
+    (found,) = transact(peer, [_select("Bridge", where, ["_uuid"])])
+    return bool(found["rows"])
+
+
+def tidy(peer: Peer, bridge: str, port: int, ports: Iterable[str], *, stay_away: bool) -> None:
     """Take everything of ours out of a database, and let its server forget us, who listen at
-    ``port``: the bridge too, if it was we who made it."""
-    (bridges,) = transact(peer, [_select("Bridge", [["name", "==", bridge]], _OURS)])
-    operations: list[Mapping[str, Any]] = []
-    for row in bridges["rows"]:
+    ``port``: the bridge too, if it was we who made it; else its ``ports`` are as they were.
+    ``stay_away``: say there that we are to keep away."""
+    found, interfaces = transact(
+        peer,
+        [
+            _select("Bridge", [["name", "==", bridge]], ["_uuid", "external_ids"]),
+            _select("Interface", [["external_ids", "includes", _map(OWNER)]], ["name"]),
+        ],
+    )
+    names = [row["name"] for row in interfaces["rows"]]
+    ours = ["set", [*_ports(peer, names).values()]]
+    operations: list[Mapping[str, Any]] = [*close_ports(ports, False)]
+    operations.append(_mutate("Bridge", ["ports", "delete", ours]))
+    for row in found["rows"]:
         if dict(row["external_ids"][1]).get("tenantry"):
             gone = ["set", [row["_uuid"]]]
             operations.append(_mutate("Open_vSwitch", ["bridges", "delete", gone]))
         else:
             same = [["name", "==", bridge]]
             operations.append(_update("Bridge", same, {"controller": ["set", []]}))
+            forgotten = _mutate("Bridge", ["external_ids", "delete", ["set", [STORE]]])
+            operations.append({**forgotten, "where": same})
     managed = ["set", [*_managers(peer, port).values()]]
     operations.append(_mutate("Open_vSwitch", ["manager_options", "delete", managed]))
+    if stay_away:
+        marked = ["external_ids", "insert", _map({REMOVED: "true"})]
+        operations.append(_mutate("Open_vSwitch", marked))
     transact(peer, operations)
-
-
-_OURS = ["_uuid", "external_ids"]
 
 
 def _map(values: Mapping[str, str]) -> list[Any]:
@@ -265,5 +356,5 @@ def _update(table: str, where: list[Any], row: Mapping[str, Any]) -> Mapping[str
     return {"op": "update", "table": table, "where": where, "row": row}
 
 
-def _mutate(table: str, mutation: list[Any]) -> Mapping[str, Any]:
-    return {"op": "mutate", "table": table, "where": [], "mutations": [mutation]}
+def _mutate(table: str, *mutations: list[Any]) -> Mapping[str, Any]:
+    return {"op": "mutate", "table": table, "where": [], "mutations": [*mutations]}

@@ -185,9 +185,9 @@ class Reconciler:
 
     def _take(self) -> tuple[Realised, Wanted, set[int]]:
         """What is wanted, as of which pass, and what that pass and those before it touched."""
-        if not self.connection.alive:
+        wanted = self.engine.wanted.get(self.connection.dpid)
+        if wanted is None or not self.connection.alive:
             raise Disconnected(f"switch {self.connection.dpid:016x} is gone")
-        wanted = self.engine.wanted[self.connection.dpid]
         return self.target(), wanted, wanted.take_touched()
 
     def _push(

@@ -1,0 +1,80 @@
+"""What a host says of itself, in ``external_ids`` of its OVSDB's Open_vSwitch row."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
+
+LOG = logging.getLogger(__name__)
+
+TUNNEL_ADDRESS = "tenantry-encap-ip"
+BRIDGE_MAPPINGS = "tenantry-bridge-mappings"
+AVAILABILITY_ZONE = "tenantry-availability-zone"
+GATEWAY_PRIORITY = "tenantry-gateway-priority"
+"""Keys of a host's own words, in ``external_ids`` of its Open_vSwitch row: the address that tunnels
+lead to (else that from which its OVSDB connects); PHYSICAL_NETWORK:BRIDGE, by commas; its zone
+(else "nova", as in Neutron); a number, higher ones are gateways first."""
+
+DEFAULT_ZONE = "nova"
+
+JOINED = "joined:"
+"""What the ``remote`` of a host begins with that has connected to us; its name follows."""
+
+
+class Words(NamedTuple):
+    """What a host says of itself."""
+
+    host: str
+    remote: str  # a configured connection, or a name of ours for one that joined
+    availability_zone: str
+    tunnel_address: str | None
+    gateway_priority: int
+    bridge_mappings: Mapping[str, str]  # physical network: bridge
+    datapaths: tuple[int, ...]  # of bridges that are told to connect to us
+
+
+def read_words(
+    host: str, remote: str, said: Mapping[str, str], address: str, datapaths: Collection[int]
+) -> Words:
+    """``address`` is where the host connects from, or ""."""
+    return Words(
+        host=host,
+        remote=remote,
+        availability_zone=said.get(AVAILABILITY_ZONE) or DEFAULT_ZONE,
+        tunnel_address=_tunnel_address(host, said.get(TUNNEL_ADDRESS) or address),
+        gateway_priority=_priority(host, said.get(GATEWAY_PRIORITY) or "0"),
+        bridge_mappings=dict(_mappings(said.get(BRIDGE_MAPPINGS) or "")),
+        datapaths=tuple(sorted(datapaths)),
+    )
+
+
+def is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _tunnel_address(host: str, text: str) -> str | None:
+    if text and not is_address(text):
+        LOG.warning("%s: %s=%s is no IP address: no tunnels lead there", host, TUNNEL_ADDRESS, text)
+        return None
+    return None if not text or ipaddress.ip_address(text).is_loopback else text
+
+
+def _priority(host: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        LOG.warning("%s: %s=%s is no number: taken for 0", host, GATEWAY_PRIORITY, text)
+        return 0
+
+
+def _mappings(text: str) -> Iterator[tuple[str, str]]:
+    for item in text.split(","):
+        network, _, bridge = item.strip().partition(":")
+        if network and bridge:
+            yield network, bridge
