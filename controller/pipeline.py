@@ -428,9 +428,10 @@ class Table(Enum):
         20,
         "security_groups",
         Miss.NEXT,
-        "reg14 eth_type ip_proto udp_src udp_dst icmpv6_type",
+        "reg14 eth_type ip_proto ip_ttl ipv4_dst ipv6_src ipv6_dst udp_src udp_dst icmpv6_type "
+        "icmpv6_code",
         "Who sends, by IN_PORT, and the zone of the connection. What a network cannot do without, "
-        "ARP, neighbour discovery and DHCP, passes by.",
+        "ARP, neighbour discovery and DHCP, passes by, if it is for the link.",
     )
     GROUPS = (
         21,
@@ -623,7 +624,8 @@ class Table(Enum):
         55,
         "routing",
         Miss.OWN,
-        "reg12 reg11 reg10 reg9 reg8 eth_type ip_ttl ipv4_src ipv4_dst ipv6_src ipv6_dst",
+        "reg12 reg11 reg10 reg9 reg8 eth_type ip_proto ip_ttl ipv4_src ipv4_dst ipv6_src ipv6_dst "
+        "udp_src udp_dst icmpv6_type",
         "The longest prefix of each router's routes, by priority. Before them its own addresses, "
         "and packets whose time is up.",
         "nat",
@@ -748,9 +750,10 @@ class Table(Enum):
         80,
         "security_groups",
         Miss.NEXT,
-        "in_port ct_state eth_type ip_proto udp_src udp_dst icmpv6_type",
+        "in_port metadata ct_state eth_type ip_proto ip_ttl ipv4_src ipv6_src ipv6_dst "
+        "udp_src udp_dst icmpv6_type icmpv6_code",
         "Who receives, by OUT_PORT, and who sent; the zone of the connection. ARP, neighbour "
-        "discovery, router advertisements and DHCP pass by.",
+        "discovery, router advertisements and DHCP pass by, if they are from the link.",
     )
     TO_PORT_TRACK = (
         82,

@@ -16,6 +16,7 @@ from apps.routing.nexthops import (
     alive,
     hops,
 )
+from apps.routing.unrouted import nevers
 from controller.failover import LEAVING, answering, group_id, groups, stands_in, whole
 from controller.flow import (
     CONTROLLER,
@@ -87,8 +88,6 @@ Actions = tuple[Action, ...]
 
 ECHO_REQUEST, ECHO_REPLY, ECHO_REQUEST_6, ECHO_REPLY_6 = 8, 0, 128, 129
 ADVERTISEMENT = 136
-MULTICAST_4, MULTICAST_6 = (0xE0 << 24, 0xE0 << 24), (0xFF << 120, 0xFF << 120)
-BROADCAST = (1 << 32) - 1
 TTL = 64
 ETHERNET = 14  # octets of header, which an MTU does not count
 
@@ -123,14 +122,7 @@ def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
     yield Flow(Table.ROUTER_IN, Band.DEFAULT, {"eth_type": IPV4}, (Goto(Table.ROUTER_IN.next),))
     yield Flow(Table.ROUTER_IN, Band.DEFAULT, {"eth_type": IPV6}, (Goto(Table.ROUTE),))
 
-    # RFC 1812, 5.3.7; RFC 4291, 2.5.6 and 2.7.
-    nevers: tuple[Match, ...] = (
-        {"eth_type": IPV4, "ipv4_dst": MULTICAST_4},
-        {"eth_type": IPV6, "ipv6_dst": MULTICAST_6},
-        {"eth_type": IPV6, "ipv6_src": LINK_LOCAL, SOURCE: INSIDE},
-        {"eth_type": IPV6, "ipv6_src": LINK_LOCAL, SOURCE: OUTSIDE},
-    )
-    for never in nevers:
+    for never in nevers():
         yield Flow(Table.ROUTE, NEVER_ROUTED, never, ())
     for _, eth_type in _FAMILIES:
         for ttl in (0, 1):

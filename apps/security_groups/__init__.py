@@ -9,11 +9,14 @@ once, and connection tracking need not be touched.
 
 What it costs: a flow for each port (its identity: the group it is in), one for each rule (two if
 it is for every protocol of a prefix), one for each address of a remote group's member on another
-switch. A packet is looked up once if both its ends are here (``flows.py`` has the way of a packet,
-``zones.py`` where it is looked up, ``members.py`` who is in which group, ``rules.py`` the rules).
+switch. A packet is looked up once if both its ends are here.
+
+``flows.py`` has the way of a packet, ``exempt.py`` what passes by, ``zones.py`` where a connection
+is tracked, ``members.py`` who is in which group, and ``rules.py`` the rules.
 """
 
 from apps.security_groups import resources
+from apps.security_groups.exempt import compile_servers
 from apps.security_groups.flows import compile_all
 from apps.security_groups.members import (
     all_remotes_on,
@@ -35,6 +38,7 @@ SECURITY_GROUPS = App(
     units=(
         Units("all", once, compile_all),
         Units("network", networks_with_ports, compile_network),
+        Units("servers", networks_with_ports, compile_servers),
         Units("port", ports_on, compile_port),
         Units("group", groups_on, compile_group),
         Units("rule", rules_on, compile_rule),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apps.security_groups import zones
+from apps.security_groups import exempt, zones
 from apps.security_groups.members import ADDRESS_GROUP
 from controller.flow import (
     CONTROLLER,
@@ -28,7 +28,7 @@ from controller.flow import (
     SetField,
     Value,
 )
-from controller.frames import ARP, ICMPV6, IPV4, IPV6, UDP
+from controller.frames import IPV4, IPV6
 from controller.model import View
 from controller.model.addresses import LINK_LOCAL, mapped
 from controller.pipeline import (
@@ -59,12 +59,6 @@ from controller.tracking import NEW, REPLY, TRACKABLE, by_state, committed, judg
 Match = dict[str, Value]
 Actions = tuple[Action, ...]
 
-ROUTER_ADVERTISEMENT = 134
-NEIGHBOUR_DISCOVERY = (130, 131, 132, 133, 135, 136, 143)
-"""Without these there is no IPv6: RFC 4861, and MLD (RFC 2710, RFC 3810). What they may say is for
-port security."""
-
-_DHCP = ((IPV4, 68, 67), (IPV6, 546, 547))  # RFC 2131; RFC 8415, 7.2: client, server
 _IS_TRACKED: Match = {LOCAL: (TRACKED, TRACKED)}
 
 
@@ -90,7 +84,7 @@ def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
 def _from_port() -> Iterator[Flow]:
     table = Table.FROM_PORT_CT
     on = Goto(table.next)
-    yield from _exempt(table, NEIGHBOUR_DISCOVERY, client_sends=True)
+    yield from exempt.compile_from_port(table)
     yield Flow(
         table,
         Band.DEFAULT,
@@ -135,7 +129,7 @@ def _to_router() -> Iterator[Flow]:
 def _to_port() -> Iterator[Flow]:
     table = Table.TO_PORT_CT
     on = Goto(table.next)
-    yield from _exempt(table, (*NEIGHBOUR_DISCOVERY, ROUTER_ADVERTISEMENT), client_sends=False)
+    yield from exempt.compile_to_port(table)
     yield Flow(
         table,
         Band.DEFAULT,
@@ -207,18 +201,6 @@ def _judge(port: str, *, ingress: bool) -> Actions:
 def _identify(field: str) -> Actions:
     """The identity of the port whose key is in MEMBER."""
     return (Resubmit(Table.GROUPS), Move(MEMBER, field, 32))
-
-
-def _exempt(table: Table, types: tuple[int, ...], *, client_sends: bool) -> Iterator[Flow]:
-    on = (Goto(table.next),)
-    yield Flow(table, Band.SPECIFIC, {"eth_type": ARP}, on)
-    for kind in types:
-        match: Match = {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": kind}
-        yield Flow(table, Band.SPECIFIC, match, on)
-    for eth_type, client, server in _DHCP:
-        source, destination = (client, server) if client_sends else (server, client)
-        match = {"eth_type": eth_type, "ip_proto": UDP}
-        yield Flow(table, Band.SPECIFIC, {**match, "udp_src": source, "udp_dst": destination}, on)
 
 
 def _track(table: Table, acl: Table) -> Iterator[Flow]:

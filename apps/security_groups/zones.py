@@ -70,7 +70,7 @@ def compile_all() -> Iterator[Flow]:
                 "eth_type": eth_type,
                 "ip_proto": protocol,
             }
-            yield Flow(table, Band.GUARD + 1, unknown, further)
+            yield Flow(table, Band.GUARD + 2, unknown, further)
 
 
 def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
