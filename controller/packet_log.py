@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -22,6 +22,9 @@ LOG = logging.getLogger(__name__)
 MOST_OCTETS, KEPT = 16 << 20, 4
 REMEMBERED = 1000
 """Lines that whoever comes later still gets to see."""
+
+LOOK_SECONDS = 1.0
+"""How long it may take to notice that a follower is gone."""
 
 
 class PacketLog:
@@ -56,9 +59,9 @@ class PacketLog:
             LOG.error("[network_log] file = %s: %s; the lines go on without it", self._file, error)
             self._file = ""
 
-    def follow(self) -> Iterator[bytes]:
-        """Lines as they come, for as long as somebody reads; an empty one first, with which the
-        answer begins."""
+    def follow(self, gone: Callable[[], bool] = lambda: False) -> Iterator[bytes]:
+        """Lines as they come, for as long as somebody reads, and is not ``gone``; an empty one
+        first, with which the answer begins."""
         seen, woken = self.written, runtime.Signal()
         self._followers.add(woken)
         try:
@@ -67,7 +70,9 @@ class PacketLog:
                 new, seen = min(self.written - seen, len(self.recent)), self.written
                 for line in list(self.recent)[len(self.recent) - new :]:
                     yield json.dumps(line).encode() + b"\n"
-                woken.wait()
+                while not woken.wait(LOOK_SECONDS):
+                    if gone():
+                        return
         finally:
             self._followers.discard(woken)
 

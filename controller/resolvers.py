@@ -35,14 +35,16 @@ _TRUNCATED = 0x02  # TC, in the third octet of a message: RFC 1035, 4.1.1
 class Resolvers:
     """Those there are; the first that answers is believed."""
 
-    def __init__(self, addresses: Iterable[Address]) -> None:
+    def __init__(self, addresses: Iterable[Address], most: int = MOST) -> None:
+        """``most``: questions under way."""
         self.addresses = tuple(addresses)
+        self._most = most
         self.asked = self.dropped = self.unanswered = 0
         self._under_way: Counter[int] = Counter()
 
     def ask(self, ask: Ask[T], port: int, done: Callable[[T], None]) -> None:
         """Ask on behalf of a port (its key), and tell when it is answered. Never waits."""
-        if self._under_way[port] >= MOST_OF_A_PORT or self._under_way.total() >= MOST:
+        if self._under_way[port] >= MOST_OF_A_PORT or self._under_way.total() >= self._most:
             self.dropped += 1
             return
         self._under_way[port] += 1

@@ -29,6 +29,7 @@ from typing import Any, TypeVar
 
 import eventlet.event
 import eventlet.green.ssl
+import eventlet.patcher
 import eventlet.queue
 import eventlet.semaphore
 import eventlet.tpool
@@ -44,6 +45,9 @@ sleep = eventlet.sleep
 spawn = eventlet.spawn
 spawn_after = eventlet.spawn_after
 HttpProtocol = eventlet.wsgi.HttpProtocol
+HttpServer = eventlet.wsgi.Server
+HttpInput = eventlet.wsgi.Input
+ChunkError = eventlet.wsgi.ChunkReadError
 wsgi_server = eventlet.wsgi.server
 wrap_ssl = eventlet.wrap_ssl
 
@@ -75,6 +79,13 @@ def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Run a call that blocks in C (SQLite, say) in a native thread; other greenlets go on."""
     result: T = eventlet.tpool.execute(function, *args, **kwargs)
     return result
+
+
+def with_native_locks(*modules: Any) -> None:
+    """Modules whose locks are used by calls :func:`in_thread`. Green locks, which monkey patching
+    has given them, wake nobody in another thread: two that meet at one would wait for ever."""
+    for module in modules:
+        module.threading = eventlet.patcher.original("threading")
 
 
 UNBUFFERED = "eventlet.minimum_write_chunk_size"

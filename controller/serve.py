@@ -12,8 +12,9 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from apps import APPS
-from controller import api, certificates, config, log, runtime
+from controller import api, certificates, config, descriptors, http, log, runtime, supervisor
 from controller.api import agent, auth, joined, operations, port_binding, scheduling
 from controller.api.extension import SYSTEM, Extension
 from controller.app import App
+from controller.listener import Clients, Listener, listen
 from controller.model import Binding, Switch
 from controller.model.binding import dpid_text
 from controller.packet import Arrived
@@ -56,6 +58,9 @@ class Controller:
     def __init__(self, conf: cfg.ConfigOpts, apps: Sequence[App] | None = None) -> None:
         apps = APPS if apps is None else apps
         extensions = check(conf, apps)
+        shares = descriptors.shares(descriptors.limit())
+        self.failed = False
+        """Whether something that must go on does not."""
         self.kinds = kinds = api.kinds(
             extensions,
             physical_mtu=conf.networks.physical_mtu,
@@ -64,7 +69,7 @@ class Controller:
             base_mac=conf.networks.base_mac,
         )
         self.store = _open_store(conf.store.url, kinds)
-        self.resolvers = Resolvers(config.resolvers(conf.dns.resolvers))
+        self.resolvers = Resolvers(config.resolvers(conf.dns.resolvers), shares.questions)
         self.service = Service(
             self.store,
             apps,
@@ -89,7 +94,7 @@ class Controller:
         )
         openflow = config.address(conf.openflow.listen, "[openflow] listen")
         tls = _tls(conf)
-        self.channel = channel.start(self.service)
+        self.channel = channel.start(self.service, shares.switches)
         port = _listening(openflow, lambda: self.channel.listen(*openflow, tls=tls))
         self.openflow = openflow._replace(port=port)
         self._listener = _listen_api(conf)
@@ -101,6 +106,7 @@ class Controller:
             store=self.store.id,
             openflow=(self.openflow.host, self.openflow.port),
             tls=tls,
+            most=shares.hosts,
             report=self._reported,
             tunnels=_tunnels(self.store),
         )
@@ -111,7 +117,7 @@ class Controller:
             auth.none(conf.api.default_project),
             computed=self._observed,
             routes=[
-                *operations.routes(self.service),
+                *operations.routes(self.service, shares.clients // 2),
                 *scheduling.routes(self.service, kinds, self._observed),
                 *joined.routes(self.service, self.hosts),
             ],
@@ -122,6 +128,7 @@ class Controller:
             [app.endpoint(conf) for app in apps if app.endpoint],
             self.resolvers,
             self._renew_service_port,
+            shares.guests,
         )
         if conf.ovsdb.service_port and not self._has_service_port(conf):
             self.service_port.state = (
@@ -134,16 +141,24 @@ class Controller:
             ):  # perhaps it is no file of ours
                 self.service.certificate_expires = certificates.expires(Path(tls.certificate))
         self.service.service_port_state = lambda: self.service_port.state
-        self._greenlets = [
-            runtime.spawn(self.service.run),
-            runtime.spawn(self.service.run_audits),
-            runtime.spawn(self.service.packets.run),
-            runtime.spawn(self.service.neighbours.run),
-            runtime.spawn(self.service.run_every),
-            runtime.spawn(self.service.limits.run),
-            runtime.spawn(self._serve_api),
-            runtime.spawn(self.service_port.run),
+        lasting: list[tuple[str, Callable[[], None]]] = [
+            ("the engine", self.service.run),
+            ("auditing the engine", self.service.run_audits),
+            ("answering guests", self.service.packets.run),
+            ("looking for neighbours", self.service.neighbours.run),
+            ("limiting connections", self.service.limits.run),
         ]
+        if self.service_port.name:
+            lasting.append(("following the service port", self.service_port.run))
+        for every in self.service.every:
+            what = f"sending something every {every.seconds:g} s"
+            lasting.append((what, partial(self.service.repeat, every)))
+        self._greenlets = [supervisor.keep(what, work, self._fail) for what, work in lasting]
+        self._api = Listener(
+            self._listener,
+            Clients("client at", shares.clients, part=1.0),
+            http.Http(self.application).serve,
+        )
         self.hosts.start()
 
     def stop(self) -> None:
@@ -153,7 +168,7 @@ class Controller:
         self.hosts.stop()
         self.service_port.close()
         self.service.packet_log.close()
-        self._listener.close()
+        self._api.close()
         channel.stop(self.channel)
         self.store.close()
 
@@ -218,6 +233,7 @@ class Controller:
             availability_zone=words.availability_zone,
             configurations=configurations,
         )
+        self.channel.check_hosts()
 
     def _renew_service_port(self) -> None:
         """The interface is missing although ovs-vswitchd runs: somebody has taken it away."""
@@ -231,13 +247,14 @@ class Controller:
         here = any(remote.startswith("unix:") for remote in conf.ovsdb.connections)
         return bool(here and conf.ovsdb.integration_bridge)
 
-    def _serve_api(self) -> None:
-        runtime.wsgi_server(self._listener, self.application, log_output=False, debug=False)
+    def _fail(self) -> None:
+        self.failed = True
 
 
 def serve(conf: cfg.ConfigOpts, *, verbose: bool = False) -> None:
     """Run until SIGINT or SIGTERM. Errors: CannotServe, ConfigError."""
     log.configure(verbose)
+    descriptors.raise_limit()
     os.umask(0o077)  # what tenants are called and do is nobody else's business on this host
     stop = runtime.Signal()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -245,9 +262,11 @@ def serve(conf: cfg.ConfigOpts, *, verbose: bool = False) -> None:
     controller = Controller(conf)
     LOG.info("API at %s, switches at %s", controller.api_url, controller.openflow)
     # A signal does not wake the hub from its sleep, so look now and then.
-    while not stop.wait(SIGNAL_SECONDS):
+    while not stop.wait(SIGNAL_SECONDS) and not controller.failed:
         pass
     controller.stop()
+    if controller.failed:
+        raise CannotServe("a part of the controller fails again and again: see the log above")
 
 
 def check(conf: cfg.ConfigOpts, apps: Sequence[App] = APPS) -> list[Extension]:
@@ -369,10 +388,7 @@ def _listen_for_hosts(conf: cfg.ConfigOpts, hosts: Hosts) -> config.Address | No
 
 def _listen_api(conf: cfg.ConfigOpts) -> socket.socket:
     address = config.address(conf.api.listen, "[api] listen")
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listener: socket.socket = _listening(
-        address, lambda: runtime.listen(tuple(address), family, backlog=128)
-    )
+    listener: socket.socket = _listening(address, lambda: listen(*address))
     return listener
 
 

@@ -225,6 +225,9 @@ class Service:
     def packet_in(self, connection: Connection, data: bytes) -> None:
         self.packets.receive(connection, data)
 
+    def host_of(self, dpid: int) -> str:
+        return self.inventory.host_of(dpid)
+
     def connected(self, connection: Connection) -> None:
         self.connections[connection.dpid] = connection
         self._wake.set()
@@ -445,12 +448,8 @@ class Service:
 
     # --- packets that nobody asked for -------------------------------------------------------
 
-    def run_every(self) -> None:
-        """Send what apps send now and then, for as long as the process lives."""
-        for every in self.every:
-            runtime.spawn(self._repeat, every)
-
-    def _repeat(self, every: Every) -> None:
+    def repeat(self, every: Every) -> None:
+        """Send what an app sends now and then, for as long as the process lives."""
         while True:
             runtime.sleep(every.seconds)
             self.send_now(every)

@@ -13,26 +13,27 @@ import logging
 import socket
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
 from webob import Request, Response
 
-from controller import runtime
+from controller import http, runtime
+from controller.listener import BACKLOG, Clients, Listener
 from controller.model import Model, Port, View
 from controller.model.addresses import SERVICE_PORT_ADDRESSES, SERVICE_PORT_PREFIXES, port_key
 from controller.model.names import address_text
 from controller.packet import Ask, Endpoint, Http, Malformed, Stream
-from controller.resolvers import Resolvers, read_framed
+from controller.reader import STRANGER_SECONDS, Reader
+from controller.resolvers import Resolvers
 
 LOG = logging.getLogger(__name__)
 
 CONNECTIONS_OF_A_PORT = 16
-CONNECTIONS = 1000
-SECONDS = 10.0
-"""How long a guest may be silent."""
+LARGEST_QUERY = 4096
+"""Octets of a DNS message; questions have some dozens."""
 
 LOOK_SECONDS = 0.4
 """Until we look again whether the interface is there, if the kernel tells of nothing."""
@@ -53,8 +54,10 @@ class ServicePort:
         endpoints: Iterable[Endpoint],
         resolvers: Resolvers,
         renew: Callable[[], None],
+        most: int,
     ) -> None:
-        """``name`` is the interface's; "" is none. ``renew`` has one made that is missing."""
+        """``name`` is the interface's; "" is none. ``renew`` has one made that is missing.
+        ``most``: connections at a time."""
         self.name = name
         self.state = "off"
         """What has become of it, in words for people."""
@@ -64,14 +67,12 @@ class ServicePort:
         self._resolvers = resolvers
         self._renew = renew
         self._index = 0  # the kernel's, of the interface where we listen
-        self._listening: list[tuple[Any, socket.socket]] = []
-        self._open: Counter[int] = Counter()
+        self._listeners: list[Listener] = []
+        self.clients = Clients("guest at", most, most_of_one=CONNECTIONS_OF_A_PORT, one=self._guest)
 
     def run(self) -> None:
         """Follow the interface; each time that it is made anew, listen there. What somebody else
         changes about it is mended, and if it is missing for long, it is renewed."""
-        if not self.name:
-            return
         with interface_events() as events:
             changed, there = True, time.monotonic()
             while True:
@@ -87,89 +88,67 @@ class ServicePort:
     def _look(self, changed: bool) -> None:
         index = socket.if_nametoindex(self.name)
         if index != self._index:
-            self._index = index
-            self._start()
+            if self._start():
+                self._index = index
         elif changed and (wrong := _differences(self.name)):
             LOG.warning("%s %s; mended", self.name, " and ".join(wrong))
             _try_to_configure(self.name)
 
     def close(self) -> None:
-        for greenlet, listener in self._listening:
-            greenlet.kill()
+        for listener in self._listeners:
             listener.close()
-        self._listening = []
+        self._listeners = []
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
         self.close()
         try:
             _configure(self.name)
             for endpoint in self._endpoints:
+                serve = (
+                    self._http(endpoint)
+                    if isinstance(endpoint, Http)
+                    else partial(self._talk, endpoint)
+                )
                 for version in _FAMILIES:
-                    listener = self._listen(version, endpoint.tcp_port)
-                    serve = self._serve_http if isinstance(endpoint, Http) else self._serve_stream
-                    self._listening.append((runtime.spawn(serve, endpoint, listener), listener))
+                    listening = self._listen(version, endpoint.tcp_port)
+                    self._listeners.append(Listener(listening, self.clients, serve))
             self.state = "up"
             self.up.set()
+            return True
         except (OSError, subprocess.CalledProcessError) as error:
             words = getattr(error, "stderr", "") or str(error)
-            self.state = f"guests get no metadata, and no DNS by TCP: {words.strip()}"
-            LOG.warning("service port %s: %s; the controller must be root", self.name, self.state)
+            state = f"guests get no metadata, and no DNS by TCP: {words.strip()}"
+            if state != self.state:
+                LOG.warning("service port %s: %s; the controller must be root", self.name, state)
+            self.state = state
+            return False
 
     def _listen(self, version: int, port: int) -> socket.socket:
         listener = socket.socket(_FAMILIES[version], socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self.name.encode())
         listener.bind((address_text(version, SERVICE_PORT_ADDRESSES[version]), port))
-        listener.listen(128)
+        listener.listen(BACKLOG)
         return listener
 
     # --- who asks ----------------------------------------------------------------------------
 
     def _port_of(self, host: str) -> str | None:
         """The id of the port that a source address stands for."""
-        key = port_key(int(ip_address(host.partition("%")[0])))
-        return next(iter(self._model.ids(Port, ("key",), (key,))), None)
+        return next(iter(self._model.ids(Port, ("key",), (self._guest(host),))), None)
 
-    def enter(self, host: str) -> bool:
-        """Whether one more connection from there is not too many. :meth:`leave` follows."""
-        key = port_key(int(ip_address(host.partition("%")[0])))
-        if self._open[key] >= CONNECTIONS_OF_A_PORT or self._open.total() >= CONNECTIONS:
-            return False
-        self._open[key] += 1
-        return True
-
-    def leave(self, host: str) -> None:
-        key = port_key(int(ip_address(host.partition("%")[0])))
-        self._open[key] -= 1
-        if not self._open[key]:
-            del self._open[key]
+    def _guest(self, host: str) -> int:
+        """Whose a connection from there is: one guest's, by whichever address of its."""
+        return port_key(int(ip_address(host)))
 
     # --- HTTP --------------------------------------------------------------------------------
 
-    def _serve_http(self, endpoint: Http, listener: socket.socket) -> None:
-        service = self
-
-        class Protocol(runtime.HttpProtocol):  # type: ignore[misc]
-            def finish(self) -> None:
-                try:
-                    super().finish()
-                finally:
-                    service.leave(self.client_address[0])
-
+    def _http(self, endpoint: Http) -> Callable[[Reader], None]:
         def application(environ: dict[str, Any], start_response: Any) -> Any:
             response = self._answer(endpoint, Request(environ))
             return response(environ, start_response)
 
-        runtime.wsgi_server(
-            _Doorman(listener, self),
-            application,
-            protocol=Protocol,
-            max_size=CONNECTIONS,
-            socket_timeout=SECONDS,
-            keepalive=False,
-            log_output=False,
-            debug=False,
-        )
+        return http.Http(application, keep=False).serve
 
     def _answer(self, endpoint: Http, request: Request) -> Response:
         port_id = self._port_of(request.environ["REMOTE_ADDR"])
@@ -183,43 +162,26 @@ class ServicePort:
 
     # --- DNS ---------------------------------------------------------------------------------
 
-    def _serve_stream(self, endpoint: Stream, listener: socket.socket) -> None:
-        door = _Doorman(listener, self)
-        while True:
-            stream, address = door.accept()
-            runtime.spawn(self._talk, endpoint, stream, address[0])
-
-    def _talk(self, endpoint: Stream, stream: socket.socket, host: str) -> None:
+    def _talk(self, endpoint: Stream, reader: Reader) -> None:
+        stream = reader.stream
+        stream.settimeout(STRANGER_SECONDS)
         try:
-            with stream, contextlib.suppress(OSError, Malformed):
-                stream.settimeout(SECONDS)
-                while (port_id := self._port_of(host)) and (query := read_framed(stream)):
-                    answer = endpoint.answer(View(self._model), port_id, query)
-                    if isinstance(answer, Ask):
-                        answer = answer.then(self._resolvers.resolve(answer.data, stream=True))
-                    stream.sendall(len(answer).to_bytes(2, "big") + answer)
+            while port_id := self._port_of(reader.address):
+                reader.expect(None, STRANGER_SECONDS)
+                size = int.from_bytes(reader.exactly(2), "big")
+                query = reader.exactly(size) if size <= LARGEST_QUERY else b""
+                if not query:
+                    return
+                answer = endpoint.answer(View(self._model), port_id, query)
+                reader.settle()
+                if isinstance(answer, Ask):
+                    answer = answer.then(self._resolvers.resolve(answer.data, stream=True))
+                stream.sendall(len(answer).to_bytes(2, "big") + answer)
+                reader.rest()
+        except (OSError, Malformed) as error:
+            LOG.debug("guest at %s: %s", reader.address, error)
         except Exception:
-            LOG.exception("a query from %s was not answered", host)
-        finally:
-            self.leave(host)
-
-
-class _Doorman:
-    """A listening socket that lets in so many connections of a port at a time."""
-
-    def __init__(self, listener: socket.socket, service: ServicePort) -> None:
-        self._listener = listener
-        self._service = service
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        while True:
-            connection, address = self._listener.accept()
-            if self._service.enter(address[0]):
-                return connection, address
-            connection.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._listener, name)
+            LOG.exception("a query from %s was not answered", reader.address)
 
 
 # --- the interface in the kernel -------------------------------------------------------------

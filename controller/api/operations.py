@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from prometheus_client import generate_latest
@@ -19,6 +20,7 @@ from controller.api import joined, names, reach
 from controller.api.auth import Context
 from controller.api.routers import routers
 from controller.api.rules import network_log, rules
+from controller.api.waiting import Waiting, hung_up, wait_until
 from controller.api.wsgi import Route
 from controller.flow import actions_text, match_text
 from controller.model import Binding, Port, Switch, View
@@ -35,17 +37,24 @@ WAIT_SECONDS = 3600.0
 """The longest that ``wait`` may be told to wait."""
 
 
-def routes(service: Service) -> list[Route]:
-    """What :func:`controller.api.application` serves beside Neutron's routes."""
+def routes(service: Service, most_waiting: int = 100) -> list[Route]:
+    """What :func:`controller.api.application` serves beside Neutron's routes. No more than
+    ``most_waiting`` clients may wait, for something to happen or for switches to answer."""
+    waiting = Waiting(most_waiting)
+    at_once: AbstractContextManager[None] = nullcontext()
 
-    def route(path: str, function: Callable[..., Any], *names: str) -> Route:
+    def route(path: str, function: Callable[..., Any], *names: str, waits: bool = False) -> Route:
         def handler(request: Request, context: Context) -> tuple[int, Any]:
             unknown = [name for name in request.GET if name not in names]
             if unknown:
                 known = f"known: {', '.join(names)}" if names else "it takes none"
                 raise HTTPBadRequest(f"there is no parameter {unknown[0]}; {known}")
+            asked: dict[str, Any] = {name: request.GET.get(name) for name in names}
+            if function is wait:
+                asked["gone"] = hung_up(request)
             try:
-                return 200, function(service, **{name: request.GET.get(name) for name in names})
+                with waiting.place() if waits else at_once:
+                    return 200, function(service, **asked)
             except LookupError as error:
                 raise HTTPNotFound(str(error)) from error
             except ValueError as error:
@@ -55,15 +64,15 @@ def routes(service: Service) -> list[Route]:
 
     return [
         route("status", status),
-        route("flows", flows, "switch", "app", "object"),
-        route("diff", diff, "switch"),
-        route("counters", counters, "switch"),
+        route("flows", flows, "switch", "app", "object", waits=True),
+        route("diff", diff, "switch", waits=True),
+        route("counters", counters, "switch", waits=True),
         route("routers", routers),
-        route("rules", rules, "unused"),
-        network_log(service),
-        route("verify", verify),
+        route("rules", rules, "unused", waits=True),
+        network_log(service, waiting),
+        route("verify", verify, waits=True),
         route("engine", engine),
-        route("wait", wait, "port", "revision", "seconds"),
+        route("wait", wait, "port", "revision", "seconds", waits=True),
         Route("GET", "/metrics", lambda request, context: _metrics(service)),
     ]
 
@@ -280,19 +289,22 @@ def wait(
     port: str | None = None,
     revision: str | None = None,
     seconds: str | None = None,
+    gone: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Wait until a port is ACTIVE, or until all connected switches have confirmed a revision (the
-    newest, if none is named), but no longer than ``seconds``. LookupError if there is no such
+    newest, if none is named), but no longer than ``seconds``, and not for somebody who is
+    ``gone``. LookupError if there is no such
     port, ValueError if a number is none."""
     longest = min(_number("seconds", seconds, SETTLE_SECONDS), WAIT_SECONDS)
     if port is not None:
         port_id = port
         if service.store.get("port", port_id) is None:
             raise LookupError(f"there is no port {port_id}")
-        done = service.wait_until(lambda: service.port_status(port_id) == "ACTIVE", longest)
+        active = lambda: service.port_status(port_id) == "ACTIVE"  # noqa: E731
+        done = wait_until(service, active, longest, gone)
         return {"ok": done, "port": port_id, "status": service.port_status(port_id)}
     wanted = int(_number("revision", revision, service.store.head))
-    done = service.wait_until(lambda: service.revision() >= wanted, longest)
+    done = wait_until(service, lambda: service.revision() >= wanted, longest, gone)
     return {"ok": done, "revision": wanted, "realised": service.revision()}
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from webob import Request, Response
 
 from controller import runtime
 from controller.api.auth import Context
+from controller.api.waiting import Waiting, hung_up
 from controller.api.wsgi import Route
 from controller.model import FirewallRule, SecurityGroup, SecurityGroupRule
 from controller.pipeline import Table
@@ -48,14 +50,19 @@ def _group(service: Service, rule: SecurityGroupRule) -> str:
     return f"{group.name} of {group.project_id}" if group else rule.security_group_id
 
 
-def network_log(service: Service) -> Route:
+def network_log(service: Service, waiting: Waiting) -> Route:
     """The newest lines, or, with ``follow``, lines as they come, one JSON object each."""
 
     def handler(request: Request, context: Context) -> tuple[int, Any] | Response:
         if request.GET.get("follow"):
             request.environ[runtime.UNBUFFERED] = 0
-            lines = service.packet_log.follow()
-            return Response(app_iter=lines, content_type="application/x-ndjson")
+            waiting.check()
+
+            def lines() -> Iterator[bytes]:
+                with waiting.place():
+                    yield from service.packet_log.follow(hung_up(request))
+
+            return Response(app_iter=lines(), content_type="application/x-ndjson")
         return 200, list(service.packet_log.recent)
 
     return Route("GET", "/tenantry/v1/network-log", handler)

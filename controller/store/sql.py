@@ -19,8 +19,12 @@ from typing import Any, Protocol
 from uuid import UUID, uuid4, uuid5
 
 import sqlalchemy as sa
+import sqlalchemy.event.attr
+import sqlalchemy.pool.impl
+import sqlalchemy.util.queue
 from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError
 
+from controller import runtime
 from controller.store.change import (
     Behind,
     Body,
@@ -31,6 +35,9 @@ from controller.store.change import (
     StoreError,
     Unavailable,
 )
+
+# What gives out connections does so in threads.
+runtime.with_native_locks(sa.pool.impl, sa.util.queue, sa.event.attr)
 
 SCHEMA = 1
 """Version of the tables; commit 0 says which version a database has."""

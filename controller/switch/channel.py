@@ -8,7 +8,6 @@ nothing about which flows a switch should have.
 from __future__ import annotations
 
 import logging
-import socket
 import ssl
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,14 +17,16 @@ from typing import Any, Protocol, TypeVar
 
 import os_ken.cfg
 from os_ken.base.app_manager import AppManager, OSKenApp
-from os_ken.controller import controller as os_ken_controller
 from os_ken.controller import ofp_event
 from os_ken.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
-from os_ken.controller.ofp_handler import OFPHandler
-from os_ken.ofproto import ofproto_parser, ofproto_v1_4
+from os_ken.ofproto import ofproto_v1_4
 
 from controller import runtime
+from controller.descriptors import MANY
+from controller.listener import Clients, Listener, listen
+from controller.reader import STRANGER_SECONDS, Reader, Unwelcome
 from controller.switch import codec
+from controller.switch.datapath import Datapath, Handshake
 
 LOG = logging.getLogger(__name__)
 
@@ -34,15 +35,15 @@ Some = TypeVar("Some")
 REPLY_SECONDS = 60
 """How long a switch may take to answer before the connection is given up."""
 
-HANDSHAKE_SECONDS = 10
-"""How long a TLS handshake may take; others connect meanwhile."""
+ANSWER_SECONDS = 3.0
+"""How long a switch may take to answer an echo request before another connection of its replaces
+this one: a host that was switched off leaves one that is silent."""
+
+STRANGER_OCTETS = 1 << 16
+"""From a switch that has not said which it is: it may tell of many ports before."""
 
 DUMPED_AT_ONCE = 5000
 """Flows, about: userspace OVS forwards nothing while it writes them down, 2 us each."""
-
-ECHO_SECONDS = 5  # between echo requests of ours; three unanswered end the connection
-
-_RAW = frozenset({codec.ERROR, codec.BARRIER_REPLY, codec.BUNDLE_CONTROL})
 
 
 class Disconnected(Exception):
@@ -64,6 +65,9 @@ class Observer(Protocol):
 
     def packet_in(self, connection: Connection, data: bytes) -> None:
         """A packet-in message, as bytes."""
+
+    def host_of(self, dpid: int) -> str:
+        """The host that a switch is on; "" if no host has said that it is there."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,10 @@ class Tls:
 class Connection:
     """A live OpenFlow connection, seen by who programs the switch."""
 
-    def __init__(self, datapath: _Datapath) -> None:
+    def __init__(self, datapath: Datapath) -> None:
         self.dpid: int = datapath.id
         self.peer: str = "{}:{}".format(*datapath.address[:2])
+        self.common_name: str = datapath.reader.common_name
         self._datapath = datapath
         self._xid = 0
         self._replies: dict[int, runtime.Queue] = {}
@@ -199,6 +204,18 @@ class Connection:
         self._watching = self.xid()
         self.send(codec.flow_monitor_request(self._watching))
 
+    def answers(self) -> bool:
+        """Whether the switch is really there; if not, the connection is over."""
+        with runtime.Timeout(ANSWER_SECONDS, False):
+            try:
+                xid = self.xid()
+                self.call(xid, codec.message(codec.ECHO_REQUEST, xid))
+                return True
+            except Disconnected:
+                return False
+        self.close()
+        return False
+
     def errors_of(self, work: Callable[[], Any]) -> list[codec.SwitchError]:
         """Do something that sends messages and waits; the errors that came meanwhile."""
         errors: list[codec.SwitchError] = []
@@ -221,7 +238,12 @@ class Connection:
         self.close()
         raise Disconnected(f"switch {self.dpid:016x} did not answer for {REPLY_SECONDS} s")
 
-    def _receive(self, header: codec.Header, data: bytes) -> None:
+    def awaits(self, xid: int) -> bool:
+        """Whether somebody waits for replies that bear ``xid``."""
+        return xid in self._replies
+
+    def take(self, header: codec.Header, data: bytes) -> None:
+        """A message from the switch, for whoever waits for it."""
         if header.kind == codec.MULTIPART_REPLY and codec.is_flow_monitor_reply(data):
             if changes := codec.read_flow_updates(data):
                 self.on_foreign_changes(changes)
@@ -237,84 +259,10 @@ class Connection:
         elif header.kind == codec.ERROR and self._errors is None:
             LOG.warning("switch %016x: unexpected %s", self.dpid, codec.read_error(data))
 
-    def _dead(self) -> None:
+    def end(self) -> None:
+        """The switch is gone: whoever waits for it is told."""
         for replies in list(self._replies.values()):
             replies.put(None)
-
-
-class _Datapath(os_ken_controller.Datapath):  # type: ignore[misc]
-    """os-ken's datapath, but for the reading: hot messages go to the Connection as bytes."""
-
-    connection: Connection | None = None
-
-    def __init__(self, peer: Any, address: Any, observer: Observer) -> None:
-        super().__init__(peer, address)
-        self.observer = observer
-
-    def _recv_loop(self) -> None:
-        try:
-            self._read()
-        finally:
-            if self.connection is not None:
-                self.connection._dead()
-            self.set_state(DEAD_DISPATCHER)
-            self.socket.close()
-
-    def _read(self) -> None:
-        buffer = bytearray()
-        while self.state != DEAD_DISPATCHER:
-            try:
-                received = self.socket.recv(1 << 16)
-            except TimeoutError:
-                continue
-            except (OSError, ValueError):  # the latter of TLS, if it was we who hung up
-                return
-            if not received:
-                return
-            buffer += received
-            offset = 0
-            while len(buffer) - offset >= 8:
-                header = codec.Header._make(codec._HEADER.unpack_from(buffer, offset))
-                if header.length < 8:
-                    LOG.error("switch at %s sends nonsense; closing", self.address)
-                    return
-                if len(buffer) - offset < header.length:
-                    break
-                self._message(header, bytes(buffer[offset : offset + header.length]))
-                offset += header.length
-            del buffer[:offset]
-
-    def _message(self, header: codec.Header, data: bytes) -> None:
-        connection = self.connection
-        if connection is not None and header.kind == codec.PACKET_IN:
-            self.observer.packet_in(connection, data)
-            return
-        if connection is not None and (
-            header.kind in _RAW
-            or (
-                header.kind == codec.MULTIPART_REPLY
-                and (header.xid in connection._replies or codec.is_flow_monitor_reply(data))
-            )
-        ):
-            connection._receive(header, data)
-            return
-        message = ofproto_parser.msg(
-            self, header.version, header.kind, header.length, header.xid, bytearray(data)
-        )
-        if not message or self.ofp_brick is None:
-            return
-        event = ofp_event.ofp_msg_to_ev(message)
-        self.ofp_brick.send_event_to_observers(event, self.state)
-        for handler in self.ofp_brick.get_handlers(event):
-            if self.state in handler.callers[event.__class__].dispatchers:
-                handler(event)
-
-
-class _Handshake(OFPHandler):  # type: ignore[misc]
-    """os-ken's own handler of hello, features and echo, without its listener."""
-
-    def start(self) -> None:
-        OSKenApp.start(self)
 
 
 class Channel(OSKenApp):  # type: ignore[misc]
@@ -322,81 +270,96 @@ class Channel(OSKenApp):  # type: ignore[misc]
 
     OFP_VERSIONS = (ofproto_v1_4.OFP_VERSION,)
 
-    def __init__(self, observer: Observer, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, observer: Observer, most: int, *args: Any, **kwargs: Any) -> None:
+        """``most``: connections at a time."""
         super().__init__(*args, **kwargs)
-        self._observer = observer
+        self.observer = observer
+        self.clients = Clients("connection from", most)
+        self._introduced: dict[int, Connection] = {}
         self._connections: dict[int, Connection] = {}
-        self._listening: socket.socket | None = None
+        self._listener: Listener | None = None
 
     def listen(self, host: str, port: int, tls: Tls | None = None) -> int:
         """Accept switches from now on; the port, which the system chooses if ``port`` is 0.
 
         Errors: OSError if the address is taken or not ours.
         """
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listening = runtime.listen((host, port), family, backlog=512)
+        listening = listen(host, port)
         context = tls.context() if tls else None
-        self._accepting = runtime.spawn(self._accept, self._listening, context)
-        bound: int = self._listening.getsockname()[1]
+        self._listener = Listener(listening, self.clients, self._serve, context)
+        bound: int = listening.getsockname()[1]
         return bound
 
     def close(self) -> None:
         """Stop listening and hang up; the switches keep their flows."""
-        if self._listening is not None:
-            # Killed first: whoever waits on a number that the system gives to another file would
-            # wake for that one.
-            self._accepting.kill()
-            self._listening.close()
         for connection in list(self._connections.values()):
             connection.close()
+        if self._listener is not None:
+            self._listener.close()
 
-    def _accept(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
-        while True:
-            peer, address = listening.accept()
-            runtime.spawn(self._serve, peer, address, context)
+    def _serve(self, reader: Reader) -> None:
+        reader.expect(STRANGER_OCTETS, STRANGER_SECONDS)
+        Datapath(reader, self).serve()
 
-    def _serve(self, peer: Any, address: Any, context: ssl.SSLContext | None) -> None:
-        try:
-            if context is not None:
-                with runtime.Timeout(HANDSHAKE_SECONDS):
-                    peer = context.wrap_socket(peer, server_side=True)
-            datapath = _Datapath(peer, address, self._observer)
-            datapath.echo_request_interval = ECHO_SECONDS
-            datapath.max_unreplied_echo_requests = 3
-            datapath.serve()
-        except (OSError, runtime.Timeout) as error:
-            LOG.warning("connection from %s: %s", address[0], error)
-        except Exception:
-            LOG.exception("connection from %s ended by a message that cannot be read", address[0])
-        finally:
-            peer.close()
+    def introduced(self, datapath: Datapath, dpid: int) -> Connection:
+        """Somebody says which switch it is. Errors: Unwelcome, if it is not."""
+        self._check_host(dpid, datapath.reader.common_name)
+        before = self._introduced.get(dpid)
+        if before is not None and before.alive and before.answers():
+            raise Unwelcome(f"says it is switch {dpid:016x}, which is connected from {before.peer}")
+        datapath.id = dpid
+        datapath.reader.named()
+        connection = self._introduced[dpid] = Connection(datapath)
+        return connection
+
+    def check_hosts(self) -> None:
+        """Hosts have said which switches are theirs: hang up on whoever is on another host."""
+        for connection in list(self._introduced.values()):
+            try:
+                self._check_host(connection.dpid, connection.common_name)
+            except Unwelcome as error:
+                self.clients.complaints.tell(connection.peer, error)
+                connection.close()
+
+    def _check_host(self, dpid: int, certified: str) -> None:
+        """A certificate is good for the switches of the host that it names, and for those that no
+        host has said to be its own. On plain TCP there is nothing to hold against."""
+        host = self.observer.host_of(dpid) if certified else ""
+        if host and certified != host:
+            raise Unwelcome(
+                f"has the certificate of {certified}, but switch {dpid:016x} is on {host}: run "
+                f"there what `tenantry host invite {host}` prints; if {host} is no more, "
+                f"`tenantry host remove {host}`"
+            )
 
     @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])  # type: ignore
     def _state(self, event: Any) -> None:
         datapath = event.datapath
+        connection: Connection | None = datapath.connection
         if event.state == MAIN_DISPATCHER:
-            connection = datapath.connection = Connection(datapath)
+            assert connection is not None  # made when it said which switch it is
             before = self._connections.get(connection.dpid)
             self._connections[connection.dpid] = connection
             if before is not None:
                 before.close()
-                self._observer.disconnected(before)
+                self.observer.disconnected(before)
             LOG.info("switch %016x connected from %s", connection.dpid, connection.peer)
             self._tell_ports(datapath)
-            self._observer.connected(connection)
-        elif (connection := datapath.connection) is not None and (
-            self._connections.get(connection.dpid) is connection
-        ):
+            self.observer.connected(connection)
+            return
+        if connection is not None and self._introduced.get(connection.dpid) is connection:
+            del self._introduced[connection.dpid]
+        if connection is not None and self._connections.get(connection.dpid) is connection:
             del self._connections[connection.dpid]
             LOG.info("switch %016x disconnected", connection.dpid)
-            self._observer.disconnected(connection)
+            self.observer.disconnected(connection)
 
     @set_ev_cls(ofp_event.EventOFPPortStateChange, MAIN_DISPATCHER)  # type: ignore[untyped-decorator]
     def _port_state(self, event: Any) -> None:
         datapath, number = event.datapath, event.port_no
         port = datapath.ports.get(number)
         if number < ofproto_v1_4.OFPP_MAX:
-            self._observer.port(datapath.id, number, _name(port) if port else None)
+            self.observer.port(datapath.id, number, _name(port) if port else None)
 
     def _tell_ports(self, datapath: Any) -> None:
         names = {
@@ -404,7 +367,7 @@ class Channel(OSKenApp):  # type: ignore[misc]
             for number, port in datapath.ports.items()
             if number < ofproto_v1_4.OFPP_MAX
         }
-        self._observer.ports(datapath.id, names)
+        self.observer.ports(datapath.id, names)
 
 
 def _name(port: Any) -> str:
@@ -412,12 +375,13 @@ def _name(port: Any) -> str:
     return name
 
 
-def start(observer: Observer) -> Channel:
-    """Start os-ken in this process, with the Channel as its only app."""
+def start(observer: Observer, most: int = MANY) -> Channel:
+    """Start os-ken in this process, with the Channel as its only app: ``most`` connections at a
+    time."""
     os_ken.cfg.CONF(args=[], project="os_ken", default_config_files=[])
     apps = AppManager.get_instance()
-    apps.instantiate(_Handshake).start()
-    channel: Channel = apps.instantiate(Channel, observer)
+    apps.instantiate(Handshake).start()
+    channel: Channel = apps.instantiate(Channel, observer, most)
     channel.start()
     return channel
 

@@ -19,7 +19,10 @@ from controller.switch import shapes
 VERSION = 0x05  # OpenFlow 1.4
 
 # Message types (7.1.1).
+HELLO = 0
 ERROR = 1
+ECHO_REQUEST, ECHO_REPLY = 2, 3
+FEATURES_REPLY = 6
 PACKET_IN = 10
 PACKET_OUT = 13
 FLOW_MOD = 14
@@ -56,8 +59,8 @@ class Header(NamedTuple):
     xid: int
 
 
-def read_header(data: bytes | bytearray | memoryview) -> Header:
-    return Header._make(_HEADER.unpack_from(data))
+def read_header(data: bytes | bytearray | memoryview, offset: int = 0) -> Header:
+    return Header._make(_HEADER.unpack_from(data, offset))
 
 
 # --- flow-mods -------------------------------------------------------------------------------

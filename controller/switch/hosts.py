@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from controller import runtime
+from controller.listener import Clients, Listener, listen
+from controller.reader import Reader, Unwelcome, unmapped
 from controller.rows import InterfaceRow
 from controller.switch import ovsdb
-from controller.switch.channel import HANDSHAKE_SECONDS, Tls
+from controller.switch.channel import Tls
 from controller.switch.host import RETRY_SECONDS, Database
 from controller.switch.inventory import Inventory
 from controller.switch.jsonrpc import Peer, Refused, Unreachable, connected
@@ -37,10 +39,12 @@ class Hosts:
         store: str,
         openflow: tuple[str, int],
         tls: Tls | None,
+        most: int,
         report: Callable[[Words], None],
         tunnels: Mapping[str, str] | None = None,
     ) -> None:
-        """``store``: the identity of ours. ``openflow``: where we listen for bridges.
+        """``store``: the identity of ours. ``openflow``: where we listen for bridges. ``most``
+        hosts may be joined at a time.
         ``tunnels``: where those of hosts that have joined before end, by host."""
         self._inventory = inventory
         self._bridge = bridge
@@ -48,7 +52,8 @@ class Hosts:
         self._openflow_host, self._openflow_port = openflow
         self._tls = tls
         self._report = report
-        self._listening: socket.socket | None = None
+        self.clients = Clients("host at", most)
+        self._listener: Listener | None = None
         self._port = 0  # where we listen
         self._greenlets: list[Any] = []
         self._tunnels = dict(tunnels or {})
@@ -80,18 +85,17 @@ class Hosts:
     def listen(self, host: str, port: int) -> int:
         """Accept hosts from now on; the port, which the system chooses if ``port`` is 0.
         Errors: OSError if the address is taken or not ours."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listening = runtime.listen((host, port), family, backlog=512)
+        listening = listen(host, port)
         context = self._tls.context() if self._tls else None
-        self._greenlets.append(runtime.spawn(self._accept, self._listening, context))
-        self._port = int(self._listening.getsockname()[1])
+        self._listener = Listener(listening, self.clients, self._serve, context)
+        self._port = int(listening.getsockname()[1])
         return self._port
 
     def stop(self) -> None:
         for greenlet in self._greenlets:
             greenlet.kill()
-        if self._listening is not None:
-            self._listening.close()
+        if self._listener is not None:
+            self._listener.close()
         for database in self.databases.values():
             if database.peer is not None:
                 database.peer.close()
@@ -172,37 +176,23 @@ class Hosts:
 
     # --- those that connect to us ------------------------------------------------------------
 
-    def _accept(self, listening: socket.socket, context: Any) -> None:
-        while True:
-            stream, address = listening.accept()
-            runtime.spawn(self._serve, stream, address[0], context)
-
-    def _serve(self, stream: Any, address: str, context: Any) -> None:
-        peer = None
-        address = _unmapped(address)
+    def _serve(self, reader: Reader) -> None:
+        local = unmapped(reader.stream.getsockname()[0])
+        if reader.common_name:
+            reader.named()
+        peer = Peer(reader)
         try:
-            certified = ""
-            local = _unmapped(stream.getsockname()[0])
-            if context is not None:
-                with runtime.Timeout(HANDSHAKE_SECONDS):
-                    stream = context.wrap_socket(stream, server_side=True)
-                certified = _common_name(stream.getpeercert())
-            peer = Peer(stream)
-            name = certified or _says_its_name(peer)
+            name = reader.common_name or _says_its_name(peer)
             if not name:
                 raise OvsdbError(
                     "it has no name: run `ovs-vsctl set Open_vSwitch . external_ids:hostname=NAME`"
                 )
-            self._joined(name, peer, address, local)
-        except (OSError, runtime.Timeout, OvsdbError, Refused) as error:
-            LOG.warning("host at %s: %s", address, error)
-        except Exception:
-            LOG.exception("following the host at %s failed", address)
+            reader.named()
+            self._joined(name, peer, reader.address, local)
+        except (OvsdbError, Refused) as error:
+            raise Unwelcome(str(error)) from error
         finally:
-            if peer is not None:
-                peer.close()
-            else:
-                stream.close()
+            peer.stop()
 
     def _joined(self, name: str, peer: Peer, address: str, local: str) -> None:
         remote = JOINED + name
@@ -241,14 +231,6 @@ def _answers(peer: Peer) -> bool:
     return False
 
 
-def _common_name(certificate: Mapping[str, Any]) -> str:
-    for names in certificate.get("subject", ()):
-        for kind, value in names:
-            if kind == "commonName":
-                return str(value)
-    return ""
-
-
 def _host_of(remote: str) -> str:
     """The address in a remote, if there is one."""
     scheme, _, where = remote.partition(":")
@@ -264,8 +246,3 @@ def address_towards(there: str) -> str:
         here = str(asking.getsockname()[0])
         return "" if here == there else here
     return ""
-
-
-def _unmapped(address: str) -> str:
-    """An IPv4 address as such, where a socket of both families has it as IPv6."""
-    return address.removeprefix("::ffff:").partition("%")[0]

@@ -193,6 +193,9 @@ class Inventory:
 
     def forget(self, host: str) -> None:
         """A host was removed, with all that is there."""
+        for remote in [name for name in self._remembered if name.partition(":")[2] == host]:
+            del self._remembered[remote]
+            self._awaited.discard(remote)
         for remote in [remote for remote, name in self._hosts.items() if name == host]:
             dpids = self._bridges.pop(remote)
             del self._hosts[remote], self._external[remote]
@@ -231,6 +234,15 @@ class Inventory:
     def remote(self, dpid: int) -> str | None:
         """The OVSDB that a switch is in, if it is in one."""
         return next((remote for remote, dpids in self._bridges.items() if dpid in dpids), None)
+
+    def host_of(self, dpid: int) -> str:
+        """The host that a switch is on, as far as hosts have said, before the last start, too; ""
+        if none has."""
+        for remote, dpids in self._remembered.items():
+            if dpid in dpids:
+                return remote.partition(":")[2]
+        found = self.remote(dpid)
+        return self._hosts[found] if found else ""
 
     def _tell(self, dpids: Iterable[int]) -> None:
         """Emit what changed of these switches, but nothing of one that may belong to an OVSDB

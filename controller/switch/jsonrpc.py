@@ -6,6 +6,7 @@ One :class:`Peer` a connection, whoever made it. Any number of greenlets may cal
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from itertools import count
 from typing import Any
 
 from controller import runtime
+from controller.reader import Reader, TooMuch
 from controller.switch.channel import Tls
 
 REPLY_SECONDS = 30.0
@@ -24,6 +26,15 @@ PROBE_SECONDS = 5.0
 """How often a silent peer is asked whether it is there; three unanswered end the connection."""
 
 PORT = 6640  # IANA's for OVSDB
+
+LARGEST = 64 << 20
+"""Octets of a message: what a monitor answers first is all that is in a database."""
+
+LARGEST_WITHOUT_OBJECT = 2 << 20
+"""Octets between two braces: the decoder lets others work at each object, and nowhere else."""
+
+WAITING = 100
+"""Notifications that wait for who follows them; the peer waits, too, while there are more."""
 
 
 class Unreachable(OSError):
@@ -37,17 +48,18 @@ class Refused(Exception):
 class Peer:
     """A connection, until :meth:`close` or until the other side hangs up."""
 
-    def __init__(self, connected: Any) -> None:
-        """``connected``: a stream socket."""
-        self.notifications = runtime.Queue()
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.notifications = runtime.Queue(WAITING)
         """What the peer tells unasked, as (method, params); None when it is gone."""
         self.alive = True
-        self._socket = connected
+        self.why = ""
+        """What has ended the connection, if it was not that the peer hung up."""
         self._ids = count(1)
         self._replies: dict[int, runtime.Queue] = {}
         self._sending = runtime.Lock()
         self._unanswered = 0
-        self._reader = runtime.spawn(self._read)
+        self._reading = runtime.spawn(self._read)
 
     def call(self, method: str, params: list[Any]) -> Any:
         """Send a request and wait for its result. Errors: Unreachable, Refused."""
@@ -58,7 +70,7 @@ class Peer:
             with runtime.Timeout(REPLY_SECONDS, False):
                 answer = replies.get()
                 if answer is None:
-                    raise Unreachable(f"hung up during {method}")
+                    raise Unreachable(self.why or f"hung up during {method}")
                 if answer.get("error") is not None:
                     raise Refused(f"{method}: {_words(answer['error'])}")
                 return answer.get("result")
@@ -80,31 +92,38 @@ class Peer:
     def close(self) -> None:
         """Hang up."""
         self.alive = False
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+        self.reader.close()
+
+    def stop(self) -> None:
+        """Hang up, and read no more from this moment on."""
+        self.close()
+        self._reading.kill()
 
     def _send(self, message: dict[str, Any]) -> None:
         if not self.alive:
             raise Unreachable("the connection is closed")
+        slow = TimeoutError(f"did not read for {REPLY_SECONDS:g} s")
         try:
-            with self._sending:
-                self._socket.sendall(json.dumps(message).encode())
-        except OSError as error:
+            with runtime.Timeout(REPLY_SECONDS, slow), self._sending:
+                self.reader.stream.sendall(json.dumps(message).encode())
+        except (OSError, ValueError) as error:  # the latter of TLS, if it was we who hung up
             self.close()
             raise Unreachable(str(error)) from error
 
     def _read(self) -> None:
         try:
-            for message in _messages(self._socket):
+            for message in messages(self.reader):
                 self._unanswered = 0
                 self._take(message)
-        except (OSError, ValueError):
-            pass
+        except (OSError, ValueError) as error:
+            self.why = str(error)
         finally:
-            self.alive = False
-            self._socket.close()
+            self.close()
+            self.reader.stream.close()
             for replies in list(self._replies.values()):
                 replies.put(None)
+            while self.notifications.full():
+                self.notifications.get()
             self.notifications.put(None)
 
     def _take(self, message: dict[str, Any]) -> None:
@@ -118,29 +137,72 @@ class Peer:
             self._replies[id].put(message)
 
 
-def _messages(connected: Any) -> Iterator[dict[str, Any]]:
-    """JSON objects that follow each other with nothing between them. Errors: OSError, ValueError.
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|[{}]', re.DOTALL)
+"""A string, perhaps without its end, or a brace that is in none."""
 
-    A message can only be at its end where a ``}`` is the last that was received, so that is when
-    it is worth trying.
-    """
-    decoder = json.JSONDecoder()
-    buffer = b""
-    while received := connected.recv(1 << 18):
+_STRING_END = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*("?)', re.DOTALL)
+
+
+class _End:
+    """Looks for where a JSON object ends, through more and more octets, each looked at once."""
+
+    def __init__(self) -> None:
+        self.at = 0  # how far we have looked
+        self.brace = 0  # where the last brace was
+        self._depth = 0
+        self._in_string = False
+
+    def found(self, buffer: bytearray) -> bool:
+        """Whether the object that ``buffer`` begins with ends, at ``at``."""
+        if self._in_string:
+            match = _STRING_END.match(buffer, self.at)
+            assert match is not None  # it matches anything
+            self.at = match.end()
+            self._in_string = not match[1]
+            if self._in_string:  # what is left is at most a backslash, without what it precedes
+                return False
+        for match in _TOKEN.finditer(buffer, self.at):
+            self.at = match.end()
+            token = match[0]
+            if token in (b"{", b"}"):
+                self.brace = self.at
+                self._depth += 1 if token == b"{" else -1
+                if self._depth <= 0:
+                    return True
+            elif not match[1]:
+                self._in_string = True
+                return False
+        self.at = len(buffer)
+        return False
+
+
+def messages(reader: Reader) -> Iterator[dict[str, Any]]:
+    """JSON objects that follow each other. Errors: OSError, ValueError."""
+    buffer, end = bytearray(), _End()
+    while received := reader.receive():
         buffer += received
-        if not buffer.endswith(b"}"):
-            continue
-        text = buffer.decode()
-        at = 0
-        while at < len(text):
-            try:
-                message, at = decoder.raw_decode(text, at)
-            except ValueError:
-                break
-            if not isinstance(message, dict):
-                raise ValueError("not a JSON-RPC message")
-            yield message
-        buffer = text[at:].encode()
+        while end.found(buffer):
+            text = bytes(buffer[: end.at])
+            del buffer[: end.at]
+            end = _End()
+            yield _decoded(text, reader)
+            reader.rest()
+        if len(buffer) > LARGEST or end.at - end.brace > LARGEST_WITHOUT_OBJECT:
+            raise TooMuch("a message that is too large")
+
+
+def _decoded(text: bytes, reader: Reader) -> dict[str, Any]:
+    def work_goes_on(value: dict[str, Any]) -> dict[str, Any]:
+        reader.rest()
+        return value
+
+    try:
+        message = json.loads(text, object_hook=work_goes_on)
+    except RecursionError as error:
+        raise ValueError("JSON that is nested too deeply") from error
+    if not isinstance(message, dict):
+        raise ValueError("not a JSON-RPC message")
+    return message
 
 
 def _words(error: object) -> str:
@@ -153,7 +215,7 @@ def _words(error: object) -> str:
 def connected(remote: str, tls: Tls | None = None) -> Iterator[Peer]:
     """A connection to ``unix:PATH``, ``tcp:HOST:PORT`` or ``ssl:HOST:PORT``, for as long as the
     block runs. Errors: Unreachable."""
-    peer = Peer(_connect(remote, tls))
+    peer = Peer(Reader(_connect(remote, tls)))
     try:
         yield peer
     finally:

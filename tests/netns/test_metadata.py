@@ -144,7 +144,7 @@ def test_a_guest_that_holds_on_does_not_hold_up_others(net: Lab) -> None:
     assert holding.stdout is not None
     assert holding.stdout.readline() == "held\n"
     assert get(other, f"{FOUR}/latest/meta-data/instance-id") == port["id"]
-    assert sum(net.controller.service_port._open.values()) <= 17
+    assert len(net.controller.service_port.clients) <= 17
     holding.terminate()
     holding.communicate()
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from controller import runtime
+from controller.reader import Reader
 from controller.switch.jsonrpc import Peer, Refused, Unreachable, connected
 
 
@@ -17,7 +18,7 @@ from controller.switch.jsonrpc import Peer, Refused, Unreachable, connected
 def ends() -> Iterator[tuple[Peer, Any]]:
     """Ours, and a socket that is the daemon's."""
     ours, theirs = socket.socketpair()
-    peer = Peer(ours)
+    peer = Peer(Reader(ours))
     yield peer, theirs
     peer.close()
     theirs.close()

@@ -1,0 +1,51 @@
+"""Files that this process may have open at a time, and how many of them are for whom.
+
+Every connection is one. Each kind of client has a share, so that guests, strangers, and clients
+that wait cannot use up what switches need.
+"""
+
+from __future__ import annotations
+
+import resource
+from typing import NamedTuple
+
+OWN = 128
+"""Kept for ourselves: the database, the log, listeners, programs that are run."""
+
+MANY = 1000
+"""Enough of those who come and go."""
+
+
+class Shares(NamedTuple):
+    """Connections at a time, of each kind."""
+
+    switches: int
+    hosts: int
+    guests: int
+    questions: int  # of guests, to the resolvers
+    clients: int  # of the API
+
+
+def raise_limit() -> int:
+    """Raise the soft limit to the hard one, which needs no privilege; how many there may be."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return limit()
+
+
+def limit() -> int:
+    """How many this process may have open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft
+
+
+def shares(limit: int) -> Shares:
+    """What is whose, of ``limit`` in all."""
+    tenth = max(limit - OWN, 50) // 10
+    return Shares(
+        switches=3 * tenth,
+        hosts=2 * tenth,
+        guests=min(2 * tenth, MANY),
+        questions=min(tenth, MANY),
+        clients=min(2 * tenth, MANY),
+    )
