@@ -28,11 +28,12 @@ def question(version: int, mac: int, source: int, target: int) -> bytes:
     return frames.icmpv6(mac, 0x3333FF000000 | low, source, group, message)
 
 
-def announcement(version: int, mac: int, address: int) -> bytes:
-    """``address`` is at ``mac``: to all, unasked (RFC 5227, 3; RFC 4861, 7.2.6)."""
+def announcement(version: int, mac: int, address: int, *, router: bool) -> bytes:
+    """``address`` is at ``mac``, a router's or a host's: to all, unasked (RFC 5227, 3; RFC 4861,
+    7.2.6)."""
     if version == 4:
         return frames.arp(BROADCAST, Arp(REQUEST, mac, address, 0, address))
-    message = struct.pack("!BBHI", ADVERTISEMENT, 0, 0, ROUTER | OVERRIDE)
+    message = struct.pack("!BBHI", ADVERTISEMENT, 0, 0, ROUTER * router | OVERRIDE)
     message += address.to_bytes(16, "big")
     message += bytes((TARGET_LINK_LAYER, 1)) + mac.to_bytes(6, "big")
     return frames.icmpv6(mac, ALL_NODES_MAC, link_local(mac), ALL_NODES, message)

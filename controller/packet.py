@@ -163,9 +163,11 @@ class Malformed(Exception):
     """A packet that cannot be what it says: it is counted and dropped."""
 
 
-After: TypeAlias = Callable[[View, Change], Iterable[tuple[int, PacketOut]]]
+After: TypeAlias = Callable[[View, View, Change], Iterable[tuple[int, PacketOut]]]
 """What is to be sent, by which switch (datapath id), once it has confirmed a change: who has moved
-says so. Pure; asked for every change, so it must be quick to see that one is none of its own."""
+says so, and what was told and no longer holds is taken back. It is the difference between what was
+before the change (and those beside it) and what is now. Pure; asked for every change, so it must be
+quick to see that one is none of its own."""
 
 
 class Every(NamedTuple):

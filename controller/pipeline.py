@@ -421,8 +421,8 @@ class Table(Enum):
         "punt",
         Miss.OWN,
         "reg14",
-        "How many packets of a port go to the controller in a second, by a meter of its own; all "
-        "that is no tenant's port shares one. Visited by resubmit.",
+        "How many packets of a port go to the controller, or as announcements to all, in a second, "
+        "by a meter of its own; all that is no tenant's port shares one. Visited by resubmit.",
     )
     FROM_PORT_CT = (
         20,
@@ -526,7 +526,8 @@ class Table(Enum):
         32,
         "arp_nd",
         Miss.OWN,
-        "metadata reg14 reg15 reg9 xreg2 eth_type arp_op ip_proto icmpv6_type ipv6_src ipv6_nd_sll",
+        "metadata reg14 reg15 reg9 xreg2 eth_type arp_op arp_spa ip_proto icmpv6_type ipv6_src "
+        "ipv6_nd_sll",
         "Turns the question into its answer and sends it back. One from the physical network goes "
         "to the port it is about, if that is on this switch: every other switch hears it, too.",
         "routing nat",
@@ -585,7 +586,7 @@ class Table(Enum):
         40,
         "routing",
         Miss.NEXT,
-        "metadata reg14 eth_src eth_dst eth_type arp_op ip_proto icmpv6_type",
+        "metadata reg14 eth_src eth_dst eth_type arp_op arp_spa ip_proto icmpv6_type",
         "What is for a router's MAC address is routed. All else is switched.",
         "nat",
     )

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple, cast
+from weakref import WeakSet
 
 from neutron_lib.constants import DEVICE_OWNER_FLOATINGIP
 
@@ -33,10 +34,13 @@ from controller.model import (
     Model,
     Network,
     Port,
+    Read,
+    Record,
     Router,
     Switch,
     View,
 )
+from controller.model.before import Before, Changed, formers
 from controller.model.binding import rebind
 from controller.model.overlay import Apart, apart
 from controller.model.records import FROM_STORE
@@ -69,6 +73,10 @@ AGAIN_SECONDS = (0.0, 0.15, 0.4, 1.0, 3.0)
 """When an announcement is sent. Once is not enough: until the last switch knows better, another may
 still send from where the announced address was."""
 
+REMEMBERED_SECONDS = 300.0
+"""How long a switch that does not confirm a change may yet tell its hosts of it. Later they have
+looked for themselves."""
+
 MANY_NODES = 1000
 """A pass that ran more nodes than this leaves much in memory that stays there."""
 
@@ -83,6 +91,17 @@ class Pass(NamedTuple):
     changes: int
     nodes: int
     seconds: float
+
+
+class Told(NamedTuple):
+    """Who has something to say after a change, what was before it, in which pass and when that
+    was."""
+
+    after: After
+    before: Before
+    change: Change
+    generation: int
+    at: float
 
 
 def run_in_slices(engine: Engine, rest: float = 0.0) -> int:
@@ -172,8 +191,8 @@ class Service:
         self.rest = Rest(self.model, self._submit, self._holds_its_flows)
         self.journal = Journal(self.model, self.port_status)
         self._after = tuple(after)
-        # By switch: who may have something to say there, after which change, of which pass.
-        self._to_send: dict[int, list[tuple[After, Change, int]]] = {}
+        self._to_send: dict[int, deque[Told]] = {}  # by switch, the oldest first
+        self._befores: WeakSet[Before] = WeakSet()  # that some of them hold
         self.every = tuple(every)
         self.service_port_state: Callable[[], str] = lambda: "off"
         """What has become of the service port, in words."""
@@ -267,30 +286,39 @@ class Service:
         changes, self._inbox = self._inbox, []
         revision = self._revision
         generation = self._target.generation + 1
-        everything: list[Change] = []
+        changed: dict[tuple[type[Record], Hashable], Record | None] = {}
+
+        def apply(some: Iterable[Change]) -> set[Read]:
+            for kind, id, _ in some:
+                changed.setdefault((kind, id), self.model.get(kind, id))
+            return self.model.apply(some)
+
         for some in _batches(changes):
-            touched = self.model.apply(some)
+            touched = apply(some)
             bound = rebind(self.model, some)
-            touched |= self.model.apply(bound)
-            everything += (*some, *bound)
+            touched |= apply(bound)
             for kind, id, record in (*some, *bound):
                 if kind in (Binding, Network):
                     if record is None:
                         self._wired.pop(str(id), None)
                     else:
                         self._wired[str(id)] = generation
-            self.engine.touch(touched)
-            for shadow in self._shadows:
-                shadow.touch(touched)
+            self._touch(touched)
             runtime.breathe()
         self._apart.clear()
+        self._touch(self.model.apply(list(formers(self.model, changed))))
+        everything = [
+            Change(kind, id, record)
+            for (kind, id), before in changed.items()
+            if (record := self.model.get(kind, id)) != before
+        ]
         nodes = run_in_slices(self.engine)
         self._size_interfaces(changes)
         self._want_rows(changes)
         self.rest.look(changes)
         if any(change.type in (Binding, Port) for change in everything):
             self.limits.look()
-        self._tell_of(everything, generation)
+        self._tell_of(everything, changed, generation)
         self.journal.look(everything, generation)
         # From here on without a break: what was touched belongs to this generation.
         self._target = Realised(generation, revision)
@@ -302,35 +330,46 @@ class Service:
                 self._start_reconciler(self.connections[dpid])
         self.passes.append(Pass(generation, len(changes), nodes, time.monotonic() - started))
 
-    def _tell_of(self, changes: Iterable[Change], generation: int) -> None:
+    def _touch(self, touched: set[Read]) -> None:
+        for engine in (self.engine, *self._shadows):
+            engine.touch(touched)
+
+    def _tell_of(self, changes: Iterable[Change], changed: Changed, generation: int) -> None:
         """Keep in mind who sends something after these changes, until the switches have confirmed
         them."""
-        view = View(self.model)
+        before = Before(self.model)
+        self._befores.add(before)
+        for one in self._befores:
+            one.undo(changed)
+        now, at = View(self.model), time.monotonic()
         for number, change in enumerate(changes, 1):
             if number % BATCH == 0:
                 runtime.breathe()
             for after in self._after:
-                for dpid in {dpid for dpid, _ in after(view, change)}:
-                    self._to_send.setdefault(dpid, []).append((after, change, generation))
+                for dpid in {dpid for dpid, _ in after(View(before), now, change)}:
+                    told = Told(after, before, change, generation, at)
+                    self._to_send.setdefault(dpid, deque()).append(told)
+        for waiting in self._to_send.values():
+            while waiting and at - waiting[0].at > REMEMBERED_SECONDS:
+                waiting.popleft()  # of a switch that is not there
 
     def _send_confirmed(self, dpid: int, generation: int) -> None:
         """What is sent is what holds now: another switch may have confirmed something newer, and an
         announcement of before would take its traffic away."""
-        waiting = self._to_send.pop(dpid, [])
-        later = [one for one in waiting if one[2] > generation]
-        if later:
-            self._to_send[dpid] = later
-        ready = [(after, change) for after, change, at in waiting if at <= generation]
+        waiting, ready = self._to_send.get(dpid, deque()), []
+        while waiting and waiting[0].generation <= generation:
+            ready.append(waiting.popleft())
         if ready:
             for seconds in AGAIN_SECONDS:
                 runtime.spawn_after(seconds, self._send_what_holds, dpid, ready)
 
-    def _send_what_holds(self, dpid: int, ready: list[tuple[After, Change]]) -> None:
-        view = View(self.model)
+    def _send_what_holds(self, dpid: int, ready: list[Told]) -> None:
+        now = View(self.model)
         packets: dict[PacketOut, None] = {}
-        for after, change in ready:
+        for after, before, change, *_ in ready:
             if self.model.get(change.type, change.id) == change.record:
-                packets |= {packet: None for to, packet in after(view, change) if to == dpid}
+                said = after(View(before), now, change)
+                packets |= {packet: None for to, packet in said if to == dpid}
         for packet in packets:
             self._send(dpid, packet)
 

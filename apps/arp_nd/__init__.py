@@ -10,9 +10,12 @@ A question from the physical network goes to the port that it is about, and to n
 about a router is answered by the router's home.
 
 A question for an address that the model does not know goes only where something unknown may be:
-ports without port security, ports with allowed address pairs, the physical network. Announcements
-and probes for duplicates of a port's own fixed IP go there too; those of an allowed address pair,
-and of ports without port security, go to everybody, since what was known may have moved.
+ports without port security, ports with allowed address pairs, the physical network. Probes for
+duplicates of a port's own fixed IP go there too; its announcements, those of an allowed address
+pair, and of ports without port security, go to everybody, since what was known may have moved.
+
+An address that gets another MAC address (a port's changes, another port takes it over, a router
+gets it) is announced by the controller on every switch of the network, as soon as that leads there.
 """
 
 from apps.arp_nd.flows import (
@@ -24,6 +27,7 @@ from apps.arp_nd.flows import (
     ports_known,
     routers_known,
 )
+from apps.arp_nd.packets import announce
 from controller.app import App, Units, once
 from controller.model import networks_with_ports
 
@@ -37,4 +41,5 @@ ARP_ND = App(
         Units("router_port", routers_known, compile_router_port),
         Units("services", networks_with_ports, compile_services),
     ),
+    after=lambda conf: announce,
 )

@@ -88,7 +88,15 @@ def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
     to_learners: Actions = (SetField(OUT_PORT, UNKNOWN), on)
     # Announcements, and probes for a duplicate. The model knows who has a fixed IP; only those whom
     # it does not know could object. An allowed address pair may have moved: let everybody hear.
-    yield Flow(table, Band.GUARD + 2, {OWNED: (OWN, OWN | OTHERS)}, to_learners)
+    own: Match = {OWNED: (OWN, OWN | OTHERS)}
+    asked: Match = {**own, **_ARP, "arp_op": REQUEST}
+    yield Flow(table, Band.GUARD + 2, own, to_learners)
+    # Who announces its fixed IP is right, and its neighbours may know it otherwise; but a question
+    # for what the model knows ends at the next switch. An announcement may be an answer as well
+    # (RFC 5944, 4.6), and those go to all.
+    answer = (SetField("arp_op", REPLY), Move("arp_sha", "arp_tha", 48))
+    yield Flow(table, Band.GUARD + 3, asked, (Resubmit(Table.PUNT_LIMIT), *answer, *to_all))
+    yield Flow(table, Band.GUARD + 4, {**asked, "arp_spa": 0}, to_learners)
     yield Flow(table, Band.GUARD + 2, {OWNED: (OWN | OTHERS, OWN | OTHERS)}, to_all)
     yield Flow(table, Band.DEFAULT, {OWNED: (OTHERS, OTHERS)}, to_all)
     yield Flow(table, Band.MISS, {}, to_learners)
@@ -171,16 +179,31 @@ def ports_known(view: View, switch: int) -> frozenset[str]:
 def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     """The addresses of a port. One that has no port security may have any: ask there."""
     port, binding = view.get(Port, port_id), view.get(Binding, port_id)
-    if port is None or binding is None or not (port.admin_state_up and port.port_security):
+    network = view.get(Network, port.network_id) if port else None
+    if port is None or binding is None or network is None:
         return
-    network = view.get(Network, port.network_id)
-    if network is None or not network.admin_state_up:
-        return
-    addresses = {mapped(ip.version, ip.address) for ip in port.fixed_ips} | {link_local(port.mac)}
-    mac = port.mac | A_ROUTER * is_router(view, port)
+    flag = A_ROUTER * is_router(view, port)
     here = (SetField(OUT_PORT, port.key),) if binding.switch == switch else ()
-    for address in sorted(addresses):
-        yield _neighbour(network, address, {}, (SetField(MAC, mac), *here))
+    for address, mac in sorted(addresses(view, port).items()):
+        yield _neighbour(network, address, {}, (SetField(MAC, mac | flag), *here))
+
+
+def addresses(view: View, port: Port) -> dict[int, int]:
+    """The addresses of a port that are answered for, and the MAC address of each."""
+    network = view.get(Network, port.network_id)
+    if network is None or not (network.admin_state_up and port.admin_state_up):
+        return {}
+    if port.router_id:
+        router = view.get(Router, port.router_id)
+        if router is None or not router.admin_state_up:
+            return {}
+    elif not port.port_security or view.get(Binding, port.id) is None:
+        return {}
+    found = {mapped(ip.version, ip.address): port.mac for ip in port.fixed_ips}
+    found[link_local(port.mac)] = port.mac
+    if port.is_gateway:
+        found |= {mapped(4, face.address): face.mac for face in faces(view, port.router_id)}
+    return found
 
 
 def routers_known(view: View, switch: int) -> frozenset[str]:
@@ -203,19 +226,14 @@ def router_ports(view: View, network_id: str) -> frozenset[str]:
 def compile_router_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     """The addresses of a router's port. Its gateways answer for it beyond the switches."""
     port = view.get(Port, port_id)
-    router = view.get(Router, port.router_id) if port else None
     network = view.get(Network, port.network_id) if port else None
-    if port is None or router is None or network is None:
+    if port is None or network is None:
         return
-    if not (router.admin_state_up and port.admin_state_up and network.admin_state_up):
-        return
-    several = gateways(view, router.id)
-    seen = {mapped(ip.version, ip.address): (port.mac, several) for ip in port.fixed_ips}
-    seen[link_local(port.mac)] = port.mac, several
-    if port.is_gateway:
-        seen |= {mapped(4, f.address): (f.mac, f.switches) for f in faces(view, router.id)}
-    for address, (mac, switches) in sorted(seen.items()):
-        here = (SetField(OUT_PORT, ROUTED),) if switch in switches else ()
+    several = gateways(view, port.router_id)
+    own = faces(view, port.router_id) if port.is_gateway else ()
+    places = {mapped(4, face.address): face.switches for face in own}
+    for address, mac in sorted(addresses(view, port).items()):
+        here = (SetField(OUT_PORT, ROUTED),) if switch in places.get(address, several) else ()
         yield _neighbour(network, address, {}, (SetField(MAC, mac | A_ROUTER), *here))
 
 
@@ -224,13 +242,13 @@ def compile_services(view: View, switch: int, network_id: str) -> Iterator[Flow]
     network = view.get(Network, network_id)
     if network is None or not network.admin_state_up:
         return
-    addresses = {mapped(*address) for address in METADATA_ADDRESSES} | {SERVICE_LINK_LOCAL}
-    addresses |= {
+    there = {mapped(*address) for address in METADATA_ADDRESSES} | {SERVICE_LINK_LOCAL}
+    there |= {
         mapped(subnet.version, subnet.service_address)
         for subnet in view.find(Subnet, network_id=network_id)
         if subnet.service_address is not None and subnet.enable_dhcp
     }
-    for address in sorted(addresses):
+    for address in sorted(there):
         yield _neighbour(network, address, {IN_PORT: TENANT}, (SetField(MAC, SERVICE_MAC),))
 
 

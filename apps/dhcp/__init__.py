@@ -28,5 +28,5 @@ DHCP = App(
     extension=lambda conf: resources.extension(),
     packets=lambda conf: _dhcp(conf).handle,
     every=lambda conf: _dhcp(conf).unasked(),
-    after=lambda conf: _dhcp(conf).advertise_router,
+    after=lambda conf: _dhcp(conf).advertise_changes,
 )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from apps.dhcp import options as o
 from controller import frames
@@ -24,42 +27,94 @@ VALID, PREFERRED = 86400, 14400
 SLAAC, STATEFUL, STATELESS = "slaac", "dhcpv6-stateful", "dhcpv6-stateless"
 
 
-def advertised(view: View, network_id: str) -> list[Subnet]:
+def subnets(view: View, network_id: str) -> list[Subnet]:
     """The subnets that a network's advertisements tell of."""
     found = view.find(Subnet, network_id=network_id)
     return [subnet for subnet in found if subnet.enable_dhcp and subnet.ra_mode]
 
 
-def advertisement(
-    view: View,
-    network: Network,
-    domain: str,
-    to: int = ALL_NODES,
-    mac: int = ALL_NODES_MAC,
-) -> bytes | None:
-    """The frame, to one host or to all; None if the network has nothing to tell."""
-    subnets = advertised(view, network.id)
-    if not subnets:
+class Prefix(NamedTuple):
+    """What hosts are told of a subnet: its first address and length, ON_LINK and AUTONOMOUS."""
+
+    first: int
+    length: int
+    flags: int
+
+
+@dataclass(frozen=True)
+class Advertised:
+    """All that a network tells its hosts of itself."""
+
+    source: int  # a link-local address, which becomes the default route's
+    mac: int
+    routes: bool  # whether who says so is a router
+    flags: int  # MANAGED and OTHER
+    mtu: int
+    prefixes: tuple[Prefix, ...]
+    servers: tuple[int, ...]
+    domain: str
+
+
+def advertised(view: View, network_id: str, domain: str) -> Advertised | None:
+    """None if the network has nothing to tell. ``domain``: that of networks without one."""
+    network, told = view.get(Network, network_id), subnets(view, network_id)
+    if network is None or not told:
         return None
-    gateways = [subnet for subnet in subnets if subnet.gateway is not None]
     # While no port has a gateway's address, nobody routes: hosts must not take us for a router.
-    router = next((s for s in gateways if gateway_mac(view, s) != SERVICE_MAC), None)
-    router_mac = gateway_mac(view, router) if router else SERVICE_MAC
-    modes = {subnet.ra_mode for subnet in subnets}
-    flags = MANAGED * (STATEFUL in modes) | OTHER * bool(modes & {STATEFUL, STATELESS})
-    lifetime = ROUTER_LIFETIME if router else 0
-    message = struct.pack("!BBHBBHII", ROUTER_ADVERTISEMENT, 0, 0, HOP_LIMIT, flags, lifetime, 0, 0)
-    message += _option(SOURCE_LINK_LAYER, router_mac.to_bytes(6, "big"))
-    message += _option(MTU, struct.pack("!HI", 0, network.mtu))
-    for subnet in subnets:
-        message += _option(PREFIX, _prefix(subnet))
-    servers = list(dict.fromkeys(server for subnet in subnets for server in resolvers(subnet)))
-    if servers:
-        packed = b"".join(server.to_bytes(16, "big") for server in servers)
-        message += _option(DNS_SERVERS, struct.pack("!HI", 0, ROUTER_LIFETIME) + packed)
-    if domain.rstrip("."):
-        message += _option(SEARCH_LIST, struct.pack("!HI", 0, ROUTER_LIFETIME) + o.names(domain))
-    return frames.icmpv6(router_mac, mac, _source(router, router_mac), to, message)
+    router = next((s for s in told if gateway_mac(view, s) != SERVICE_MAC), None)
+    mac = gateway_mac(view, router) if router else SERVICE_MAC
+    gateway = router.gateway if router else None
+    modes = {subnet.ra_mode for subnet in told}
+    return Advertised(
+        source=gateway if gateway and gateway >> 118 == 0x3FA else link_local(mac),
+        mac=mac,
+        routes=router is not None,
+        flags=MANAGED * (STATEFUL in modes) | OTHER * bool(modes & {STATEFUL, STATELESS}),
+        mtu=network.mtu,
+        # Hosts make addresses of it themselves, if they are meant to.
+        prefixes=tuple(
+            Prefix(s.first, s.prefix_length, ON_LINK | AUTONOMOUS * (s.ra_mode != STATEFUL))
+            for s in told
+        ),
+        servers=tuple(dict.fromkeys(server for subnet in told for server in resolvers(subnet))),
+        domain=(network.dns_domain or domain).rstrip("."),
+    )
+
+
+def advertisement(
+    now: Advertised, to: int = ALL_NODES, mac: int = ALL_NODES_MAC, was: Advertised | None = None
+) -> bytes:
+    """The frame, to one host or to all. What of ``was`` no longer holds is taken back, by a
+    lifetime of 0 (RFC 4861, 6.2.4; RFC 4862, 5.5.3; RFC 8106, 5)."""
+    message = _head(now, ROUTER_LIFETIME * now.routes)
+    message += _option(MTU, struct.pack("!HI", 0, now.mtu))
+    for prefix in now.prefixes:
+        message += _prefix(prefix, VALID, PREFERRED)
+    message += _names(now.servers, now.domain, ROUTER_LIFETIME)
+    if was is not None:
+        hold = {(prefix.first, prefix.length): prefix.flags for prefix in now.prefixes}
+        for first, length, flags in was.prefixes:
+            if gone := flags & ~hold.get((first, length), 0):
+                message += _prefix(Prefix(first, length, gone), 0, 0)
+        servers = tuple(server for server in was.servers if server not in now.servers)
+        message += _names(servers, was.domain if was.domain != now.domain else "", 0)
+    return frames.icmpv6(now.mac, mac, now.source, to, message)
+
+
+def last(was: Advertised) -> bytes:
+    """The frame by which a router says to all that it is none any more (RFC 4861, 6.2.5)."""
+    return frames.icmpv6(was.mac, ALL_NODES_MAC, was.source, ALL_NODES, _head(was, 0))
+
+
+def difference(was: Advertised | None, now: Advertised | None) -> Iterator[bytes]:
+    """The frames that tell hosts who know what was what is now."""
+    if was is not None and was.routes and (now is None or now.source != was.source):
+        yield last(was)
+    if now is not None:
+        yield advertisement(now, was=was)
+    elif was is not None:
+        nothing = replace(was, routes=False, prefixes=(), servers=(), domain="")
+        yield advertisement(nothing, was=was)
 
 
 def resolvers(subnet: Subnet) -> tuple[int, ...]:
@@ -68,17 +123,24 @@ def resolvers(subnet: Subnet) -> tuple[int, ...]:
     return subnet.dns_nameservers or here
 
 
-def _source(router: Subnet | None, router_mac: int) -> int:
-    """Advertisements come from a link-local address, which becomes the default route's."""
-    gateway = router.gateway if router else None
-    return gateway if gateway and gateway >> 118 == 0x3FA else link_local(router_mac)
+def _head(said: Advertised, lifetime: int) -> bytes:
+    what = (ROUTER_ADVERTISEMENT, 0, 0, HOP_LIMIT, said.flags, lifetime, 0, 0)
+    mac = said.mac.to_bytes(6, "big")
+    return struct.pack("!BBHBBHII", *what) + _option(SOURCE_LINK_LAYER, mac)
 
 
-def _prefix(subnet: Subnet) -> bytes:
-    """RFC 4861, 4.6.2. Hosts make addresses of it themselves, if they are meant to."""
-    flags = ON_LINK | (0 if subnet.ra_mode == STATEFUL else AUTONOMOUS)
-    head = struct.pack("!BBIII", subnet.prefix_length, flags, VALID, PREFERRED, 0)
-    return head + subnet.first.to_bytes(16, "big")
+def _prefix(prefix: Prefix, valid: int, preferred: int) -> bytes:
+    """RFC 4861, 4.6.2; lifetimes in seconds."""
+    head = struct.pack("!BBIII", prefix.length, prefix.flags, valid, preferred, 0)
+    return _option(PREFIX, head + prefix.first.to_bytes(16, "big"))
+
+
+def _names(servers: tuple[int, ...], domain: str, lifetime: int) -> bytes:
+    """RFC 8106, 5.1 and 5.2."""
+    head = struct.pack("!HI", 0, lifetime)
+    packed = b"".join(server.to_bytes(16, "big") for server in servers)
+    told = _option(DNS_SERVERS, head + packed) if servers else b""
+    return told + (_option(SEARCH_LIST, head + o.names(domain)) if domain else b"")
 
 
 def _option(type: int, value: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apps.dhcp.advertise import advertised
+from apps.dhcp import advertise
 from controller.flow import CONTROLLER, Flow, Output, Resubmit, Value
 from controller.frames import ICMPV6, IPV4, IPV6, UDP
 from controller.model import Network, Subnet, View
@@ -27,7 +27,7 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     subnets = view.find(Subnet, network_id=network_id)
     served = {subnet.version for subnet in subnets if subnet.enable_dhcp}
     questions = [(4 in served, DHCP), (6 in served, DHCPV6)]
-    questions.append((bool(advertised(view, network_id)), SOLICITATION))
+    questions.append((bool(advertise.subnets(view, network_id)), SOLICITATION))
     for answered, question in questions:
         if answered:
             yield Flow(

@@ -8,9 +8,19 @@ from ipaddress import ip_address
 
 from apps.dhcp import advertise, dhcp4, dhcp6
 from controller import frames
-from controller.model import Binding, Change, Network, Port, Subnet, View, networks_with_ports
-from controller.model.addresses import SERVICE_LINK_LOCAL, SERVICE_MAC
+from controller.model import (
+    Binding,
+    Change,
+    Network,
+    Port,
+    Router,
+    Subnet,
+    View,
+    networks_with_ports,
+)
+from controller.model.addresses import SERVICE_LINK_LOCAL, SERVICE_MAC, is_router
 from controller.model.names import domain, host_name
+from controller.model.routers import networks_of
 from controller.packet import Every, PacketIn, PacketOut, to_port, to_ports
 
 SECONDS_BETWEEN_ADVERTISEMENTS = 200.0
@@ -48,10 +58,9 @@ class Dhcp:
         # RFC 4861, 6.1.1: what came by a router is none.
         if frame.ttl != 255 or frame.data[:1] != bytes([ROUTER_SOLICITATION]):
             return None
-        names = network.dns_domain or self.domain
-        if not frame.src:
-            return advertise.advertisement(view, network, names)
-        return advertise.advertisement(view, network, names, frame.src, frame.eth_src)
+        told = advertise.advertised(view, network.id, self.domain)
+        to = (frame.src, frame.eth_src) if frame.src else ()
+        return advertise.advertisement(told, *to) if told else None
 
     def _dhcp4(self, view: View, frame: frames.Frame, port: Port, network: Network) -> bytes | None:
         message = dhcp4.parse(frame.data)
@@ -104,21 +113,36 @@ class Dhcp:
 
     def _advertise_all(self, view: View, switch: int) -> Iterator[PacketOut]:
         for network_id in sorted(networks_with_ports(view, switch)):
-            yield from self._to_all(view, switch, network_id)
+            network = view.get(Network, network_id)
+            told = advertise.advertised(view, network_id, self.domain)
+            if network is not None and told is not None:
+                yield from to_ports(view, switch, network, advertise.advertisement(told))
 
-    def _to_all(self, view: View, switch: int, network_id: str) -> Iterator[PacketOut]:
-        """To all of a network's ports on a switch."""
-        network = view.get(Network, network_id)
-        if network is None:
-            return
-        data = advertise.advertisement(view, network, network.dns_domain or self.domain)
-        if data is not None:
-            yield from to_ports(view, switch, network, data)
+    def advertise_changes(
+        self, was: View, now: View, change: Change
+    ) -> Iterator[tuple[int, PacketOut]]:
+        """What is new is told at once, and what is gone taken back: RFC 4861, 6.2.4 and 6.2.5."""
+        for network_id in _advertising(was, now, change):
+            network = now.get(Network, network_id)
+            before, told = (advertise.advertised(v, network_id, self.domain) for v in (was, now))
+            if network is None or before == told:
+                continue
+            for switch in sorted(now.distinct(Binding, "switch", network_id=network_id)):
+                for data in advertise.difference(before, told):
+                    for packet in to_ports(now, switch, network, data):
+                        yield switch, packet
 
-    def advertise_router(self, view: View, change: Change) -> Iterator[tuple[int, PacketOut]]:
-        """A router that is new on a network says so at once: RFC 4861, 6.2.4."""
-        port = change.record
-        if isinstance(port, Port) and port.router_id and not port.is_gateway:
-            for switch in sorted(view.distinct(Binding, "switch", network_id=port.network_id)):
-                for packet in self._to_all(view, switch, port.network_id):
-                    yield switch, packet
+
+def _advertising(was: View, now: View, change: Change) -> frozenset[str]:
+    """The networks whose advertisements a change may be about."""
+    kind, id, _ = change
+    if kind is Network:
+        return frozenset((str(id),))
+    if kind is Router:
+        return frozenset(network for network, outside in networks_of(now, str(id)) if not outside)
+    for view in (now, was):
+        if kind is Subnet and (subnet := view.get(Subnet, id)):
+            return frozenset((subnet.network_id,))
+        if kind is Port and (port := view.get(Port, id)) and is_router(view, port):
+            return frozenset((port.network_id,))
+    return frozenset()

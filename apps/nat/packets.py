@@ -73,7 +73,7 @@ def _left(view: View, router: Router, quoted: Ip) -> Ip | None:
     return None
 
 
-def announce(view: View, change: Change) -> Iterator[tuple[int, PacketOut]]:
+def announce(was: View, view: View, change: Change) -> Iterator[tuple[int, PacketOut]]:
     """Floating IPs that are new, or have moved to another switch: their neighbours outside must not
     wait until they ask."""
     record = change.record
@@ -96,4 +96,7 @@ def _announced(view: View, floating: FloatingIp) -> Iterator[tuple[int, PacketOu
     leg = gateway(view, floating.router_id) if floating.router_id else None
     if switch is None or port is None or network is None or leg is None:
         return
-    yield switch, said(network, leg.port.key, announcement(4, port.mac, floating.address))
+    yield (
+        switch,
+        said(network, leg.port.key, announcement(4, port.mac, floating.address, router=True)),
+    )

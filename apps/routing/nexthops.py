@@ -168,13 +168,22 @@ def compile_announcements(view: View, switch: int, network_id: str) -> Iterator[
     senders: list[Value] = [TENANT]
     if any(switch in gateways(view, id) for id in routers_in(view, network_id)):
         senders.append(PHYSICAL)  # every switch on the wire hears it, but one is enough
+    on = (Goto(Table.ROUTER_ADMIT.next),)
     for sender in senders:
         for words in _ANNOUNCED:
             match: dict[str, Value] = {**its, IN_PORT: sender, **words}
-            on = Goto(Table.ROUTER_ADMIT.next)
-            yield Flow(Table.ROUTER_ADMIT, Band.SPECIFIC + 1, match, (*copy, on))
+            yield Flow(Table.ROUTER_ADMIT, Band.SPECIFIC + 1, match, (*copy, *on))
+        # One that asks says as much of itself (RFC 826), but many ask. Who is known already, and
+        # where, is no news.
+        for neighbour in view.find(Neighbour, network_id=network_id):
+            if neighbour.version == 4:
+                asks = {**its, IN_PORT: sender, **_ASKS, "arp_spa": neighbour.address}
+                yield Flow(Table.ROUTER_ADMIT, Band.SPECIFIC + 1, asks, (*copy, *on))
+                same = {**asks, "eth_src": neighbour.mac}
+                yield Flow(Table.ROUTER_ADMIT, Band.SPECIFIC + 2, same, on)
 
 
+_ASKS: dict[str, Value] = {"eth_dst": (1 << 48) - 1, "eth_type": ARP, "arp_op": 1}
 _ANNOUNCED: tuple[dict[str, Value], ...] = (
     {"eth_dst": (1 << 48) - 1, "eth_type": ARP, "arp_op": 2},
     {

@@ -151,7 +151,7 @@ def _questions(view: View, neighbour: Neighbour) -> Iterator[tuple[int, PacketOu
 ROUTERS = Neighbourhood(nexthops.wanted, _questions)
 
 
-def announce(view: View, change: Change) -> Iterator[tuple[int, PacketOut]]:
+def announce(was: View, view: View, change: Change) -> Iterator[tuple[int, PacketOut]]:
     """The addresses of a gateway port that is new, or has moved to this switch."""
     record = change.record
     if change.type is Resting:
@@ -174,5 +174,5 @@ def _announced(view: View, router_id: str) -> Iterator[tuple[int, PacketOut]]:
             for ip in leg.port.fixed_ips:
                 face = own.get(ip.address) if ip.version == 4 else None
                 mac, switch = (face.mac, face.switches[0]) if face else (leg.port.mac, at)
-                data = announcement(ip.version, mac, ip.address)
+                data = announcement(ip.version, mac, ip.address, router=True)
                 yield switch, said(leg.network, leg.port.key, data)

@@ -6,7 +6,7 @@ section 2.5.5.2), so one flow does for ARP and for neighbour discovery.
 
 from __future__ import annotations
 
-from controller.model.records import Port, Subnet
+from controller.model.records import Port, Router, Subnet
 from controller.model.view import View, derived
 
 SERVICE_MAC = 0x0AA9FEA9FE01
@@ -89,9 +89,11 @@ def is_router(view: View, port: Port) -> bool:
 
 
 def gateway_mac(view: View, subnet: Subnet) -> int:
-    """The MAC address of the subnet's gateway: that of the port that has its address, or of nobody
-    yet, in whose name the switch speaks."""
+    """The MAC address of the subnet's gateway: that of the port that has its address, and that is
+    not switched off; or of nobody yet, in whose name the switch speaks."""
     for port in view.find(Port, network_id=subnet.network_id):
         if any(ip.subnet_id == subnet.id and ip.address == subnet.gateway for ip in port.fixed_ips):
-            return port.mac
+            router = view.get(Router, port.router_id) if port.router_id else None
+            off = port.router_id and (router is None or not router.admin_state_up)
+            return SERVICE_MAC if off or not port.admin_state_up else port.mac
     return SERVICE_MAC

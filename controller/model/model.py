@@ -145,6 +145,11 @@ class Model:
     def all(self, kind: type[R]) -> Mapping[Hashable, R]:
         return self._table(kind)  # type: ignore[return-value]
 
+    def some(self, kind: type[R], ids: frozenset[Any]) -> list[R]:
+        """The records with these ids, which are there, in the order of the ids."""
+        records = self._table(kind)
+        return [records[id] for id in sorted(ids)]  # type: ignore[misc]
+
     def ids(
         self, kind: type[R], fields: tuple[str, ...], values: tuple[Any, ...]
     ) -> frozenset[Any]:

@@ -2,7 +2,8 @@
 
 A record is a frozen value. What is in :data:`FROM_STORE` comes from the store (the API's resources,
 with addresses parsed to integers); Host, Switch, Interface and Neighbour are observed and live in
-memory only; a Binding is where a port and an interface met (``binding.py``).
+memory only; a Binding is where a port and an interface met (``binding.py``), a Former what an
+address was before (``before.py``).
 
 A new kind of record is added here, with its indexes and, if it comes from the store, a line in
 :data:`FROM_STORE`. Reading by anything but an index is not possible, on purpose.
@@ -796,6 +797,18 @@ class Standby:
     interface: str
     host: str
     ofport: int
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """Where an address was before: at which MAC address the hosts of its network may still look for
+    it. In memory only."""
+
+    INDEXES: ClassVar[Indexes] = (("network_id",),)
+
+    id: tuple[str, int, int]  # the network's, IP version, address
+    network_id: str
+    mac: int
 
 
 PARTS = 16

@@ -58,8 +58,7 @@ class View:
         """
         fields, values = tuple(equal), tuple(equal.values())
         self.reads.add((kind, fields, values))
-        ids = self._model.ids(kind, fields, values)
-        return [self._model.all(kind)[id] for id in sorted(ids)]
+        return self._model.some(kind, self._model.ids(kind, fields, values))
 
     def ids(self, kind: type[R], **equal: Any) -> frozenset[Any]:
         """The ids of those records only: a change inside one of them is no change here."""

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controller import frames
+from controller.frames import Arp
+from controller.model import Neighbour
+from controller.neighbour_discovery import BROADCAST, REPLY, REQUEST
 from tests import echo
 from tests.lab import Lab, lab
 from tests.namespace import Guest
@@ -478,3 +484,28 @@ def test_a_restart_of_the_controller_stops_nothing(ovs: OpenVSwitch, tmp_path: P
 
 def addresses4(port: Any) -> str:
     return str(port["fixed_ips"][0]["ip_address"])
+
+
+@pytest.mark.parametrize("how", [REQUEST, REPLY])
+def test_a_router_outside_that_is_replaced_is_believed_as_it_announces_itself(
+    net: Lab, how: int
+) -> None:
+    """Gratuitous ARP comes as a request as often as as an answer (RFC 5944, 4.6)."""
+    outside = Outside(net)
+    network = net.network("10.1.0.0/24")
+    net.router(network, outside=outside.network)
+    guest = machine(net, net.port(network))
+    net.take_effect()
+    assert guest.pings(SERVER)
+    new, address = 0x020000000099, int(ip_address("203.0.113.1"))
+    # Nobody is answered, so that nothing is known but by what it says unasked.
+    outside.router.run("ip", "link", "set", "eth0", "address", "02:00:00:00:00:99", "arp", "off")
+    assert not guest.pings(SERVER)
+    said = frames.arp(BROADCAST, Arp(how, new, address, new if how == REPLY else 0, address))
+    with outside.router.socket(socket.SOCK_RAW, socket.AF_PACKET) as mouth:
+        mouth.bind(("eth0", 0))
+        mouth.send(said)
+    net.until(lambda: any(n.mac == new for n in net.service.model.all(Neighbour).values()))
+    outside.router.run("ip", "link", "set", "eth0", "arp", "on")
+    net.take_effect()
+    assert guest.pings(SERVER)

@@ -20,7 +20,7 @@ from apps.metadata.http import Metadata
 from apps.nat import packets as nat
 from apps.routing import packets as routing
 from controller import frames, neighbour_discovery, pipeline_doc
-from controller.model import Change, FixedIp, Model, Network, Port, Subnet, View
+from controller.model import Change, FixedIp, Model, Network, Port, Router, Subnet, View
 from controller.packet import Ask, Malformed, PacketIn, PacketOut, Seek
 from controller.pipeline import ENTERED, EXIT, FLAGS, NAT, PUNTED, ROUTER, SOURCE
 from controller.switch.packets import packet_out
@@ -58,6 +58,7 @@ def world() -> View:
             device_id="router",
             device_owner="network:router_interface",
         ),
+        Router("router", 1, "project", "", True),
     )
     model.apply(Change(type(record), record.id, record) for record in records)
     return View(model)
@@ -108,7 +109,7 @@ ROUTED_SEEDS = (
     frames.ip(1, 2, 4, FAR, FIXED, 17, 1, bytes(2000)),
     frames.icmp(FAR, FIXED, 9, bytes((3, 3)) + bytes(6) + QUOTED),
     neighbour_discovery.question(4, MAC, ADDRESS, SERVER),
-    neighbour_discovery.announcement(6, MAC, PREFIX + 2),
+    neighbour_discovery.announcement(6, MAC, PREFIX + 2, router=False),
     SOLICITATION,
 )
 

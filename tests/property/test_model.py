@@ -16,6 +16,7 @@ from controller.model import (
     Record,
     View,
 )
+from controller.model.before import Before
 from tests.property import histories
 
 KINDS: tuple[type[Record], ...] = (*histories.KINDS, Binding)
@@ -125,3 +126,24 @@ def test_what_is_gone_leaves_nothing_behind(history: list[list[Change]]) -> None
         for index in indexes.values():
             assert not index.buckets, kind
             assert not index.distinct, kind
+
+
+@given(history=histories.batches)
+def test_what_was_answers_as_it_did(history: list[list[Change]]) -> None:
+    """At each moment, whatever has happened since; and what was left away is not there."""
+    model = Model()
+    moments: list[tuple[list[Record], Before]] = []
+    ever: set[Read] = set()
+    for batch in history:
+        moments.append((contents(model), Before(model)))
+        changed: dict[tuple[type[Record], Any], Record | None] = {}
+        for change in batch:
+            changed.setdefault((change.type, change.id), model.get(change.type, change.id))
+            model.apply([change])
+        for _, before in moments:
+            before.undo(changed)
+        ever |= possible_reads(contents(model))
+    for records, before in moments:
+        assert sorted(map(repr, contents(before))) == sorted(map(repr, records))
+        for read in ever:
+            assert ask(View(before), read) == answer(records, read)

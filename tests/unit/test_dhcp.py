@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import pytest
 from os_ken.lib.packet import dhcp, icmpv6, packet
 
-from apps.dhcp import dhcp4, dhcp6, options
+from apps.dhcp import advertise, dhcp4, dhcp6, options
+from apps.dhcp.advertise import Advertised, Prefix
 from controller import frames
-from controller.model import DhcpOption, Port
+from controller.model import DhcpOption, Port, View
 from controller.packet import Malformed, PacketIn
 from tests.property.test_guest_bytes import DHCP, MAC, PREFIX, SOLICITATION, VIEW, discover
 
@@ -263,3 +265,48 @@ def _options(data: bytes) -> Iterator[tuple[int, bytes]]:
 def test_what_is_cut_off_is_malformed(cut: int) -> None:
     with pytest.raises(Malformed):
         list(DHCP.handle(VIEW, PacketIn(1, 0, 5, 1, 7, discover()[:cut])))
+
+
+def advertised(view: View) -> Advertised:
+    found = advertise.advertised(view, "net", "test.")
+    assert found is not None
+    return found
+
+
+def test_what_is_no_longer_advertised_is_taken_back() -> None:
+    was = advertised(VIEW)
+    other = Prefix(PREFIX + (1 << 64), 64, 0xC0)
+    now = replace(was, prefixes=(other,), servers=(PREFIX + 10,), domain="new")
+    (frame,) = advertise.difference(was, now)
+    found = list(_options(frames.parse(frame).data[16:]))
+    lifetimes = {v[14:]: int.from_bytes(v[2:6], "big") for kind, v in found if kind == 3}
+    gone, here = (prefix.first.to_bytes(16, "big") for prefix in (*was.prefixes, other))
+    assert (lifetimes[gone], lifetimes[here] > 0) == (0, True)
+    for kind, gone in ((25, (PREFIX + 9).to_bytes(16, "big")), (31, b"\4test\0")):
+        by_lifetime = {v[2:6] == bytes(4): v[6:] for code, v in found if code == kind}
+        assert by_lifetime[True].startswith(gone)
+        assert not by_lifetime[False].startswith(gone)
+
+
+def test_hosts_that_are_to_ask_for_addresses_give_up_those_they_made() -> None:
+    now = advertised(VIEW)
+    was = replace(now, prefixes=tuple(p._replace(flags=0xC0) for p in now.prefixes))
+    (frame,) = advertise.difference(was, now)
+    found = [value for kind, value in _options(frames.parse(frame).data[16:]) if kind == 3]
+    assert [(v[1], any(v[2:10])) for v in found] == [(0x80, True), (0x40, False)]
+
+
+@pytest.mark.parametrize("all_of_it", [True, False])
+def test_a_router_that_goes_says_so_itself(all_of_it: bool) -> None:
+    was = advertised(VIEW)
+    now = None if all_of_it else replace(was, mac=9, source=0xFE80 << 112 | 9)
+    read = [frames.parse(frame) for frame in advertise.difference(was, now)]
+    said = [(f.src, int.from_bytes(f.data[6:8], "big")) for f in read]
+    rest = (was.source, 0) if all_of_it else (0xFE80 << 112 | 9, 1800)
+    assert said == [(was.source, 0), rest]
+
+
+def test_a_router_with_the_same_address_takes_over_without_a_last_word() -> None:
+    was = advertised(VIEW)
+    (frame,) = advertise.difference(was, replace(was, mac=9))
+    assert frames.parse(frame).data[6:8] != bytes(2)

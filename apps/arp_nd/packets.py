@@ -1,0 +1,62 @@
+"""Who has been told an address is told when it changes: by the model, which knows the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from apps.arp_nd.flows import addresses
+from controller.model import Binding, Change, Former, Network, Port, View
+from controller.model.addresses import is_router, unmapped
+from controller.model.routers import active
+from controller.neighbour_discovery import announcement
+from controller.packet import PacketOut, resubmitted, to_ports
+from controller.pipeline import IN_PORT, NETWORK, OUT_PORT, PHYSICAL, Table
+
+
+def announce(was: View, now: View, change: Change) -> Iterator[tuple[int, PacketOut]]:
+    """Addresses that have another MAC address now. Each switch tells the network's ports on it; the
+    one where the port is tells the wire, too, if there is one (for the wires of routers' gateways:
+    ``apps/routing``). What a router gets it always announces, for another may have had it whom
+    nobody here knew; others, if hosts may remember somebody else."""
+    if change.type not in (Port, Binding):
+        return
+    port = now.get(Port, change.id)
+    network = now.get(Network, port.network_id) if port else None
+    if port is None or network is None:
+        return
+    before = _answered(was, port.id)
+    news = {
+        address: mac
+        for address, mac in _answered(now, port.id).items()
+        if before.get(address) != mac and (port.router_id or _moved(now, port, address, mac))
+    }
+    switches = now.distinct(Binding, "switch", network_id=network.id) if news else frozenset()
+    beyond = None if port.is_gateway else _home(now, port)
+    for mapped, mac in sorted(news.items()):
+        version, address = unmapped(mapped)
+        data = announcement(version, mac, address, router=is_router(now, port))
+        for switch in sorted(switches):
+            for packet in to_ports(now, switch, network, data, but=port.id):
+                yield switch, packet
+        if beyond is not None:
+            known = ((NETWORK, network.key), (IN_PORT, port.key), (OUT_PORT, PHYSICAL))
+            yield beyond, resubmitted(data, known, Table.OUTPUT)
+
+
+def _answered(view: View, port_id: object) -> dict[int, int]:
+    """The addresses of a port that are answered for, and their MAC addresses."""
+    port = view.get(Port, port_id)
+    return addresses(view, port) if port else {}
+
+
+def _moved(view: View, port: Port, mapped: int, mac: int) -> bool:
+    former = view.get(Former, (port.network_id, *unmapped(mapped)))
+    return former is not None and former.mac != mac
+
+
+def _home(view: View, port: Port) -> int | None:
+    """The switch that speaks for a port to the physical network."""
+    if port.router_id:
+        return active(view, port.router_id)
+    binding = view.get(Binding, port.id)
+    return binding.switch if binding else None

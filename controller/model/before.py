@@ -1,0 +1,79 @@
+"""What was: a model as it was at a time, to be compared with what is."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from controller.model.model import Change, Model, R, Record
+from controller.model.records import Former, Network, Port
+
+Changed: TypeAlias = Mapping[tuple[type[Record], Hashable], Record | None]
+"""The records that were changed, by type and id, as they were before: None if there was none."""
+
+
+class Before(Model):
+    """A model as it was before the changes that it was told of; of those it keeps the records that
+    they replaced, and all else is read from the model itself."""
+
+    def __init__(self, now: Model) -> None:
+        super().__init__()
+        self._now = now
+        self._changed: dict[type[Record], set[Hashable]] = {}
+
+    def undo(self, changed: Changed) -> None:
+        """Leave these changes away, too: they came after those that are left away already."""
+        for (kind, id), record in changed.items():
+            known = self._changed.setdefault(kind, set())
+            if id not in known:
+                known.add(id)
+                if record is not None:
+                    self.apply([Change(kind, id, record)])
+
+    def get(self, kind: type[R], id: Hashable) -> R | None:
+        changed = id in self._changed.get(kind, ())
+        return super().get(kind, id) if changed else self._now.get(kind, id)
+
+    def all(self, kind: type[R]) -> Mapping[Hashable, R]:
+        changed = self._changed.get(kind, set())
+        same = {id: record for id, record in self._now.all(kind).items() if id not in changed}
+        return {**same, **super().all(kind)}
+
+    def some(self, kind: type[R], ids: frozenset[Any]) -> list[R]:
+        return [record for id in sorted(ids) if (record := self.get(kind, id))]
+
+    def ids(
+        self, kind: type[R], fields: tuple[str, ...], values: tuple[Any, ...]
+    ) -> frozenset[Any]:
+        same = self._now.ids(kind, fields, values) - self._changed.get(kind, set())
+        return same | super().ids(kind, fields, values)
+
+    def distinct(
+        self, kind: type[R], fields: tuple[str, ...], values: tuple[Any, ...]
+    ) -> frozenset[Any]:
+        found = self._now.distinct(kind, fields, values) | super().distinct(kind, fields, values)
+        return frozenset(one for one in found if self.ids(kind, fields, (*values, one)))
+
+
+MOST_FORMER = 1 << 16
+"""Addresses whose former MAC address is remembered: the oldest are forgotten."""
+
+
+def formers(model: Model, changed: Changed) -> Iterator[Change]:
+    """The changes of what is remembered of addresses that are no longer where they were."""
+    room = MOST_FORMER - len(model.all(Former))
+    for (kind, id), old in changed.items():
+        if kind is Network and model.get(Network, id) is None:
+            for gone in model.ids(Former, ("network_id",), (id,)):
+                yield Change(Former, gone, None)
+        if not isinstance(old, Port):
+            continue
+        new = model.get(Port, id)
+        kept = new.fixed_ips if new is not None and new.mac == old.mac else ()
+        for ip in old.fixed_ips:
+            if ip not in kept:
+                at = (old.network_id, ip.version, ip.address)
+                room -= 1
+                yield Change(Former, at, Former(at, old.network_id, old.mac))
+    for oldest, _ in zip(model.all(Former), range(-room), strict=False):
+        yield Change(Former, oldest, None)
