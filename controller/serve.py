@@ -132,8 +132,8 @@ class Controller:
         )
         if conf.ovsdb.service_port and not self._has_service_port(conf):
             self.service_port.state = (
-                "guests get no metadata, and no DNS by TCP: the controller's own host has no Open "
-                "vSwitch, or [ovsdb] connections does not name its socket"
+                "guests get no metadata, and no DNS by TCP: they take an Open vSwitch on the "
+                "controller's own host ([ovsdb] connections) with an integration_bridge"
             )
         if tls is not None:
             with contextlib.suppress(

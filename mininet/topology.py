@@ -50,6 +50,9 @@ TENANT_HOSTS = {
     "blue3": ("blue", "", 14),
     "blue4": ("blue", "-db", 11),
 }
+#: network -> its VLAN on the trunk. Named here, so that the controller needs no option for it: what
+#: it would choose itself are tunnels, from host to host, and these switches are on one.
+TENANT_VLANS = {"red": 1000, "red-db": 1001, "blue": 1002, "blue-db": 1003}
 #: host -> its switch, here
 PLACES = dict.fromkeys(("red1", "red2", "blue1", "blue4"), "s1")
 PLACES |= dict.fromkeys(("red3", "red4", "blue2", "blue3"), "s2")
@@ -228,14 +231,18 @@ class NeutronTopo(Topo):
     """A topology whose networks and hosts are resources of the API: those that are missing are
     created, the others used as they are."""
 
-    def tenants(self, neutron, provider, places):
+    def tenants(self, neutron, provider, places, vlans=None):
         """Both tenants: networks, hosts on the switches that ``places`` names, and a router each
-        that leads to ``provider``, a network and its subnets."""
+        that leads to ``provider``, a network and its subnets. ``vlans``: of networks on the trunk,
+        by name; without, the controller chooses how they are carried."""
         networks = {}
         for name, (tenant, suffix, number) in TENANT_HOSTS.items():
             network = tenant + suffix
             if network not in networks:
-                networks[network] = self.network(neutron, network, tenant, SUBNETS[suffix])
+                carried = on_wire(TRUNK, vlans[network]) if vlans else {}
+                networks[network] = self.network(
+                    neutron, network, tenant, SUBNETS[suffix], **carried
+                )
             more = {"security_groups": neutron.public(tenant)} if name == FLOATING else {}
             port = self.tenant_host(
                 neutron, name, tenant, places[name], number, *networks[network], **more
@@ -306,14 +313,9 @@ class Tenants(NeutronTopo):
             "provider",
             "provider",
             PROVIDER_SUBNETS,
-            **{
-                "router:external": True,
-                "provider:network_type": "vlan",
-                "provider:physical_network": UPLINK,
-                "provider:segmentation_id": PROVIDER_VLAN,
-            },
+            **{"router:external": True, **on_wire(UPLINK, PROVIDER_VLAN)},
         )
-        self.tenants(neutron, provider, PLACES)
+        self.tenants(neutron, provider, PLACES, TENANT_VLANS)
         public = {"security_groups": neutron.public("provider")}
         self.tenant_host(neutron, "web", "provider", "s1", 10, *provider, **public)
 
@@ -344,6 +346,15 @@ class OutsideRouter(OutsideHost):
         commands.append(f"ethtool -K {behind} tx off >/dev/null")
         configure(self, *commands)
         return result
+
+
+def on_wire(physical_network, vlan):
+    """What a network says that is a VLAN of a physical network."""
+    return {
+        "provider:network_type": "vlan",
+        "provider:physical_network": physical_network,
+        "provider:segmentation_id": vlan,
+    }
 
 
 def addresses(subnets, number):

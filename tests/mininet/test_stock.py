@@ -10,6 +10,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,14 @@ def until(what: str, answers: Any) -> None:
 
 @pytest.fixture
 def controller(own_netns: None, tenantry: Path, tmp_path: Path) -> Iterator[None]:
-    config, log = tmp_path / "tenantry.conf", tmp_path / "tenantry.log"
-    config.write_text(CONFIG.format(directory=tmp_path))
+    with serving(tenantry, tmp_path, CONFIG.format(directory=tmp_path)):
+        yield
+
+
+@contextmanager
+def serving(tenantry: Path, directory: Path, options: str) -> Iterator[None]:
+    config, log = directory / "tenantry.conf", directory / "tenantry.log"
+    config.write_text(options)
     with open(log, "w") as output:
         process = subprocess.Popen(
             [tenantry, "--config-file", config, "serve"], stdout=output, stderr=output
@@ -196,3 +203,36 @@ def test_stock_switches(mininet: Path, controller: None, ovs: OpenVSwitch, tmp_p
         ("missed", "3"),
         ("missed", "4"),
     }, output
+
+
+def test_the_demo_network_on_a_controller_without_options(
+    mininet: Path, ovs: OpenVSwitch, tenantry: Path, tmp_path: Path
+) -> None:
+    """As its first lines say, beside ``make run``: hosts on both switches reach each other."""
+    options = (
+        f"[store]\nurl = sqlite:///{tmp_path}/tenantry.db\n[ovsdb]\nconnections = {ovs.remote}\n"
+    )
+    custom = mininet / "topology.py"
+    words = f"mn --custom {custom} --topo tenants --switch tenantry --controller remote"
+    with serving(tenantry, tmp_path, options):
+        mn = started(words, ovs, tmp_path)
+        try:
+
+            def wired() -> bool:
+                assert mn.poll() is None, mn.communicate()[0]
+                ports = request("GET", "/v2.0/ports")["ports"]
+                hosts = [port for port in ports if not port["device_owner"]]
+                return len(hosts) == 9 and all(port["status"] == "ACTIVE" for port in hosts)
+
+            until("ports ACTIVE", wired)
+            until("all that is under way", lambda: request("GET", "/tenantry/v1/wait")["ok"])
+            assert request("GET", "/tenantry/v1/status")["warnings"] == []
+            pings = [
+                f"red1 ping -n -q -c1 -w3 {to} && echo reached {to} || echo missed {to}"
+                for to in ("10.0.0.13", "10.0.1.11", "203.0.113.1")  # red3 and red4 on s2; outside
+            ]
+            output = mn.communicate("\n".join([*pings, "exit", ""]), PATIENCE)[0]
+        finally:
+            mn.kill()
+            mn.wait()
+    assert len(re.findall(r"^reached ", output, re.MULTILINE)) == 3, output
