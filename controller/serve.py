@@ -26,21 +26,21 @@ from sqlalchemy.exc import ArgumentError
 
 from apps import APPS
 from controller import api, certificates, config, descriptors, http, log, runtime, supervisor
-from controller.api import agent, auth, joined, operations, port_binding, scheduling
+from controller.api import auth, joined, operations, port_binding, scheduling
 from controller.api.extension import SYSTEM, Extension
 from controller.app import App
 from controller.listener import Clients, Listener, listen
+from controller.membership import Membership
 from controller.model import Binding, Switch
-from controller.model.binding import dpid_text
 from controller.packet import Arrived
 from controller.resolvers import Resolvers
 from controller.service import Service
 from controller.service_port import ServicePort
-from controller.store import Body, Draft, Store, StoreError
+from controller.store import Body, Draft, Store, StoreError, Unavailable
 from controller.switch import channel
 from controller.switch.hosts import Hosts
 from controller.switch.ovsdb import IntegrationBridge
-from controller.switch.words import JOINED, Words
+from controller.switch.words import Words
 
 LOG = logging.getLogger("tenantry")
 
@@ -69,6 +69,8 @@ class Controller:
             base_mac=conf.networks.base_mac,
         )
         self.store = _open_store(conf.store.url, kinds)
+        self.membership = Membership(self.store, kinds)
+        remembered = self.membership.joined()
         self.resolvers = Resolvers(config.resolvers(conf.dns.resolvers), shares.questions)
         self.service = Service(
             self.store,
@@ -85,7 +87,9 @@ class Controller:
             packet_log_file=conf.network_log.file,
             connections_per_port=conf.conntrack.connections_per_port,
             ovsdb_connections=conf.ovsdb.connections,
-            remembered=_remembered(self.store),
+            remembered={each.connection: each.datapaths for each in remembered},
+            awaited=[each.connection for each in remembered if each.awaited and each.datapaths],
+            hosts_join=bool(conf.ovsdb.listen),
             integration_bridge=conf.ovsdb.integration_bridge,
             physical_interfaces=conf.networks.physical_interfaces,
             audit_seconds=conf.openflow.audit_interval,
@@ -108,7 +112,7 @@ class Controller:
             tls=tls,
             most=shares.hosts,
             report=self._reported,
-            tunnels=_tunnels(self.store),
+            tunnels={each.host: each.tunnel_address for each in remembered if each.tunnel_address},
         )
         self.joining = _listen_for_hosts(conf, self.hosts)
         self.application = api.application(
@@ -154,6 +158,8 @@ class Controller:
             what = f"sending something every {every.seconds:g} s"
             lasting.append((what, partial(self.service.repeat, every)))
         self._greenlets = [supervisor.keep(what, work, self._fail) for what, work in lasting]
+        self._greenlets.append(runtime.spawn(self.membership.look_back, self.hosts.of))
+        self.membership.on_forgotten(self.hosts.forget)
         self._api = Listener(
             self._listener,
             Clients("client at", shares.clients, part=1.0),
@@ -214,25 +220,12 @@ class Controller:
 
         try:
             self.store.write(change, SYSTEM.actor)
-        except NeutronException as error:
+        except (NeutronException, Unavailable) as error:
             LOG.warning("port %s stays where it is: %s", arrived.port_id, error)
 
     def _reported(self, words: Words) -> None:
         """A host says something new of itself."""
-        said = words._asdict()
-        configurations = {
-            **{name: said[name] for name in ("tunnel_address", "gateway_priority")},
-            "bridge_mappings": dict(words.bridge_mappings),
-            "connection": words.remote,
-            "datapaths": [dpid_text(dpid) for dpid in words.datapaths],
-        }
-        agent.report(
-            self.store,
-            self.kinds,
-            host=words.host,
-            availability_zone=words.availability_zone,
-            configurations=configurations,
-        )
+        self.membership.note(words)
         self.channel.check_hosts()
 
     def _renew_service_port(self) -> None:
@@ -337,27 +330,6 @@ def _tls(conf: cfg.ConfigOpts) -> channel.Tls | None:
 
 def _shown(time: datetime | None) -> str | None:
     return time.strftime("%Y-%m-%d %H:%M:%S") if time else None
-
-
-def _remembered(store: Store) -> dict[str, frozenset[int]]:
-    """The switches of the hosts that have joined, and have not been removed since."""
-    said = [body["configurations"] for body in store.read("agent").values()]
-    return {
-        configurations["connection"]: frozenset(int(id, 16) for id in configurations["datapaths"])
-        for configurations in said
-        if configurations["connection"].startswith(JOINED)
-    }
-
-
-def _tunnels(store: Store) -> dict[str, str]:
-    """Where the tunnels to the hosts that have joined end."""
-    agents = store.read("agent").values()
-    return {
-        body["host"]: body["configurations"]["tunnel_address"]
-        for body in agents
-        if body["configurations"]["connection"].startswith(JOINED)
-        and body["configurations"]["tunnel_address"]
-    }
 
 
 def _bridge(conf: cfg.ConfigOpts) -> IntegrationBridge | None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple, cast
 from weakref import WeakSet
@@ -150,6 +150,8 @@ class Service:
         connections_per_port: int = 0,
         ovsdb_connections: Iterable[str] = (),
         remembered: Mapping[str, frozenset[int]] | None = None,
+        awaited: Collection[str] = (),
+        hosts_join: bool = False,
         integration_bridge: str = "",
         physical_interfaces: Mapping[str, str] | None = None,
         audit_seconds: float = 120.0,
@@ -164,6 +166,8 @@ class Service:
             self._submit,
             physical_interfaces or {},
             remembered=remembered,
+            awaited=awaited,
+            hosts_join=hosts_join,
             integration_bridge=integration_bridge,
         )
         self.limits = Limits(self.model, self.inventory, ovsdb_connections, connections_per_port)

@@ -9,8 +9,8 @@ where nobody observes, no agent is alive.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from neutron_lib import exceptions
 from neutron_lib.api import validators
@@ -44,6 +44,7 @@ from controller.store import Body, Claim, Draft, Store
 AGENT = "agent"
 
 _HOST = "agent_host"
+_AWAITED = "awaited"  # in configurations, if it is False
 _UNOBSERVED = {"alive": False, "heartbeat_timestamp": None, "started_at": None}
 
 
@@ -78,6 +79,47 @@ def report(
             kind.update(draft, SYSTEM, before, told)
         else:
             kind.create(draft, SYSTEM, kind.new_body({**_new(host), **told}))
+
+    store.write(change, SYSTEM.actor)
+
+
+class Remembered(NamedTuple):
+    """A host that has joined, and has not been removed since."""
+
+    host: str
+    connection: str
+    datapaths: frozenset[int]
+    tunnel_address: str | None
+    awaited: bool  # whether it is worth waiting for after a start
+
+
+def remembered(store: Store) -> list[Remembered]:
+    """Every host whose agent there is."""
+    return [
+        Remembered(
+            body["host"],
+            said["connection"],
+            frozenset(int(id, 16) for id in said["datapaths"]),
+            said["tunnel_address"],
+            said.get(_AWAITED, True),
+        )
+        for body in store.read(AGENT).values()
+        for said in (body["configurations"],)
+    ]
+
+
+def await_no_longer(store: Store, kinds: Kinds, hosts: Collection[str]) -> None:
+    """These were not back in time after a start. The next does not wait for them, until they
+    :func:`report` again."""
+    kind = kinds[AGENT]
+
+    def change(draft: Draft) -> None:
+        for host in hosts:
+            id = draft.owner(of_host(host))
+            before = draft.get(AGENT, id) if id is not None else None
+            if before is not None:
+                told = {"configurations": {**before["configurations"], _AWAITED: False}}
+                kind.update(draft, SYSTEM, before, told)
 
     store.write(change, SYSTEM.actor)
 

@@ -14,6 +14,7 @@ from controller import runtime
 from controller.flow import value_text
 from controller.model.addresses import SERVICE_PORT_MAC, SERVICE_PORT_MTU
 from controller.rows import BridgeRow, InterfaceRow, difference
+from controller.store import Unavailable
 from controller.switch import ovsdb
 from controller.switch.inventory import PHYSICAL_NETWORK, SERVICE, Inventory
 from controller.switch.jsonrpc import Peer
@@ -78,6 +79,16 @@ class Database:
     def set_rows(self, rows: frozenset[InterfaceRow]) -> None:
         """Have these interfaces, and no others of their kind, likewise."""
         self._rows = rows
+        self._look()
+
+    def is_stranger(self, peer: Peer) -> bool:
+        """Whether nobody is to be expected back who was here by this connection: there never was a
+        bridge that connects to us."""
+        return self.peer in (None, peer) and not self._controlled()
+
+    def say_again(self) -> None:
+        """What the host says of itself is forgotten: report it once more."""
+        self._words = None
         self._look()
 
     def renew(self, interface: str) -> None:
@@ -215,8 +226,12 @@ class Database:
             self.host, self.remote, self._tables.said() or {}, self._address, self._controlled()
         )
         if words != self._words:
-            self._words = words
-            self._report(words)
+            try:
+                self._report(words)
+                self._words = words
+            except Unavailable as error:
+                LOG.warning("host %s: what it says of itself is not noted: %s", self.host, error)
+                runtime.spawn_after(RETRY_SECONDS, self._look)
 
     # --- what is written ---------------------------------------------------------------------
 

@@ -125,16 +125,27 @@ class Hosts:
         for remote, database in list(self.databases.items()):
             if database.host == host:
                 told = database.remove(self._port) or told
-                if remote.startswith(JOINED):
-                    if database.peer is not None:
-                        database.peer.close()
-                    del self.databases[remote]
-        self._tunnels.pop(host, None)
-        self._inventory.forget(host)
+                if remote.startswith(JOINED) and database.peer is not None:
+                    database.peer.close()
+        self._forget(host)
         LOG.info(
             "host %s is removed%s", host, ": its Open vSwitch is its own again" if told else ""
         )
         return told
+
+    def forget(self, host: str) -> None:
+        """A host that is not here is expected no more; one that is says again what it is."""
+        database = self.of(host)
+        if database is not None and database.alive:
+            database.say_again()
+        else:
+            self._forget(host)
+
+    def _forget(self, host: str) -> None:
+        self.databases.pop(JOINED + host, None)
+        self._joined_by.pop(JOINED + host, None)
+        self._tunnels.pop(host, None)
+        self._inventory.forget(host)
 
     # --- those that we connect to ------------------------------------------------------------
 
@@ -207,6 +218,8 @@ class Hosts:
             database.follow(peer, name, address, self._target(local))
         finally:
             LOG.info("host %s is gone", name)
+            if self.databases.get(remote) is database and database.is_stranger(peer):
+                self._forget(name)
 
 
 def _says_its_name(peer: Peer) -> str:

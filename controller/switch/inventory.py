@@ -41,16 +41,20 @@ class Inventory:
         physical_interfaces: Mapping[str, str],
         *,
         remembered: Mapping[str, Collection[int]] | None = None,
+        awaited: Collection[str] | None = None,
+        hosts_join: bool = False,
         integration_bridge: str = "",
     ) -> None:
         """``remotes``: the OVSDB connections to wait for. ``physical_interfaces``: physical
         network by interface name, for switches whose OVSDB we do not know. ``remembered``: the
-        switches of those that have joined before."""
+        switches of those that have joined before; ``awaited``: which of these to wait for, too, if
+        not all. ``hosts_join``: whether others may come."""
         self._emit = emit
         self._physical_interfaces = physical_interfaces
         self._remembered = dict(remembered or {})
         self._integration_bridge = integration_bridge
-        self._awaited = {*remotes, *self._remembered}
+        self._awaited = {*remotes, *(self._remembered if awaited is None else awaited)}
+        self._hosts_join = hosts_join
         self._hosts: dict[str, str] = {}  # remote: host
         self._bridges: dict[str, dict[int, str]] = {}  # remote: datapath id: bridge name
         self._external: dict[str, dict[str, Mapping[str, str]]] = {}  # remote: interface: ids
@@ -178,8 +182,10 @@ class Inventory:
             self._prove(id)
 
     def give_up(self) -> None:
-        """Wait no longer for hosts that have joined before. Their switches stay as they are."""
+        """Wait no longer for hosts that have joined before. Their switches stay as they are. A
+        switch that no host has named by now is on none."""
         self._awaited -= self._remembered.keys()
+        self._hosts_join = False
         self._tell(list(self._ports))
 
     def leave(self, remote: str, why: str, others: Collection[int] | None = None) -> None:
@@ -271,7 +277,7 @@ class Inventory:
         """Whether a switch is, or may be, on a host whose OVSDB will say what its interfaces are
         for, or that it is somebody else's."""
         known = (*self._remembered.values(), *self._others.values())
-        return bool(self._awaited) or any(dpid in dpids for dpids in known)
+        return bool(self._awaited or self._hosts_join) or any(dpid in dpids for dpids in known)
 
     def _interface(self, dpid: int, name: str) -> Interface:
         remote = self.remote(dpid)

@@ -283,3 +283,32 @@ def test_after_a_restart_it_counts_that_a_tunnel_was_up_before() -> None:
     bench.inventory.synced(REMOTE, "node1", {1: "br-int"}, {"bfd": tunnel("2001:db8::2")})
     bench.inventory.tunnel(REMOTE, "bfd", {"state": "down", "flap_count": "2"})
     assert (1, "bfd") in bench.model.all(Tunnel)
+
+
+def test_where_hosts_join_a_switch_that_nobody_names_waits_for_one() -> None:
+    """It may be that of a host which is another controller's."""
+    bench = Bench()
+    bench.inventory = Inventory([], bench._emit, {}, hosts_join=True)
+    bench.inventory.ports(1, {5: "tap1"})
+    bench.inventory.ports(2, {6: "tap2"})
+    bench.inventory.leave(JOINED, "it is another's", {1: "br-int"})
+    assert bench.switches() == {}
+    assert bench.inventory.left_alone == {JOINED: "it is another's"}
+    bench.inventory.give_up()
+    assert list(bench.switches()) == [2]
+    bench.inventory.synced(JOINED, "node1", {1: "br-int"}, {})
+    assert bench.switches()[1] == ("br-int", "node1")
+    assert bench.inventory.left_alone == {}
+
+
+def test_a_bridge_that_is_gone_is_no_switch_any_more() -> None:
+    bench = Bench(REMOTE)
+    bench.inventory.synced(REMOTE, "node1", {1: "br-int"}, {"tap1": iface("p")}, {1})
+    bench.inventory.ports(1, {5: "tap1"})
+    assert list(bench.switches()) == [1]
+    bench.inventory.bridges(REMOTE, {2: "br-int"}, {2})
+    assert bench.switches() == {}
+    assert bench.interfaces() == {}
+    assert bench.inventory.missing() == {2}
+    bench.inventory.ports(2, {5: "tap1"})
+    assert bench.interfaces() == {(2, "tap1"): (5, "p", "")}
