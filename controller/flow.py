@@ -27,7 +27,7 @@ class Oxm(NamedTuple):
     cls: int
     number: int
     bytes: int
-    notation: str = "hex"  # how ovs-ofctl prints it: hex, decimal, mac, ipv4, ipv6, port
+    notation: str = "hex"  # of ovs-ofctl: hex, decimal, mac, ipv4, ipv6, port, fragment
 
 
 _NXM1, _ERICSSON, _OPENFLOW, _PACKET_REGS = 0x0001, 0x1000, 0x8000, 0x8001
@@ -67,6 +67,7 @@ OXM: dict[str, Oxm] = {
     "ipv6_nd_tll": Oxm(_OPENFLOW, 33, 6, "mac"),
     "tunnel_id": Oxm(_OPENFLOW, 38, 8),
     **{f"reg{n}": Oxm(_NXM1, n, 4) for n in range(16)},
+    "ip_frag": Oxm(_NXM1, 26, 1, "fragment"),
     "tun_src": Oxm(_NXM1, 31, 4, "ipv4"),
     "tun_dst": Oxm(_NXM1, 32, 4, "ipv4"),
     "tun_ipv6_src": Oxm(_NXM1, 109, 16, "ipv6"),
@@ -92,6 +93,12 @@ OXM: dict[str, Oxm] = {
 
 TUNNEL_ENDS = {4: ("tun_src", "tun_dst"), 6: ("tun_ipv6_src", "tun_ipv6_dst")}
 """By the IP version of a tunnel: where it begins and where it leads."""
+
+FRAGMENT, LATER_FRAGMENT = (1, 1), (2, 2)
+"""ip_frag of any fragment, and of all but a packet's first, which alone has the ports (or the type
+of ICMP); as (value, mask)."""
+
+_FRAGMENTS: dict[Value, str] = {FRAGMENT: "yes", LATER_FRAGMENT: "later"}
 
 # ovs-ofctl's own names, where they differ from OpenFlow's; in matches it has kept older ones.
 _OFCTL_NAME = {
@@ -151,7 +158,9 @@ def match_text(match: Mapping[str, Value]) -> str:
     for field in sorted(match, key=match_order):
         value = match[field]
         name = _OFCTL_MATCH_NAME.get(field, field)
-        if isinstance(value, tuple):
+        if OXM[field].notation == "fragment":
+            parts.append(f"{name}={_FRAGMENTS[value]}")
+        elif isinstance(value, tuple):
             parts.append(f"{name}={value_text(field, value[0])}/{_mask_text(field, value[1])}")
         else:
             parts.append(f"{name}={value_text(field, value)}")
@@ -159,7 +168,7 @@ def match_text(match: Mapping[str, Value]) -> str:
 
 
 # They are extensions, but need eth_type and more of what is OpenFlow's own.
-_LAST = {"ip_ttl", "nd_reserved", "nd_options_type"} | {
+_LAST = {"ip_ttl", "ip_frag", "nd_reserved", "nd_options_type"} | {
     name for name in OXM if name.startswith(("ct_nw_", "ct_ipv6_", "ct_tp_"))
 }
 _ORDER = {

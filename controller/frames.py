@@ -13,6 +13,9 @@ from controller.packet import Malformed
 
 ARP, RARP, IPV4, IPV6 = 0x0806, 0x8035, 0x0800, 0x86DD  # EtherTypes
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132  # IP protocols
+FRAGMENT = 44
+"""What Open vSwitch takes for the protocol of an IPv6 packet's later fragments: all that they say
+is that they are some (RFC 8200, 4.5)."""
 
 _ETHERNET = struct.Struct("!6s6sH")
 _IPV4 = struct.Struct("!BBHHHBBHII")
@@ -133,7 +136,8 @@ def pseudo_header(version: int, src: int, dst: int, protocol: int, length: int) 
 
 
 class Ip(NamedTuple):
-    """Any IP packet: its addresses, and the bytes of its header and of what that carries."""
+    """Any IP packet: its addresses, and the bytes of its header and of what that carries. IPv6's
+    extension headers are of the latter."""
 
     version: int
     src: int
@@ -143,6 +147,7 @@ class Ip(NamedTuple):
     may_fragment: bool
     header: bytes
     payload: bytes
+    whole: bool = True  # not a fragment
 
 
 def parse_ip(data: bytes) -> Ip:
@@ -164,6 +169,49 @@ def parse_ip(data: bytes) -> Ip:
                 whole = rest[: _IPV6.size], rest[_IPV6.size : _IPV6.size + length]
                 return Ip(6, *addresses, protocol, True, False, *whole)
     except struct.error:
+        pass
+    raise Malformed
+
+
+def ports(packet: Ip) -> tuple[int, int]:
+    """Source and destination of a UDP datagram or TCP segment, or of its first fragment. Errors:
+    Malformed."""
+    try:
+        source, destination = struct.unpack_from("!HH", packet.payload)
+    except struct.error:
+        raise Malformed from None
+    return source, destination
+
+
+QUOTE = 8
+"""Octets of an ICMP error before the packet that it quotes: RFC 792; RFC 4443, 3."""
+
+_OPTIONS = (0, 43, 60)  # IPv6: hop-by-hop, routing, destination options
+
+
+def quoted(error: Ip) -> Ip:
+    """The packet that an ICMP error quotes; it may be cut off anywhere behind its header. Of IPv6,
+    ``protocol`` is what follows the extension headers. Errors: Malformed."""
+    data = error.payload[QUOTE:]
+    try:
+        if error.version == 4:
+            start, _, _, _, fragment, _, protocol, _, src, dst = _IPV4.unpack_from(data)
+            length = (start & 15) * 4
+            if start >> 4 == 4 and _IPV4.size <= length <= len(data):
+                first, whole = not fragment & _OFFSET, not fragment & _MORE_OR_OFFSET
+                return Ip(4, src, dst, protocol, first, True, data[:length], data[length:], whole)
+        else:
+            start, _, protocol, _, source, destination = _IPV6.unpack_from(data)
+            if start >> 28 == 6:
+                src, dst = int.from_bytes(source, "big"), int.from_bytes(destination, "big")
+                at, whole = _IPV6.size, True
+                while protocol in (*_OPTIONS, FRAGMENT):
+                    whole = whole and protocol != FRAGMENT
+                    length = 8 if protocol == FRAGMENT else (data[at + 1] + 1) * 8
+                    protocol, at = data[at], at + length
+                header, rest = data[: _IPV6.size], data[_IPV6.size :]
+                return Ip(6, src, dst, protocol, True, False, header, rest, whole)
+    except (struct.error, IndexError):
         pass
     raise Malformed
 

@@ -166,7 +166,8 @@ NAT = Field(
     name="NAT",
     bits=32,
     spans="ROUTER_ADMIT..ROUTER_OUT",
-    doc="TRANSLATE if the source's address must not be seen where the packet goes; TRANSLATED",
+    doc="TRANSLATE if the source's address must not be seen where the packet goes; TRANSLATED; "
+    "UNPROVEN",
 )
 FLAGS = Field(
     "reg8",
@@ -323,8 +324,9 @@ INSIDE, FLOATING, ITSELF, OUTSIDE = range(4)
 """SOURCE: a network of the router; there, with a floating IP that this switch translates; the
 router; by its gateway port, whatever the address."""
 
-TRANSLATE, TRANSLATED = 1, 2
-"""NAT: the source is to be translated, if INSIDE or FLOATING; or it is a floating IP by now."""
+TRANSLATE, TRANSLATED, UNPROVEN = 1, 2, 3
+"""NAT: the source is to be translated, if INSIDE or FLOATING; or it is a floating IP by now; or
+connection tracking has translated a floating IP, by what it knew, and it must be seen to what."""
 
 
 EGRESS, INGRESS = (1, 3), (2, 3)
@@ -468,7 +470,7 @@ class Table(Enum):
         25,
         "security_groups",
         Miss.OWN,
-        "reg11 reg6 ct_state eth_type ip_proto",
+        "reg11 reg6 ct_state eth_type ip_proto icmpv4_type icmpv6_type",
         "What leaves a port is judged by its groups' egress rules; answers by the ingress rules "
         "that had let the question in.",
     )
@@ -500,7 +502,7 @@ class Table(Enum):
         "security_groups",
         Miss.DROP,
         "reg11 reg8 reg9 ct_state eth_type ct_nw_proto ct_nw_src ct_nw_dst ct_ipv6_src ct_ipv6_dst "
-        "ct_tp_src ct_tp_dst ip_proto ipv4_src ipv4_dst ipv6_src ipv6_dst "
+        "ct_tp_src ct_tp_dst ip_proto ip_frag ipv4_src ipv4_dst ipv6_src ipv6_dst "
         "tcp_dst udp_dst sctp_dst icmpv4_type icmpv4_code icmpv6_type icmpv6_code",
         "The rules. They are matched with what the packet's connection was begun with, so that one "
         "flow judges both directions. Visited by resubmit.",
@@ -578,7 +580,7 @@ class Table(Enum):
         "firewall",
         Miss.DROP,
         "reg5 ct_state eth_type ct_nw_proto ct_nw_src ct_nw_dst ct_ipv6_src ct_ipv6_dst "
-        "ct_tp_src ct_tp_dst ip_proto ipv4_src ipv4_dst ipv6_src ipv6_dst "
+        "ct_tp_src ct_tp_dst ip_proto ip_frag ipv4_src ipv4_dst ipv6_src ipv6_dst "
         "tcp_src tcp_dst udp_src udp_dst sctp_src sctp_dst",
         "The rules of policies, in their order. Visited by resubmit.",
     )
@@ -603,14 +605,14 @@ class Table(Enum):
         44,
         "nat",
         Miss.NEXT,
-        "reg12 reg10 ipv4_src eth_type ip_proto tcp_src udp_src",
+        "reg12 reg10 ipv4_src eth_type ip_proto ip_frag tcp_src udp_src",
         "Whether the source has a floating IP that is translated on this switch.",
     )
     ROUTER_NAT_IN = (
         45,
         "nat",
         Miss.NEXT,
-        "reg12 reg10 reg8 eth_type ip_proto ipv4_dst tcp_dst udp_dst",
+        "reg12 reg10 reg8 eth_type ip_proto ip_frag ipv4_dst tcp_dst udp_dst",
         "Destinations that are translated: floating IPs as they are, what is forwarded by port or "
         "comes back to a shared address by connection tracking.",
     )
@@ -618,15 +620,15 @@ class Table(Enum):
         46,
         "nat",
         Miss.NEXT,
-        "reg12 reg10 reg9 ct_state eth_type ip_proto icmpv4_type",
+        "reg12 reg10 reg9 ct_state eth_type ip_proto ip_frag icmpv4_type ipv4_dst",
         "What was translated; errors about what went out by a floating IP need more than that.",
     )
     ROUTE = (
         55,
         "routing",
         Miss.OWN,
-        "reg12 reg11 reg10 reg9 reg8 eth_type ip_proto ip_ttl ipv4_src ipv4_dst ipv6_src ipv6_dst "
-        "udp_src udp_dst icmpv6_type",
+        "reg12 reg11 reg10 reg9 reg8 eth_type ip_proto ip_ttl ip_frag ipv4_src ipv4_dst ipv6_src "
+        "ipv6_dst udp_src udp_dst icmpv6_type",
         "The longest prefix of each router's routes, by priority. Before them its own addresses, "
         "and packets whose time is up.",
         "nat",
@@ -642,7 +644,7 @@ class Table(Enum):
         57,
         "routing",
         Miss.OWN,
-        "eth_type ip_proto icmpv4_type icmpv6_type",
+        "eth_type ip_proto icmpv4_type icmpv6_type ip_frag ct_state ct_nw_proto",
         "What is for the router itself: echoes are answered, and routed back.",
     )
     NEXT_HOP = (
@@ -671,7 +673,7 @@ class Table(Enum):
         63,
         "firewall",
         Miss.OWN,
-        "ct_state",
+        "ct_state eth_type ip_proto icmpv4_type icmpv6_type",
         "Asks the firewalls of both ports.",
     )
     ROUTER_FIREWALL_VERDICT = (
@@ -685,7 +687,7 @@ class Table(Enum):
         65,
         "nat",
         Miss.NEXT,
-        "reg12 reg9 reg10 reg8 metadata eth_type ip_proto ipv4_src ipv6_dst "
+        "reg12 reg9 reg10 reg8 metadata eth_type ip_proto ip_frag ipv4_src ipv6_dst "
         "tcp_src udp_src tcp_dst udp_dst",
         "Sources that are translated: floating IPs as they are, others to a shared address.",
     )
@@ -700,7 +702,7 @@ class Table(Enum):
         67,
         "nat",
         Miss.NEXT,
-        "reg12 reg9 reg10 reg8 eth_type ip_proto icmpv4_type ipv4_src",
+        "reg12 reg9 reg10 reg8 metadata eth_type ip_proto icmpv4_type ipv4_src",
         "Nothing leaves with an address that was to be translated, and was not.",
     )
     ROUTER_OUT = (
@@ -767,7 +769,7 @@ class Table(Enum):
         85,
         "security_groups",
         Miss.OWN,
-        "reg11 reg6 ct_state eth_type ip_proto",
+        "reg11 reg6 ct_state eth_type ip_proto icmpv4_type icmpv6_type",
         "What enters a port is judged by its groups' ingress rules; answers by the egress rules "
         "that had let the question out.",
     )

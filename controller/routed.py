@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controller.failover import ADMITTED, BESIDE, group_id, stands_in, whole
-from controller.flow import Action, CtClear, Flow, Goto, Group, SetField, Value
+from controller.flow import FRAGMENT, Action, Ct, CtClear, Flow, Goto, Group, SetField, Value
 from controller.model import Network, Router, View
 from controller.model.routers import Leg
 from controller.packet import PacketIn, PacketOut, resubmitted
@@ -31,6 +31,7 @@ from controller.pipeline import (
     UNKNOWN,
     Band,
     Table,
+    Zone,
 )
 
 Match = dict[str, Value]
@@ -77,6 +78,14 @@ def admitting(view: View, switch: int, router: Router, leg: Leg, mac: int) -> It
     if_active = (*_entered(router, leg, HERE), Group(group_id(router, ADMITTED)))
     from_wire: Match = {**there, IN_PORT: PHYSICAL}
     yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT + 1, from_wire, if_active)
+
+
+def for_itself(router: Router, match: Match) -> Iterator[Flow]:
+    """What is for one of a router's own addresses (``match``, in ROUTE). Of fragments it answers
+    only whole packets', and those that ask: the state of the connection tells, which all have."""
+    yield Flow(Table.ROUTE, OWN_ADDRESS, match, (Goto(Table.ROUTER_REPLY),))
+    gathered = (Ct(Zone.routed(router.key), Table.ROUTER_REPLY),)
+    yield Flow(Table.ROUTE, OWN_ADDRESS + 1, {**match, "ip_frag": FRAGMENT}, gathered)
 
 
 def said(network: Network, port_key: int, data: bytes) -> PacketOut:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from apps.firewall.packets import ENTERING_PORT, IN_ROUTER, LEAVING_PORT
+from apps.firewall.packets import ENTERING_PORT, ERROR, IN_ROUTER, LEAVING_PORT
 from controller.flow import (
     CONTROLLER,
     CT_TRACKED,
+    LATER_FRAGMENT,
     Action,
     Ct,
     Flow,
@@ -49,10 +50,10 @@ from controller.pipeline import (
 )
 from controller.ranges import port_masks, prefix_value
 from controller.tracking import (
+    LOOKED_UP,
     NEW,
     REPLY,
     STATE,
-    TRACKABLE,
     TRACKED_PROTOCOLS,
     also_judged,
     by_state,
@@ -82,7 +83,7 @@ def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
     acl, verdict = Table.ROUTER_FIREWALL_ACL, Table.ROUTER_FIREWALL_VERDICT
     # What the router itself says was not sent through it.
     yield Flow(Table.ROUTER_FIREWALL, Band.GUARD, {SOURCE: ITSELF}, (on,))
-    yield from by_state(acl, on, {})
+    yield from by_state(acl, on, {}, SetField(POLICY, ERROR))
     answers = (*judged(ENTERED, ingress=True), *also_judged(EXIT, ingress=False))
     yield Flow(acl, Band.DEFAULT, {"ct_state": REPLY}, (*answers, Goto(verdict)))
     begun = (*judged(ENTERED, ingress=False), *also_judged(EXIT, ingress=True))
@@ -147,10 +148,9 @@ def _looked_up(port: Port, zone: int) -> Iterator[Flow]:
     judge = Goto(Table.ROUTER_FIREWALL_ACL)
     for end in (ENTERED, EXIT):
         yield Flow(Table.ROUTER_FIREWALL, Band.DEFAULT, {end: port.key}, (judge,))
-        for eth_type, protocol in TRACKABLE:
-            match: Match = {end: port.key, "eth_type": eth_type, "ip_proto": protocol}
+        for one in LOOKED_UP:
             lookup = Ct(zone, Table.ROUTER_FIREWALL_ACL)
-            yield Flow(Table.ROUTER_FIREWALL, Band.SPECIFIC, match, (lookup,))
+            yield Flow(Table.ROUTER_FIREWALL, Band.SPECIFIC, {end: port.key, **one}, (lookup,))
         known: Match = {end: port.key, "ct_zone": zone}
         yield Flow(Table.ROUTER_FIREWALL, Band.SPECIFIC + 1, known, (judge,))
         for eth_type in (IPV4, IPV6):
@@ -190,7 +190,8 @@ def rules_on(view: View, switch: int) -> frozenset[str]:
 
 def compile_rule(view: View, switch: int, id: str) -> Iterator[Flow]:
     """A rule at its place in a policy, the first on top. One that is inserted moves those behind
-    it. To allow is to leave the decision as it is: the other end's firewall may have denied."""
+    it. To allow is to leave the decision as it is: the other end's firewall may have denied. Of a
+    packet in fragments, what is denied by its ports is the first."""
     policy_id, _, rule_id = id.partition(" ")
     policy, rule = view.get(FirewallPolicy, policy_id), view.get(FirewallRule, rule_id)
     if policy is None or rule is None or not rule.enabled or rule_id not in policy.rules:
@@ -240,5 +241,7 @@ def _end(prefix: Prefix | None, end: str, tracked: bool) -> Match:
 def _with_ports(match: Match, rule: FirewallRule, name: str) -> Iterator[Match]:
     ranges = {"src": rule.source_ports, "dst": rule.destination_ports}
     given = {f"{name}_{end}": port_masks(*span) for end, span in ranges.items() if span and name}
+    if given and rule.action == "allow":
+        yield {**match, "ip_frag": LATER_FRAGMENT}
     for values in product(*given.values()):
         yield {**match, **dict(zip(given, values, strict=True))}

@@ -1,4 +1,5 @@
-"""What a firewall that rejects says to the sender: a TCP reset, or ICMP's port unreachable."""
+"""What a firewall that rejects says to the sender: a TCP reset, or ICMP's port unreachable. And
+errors about what is not tracked, which pass like others."""
 
 from __future__ import annotations
 
@@ -20,13 +21,19 @@ from controller.pipeline import (
 )
 from controller.refusals import refuse
 from controller.routed import answered
+from controller.tracking import untracked
 
-LEAVING_PORT, ENTERING_PORT, IN_ROUTER = 1, 2, 3
-"""POLICY, on the way to the controller: where a packet was rejected."""
+LEAVING_PORT, ENTERING_PORT, IN_ROUTER, ERROR = 1, 2, 3, 4
+"""POLICY, on the way to the controller: where a packet was rejected; or (ERROR) that a router's
+firewall knows nothing of an ICMP error."""
 
 
 def handle(view: View, packet: PacketIn) -> Iterable[PacketOut]:
-    """Tell the sender. Errors: Malformed."""
+    """Tell the sender, or let an error pass. Errors: Malformed."""
+    if packet.register(POLICY) == ERROR:
+        if untracked(packet.data) is None:
+            return []
+        return [PacketOut(packet.data, packet.resume(Table.ROUTER_FIREWALL.next))]
     refusal = refuse(frames.parse_ip(packet.data))
     if refusal is None:
         return []

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from apps.nat.forwarded import PROTOCOLS, forwarded, forwarded_replies
 from controller.failover import answering, stands_in, whole
 from controller.flow import (
     CONTROLLER,
     CT_NEW,
     CT_RELATED,
-    CT_REPLY,
     CT_TRACKED,
+    FRAGMENT,
     Action,
     Ct,
     Flow,
@@ -21,7 +22,7 @@ from controller.flow import (
     SetField,
     Value,
 )
-from controller.frames import ICMP, IPV4, IPV6, TCP, UDP
+from controller.frames import IPV4, IPV6
 from controller.model import (
     ConntrackHelper,
     FloatingIp,
@@ -57,19 +58,19 @@ from controller.pipeline import (
     NETWORK,
     OUT_PORT,
     OUTSIDE,
-    PINNED,
     PUNTED,
     ROUTED,
     ROUTER,
     SOURCE,
     TRANSLATE,
     TRANSLATED,
+    UNPROVEN,
     Band,
     Table,
     Zone,
 )
-from controller.ranges import port_masks
-from controller.routed import ANEW, OWN_ADDRESS, admitted, admitting
+from controller.routed import ANEW, admitted, admitting, for_itself
+from controller.tracking import ERRORS_4
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]
@@ -77,18 +78,18 @@ Actions = tuple[Action, ...]
 ARRIVING, LEAVING = 1, 2
 """PUNTED: an ICMP error whose destination, or whose source, was a floating IP's."""
 
-ICMP_ERRORS = (3, 11, 12)  # RFC 792: unreachable, time exceeded, parameter problem
 SHARED_PORTS = (1024, 65535)
 
-_PROTOCOLS = {"tcp": TCP, "udp": UDP}
 _IPV4: Match = {"eth_type": IPV4}
 
 
 def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
-    """What quotes a packet that a floating IP's translation has changed."""
+    """What quotes a packet that a floating IP's translation has changed; and fragments that became
+    something else than what they should, by a connection from before a floating IP moved."""
+    for table in (Table.ROUTER_NAT_IN_DONE, Table.ROUTER_NAT_DONE):
+        yield Flow(table, Band.DEFAULT + 1, {NAT: UNPROVEN}, ())
     punt: Actions = (Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
-    for kind in ICMP_ERRORS:
-        error: Match = {**_IPV4, "ip_proto": ICMP, "icmpv4_type": kind}
+    for error in ERRORS_4:
         arriving = {**error, NAT: TRANSLATE, "ct_state": (0, CT_TRACKED)}
         yield Flow(
             Table.ROUTER_NAT_IN_DONE, Band.DEFAULT, arriving, (SetField(PUNTED, ARRIVING), *punt)
@@ -150,7 +151,7 @@ def compile_floating(view: View, switch: int, id: str) -> Iterator[Flow]:
     elif here:
         # Ports are forwarded; to a ping the router answers itself.
         own: Match = {ROUTER: router.key, **_IPV4, "ipv4_dst": floating.address}
-        yield Flow(Table.ROUTE, OWN_ADDRESS, own, (Goto(Table.ROUTER_REPLY),))
+        yield from for_itself(router, own)
 
 
 def _one_to_one(
@@ -168,18 +169,28 @@ def _one_to_one(
         *(SetField("ipv4_dst", floating.fixed_address), SetField(NAT, TRANSLATE), *ANEW),
         Goto(Table.ROUTER_NAT_IN.next),
     )
+    # Plain actions would put a checksum right in each fragment, and only the first has one.
+    zone, proven = Zone.forwarded(router.key), (SetField(NAT, TRANSLATE), *ANEW)
+    dst = Nat("dst", floating.fixed_address)
+    gathered: Actions = (
+        *(SetField(NAT, UNPROVEN), *ANEW),
+        Ct(zone, Table.ROUTER_NAT_IN_DONE, dst, commit=True),
+    )
     destination: Match = {**its, "ipv4_dst": floating.address}
-    if at_home:
-        yield Flow(Table.ROUTER_NAT_IN, Band.SPECIFIC, destination, to_fixed)
-    else:
+    taken = [(Band.SPECIFIC, destination)]
+    if not at_home:
         # Others' packets go to the router's home first, for there their sources are translated.
         sources = (FLOATING, OUTSIDE) if here else (FLOATING,)
-        for source in sources:
-            match: Match = {**destination, SOURCE: source}
-            yield Flow(Table.ROUTER_NAT_IN, Band.SPECIFIC, match, to_fixed)
+        taken = [(Band.SPECIFIC, {**destination, SOURCE: source}) for source in sources]
         if stands:
-            match = {**destination, FLAGS: (HERE, HERE)}
-            yield Flow(Table.ROUTER_NAT_IN, Band.SPECIFIC + 1, match, to_fixed)
+            taken.append((Band.SPECIFIC + 1, {**destination, FLAGS: (HERE, HERE)}))
+    for priority, match in taken:
+        yield Flow(Table.ROUTER_NAT_IN, priority, match, to_fixed)
+        cut: Match = {**match, "ip_frag": FRAGMENT}
+        yield Flow(Table.ROUTER_NAT_IN, priority + 2, cut, gathered)
+    done = Goto(Table.ROUTER_NAT_IN_DONE.next)
+    known: Match = {**its, NAT: UNPROVEN, "ipv4_dst": floating.fixed_address}
+    yield Flow(Table.ROUTER_NAT_IN_DONE, Band.SPECIFIC, known, (*proven, done))
     if not here:
         return
     fixed: Match = {**its, "ipv4_src": floating.fixed_address}
@@ -191,13 +202,27 @@ def _one_to_one(
     )
     leaving: Match = {**fixed, NAT: TRANSLATE, SOURCE: FLOATING}
     as_floating: Actions = (SetField("ipv4_src", floating.address), *ANEW)
+    seen_outside: Actions = (SetField("eth_src", port.mac), SetField(NAT, TRANSLATED))
     done = Goto(Table.ROUTER_NAT_DONE)
     yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC, leaving, (*as_floating, done))
     yield Flow(
         Table.ROUTER_NAT_OUT,
         Band.SPECIFIC + 1,
         {**leaving, NETWORK: outside.key},
-        (*as_floating, SetField("eth_src", port.mac), SetField(NAT, TRANSLATED), done),
+        (*as_floating, *seen_outside, done),
+    )
+    src = Nat("src", floating.address)
+    gathered = (SetField(NAT, UNPROVEN), Ct(zone, Table.ROUTER_NAT_DONE, src, commit=True))
+    cut = {**leaving, "ip_frag": FRAGMENT}
+    yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC + 2, cut, gathered)
+    known = {**its, NAT: UNPROVEN, "ipv4_src": floating.address}
+    on = Goto(Table.ROUTER_NAT_DONE.next)
+    yield Flow(Table.ROUTER_NAT_DONE, Band.SPECIFIC, known, (*proven, on))
+    yield Flow(
+        Table.ROUTER_NAT_DONE,
+        Band.SPECIFIC + 1,
+        {**known, NETWORK: outside.key},
+        (*proven, *seen_outside, on),
     )
 
 
@@ -215,12 +240,9 @@ def compile_shared(view: View, switch: int, router_id: str) -> Iterator[Flow]:
     forwardings = view.find(PortForwarding, router_id=router_id)
     address, own = translates(view, router), own_face(view, switch, router_id)
     for forwarding in forwardings:
-        yield from _forwarding(view, router, forwarding)
-        if own is not None:
-            yield from _pinned(router, forwarding)
+        yield from forwarded(view, router, forwarding, pinned=own is not None)
     if forwardings:
-        replies: Match = {ROUTER: router.key, "ct_state": (CT_REPLY, CT_REPLY), **_IPV4}
-        yield Flow(Table.ROUTER_NAT_REPLY, Band.SPECIFIC, replies, (Goto(Table.ROUTER_OUT),))
+        yield from forwarded_replies(router)
     if address is None:
         return
     whose: Match = {} if own is None else {FLAGS: (HERE, HERE)}
@@ -233,6 +255,10 @@ def compile_shared(view: View, switch: int, router_id: str) -> Iterator[Flow]:
     as_own: Actions = (SetField("eth_src", own.mac), SetField(NAT, TRANSLATED))
     its: Match = {FLAGS: (0, HERE)}
     yield from _translated(view, router, leg, own.address, its, as_own, bool(forwardings))
+
+
+ALGS = {"ftp": 21, "tftp": 69}
+"""Helpers that Open vSwitch has, as Ct names them; with others connections are tracked without."""
 
 
 def _translated(
@@ -266,7 +292,7 @@ def _translated(
     if forwards:
         yield Flow(Table.ROUTER_NAT_REPLY, Band.DEFAULT, {**its, **whose}, commit)
     for helper in helpers:
-        protocol = _PROTOCOLS[helper.protocol]
+        protocol = PROTOCOLS[helper.protocol]
         called: Match = {**leaving, "ip_proto": protocol, f"{helper.protocol}_dst": helper.port}
         helped = Ct(
             zone, Table.ROUTER_NAT_DONE, shared, commit=True, alg=ALGS.get(helper.helper, 0)
@@ -285,60 +311,6 @@ def _translated(
     on = (*seen_as, Goto(Table.ROUTER_NAT_DONE.next))
     yield Flow(Table.ROUTER_NAT_DONE, Band.SPECIFIC + 1, {**leaving, "ipv4_src": address}, on)
     yield Flow(Table.ROUTER_NAT_DONE, Band.SPECIFIC, leaving, ())
-
-
-def _pinned(router: Router, forwarding: PortForwarding) -> Iterator[Flow]:
-    """Answers of what is forwarded by port go back by the gateway that has forwarded it."""
-    its: Match = {ROUTER: router.key, SOURCE: INSIDE, **_IPV4}
-    for internal in port_masks(*forwarding.internal):
-        name = forwarding.protocol
-        answers = {**its, "ip_proto": _PROTOCOLS[name], "ipv4_src": forwarding.address}
-        pin = (SetField(FLAGS, PINNED), Goto(Table.ROUTER_SOURCE.next))
-        yield Flow(Table.ROUTER_SOURCE, Band.DEFAULT, {**answers, f"{name}_src": internal}, pin)
-
-
-ALGS = {"ftp": 21, "tftp": 69}
-"""Helpers that Open vSwitch has, as Ct names them; with others connections are tracked without."""
-
-
-def _forwarding(view: View, router: Router, forwarding: PortForwarding) -> Iterator[Flow]:
-    floating = view.get(FloatingIp, forwarding.floatingip_id)
-    protocol = _PROTOCOLS.get(forwarding.protocol)
-    if floating is None or protocol is None:
-        return
-    zone, name = Zone.forwarded(router.key), forwarding.protocol
-    its: Match = {ROUTER: router.key, **_IPV4, "ip_proto": protocol}
-    for external, nat in _translations(forwarding):
-        yield Flow(
-            Table.ROUTER_NAT_IN,
-            Band.SPECIFIC,
-            {**its, "ipv4_dst": floating.address, f"{name}_dst": external},
-            (
-                *(SetField(NAT, TRANSLATE), *ANEW),
-                Ct(zone, Table.ROUTER_NAT_IN_DONE, nat, commit=True),
-            ),
-        )
-    for internal in port_masks(*forwarding.internal):
-        answers = {**its, "ipv4_src": forwarding.address, f"{name}_src": internal}
-        match = {**answers, NAT: TRANSLATE, SOURCE: INSIDE}
-        lookup = (Ct(zone, Table.ROUTER_NAT_REPLY, Nat()),)
-        yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC + 2, match, lookup)
-
-
-def _translations(forwarding: PortForwarding) -> Iterator[tuple[Value, Nat]]:
-    """External ports, each or as masks, with what they become."""
-    first, last = forwarding.external
-    low, high = forwarding.internal
-    if low == high:
-        for external in port_masks(first, last):
-            yield external, Nat("dst", forwarding.address, low, low)
-    elif (low, high) == (first, last):
-        for external in port_masks(first, last):
-            yield external, Nat("dst", forwarding.address)
-    else:
-        for external in range(first, last + 1):
-            internal = low + external - first
-            yield external, Nat("dst", forwarding.address, internal, internal)
 
 
 # --- IPv6 ------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from apps.nat.flows import ARRIVING
+from apps.nat.forwarded import BEGINNING, begun
 from controller import frames
 from controller.flow import SetField
 from controller.frames import Ip
@@ -26,37 +27,28 @@ from controller.model import (
 )
 from controller.model.routers import gateway, place, places
 from controller.neighbour_discovery import announcement
-from controller.packet import Malformed, PacketIn, PacketOut
+from controller.packet import PacketIn, PacketOut
 from controller.pipeline import PUNTED, ROUTER, Table
 from controller.routed import said
 
-QUOTE = 8
-"""Octets of an ICMP error before the packet that it quotes: RFC 792."""
-
 
 def handle(view: View, packet: PacketIn) -> Iterable[PacketOut]:
-    """Put the quoted packet right, and let the error go on. Errors: Malformed."""
+    """Put the quoted packet right, and let the error go on; or begin a connection. Errors:
+    Malformed."""
+    if packet.register(PUNTED) == BEGINNING:
+        for router in view.find(Router, key=packet.register(ROUTER)):
+            yield from begun(view, router, packet)
+        return
     arriving = packet.register(PUNTED) == ARRIVING
     error = frames.parse_ip(packet.data)
-    quoted = _quoted(error)
+    quoted = frames.quoted(error)
     for router in view.find(Router, key=packet.register(ROUTER)):
         right = _arrived(view, router, quoted) if arriving else _left(view, router, quoted)
         if right is not None:
-            message = error.payload[:QUOTE] + right.header + right.payload
+            message = error.payload[: frames.QUOTE] + right.header + right.payload
             data = frames.with_icmp(packet.data, error, message)
             table = Table.ROUTER_NAT_IN_DONE if arriving else Table.ROUTER_NAT_DONE
             yield PacketOut(data, packet.resume(table.next, SetField(PUNTED, 0)))
-
-
-def _quoted(error: Ip) -> Ip:
-    """The packet in an ICMP error; it may be cut off anywhere behind its header."""
-    data = error.payload[QUOTE:]
-    length = (data[0] & 15) * 4 if data else 0
-    if not data or data[0] >> 4 != 4 or not 20 <= length <= len(data):
-        raise Malformed
-    header = data[:length]
-    src, dst = (int.from_bytes(header[at : at + 4], "big") for at in (12, 16))
-    return Ip(4, src, dst, header[9], True, False, header, data[length:])
 
 
 def _arrived(view: View, router: Router, quoted: Ip) -> Ip | None:

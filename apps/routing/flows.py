@@ -21,6 +21,7 @@ from controller.failover import LEAVING, answering, group_id, groups, stands_in,
 from controller.flow import (
     CONTROLLER,
     FROM_NOWHERE,
+    LATER_FRAGMENT,
     Action,
     CheckLarger,
     DecTtl,
@@ -81,7 +82,8 @@ from controller.pipeline import (
     version_bits,
 )
 from controller.ranges import prefix_value
-from controller.routed import ANEW, OWN_ADDRESS, admitted, admitting
+from controller.routed import ANEW, OWN_ADDRESS, admitted, admitting, for_itself
+from controller.tracking import ASKING
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]
@@ -168,20 +170,26 @@ def _echoes() -> Iterator[Flow]:
         (IPV6, ICMPV6, "icmpv6_type", ECHO_REQUEST_6, ECHO_REPLY_6, ("ipv6_src", "ipv6_dst", 128)),
     ):
         source, destination, bits = swap
-        yield Flow(
-            table,
-            Band.SPECIFIC,
-            {"eth_type": eth_type, "ip_proto": protocol, field: request},
-            (
-                *(Move(source, NEXT_HOP, bits), Move(destination, source, bits)),
-                *(Move(NEXT_HOP, destination, bits), SetField(field, reply)),
-                # Routing takes one off.
-                *(SetField("ip_ttl", TTL + 1), SetField(SOURCE, ITSELF), SetField(NAT, 0), *ANEW),
-                Resubmit(Table.ROUTE),
-            ),
+        turned: Actions = (
+            *(Move(source, NEXT_HOP, bits), Move(destination, source, bits)),
+            Move(NEXT_HOP, destination, bits),
         )
+        back: Actions = (
+            # Routing takes one off.
+            *(SetField("ip_ttl", TTL + 1), SetField(SOURCE, ITSELF), SetField(NAT, 0), *ANEW),
+            Resubmit(Table.ROUTE),
+        )
+        message: Match = {"eth_type": eth_type, "ip_proto": protocol}
+        answer = (*turned, SetField(field, reply), *back)
+        yield Flow(table, Band.SPECIFIC, {**message, field: request}, answer)
+        # Of what is no answer itself, and is gathered, the first fragment was a request: only
+        # those begin a connection, and it has one type.
+        asks: Match = {"eth_type": eth_type, "ct_nw_proto": protocol, "ct_state": ASKING}
+        later: Match = {**asks, "ip_frag": LATER_FRAGMENT}
+        yield Flow(table, Band.SPECIFIC, later, (*turned, *back))
         # Nothing answers to other messages of control, least of all with more of them.
-        yield Flow(table, Band.DEFAULT, {"eth_type": eth_type, "ip_proto": protocol}, ())
+        yield Flow(table, Band.DEFAULT, message, ())
+        yield Flow(table, Band.DEFAULT + 1, {"eth_type": eth_type, "ip_frag": LATER_FRAGMENT}, ())
     yield Flow(table, Band.MISS, {}, _punt(FOR_ITSELF))
 
 
@@ -240,19 +248,21 @@ def _admitting(
 
 def _own_addresses(router: Router, leg: Leg, shared: int | None, stands: bool) -> Iterator[Flow]:
     """``shared``: an address that stands for others, which the router's gateway must see first."""
-    to_itself: Actions = (Goto(Table.ROUTER_REPLY),)
     for ip in leg.port.fixed_ips:
         bits = 32 if ip.version == 4 else 128
         match: Match = {ROUTER: router.key, **_destination(ip.version, ip.address, bits)}
         is_shared = leg.gateway and ip.version == 4 and ip.address == shared
         if is_shared and stands:
             elsewhere = {**match, FLAGS: (0, HERE)}
-            yield Flow(Table.ROUTE, OWN_ADDRESS + 1, elsewhere, _to_home(router, stands))
+            yield Flow(Table.ROUTE, OWN_ADDRESS + 2, elsewhere, _to_home(router, stands))
             is_shared = False
-        yield Flow(Table.ROUTE, OWN_ADDRESS, match, TO_HOME if is_shared else to_itself)
+        if is_shared:
+            yield Flow(Table.ROUTE, OWN_ADDRESS, match, TO_HOME)
+        else:
+            yield from for_itself(router, match)
     on_link: Match = {ROUTER: router.key, ENTERED: leg.port.key, "eth_type": IPV6}
     own = link_local(leg.port.mac)
-    yield Flow(Table.ROUTE, OWN_ADDRESS, {**on_link, "ipv6_dst": own}, to_itself)
+    yield from for_itself(router, {**on_link, "ipv6_dst": own})
     # RFC 4291, 2.5.6: from link to link it is never routed, but the router answers on the link.
     neighbours = {**on_link, "ipv6_dst": LINK_LOCAL}
     yield Flow(Table.ROUTE, Band.GUARD, neighbours, ())

@@ -27,6 +27,7 @@ from apps.security_groups.members import (
     groups_on,
     members_known_by_address,
 )
+from apps.security_groups.packets import handle
 from apps.security_groups.rules import compile_rule, rules_on
 from apps.security_groups.zones import compile_network
 from controller.app import App, Units, once
@@ -46,4 +47,5 @@ SECURITY_GROUPS = App(
         Units("member", members_known_by_address, compile_member),
     ),
     extension=lambda conf: resources.extension(),
+    packets=lambda conf: handle,
 )

@@ -54,7 +54,7 @@ from controller.pipeline import (
     Band,
     Table,
 )
-from controller.tracking import NEW, REPLY, TRACKABLE, by_state, committed, judged
+from controller.tracking import LOOKED_UP, NEW, REPLY, by_state, committed, judged
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]
@@ -99,7 +99,7 @@ def _from_port() -> Iterator[Flow]:
     yield Flow(Table.FROM_PORT_TRACK, Band.GUARD, {LOCAL: 0}, ())
 
     acl = Table.FROM_PORT_ACL
-    yield from by_state(acl, on, _IS_TRACKED)
+    yield from by_state(acl, on, _IS_TRACKED, SetField(WAY, LEAVING[0]))
     # The answer to a question that PEER had asked: this port's ingress rules had let it in.
     answers: Actions = (SetField(WAY, INGRESS[0] | LEAVING[0]), Move("ct_mark", MEMBER, 32))
     verdict = Goto(Table.FROM_PORT_VERDICT)
@@ -153,7 +153,7 @@ def _to_port() -> Iterator[Flow]:
     yield from _committing(track, Band.SPECIFIC, leaves, on)
 
     acl = Table.TO_PORT_ACL
-    yield from by_state(acl, on, _IS_TRACKED)
+    yield from by_state(acl, on, _IS_TRACKED, SetField(WAY, ENTERING[0]))
     answers: Actions = (SetField(WAY, EGRESS[0] | ENTERING[0]), SetField(PEER, 0))
     verdict = Goto(Table.TO_PORT_VERDICT)
     yield Flow(acl, Band.DEFAULT, _REPLIES, (*answers, *_judge(OUT_PORT, ingress=False), verdict))
@@ -207,8 +207,8 @@ def _track(table: Table, acl: Table) -> Iterator[Flow]:
     """On to the judge, by way of connection tracking where there is need. What is neither ARP nor
     IP has no rules, and does not pass."""
     lookup = (Ct(str(ZONE), acl),)
-    for eth_type, protocol in TRACKABLE:
-        match: Match = {**_IS_TRACKED, "eth_type": eth_type, "ip_proto": protocol}
+    for one in LOOKED_UP:
+        match: Match = {**_IS_TRACKED, **one}
         yield Flow(table, Band.SPECIFIC, match, lookup)
     secured: Match = {LOCAL: (SECURED, SECURED)}
     for eth_type in (IPV4, IPV6):

@@ -3,7 +3,8 @@
 A connection that is tracked is matched as it was begun (``ct_nw_proto``, ``ct_tp_dst`` ...; see
 ovs-fields(7)), whichever way the packet goes: so a rule that goes takes with it, in both
 directions, what it had let through. What cannot be tracked, or belongs to a group that does not
-track, is matched as it is.
+track, is matched as it is. A packet's later fragments have no ports: a rule about some lets all of
+its protocol's pass, since the first fragment decides (see ``controller/tracking.py``).
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apps.security_groups.members import groups_on, identity, remote_key, way
-from controller.flow import CT_TRACKED, Flow, SetField, Value
-from controller.frames import ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP
+from controller.flow import CT_TRACKED, LATER_FRAGMENT, Flow, SetField, Value
+from controller.frames import FRAGMENT, ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP
 from controller.model import SecurityGroup, SecurityGroupRule, View
 from controller.pipeline import ALLOWED, LOCAL, REMOTE, VERDICT, WAY, Band, Table
 from controller.ranges import port_masks, prefix_value
@@ -70,6 +71,8 @@ def _forms(rule: SecurityGroupRule, stateful: bool) -> Iterator[tuple[Match, int
     if stateful:
         packet["ct_state"] = (0, CT_TRACKED)
     if rule.protocol is not None:
+        if rule.version == 6 and not stateful:
+            yield {**packet, "ip_proto": FRAGMENT, "ip_frag": LATER_FRAGMENT}, 0
         packet["ip_proto"] = rule.protocol
     if rule.protocol in (ICMP, ICMPV6):
         name = "icmpv4" if rule.version == 4 else "icmpv6"
@@ -88,6 +91,8 @@ def _addresses(rule: SecurityGroupRule, four: str, six: str) -> Match:
 def _with_ports(
     match: Match, rule: SecurityGroupRule, fields: str | tuple[str, str]
 ) -> Iterator[tuple[Match, int]]:
+    if fields and rule.first is not None:
+        yield {**match, "ip_frag": LATER_FRAGMENT}, 0
     if isinstance(fields, tuple):
         pairs = zip(fields, (rule.first, rule.last), strict=True)
         wanted: Match = {name: value for name, value in pairs if value is not None}

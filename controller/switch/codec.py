@@ -23,6 +23,7 @@ HELLO = 0
 ERROR = 1
 ECHO_REQUEST, ECHO_REPLY = 2, 3
 FEATURES_REPLY = 6
+SET_CONFIG = 9
 PACKET_IN = 10
 PACKET_OUT = 13
 FLOW_MOD = 14
@@ -57,6 +58,15 @@ class Header(NamedTuple):
     kind: int
     length: int
     xid: int
+
+
+_NX_MATCH = 3  # OFPC_FRAG_NX_MATCH, of Open vSwitch
+
+
+def see_fragments(xid: int) -> bytes:
+    """Flows see the ports of a packet's first fragment (OFPT_SET_CONFIG, 7.3.2; ovs-ofctl(8),
+    "set-frags"): without this no fragment has any."""
+    return message(SET_CONFIG, xid, struct.pack("!HH", _NX_MATCH, _ANY & 0xFFFF))
 
 
 def read_header(data: bytes | bytearray | memoryview, offset: int = 0) -> Header:

@@ -147,6 +147,7 @@ class Reconciler:
     def _resync(self) -> Push:
         self._audit_at = time.monotonic() + self.audit_seconds
         distrusted, self._distrusted = self._distrusted, set()
+        self.connection.send(codec.see_fragments(self.connection.xid()))
         found = {(flow.cookie, flow.table_id) for flow in self.connection.dump_flows()}
         self._slots = {codec.slot(key): key for key in self.connection.dump_slots()}
         found |= {(key, 0) for key in self._slots.values()}

@@ -9,7 +9,9 @@ from controller.flow import (
     CONTROLLER,
     CT_INVALID,
     CT_TRACKED,
+    FRAGMENT,
     FROM_NOWHERE,
+    LATER_FRAGMENT,
     OXM,
     VLAN_PRESENT,
     Action,
@@ -64,10 +66,11 @@ NOT_OS_KENS = {
     "nd_reserved",
     "nd_options_type",
     "ip_ttl",
+    "ip_frag",
     *_ORIGINAL,
 }
-"""Fields that os-ken does not know, or (ip_ttl) puts before what it needs: only Open vSwitch's own
-words are held against ours."""
+"""Fields that os-ken does not know, or (ip_ttl, ip_frag) puts before what they need: only Open
+vSwitch's own words are held against ours."""
 OS_KENS = sorted(OXM.keys() - NOT_OS_KENS)
 fields = st.sampled_from(OS_KENS)
 tables = st.sampled_from(list(Table))
@@ -184,7 +187,7 @@ _FAMILIES: dict[str, tuple[dict[str, int], tuple[str, ...]]] = {
     "icmpv6": ({"eth_type": 0x86DD, "ip_proto": 58}, ("icmpv6_type", "icmpv6_code")),
     "solicitation": (
         {"eth_type": 0x86DD, "ip_proto": 58, "icmpv6_type": 135, "icmpv6_code": 0},
-        ("ipv6_nd_target", "ipv6_nd_sll", "nd_reserved", "ip_ttl"),
+        ("ipv6_nd_target", "ipv6_nd_sll", "nd_reserved", "ip_ttl", "ip_frag"),
     ),
     "advertisement": (
         {"eth_type": 0x86DD, "ip_proto": 58, "icmpv6_type": 136, "icmpv6_code": 0},
@@ -207,6 +210,8 @@ _VALID_BITS = {"arp_op": 8}  # Open vSwitch keeps no more of it
 def _valid_values(field: str) -> st.SearchStrategy[Value]:
     if field in _VALID_BITS:
         return numbers(_VALID_BITS[field])
+    if OXM[field].notation == "fragment":
+        return st.sampled_from([FRAGMENT, LATER_FRAGMENT])
     if OXM[field].notation == "ipv6":  # ovs-ofctl takes a mask like 2000:: for a length
         full = (1 << 128) - 1
         prefixes = st.integers(1, 128).map(lambda length: full >> 128 - length << 128 - length)

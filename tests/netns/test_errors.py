@@ -1,0 +1,167 @@
+"""ICMP errors, with real packets: one about a packet that a port has sent reaches that port,
+whatever its groups let in and whatever protocol it was; others do not."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import netaddr
+import pytest
+
+from controller import frames
+from controller.refusals import Error, build
+from tests.lab import Lab, lab
+from tests.namespace import Guest
+from tests.netns.test_firewall import Wall
+from tests.netns.test_l2 import addresses
+from tests.netns.test_security_groups import group
+from tests.openvswitch import OpenVSwitch
+from tests.outside import SERVER, SERVER6, Outside, machine
+
+PROTOCOLS = {"udp": 17, "gre": 47, "esp": 50, "ipip": 4, "sctp": 132}
+FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+ICMP = {4: socket.IPPROTO_ICMP, 6: socket.IPPROTO_ICMPV6}
+TOO_BIG, TIME_EXCEEDED = {4: (3, 4), 6: (2, 0)}, {4: (11, 0), 6: (3, 0)}
+
+
+@pytest.fixture
+def net(ovs: OpenVSwitch, tmp_path: Path) -> Iterator[Lab]:
+    with lab(ovs, tmp_path, groups=True) as running:
+        yield running
+        running.verify()
+
+
+def told(
+    guest: Guest, protocol: int, to: str, octets: int, ttl: int = 64
+) -> tuple[int, int] | None:
+    """Type and code of the error that comes back about a packet that must not be cut; None if none
+    does."""
+    version = 6 if ":" in to else 4
+    family = FAMILIES[version]
+    with (
+        closing(guest.socket(socket.SOCK_RAW, family, ICMP[version])) as ear,
+        closing(guest.socket(socket.SOCK_RAW, family, protocol)) as mouth,
+    ):
+        ear.settimeout(1)
+        if version == 4:
+            mouth.setsockopt(socket.IPPROTO_IP, 10, 3)  # IP_MTU_DISCOVER: IP_PMTUDISC_PROBE
+            mouth.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+        else:
+            mouth.setsockopt(socket.IPPROTO_IPV6, 23, 3)  # IPV6_MTU_DISCOVER, likewise
+            mouth.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
+        data = bytes(octets)
+        if protocol == PROTOCOLS["udp"]:
+            if version == 6:
+                mouth.setsockopt(socket.IPPROTO_IPV6, 7, 6)  # IPV6_CHECKSUM: where it is
+            data = struct.pack("!HHHH", 4000, 5555, octets, 0) + data[8:]
+        for _ in range(3):  # a neighbour is to be found first
+            mouth.sendto(data, (to, 0))
+            try:
+                while True:
+                    answer = ear.recv(2000)
+                    kind = tuple(answer[20:22] if version == 4 else answer[:2])
+                    if kind in (TOO_BIG[version], TIME_EXCEEDED[version]):
+                        return kind  # type: ignore[return-value]
+            except TimeoutError:
+                continue
+    return None
+
+
+@pytest.mark.parametrize("walled", [False, True], ids=["closed group", "and a firewall"])
+def test_a_router_says_what_becomes_of_any_protocol(net: Lab, walled: bool) -> None:
+    """A port that lets nothing in hears that the next network takes smaller packets, and where a
+    packet's time was up: one of its own, or one that the firewall of another router has let out."""
+    one = net.network("10.0.0.0/24", "fd00:a::/64")
+    between = net.network("10.1.0.0/24", "fd00:b::/64")
+    two = net.network("10.2.0.0/24", "fd00:c::/64", mtu=1400)
+    first = net.router(one, between)
+    routes = [("10.2.0.0/24", "10.1.0.9"), ("fd00:c::/64", "fd00:b::9")]
+    second = net.router(two)
+    back = [("10.0.0.0/24", "10.1.0.1"), ("fd00:a::/64", "fd00:b::1")]
+    ips = [{"ip_address": nexthop} for _, nexthop in routes]
+    face = net.port(between, fixed_ips=ips)
+    net.interface(second, port_id=face["id"])
+    for router, said in ((first, routes), (second, back)):
+        told_routes = [{"destination": d, "nexthop": n} for d, n in said]
+        net.update("router", router["id"], routes=told_routes)
+    ports = [net.port(one, security_groups=[group(net, "closed")]), net.port(two)]
+    guest, _ = (machine(net, port) for port in ports)
+    if walled:
+        path = f"/v2.0/ports?device_id={first['id']}&network_id={one['id']}"
+        wall = Wall(net, *(port["id"] for port in net.api("GET", path)["ports"]))
+        for version in (4, 6):
+            wall.rule(wall.egress, "allow", ip_version=version)
+    net.take_effect()
+    for address in addresses(ports[1]):
+        version = 6 if ":" in address else 4
+        for name, protocol in PROTOCOLS.items():
+            assert told(guest, protocol, address, 1440) == TOO_BIG[version], name
+            for ttl in (1, 2):
+                found = told(guest, protocol, address, 100, ttl)
+                assert found == TIME_EXCEEDED[version], (name, ttl)
+
+
+def test_the_way_outside_is_narrow(net: Lab) -> None:
+    outside = Outside(net, mtu=1400)
+    network = net.network("10.1.0.0/24", "2001:db8:1::/64")
+    router = net.router(network, outside=outside.network)
+    outside.routes_to(router, "2001:db8:1::/64")
+    port = net.port(network, security_groups=[group(net, "closed")])
+    guest = machine(net, port)
+    net.floating_ip(outside.network, port)
+    net.take_effect()
+    for name in ("udp", "gre", "esp"):
+        assert told(guest, PROTOCOLS[name], SERVER, 1440) == TOO_BIG[4], name
+        assert told(guest, PROTOCOLS[name], SERVER6, 1440) == TOO_BIG[6], name
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_nobody_is_told_of_what_others_sent(net: Lab, version: int) -> None:
+    """Errors that a neighbour makes up: about a connection that there is not, or an address that is
+    not the port's. One about a tunnel's packet from that port might be true."""
+    network = net.network("10.0.0.0/24" if version == 4 else "fd00:a::/64")
+    closed = group(net, "closed")
+    ports = [net.port(network, security_groups=[closed]) for _ in range(2)]
+    liar, victim = (machine(net, port) for port in ports)
+    net.take_effect()
+    theirs, its = (int(netaddr.IPAddress(p["fixed_ips"][0]["ip_address"])) for p in ports)
+    macs = [int(port["mac_address"].replace(":", ""), 16) for port in ports]
+    kind = Error.PORT_UNREACHABLE.value[version == 6]
+    with (
+        closing(liar.socket(socket.SOCK_RAW, socket.AF_PACKET)) as wire,
+        closing(victim.socket(socket.SOCK_RAW, FAMILIES[version], ICMP[version])) as ear,
+    ):
+        wire.bind(("eth0", 0))
+        ear.settimeout(10)
+        for number, (protocol, source) in enumerate(
+            ((17, its), (6, its), (ICMP[version], its), (47, theirs ^ 255), (47, its))
+        ):
+            quoted = frames.ip(
+                0, 0, version, source, theirs, protocol, 64, bytes([200 + number]) * 16
+            )
+            data = build(Error.PORT_UNREACHABLE, frames.parse_ip(quoted), theirs)
+            assert data is not None
+            # To the victim, whoever is said to have sent the packet.
+            error = frames.parse_ip(data)._replace(dst=its)
+            wire.send(sealed(macs[1], macs[0], error))
+        while True:
+            answer = ear.recv(2000)
+            message = answer[20:] if version == 4 else answer
+            if tuple(message[:2]) == kind:
+                assert message[-1] == 200 + number, "the last one, and none before it"
+                return
+
+
+def sealed(eth_dst: int, eth_src: int, error: Any) -> bytes:
+    """The frame of an ICMP error, with checksums that are right for its addresses."""
+    message = error.payload[:2] + b"\0\0" + error.payload[4:]
+    if error.version == 4:
+        data = frames.icmp(error.src, error.dst, 64, message)
+    else:
+        data = frames.icmpv6(0, 0, error.src, error.dst, message, 64)
+    return eth_dst.to_bytes(6, "big") + eth_src.to_bytes(6, "big") + data[12:]
