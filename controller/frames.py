@@ -148,6 +148,7 @@ class Ip(NamedTuple):
     header: bytes
     payload: bytes
     whole: bool = True  # not a fragment
+    more: bool = False  # a fragment, and not the last one
 
 
 def parse_ip(data: bytes) -> Ip:
@@ -161,7 +162,8 @@ def parse_ip(data: bytes) -> Ip:
             if start >> 4 == 4 and _IPV4.size <= header <= length <= len(rest):
                 first, may = not fragment & _OFFSET, not fragment & _DONT_FRAGMENT
                 whole = rest[:header], rest[header:length]
-                return Ip(4, src, dst, protocol, first, may, *whole)
+                cut, more = fragment & _MORE_OR_OFFSET, bool(fragment & _MORE)
+                return Ip(4, src, dst, protocol, first, may, *whole, not cut, more)
         elif eth_type == IPV6:
             start, length, protocol, _, source, destination = _IPV6.unpack_from(rest)
             if start >> 28 == 6 and len(rest) >= _IPV6.size + length:
@@ -232,7 +234,7 @@ def with_addresses(packet: Ip, src: int | None = None, dst: int | None = None) -
     return packet._replace(src=source, dst=destination, header=header)
 
 
-_OFFSET, _DONT_FRAGMENT = 0x1FFF, 0x4000  # RFC 791, 3.1
+_OFFSET, _MORE, _DONT_FRAGMENT = 0x1FFF, 0x2000, 0x4000  # RFC 791, 3.1
 
 
 _ARP = struct.Struct("!HHBBH6sI6sI")

@@ -92,7 +92,10 @@ def _reset(original: Ip) -> bytes | None:
 def fragments(original: Ip, mtu: int) -> list[bytes]:
     """The frames of an IPv4 packet that may be cut (RFC 791, 3.2), without MAC addresses; its TTL
     and all else stays."""
-    header, size = original.header[:20], (mtu - 20) & ~7
+    header, most = original.header[:20], (mtu - 20) & ~7
+    parts = -(-len(original.payload) // most)
+    # In equal parts, if none of them is the packet's last, so that none is small.
+    size = min(most, -(-len(original.payload) // parts) + 7 & ~7) if original.more else most
     start = struct.unpack_from("!H", header, 6)[0]
     made = []
     for at in range(0, len(original.payload), size):

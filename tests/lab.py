@@ -260,6 +260,8 @@ def lab(
         "openflow__listen": "127.0.0.1:0",
         "ovsdb__connections": ovs.remote,
         "ovsdb__datapath_type": "dummy" if ovs.dummy else "netdev",
+        # One host: its networks have the MTU of the wires, and so do its guests.
+        "networks__tenant_network_type": "" if "networks__vlan_ranges" in options else "local",
         **options,
     }
     file = written(directory, values)

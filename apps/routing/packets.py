@@ -96,13 +96,16 @@ def _as_sent(view: View, packet: PacketIn, original: Ip) -> Ip | None:
 
 
 def _too_big(view: View, packet: PacketIn, original: Ip) -> Iterator[PacketOut]:
-    """An IPv4 packet that may be cut is cut; others are refused (RFC 1191, RFC 8201)."""
+    """An IPv4 packet that may be cut is cut; others are refused (RFC 1191, RFC 8201). Of a fragment
+    that is cut once more the sender is told, too: tracking may find the pieces too small, and who
+    listens sends such as need not be cut."""
     for port in view.find(Port, key=packet.register(EXIT)):
         network = view.get(Network, port.network_id)
         if network is None:
             return
-        if not original.may_fragment:
+        if original.more or not original.may_fragment:
             yield from _error(view, packet, Error.TOO_BIG, original, network.mtu)
+        if not original.may_fragment:
             return
         for data in fragments(original, network.mtu):
             yield PacketOut(

@@ -147,6 +147,28 @@ def forward(net: Lab, floating: Any, port: Any, external: int, internal: int) ->
     net.api("POST", path, {"port_forwarding": body})
 
 
+def test_the_next_network_takes_smaller_packets(net: Lab) -> None:
+    """Who sends fragments that are too large for it hears of that; what it sends then arrives."""
+    outside = Outside(net)
+    one = net.network("10.0.0.0/24", "2001:db8:1::/64")
+    two = net.network("10.2.0.0/24", "2001:db8:2::/64", mtu=1400)
+    router = net.router(one, two, outside=outside.network)
+    outside.routes_to(router, "2001:db8:2::/64")
+    open_group = group(net, "open", UDP)
+    ports = [net.port(one), net.port(two, security_groups=[open_group])]
+    client, server = (machine(net, port) for port in ports)
+    server.run("ip", "link", "set", "eth0", "mtu", 1400)
+    floating = net.floating_ip(outside.network, ports[1])["floating_ip_address"]
+    net.take_effect()
+    four, six = addresses(ports[1])
+    with serving(server):
+        for guest, address in (
+            *((client, four), (client, six)),
+            *((outside.server, floating), (outside.server, six)),
+        ):
+            assert "-" not in asked(guest, address), address
+
+
 def test_a_floating_ip_that_moves_takes_its_fragments_along(net: Lab) -> None:
     outside = Outside(net)
     network = net.network("10.1.0.0/24")
