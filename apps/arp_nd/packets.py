@@ -24,15 +24,15 @@ def announce(was: View, now: View, change: Change) -> Iterator[tuple[int, Packet
     network = now.get(Network, port.network_id) if port else None
     if port is None or network is None:
         return
-    before = _answered(was, port.id)
-    news = {
+    told = {
         address: mac
-        for address, mac in _answered(now, port.id).items()
-        if before.get(address) != mac and (port.router_id or _moved(now, port, address, mac))
+        for address, mac in addresses(now, port).items()
+        if port.router_id or _moved(now, port, address, mac)
     }
-    switches = now.distinct(Binding, "switch", network_id=network.id) if news else frozenset()
+    news = told.items() - _answered(was, port.id).items() if told else ()
+    switches = now.distinct(Binding, "switch", network_id=network.id) if news else ()
     beyond = None if port.is_gateway else _home(now, port)
-    for mapped, mac in sorted(news.items()):
+    for mapped, mac in sorted(news):
         version, address = unmapped(mapped)
         data = announcement(version, mac, address, router=is_router(now, port))
         for switch in sorted(switches):
