@@ -23,6 +23,7 @@ from controller.client import unreadable, why
 
 APT = "apt-get install --no-install-recommends"
 MINIMAL_OVS = (2, 17)  # Ubuntu 22.04's; the oldest one tried
+TSO, TUNNELS_TSO = "userspace-tso-enable", (3, 3)  # the first that has it for VXLAN and Geneve
 CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21  # linux/capability.h
 
 
@@ -112,13 +113,14 @@ def _open_vswitch() -> Iterator[Finding]:
 def _bridge(bridge: str) -> Iterator[Finding]:
     if not bridge:
         return
-    rows = _rows(f"--columns=fail_mode,controller,datapath_id find Bridge name={bridge}")
+    columns = "fail_mode,controller,datapath_id,datapath_type"
+    rows = _rows(f"--columns={columns} find Bridge name={bridge}")
     if rows is None:
         return  # no OVSDB to ask, which has been said
     if not rows:
         yield Finding(f"bridge {bridge}", False, "not there", f"{tenantry()} serve")
         return
-    fail_mode, controllers, datapath_id = rows[0]
+    fail_mode, controllers, datapath_id, datapath_type = rows[0]
     # An empty set instead of a text: OVS wants a kernel module for it that is not there.
     works = isinstance(datapath_id, str)
     yield Finding(
@@ -133,6 +135,8 @@ def _bridge(bridge: str) -> Iterator[Finding]:
         f"fail_mode is {fail_mode if isinstance(fail_mode, str) else 'not set'}",
         f"ovs-vsctl set-fail-mode {bridge} secure",
     )
+    if datapath_type == "netdev":
+        yield _checksums()
     all_targets = _rows("--columns=_uuid,target,is_connected list Controller") or []
     # A set of one is written as its element alone: ["uuid", X], else ["set", [["uuid", X], ...]].
     ours = [controllers] if controllers[0] == "uuid" else controllers[1]
@@ -141,6 +145,27 @@ def _bridge(bridge: str) -> Iterator[Finding]:
     names = " ".join(target for target, _ in targets) or "no controller"
     detail = f"{names}, {'connected' if ok else 'not connected'}"
     yield Finding(f"bridge {bridge} is connected", ok, detail, f"{tenantry()} serve")
+
+
+def _checksums() -> Finding:
+    """Machines with virtio leave checksums to the host, and the userspace datapath computes none,
+    unless it is told to. Then, too, such packets do not pass its tunnels, but for newer ones."""
+    told, _ = _run(f"ovs-vsctl --timeout=3 --if-exists get Open_vSwitch . other_config:{TSO}")
+    version, _ = _run("ovs-appctl --timeout=3 --target=ovs-vswitchd version")
+    tunnels = _numbers((version or "").split("\n")[0].rpartition(" ")[2]) >= TUNNELS_TSO
+    on = (told or "").strip().strip('"') == "true"
+    if on and tunnels:
+        detail = f"{TSO} is on"
+    elif on:
+        detail = f"{TSO} is on, but TCP of machines that leave theirs to the host passes no tunnels"
+    else:
+        detail = "a machine that leaves its checksums to the host, as libvirt's do, has no TCP"
+    command = f"ovs-vsctl set Open_vSwitch . other_config:{TSO}=true, then restart Open vSwitch"
+    offload = (
+        "<host csum='off' tso4='off' tso6='off'/> in the <driver> of its interface (virsh edit)"
+    )
+    remedy = command if tunnels else f"{offload}, or `ethtool -K eth0 tx off` inside"
+    return Finding("checksums of virtual machines", on and tunnels, detail, remedy, needed=False)
 
 
 def _rows(query: str) -> list[list[Any]] | None:

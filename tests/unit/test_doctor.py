@@ -55,6 +55,27 @@ def test_with_open_vswitch(ovs: OpenVSwitch) -> None:
     assert findings("br-int")["bridge br-int fails secure"].ok
 
 
+def test_checksums_that_nobody_computes_are_reported(ovs: OpenVSwitch) -> None:
+    """The userspace datapath's; the other's are the kernel's business."""
+    ovs.add_bridge("br-int")
+    ovs.vsctl("set", "Bridge", "br-int", "datapath_type=system")
+    assert "checksums of virtual machines" not in findings("br-int")
+    ovs.vsctl("set", "Bridge", "br-int", "datapath_type=netdev")
+    found = findings("br-int")["checksums of virtual machines"]
+    assert (found.ok, found.needed) == (False, False)
+    assert "has no TCP" in found.detail
+    ovs.vsctl("set", "Open_vSwitch", ".", "other_config:userspace-tso-enable=true")
+    found = findings("br-int")["checksums of virtual machines"]
+    newer = ovs_version(ovs) >= (3, 3)
+    assert found.ok == newer
+    assert newer or ("passes no tunnels" in found.detail and "csum='off'" in found.remedy)
+
+
+def ovs_version(ovs: OpenVSwitch) -> tuple[int, ...]:
+    line = ovs.appctl("version").splitlines()[0]
+    return tuple(map(int, line.rpartition(" ")[2].split(".")[:2]))
+
+
 def test_a_controllerless_bridge_is_reported(ovs: OpenVSwitch) -> None:
     ovs.add_bridge("br-int")
     found = findings("br-int")["bridge br-int is connected"]
