@@ -184,9 +184,10 @@ def _addresses_and_routes(port: Resource, subnets: list[Resource]) -> tuple[list
     for fixed in port["fixed_ips"]:
         subnet = by_id[fixed["subnet_id"]]
         addresses.append(f"{fixed['ip_address']}/{ip_network(subnet['cidr']).prefixlen}")
-        for route in subnet.get("host_routes") or ():
-            routes.setdefault(route["destination"], route["nexthop"])
         gateway = subnet.get("gateway_ip")
+        for route in subnet.get("host_routes") or ():
+            if gateway is None or ip_network(route["destination"]).prefixlen:
+                routes.setdefault(route["destination"], route["nexthop"])
         if gateway and gateway != fixed["ip_address"]:
             routes.setdefault("0.0.0.0/0" if subnet["ip_version"] == 4 else "::/0", gateway)
         service = subnet.get("service_address")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -11,10 +11,11 @@ from apps.dhcp import options as o
 from controller import frames
 from controller.model import Network, Subnet, View
 from controller.model.addresses import SERVICE_MAC, gateway_mac, link_local
+from controller.model.configuration import default_router, name_servers, routes
 
 ALL_NODES, ALL_NODES_MAC = 0xFF02 << 112 | 1, 0x333300000001
 ROUTER_ADVERTISEMENT = 134
-SOURCE_LINK_LAYER, PREFIX, MTU, DNS_SERVERS, SEARCH_LIST = 1, 3, 5, 25, 31
+SOURCE_LINK_LAYER, PREFIX, MTU, ROUTE, DNS_SERVERS, SEARCH_LIST = 1, 3, 5, 24, 25, 31
 MANAGED, OTHER = 0x80, 0x40
 ON_LINK, AUTONOMOUS = 0x80, 0x40
 
@@ -51,6 +52,7 @@ class Advertised:
     flags: int  # MANAGED and OTHER
     mtu: int
     prefixes: tuple[Prefix, ...]
+    beyond: tuple[tuple[int, int], ...]  # what there are routes to, as (first address, length)
     servers: tuple[int, ...]
     domain: str
 
@@ -61,9 +63,9 @@ def advertised(view: View, network_id: str, domain: str) -> Advertised | None:
     if network is None or not told:
         return None
     # While no port has a gateway's address, nobody routes: hosts must not take us for a router.
-    router = next((s for s in told if gateway_mac(view, s) != SERVICE_MAC), None)
-    mac = gateway_mac(view, router) if router else SERVICE_MAC
-    gateway = router.gateway if router else None
+    macs = [(gateway_mac(view, subnet), subnet) for subnet in told]
+    mac, router = next((one for one in macs if one[0] != SERVICE_MAC), (SERVICE_MAC, None))
+    gateway = default_router(router) if router else None
     modes = {subnet.ra_mode for subnet in told}
     return Advertised(
         source=gateway if gateway and gateway >> 118 == 0x3FA else link_local(mac),
@@ -76,9 +78,17 @@ def advertised(view: View, network_id: str, domain: str) -> Advertised | None:
             Prefix(s.first, s.prefix_length, ON_LINK | AUTONOMOUS * (s.ra_mode != STATEFUL))
             for s in told
         ),
-        servers=tuple(dict.fromkeys(server for subnet in told for server in resolvers(subnet))),
+        beyond=_beyond(subnet for at, subnet in macs if router and at == mac),
+        servers=tuple(dict.fromkeys(server for subnet in told for server in name_servers(subnet))),
         domain=(network.dns_domain or domain).rstrip("."),
     )
+
+
+def _beyond(told: Iterable[Subnet]) -> tuple[tuple[int, int], ...]:
+    """The ``host_routes`` that lead over the router that says so: of no other can it tell."""
+    every = ((route, default_router(subnet)) for subnet in told for route in routes(subnet))
+    via = [r for r, router in every if r.prefix_length and r.nexthop == router]
+    return tuple(dict.fromkeys((r.destination, r.prefix_length) for r in via))
 
 
 def advertisement(
@@ -90,12 +100,15 @@ def advertisement(
     message += _option(MTU, struct.pack("!HI", 0, now.mtu))
     for prefix in now.prefixes:
         message += _prefix(prefix, VALID, PREFERRED)
+    message += b"".join(_route(*route, ROUTER_LIFETIME) for route in now.beyond)
     message += _names(now.servers, now.domain, ROUTER_LIFETIME)
     if was is not None:
         hold = {(prefix.first, prefix.length): prefix.flags for prefix in now.prefixes}
         for first, length, flags in was.prefixes:
             if gone := flags & ~hold.get((first, length), 0):
                 message += _prefix(Prefix(first, length, gone), 0, 0)
+        if was.source == now.source:  # else it has taken back all of its routes by itself
+            message += b"".join(_route(*r, 0) for r in was.beyond if r not in now.beyond)
         servers = tuple(server for server in was.servers if server not in now.servers)
         message += _names(servers, was.domain if was.domain != now.domain else "", 0)
     return frames.icmpv6(now.mac, mac, now.source, to, message)
@@ -103,7 +116,8 @@ def advertisement(
 
 def last(was: Advertised) -> bytes:
     """The frame by which a router says to all that it is none any more (RFC 4861, 6.2.5)."""
-    return frames.icmpv6(was.mac, ALL_NODES_MAC, was.source, ALL_NODES, _head(was, 0))
+    message = _head(was, 0) + b"".join(_route(*route, 0) for route in was.beyond)
+    return frames.icmpv6(was.mac, ALL_NODES_MAC, was.source, ALL_NODES, message)
 
 
 def difference(was: Advertised | None, now: Advertised | None) -> Iterator[bytes]:
@@ -113,14 +127,8 @@ def difference(was: Advertised | None, now: Advertised | None) -> Iterator[bytes
     if now is not None:
         yield advertisement(now, was=was)
     elif was is not None:
-        nothing = replace(was, routes=False, prefixes=(), servers=(), domain="")
+        nothing = replace(was, routes=False, prefixes=(), beyond=(), servers=(), domain="")
         yield advertisement(nothing, was=was)
-
-
-def resolvers(subnet: Subnet) -> tuple[int, ...]:
-    """The DNS servers of a subnet: those that its owner names, or its own."""
-    here = () if subnet.service_address is None else (subnet.service_address,)
-    return subnet.dns_nameservers or here
 
 
 def _head(said: Advertised, lifetime: int) -> bytes:
@@ -133,6 +141,12 @@ def _prefix(prefix: Prefix, valid: int, preferred: int) -> bytes:
     """RFC 4861, 4.6.2; lifetimes in seconds."""
     head = struct.pack("!BBIII", prefix.length, prefix.flags, valid, preferred, 0)
     return _option(PREFIX, head + prefix.first.to_bytes(16, "big"))
+
+
+def _route(first: int, length: int, lifetime: int) -> bytes:
+    """RFC 4191, 2.3."""
+    head = struct.pack("!BBI", length, 0, lifetime)
+    return _option(ROUTE, head + first.to_bytes(16, "big"))
 
 
 def _names(servers: tuple[int, ...], domain: str, lifetime: int) -> bytes:

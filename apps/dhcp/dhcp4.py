@@ -14,6 +14,7 @@ from typing import NamedTuple
 from apps.dhcp import options as o
 from controller.model import DhcpOption, FixedIp, Port, Route, Subnet
 from controller.model.addresses import METADATA_ADDRESSES
+from controller.model.configuration import default_router, name_servers, routes
 from controller.packet import Malformed
 
 DISCOVER, OFFER, REQUEST, DECLINE, ACK, NAK, RELEASE, INFORM = range(1, 9)
@@ -192,15 +193,14 @@ def _configuration(offer: Offer) -> dict[int, bytes]:
     subnet = offer.subnet
     size = subnet.prefix_length
     mask = (1 << 32) - (1 << 32 - size)
-    routers = () if subnet.gateway is None else (subnet.gateway,)
-    here = () if subnet.service_address is None else (subnet.service_address,)
+    router = default_router(subnet)
     name = offer.domain.rstrip(".")
-    told = o.routes(_routes(subnet, *routers))
+    told = o.routes(_routes(subnet))
     found = {
         o.MASK: _packed(mask),
-        o.ROUTER: _packed(*routers),
+        o.ROUTER: b"" if router is None else _packed(router),
         o.ROUTES: told,
-        o.DNS: _packed(*(subnet.dns_nameservers or here)),
+        o.DNS: _packed(*name_servers(subnet)),
         o.MTU: offer.mtu.to_bytes(2, "big"),
         o.HOST_NAME: offer.host_name.split(".")[0].encode(),
         o.DOMAIN: name.encode(),
@@ -212,15 +212,16 @@ def _configuration(offer: Offer) -> dict[int, bytes]:
     return {code: value for code, value in found.items() if value}
 
 
-def _routes(subnet: Subnet, *routers: int) -> list[tuple[int, int, int]]:
-    """All of a host's routes: who takes these ignores the router option (RFC 3442)."""
-    routes = [*subnet.host_routes]
-    if subnet.service_address is not None:
-        routes.append(Route(METADATA_ADDRESSES[0][1], 32, subnet.service_address))
-    if not routes:
-        return []
-    routes += [Route(0, 0, router) for router in routers]
-    return [(route.destination, route.prefix_length, route.nexthop) for route in routes]
+def _routes(subnet: Subnet) -> list[tuple[int, int, int]]:
+    """All of a host's routes: who takes these ignores the router option (RFC 3442). None if that
+    says it all."""
+    told, metadata = routes(subnet), METADATA_ADDRESSES[0][1]
+    default = [route for route in told if not route.prefix_length]
+    more = [route for route in told if route.prefix_length]
+    if subnet.service_address is not None and all(r.destination != metadata for r in more):
+        more.append(Route(metadata, 32, subnet.service_address))
+    found = [*more, *default] if more else []
+    return [(route.destination, route.prefix_length, route.nexthop) for route in found]
 
 
 def _packed(*addresses: int) -> bytes:

@@ -19,6 +19,7 @@ from controller.model import (
     networks_with_ports,
 )
 from controller.model.addresses import SERVICE_LINK_LOCAL, SERVICE_MAC, is_router
+from controller.model.configuration import name_servers
 from controller.model.names import domain, host_name
 from controller.model.routers import networks_of
 from controller.packet import Every, PacketIn, PacketOut, to_port, to_ports
@@ -90,7 +91,7 @@ class Dhcp:
             if subnet.version == 6 and subnet.enable_dhcp
         ]
         stateful = {s.id for s in subnets if s.address_mode == advertise.STATEFUL}
-        servers = (server for subnet in subnets for server in advertise.resolvers(subnet))
+        servers = (server for subnet in subnets for server in name_servers(subnet))
         offer = dhcp6.Offer(
             port=port,
             addresses=tuple(ip.address for ip in port.fixed_ips if ip.subnet_id in stateful),

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.flow import value_text
-from controller.model import FixedIp, Network, Port, Subnet, Trunk, View
+from controller.model import FixedIp, Network, Port, Route, Subnet, Trunk, View
+from controller.model.configuration import name_servers, routes
 from controller.model.names import address_text, domain, full_name, host_name
 
 NETWORK_TYPES = {
@@ -136,12 +137,6 @@ class Instance:
             kind = "ipv4_dhcp"
         elif version == 6 and subnet.enable_dhcp:
             kind = NETWORK_TYPES.get(subnet.address_mode, "ipv6")
-        routes = [
-            _route(version, route.destination, route.prefix_length, route.nexthop)
-            for route in subnet.host_routes
-        ]
-        if subnet.gateway is not None:
-            routes.append(_route(version, 0, 0, subnet.gateway))
         return {
             "id": f"network{number}",
             "network_id": self.network.id,
@@ -149,24 +144,22 @@ class Instance:
             "type": kind,
             "ip_address": address_text(version, ip.address),
             "netmask": address_text(version, mask),
-            "routes": routes,
+            "routes": [_route(route) for route in routes(subnet)],
             "services": [{"type": "dns", "address": server} for server in _name_servers(subnet)],
         }
 
 
-def _route(version: int, destination: int, prefix_length: int, gateway: int) -> dict[str, str]:
-    size = 32 if version == 4 else 128
+def _route(route: Route) -> dict[str, str]:
+    size = 32 if route.version == 4 else 128
     return {
-        "network": address_text(version, destination),
-        "netmask": address_text(version, (1 << size) - (1 << size - prefix_length)),
-        "gateway": address_text(version, gateway),
+        "network": address_text(route.version, route.destination),
+        "netmask": address_text(route.version, (1 << size) - (1 << size - route.prefix_length)),
+        "gateway": address_text(route.version, route.nexthop),
     }
 
 
 def _name_servers(subnet: Subnet) -> list[str]:
-    here = () if subnet.service_address is None else (subnet.service_address,)
-    servers = subnet.dns_nameservers or here
-    return [address_text(subnet.version, server) for server in servers]
+    return [address_text(subnet.version, server) for server in name_servers(subnet)]
 
 
 def instance(view: View, port_id: str, domain: str) -> Instance | None:

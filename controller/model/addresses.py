@@ -6,6 +6,7 @@ section 2.5.5.2), so one flow does for ARP and for neighbour discovery.
 
 from __future__ import annotations
 
+from controller.model.configuration import default_router
 from controller.model.records import Port, Router, Subnet
 from controller.model.view import View, derived
 
@@ -77,7 +78,7 @@ def port_key(address: int) -> int:
 def gateway_address(view: View, subnet_id: str) -> int | None:
     """The address of a subnet's gateway, if there is a subnet that has one."""
     subnet = view.get(Subnet, subnet_id)
-    return subnet.gateway if subnet else None
+    return default_router(subnet) if subnet else None
 
 
 def is_router(view: View, port: Port) -> bool:
@@ -91,8 +92,9 @@ def is_router(view: View, port: Port) -> bool:
 def gateway_mac(view: View, subnet: Subnet) -> int:
     """The MAC address of the subnet's gateway: that of the port that has its address, and that is
     not switched off; or of nobody yet, in whose name the switch speaks."""
+    gateway = default_router(subnet)
     for port in view.find(Port, network_id=subnet.network_id):
-        if any(ip.subnet_id == subnet.id and ip.address == subnet.gateway for ip in port.fixed_ips):
+        if any(ip.subnet_id == subnet.id and ip.address == gateway for ip in port.fixed_ips):
             router = view.get(Router, port.router_id) if port.router_id else None
             off = port.router_id and (router is None or not router.admin_state_up)
             return SERVICE_MAC if off or not port.admin_state_up else port.mac
