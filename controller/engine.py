@@ -29,7 +29,8 @@ from controller.app import App, Rows, Unit, Units
 from controller.flow import Flow
 from controller.model import Model, Read, Switch, View
 from controller.rows import InterfaceRow
-from controller.switch.codec import encode, encode_flow
+from controller.switch.codec import encode_flow
+from controller.switch.slots import encode
 from controller.wanted import Wanted
 
 LOG = logging.getLogger(__name__)
@@ -306,14 +307,16 @@ class Engine:
         lists = self._switches.lists.get(switch, ())
         return [node.unit for units in lists for node in units.nodes.values()]
 
-    def flows(self, switch: int) -> Iterator[tuple[Unit, Flow, int]]:
-        """Every wanted flow of a switch as a value, with its unit and its cookie; no meters
-        and no groups.
+    def flows(
+        self, switch: int, units: Iterable[Unit] | None = None
+    ) -> Iterator[tuple[Unit, Flow, int]]:
+        """Every wanted flow of a switch, or of these units of it, as a value, with its unit and its
+        cookie; no meters and no groups.
 
         Flows are not kept: each unit is compiled again, which being pure gives the same.
         """
         view = View(self._model)
-        for unit in self.units(switch):
+        for unit in self.units(switch) if units is None else units:
             if unit not in self.failed:
                 for flow in unit.units.compile(view, switch, unit.id):
                     if isinstance(flow, Flow):

@@ -28,6 +28,7 @@ from controller.app import App, Rows
 from controller.engine import Engine
 from controller.journal import Journal
 from controller.model import (
+    Agent,
     Binding,
     Change,
     Interface,
@@ -584,6 +585,22 @@ class Service:
         switches = [dpid for dpid in self.engine.wanted if dpid in self.connections]
         confirmed = [self.realised.get(dpid, Realised()).revision for dpid in switches]
         return min(confirmed, default=self._target.revision)
+
+    def absent(self) -> list[str]:
+        """The switches that should hold flows and are not connected, in words: whatever they hold,
+        what is asked for has not come about there."""
+        should = self.engine.wanted.keys() | self.inventory.missing()
+        silent = {agent.host for agent in self.model.all(Agent).values()}
+        silent -= {switch.host for switch in self.model.all(Switch).values()}
+        words = [self.switch_text(dpid) for dpid in should - self.connections.keys()]
+        return sorted(words + [f"the one on {host}" for host in silent])
+
+    def switch_text(self, dpid: int) -> str:
+        """A switch for people: ``br-int on host-1``."""
+        switch = self.model.get(Switch, dpid)
+        if switch is None or not switch.host:
+            return dpid_text(dpid)
+        return f"{switch.name} on {switch.host}"
 
     def settled(self) -> bool:
         """Nothing is under way: all that happened is computed, and confirmed where connected."""

@@ -8,7 +8,7 @@ import click
 from rich.markup import escape
 
 from controller import host_commands
-from controller.client import Context, Json
+from controller.client import Context, Json, Output
 
 
 @click.command()
@@ -21,6 +21,7 @@ def status(context: Context) -> None:
         return
     state = "all realised" if answer["settled"] else "realising"
     output.console.print(f"revision {answer['revision']}, realised {answer['realised']}: {state}\n")
+    _show_absent(output, answer)
     for why in answer["left_alone"]:
         output.console.print(f"[yellow]left alone[/]: {why}")
     for remote in answer["waiting_for"]:
@@ -181,7 +182,11 @@ def _show_flows(context: Context, found: Json) -> None:
 @click.command()
 @click.pass_obj
 def verify(context: Context) -> None:
-    """Prove that every switch holds exactly what a computation from nothing wants. Exits 1 if not.
+    """Prove that every switch holds exactly what a computation from nothing wants: each is asked
+    for all that it holds, to the last byte. Exits 1 if not, or if one is not connected.
+
+    missing: wanted and not there. modified: something else is in its place. foreign: there, and
+    nobody wants it. The controller mends all three as soon as it sees them.
 
     stale: wanted now, but not by a computation from nothing, or the other way round. conflicts:
     flows that contradict each other. Both are mistakes of ours; please report them.
@@ -189,15 +194,38 @@ def verify(context: Context) -> None:
     answer = context.client.get("/tenantry/v1/verify")
     if not context.output.json(answer):
         columns = ["id", "connected", "wanted", "installed"]
-        columns += ["missing", "foreign", "stale", "conflicts"]
+        columns += ["missing", "modified", "foreign", "stale", "conflicts"]
         rows = [[switch[column] for column in columns] for switch in answer["switches"]]
         context.output.table("Switches", columns, rows)
+        _show_differences(context.output, answer["differences"])
+        _show_absent(context.output, answer)
+        for switch in answer["switches"]:
+            if switch["connected"] and switch["error"]:
+                context.output.console.print(f"[red]{switch['error']}[/]")
         for unit, error in answer["failed"].items():
             context.output.console.print(f"[red]{unit} does not compile[/]: {error}")
         good, bad = "[green]wanted equals installed[/]", "[red]not as it should be[/]"
         context.output.console.print(good if answer["ok"] else bad)
     if not answer["ok"]:
         raise SystemExit(1)
+
+
+def _show_differences(output: Output, differences: list[Json]) -> None:
+    columns = ["switch", "fault", "table", "priority", "match", "actions", "object"]
+    rows = [
+        [
+            *(told["switch"], told["fault"], told["table"] or told["table_id"], told["priority"]),
+            *(told["match"] or told["cookie"], told["actions"], told["object"]),
+        ]
+        for told in differences
+    ]
+    if rows:
+        output.table("Differences", columns, rows)
+
+
+def _show_absent(output: Output, answer: Json) -> None:
+    for switch in answer.get("absent", ()):
+        output.console.print(f"[yellow]switch {switch} is not connected[/]")
 
 
 @click.command()
@@ -210,7 +238,7 @@ def verify(context: Context) -> None:
 )
 @click.pass_obj
 def wait(context: Context, port: str | None, revision: int | None, timeout: int) -> None:
-    """Wait until what was asked for is realised: confirmed by every connected switch.
+    """Wait until what was asked for is realised: every switch is connected and has confirmed it.
 
     Exits 1 if that takes longer than the timeout.
     """
@@ -225,6 +253,7 @@ def wait(context: Context, port: str | None, revision: int | None, timeout: int)
     if not context.output.json(answer):
         told = answer.get("status") or f"realised {answer['realised']} of {answer['revision']}"
         context.output.console.print(told)
+        _show_absent(context.output, answer)
     if not answer["ok"]:
         raise SystemExit(1)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from controller.switch.codec import flow_identity, is_flow
+from controller.switch.codec import flow_identity
+from controller.switch.slots import is_flow
 
 
 class Wanted:
     """The flows that a switch should hold: encoded bodies by cookie. Among them its meters and
-    groups, by their keys, which no cookie equals (see ``codec.encode``).
+    groups, by their keys, which no cookie equals (see ``slots.py``).
 
     A flow that several units yield is held once and counted. ``touched`` collects the cookies
     that came or went; whoever pushes to the switch takes them from there.

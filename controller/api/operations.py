@@ -1,5 +1,5 @@
-"""``/tenantry/v1``: what Neutron has no words for. How the controller stands, which flows are
-wanted beside which are installed, and the proof that they are the same.
+"""``/tenantry/v1``: what Neutron has no words for. How the controller stands, and how far what was
+asked for has come about; which flows are wanted beside which are installed is in ``held.py``.
 
 Every answer is JSON; ``tenantry status|flows|diff|verify`` shows it to people.
 """
@@ -14,24 +14,21 @@ from typing import Any
 from prometheus_client import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from webob import Request, Response
-from webob.exc import HTTPBadRequest, HTTPNotFound
+from webob.exc import HTTPBadRequest, HTTPNotFound, HTTPServiceUnavailable
 
-from controller.api import joined, names, reach
+from controller.api import joined, reach
 from controller.api.auth import Context
+from controller.api.held import SETTLE_SECONDS, Silent, ask, chosen, diff, flows, verify
 from controller.api.routers import routers
 from controller.api.rules import network_log, rules
 from controller.api.waiting import Waiting, hung_up, wait_until
 from controller.api.wsgi import Route
-from controller.flow import actions_text, match_text
 from controller.model import Binding, Port, Switch, View
 from controller.model.binding import dpid_text
 from controller.pipeline import Band, Table
 from controller.service import Service
 from controller.switch.codec import FlowStats
 from controller.switch.reconcile import Realised
-
-SETTLE_SECONDS = 10.0
-"""How long ``verify`` waits for what is under way, and ``wait`` if it is not told."""
 
 WAIT_SECONDS = 3600.0
 """The longest that ``wait`` may be told to wait."""
@@ -59,6 +56,8 @@ def routes(service: Service, most_waiting: int = 100) -> list[Route]:
                 raise HTTPNotFound(str(error)) from error
             except ValueError as error:
                 raise HTTPBadRequest(str(error)) from error
+            except Silent as error:
+                raise HTTPServiceUnavailable(str(error)) from error
 
         return Route("GET", f"/tenantry/v1/{path}", handler)
 
@@ -77,16 +76,14 @@ def routes(service: Service, most_waiting: int = 100) -> list[Route]:
     ]
 
 
-_TABLE_NAMES = {table.id: table.name for table in Table}
-
-
 def status(service: Service) -> dict[str, Any]:
     """Revisions, switches, hosts, ports, and what is wrong if anything is."""
     expires = service.certificate_expires
     return {
         "revision": service.store.head,
         "realised": service.revision(),
-        "settled": service.settled(),
+        "settled": service.settled() and not service.absent(),
+        "absent": service.absent(),
         "waiting_for": service.inventory.waiting_for(),
         "left_alone": sorted(service.inventory.left_alone.values()),
         "failed": {str(unit): error for unit, error in service.engine.failed.items()},
@@ -137,65 +134,17 @@ def _port(service: Service, port: Port) -> dict[str, Any]:
     }
 
 
-def flows(
-    service: Service, switch: str | None = None, app: str | None = None, object: str | None = None
-) -> list[dict[str, Any]]:
-    """Wanted flows beside installed ones, each with the app and the object it comes from.
-
-    ``switch`` is a datapath id or a name, ``object`` a resource's name or id, or a part of that.
-    LookupError if there is no such switch, app or object.
-    """
-    is_meant = names.flows_of(service, app, object)
-    found = []
-    for dpid in _chosen(service, switch):
-        installed = _installed(service, dpid)
-        for unit, flow, cookie in service.engine.flows(dpid):
-            stats = installed.pop(cookie, None)
-            found.append(
-                {
-                    **_place(dpid, flow.table.id, flow.priority, cookie),
-                    "match": match_text(flow.match),
-                    "actions": actions_text(flow.actions),
-                    "app": unit.app.name,
-                    "object": f"{unit.units.kind} {unit.id}".rstrip(),
-                    "wanted": True,
-                    "installed": stats is not None,
-                    "packets": stats.packets if stats else None,
-                    "bytes": stats.bytes if stats else None,
-                }
-            )
-        found += [
-            {
-                **_place(dpid, stats.table_id, stats.priority, cookie),
-                **dict.fromkeys(("match", "actions", "app", "object")),
-                "wanted": False,
-                "installed": True,
-                "packets": stats.packets,
-                "bytes": stats.bytes,
-            }
-            for cookie, stats in installed.items()
-        ]
-    chosen = (flow for flow in found if is_meant(flow["app"], flow["object"]))
-    return sorted(chosen, key=lambda f: (f["switch"], f["table_id"], -f["priority"], f["cookie"]))
-
-
-def diff(service: Service, switch: str | None = None) -> list[dict[str, Any]]:
-    """Only the flows that are wanted and not installed, or installed and not wanted."""
-    return [flow for flow in flows(service, switch) if flow["wanted"] != flow["installed"]]
-
-
 def counters(service: Service, switch: str | None = None) -> list[dict[str, Any]]:
     """What each port has sent since its flows were installed, in packets: all, those that the whole
     network hears (a storm shows here first), and those that were for the controller. A port is an
     ``impostor`` if it has sent something, but never by one of its own addresses: port security has
     dropped all of it.
 
-    LookupError if there is no such switch.
+    LookupError if there is no such switch, Silent if one does not answer.
     """
     found = []
-    for dpid in _chosen(service, switch):
-        connection = service.connections.get(dpid)
-        stats = connection.dump_flows(_COUNTED) if connection else []
+    for dpid in chosen(service, switch):
+        stats = ask(service, dpid, _COUNTED).flows if dpid in service.connections else []
         by_port: dict[str, dict[str, int]] = {}
         origins = service.engine.origins(dpid, (flow.cookie for flow in stats))
         for flow in stats:
@@ -232,41 +181,6 @@ def _count(flow: FlowStats) -> str:
     return "broadcasts" if flow.priority == Band.SPECIFIC else "unicast"
 
 
-def verify(service: Service) -> dict[str, Any]:
-    """Wanted equals a computation from nothing, and installed equals wanted, on every switch."""
-    settled = service.wait_settled(SETTLE_SECONDS)
-    oracle = {dpid: wanted.flows for dpid, wanted in service.shadow().wanted.items()}
-    # At once: while switches are asked, the engine may go on.
-    stale = {
-        dpid: len(wanted.flows.keys() ^ oracle.get(dpid, {}).keys())
-        for dpid, wanted in service.engine.wanted.items()
-    }
-    switches = []
-    for dpid, wanted in service.engine.wanted.items():
-        connected = dpid in service.reconcilers
-        installed: set[int] = set()
-        if connected:
-            slots = service.connections[dpid].dump_slots()
-            installed = {*_installed(service, dpid), *slots}
-        cookies = wanted.flows.keys()
-        switches.append(
-            {
-                "id": dpid_text(dpid),
-                "connected": connected,
-                "wanted": len(cookies),
-                "installed": len(installed),
-                "missing": len(cookies - installed) if connected else 0,
-                "foreign": len(installed - cookies) if connected else 0,
-                "stale": stale.get(dpid, 0),
-                "conflicts": len(wanted.conflicts()),
-            }
-        )
-    wrong = ("missing", "foreign", "stale", "conflicts")
-    failed = {str(unit): error for unit, error in service.engine.failed.items()}
-    sound = settled and not failed and not any(s[fault] for s in switches for fault in wrong)
-    return {"ok": sound, "settled": settled, "failed": failed, "switches": switches}
-
-
 def engine(service: Service) -> dict[str, Any]:
     """Units and reads, what ran why and for how long, the last passes, the audits."""
     return {
@@ -291,10 +205,9 @@ def wait(
     seconds: str | None = None,
     gone: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Wait until a port is ACTIVE, or until all connected switches have confirmed a revision (the
-    newest, if none is named), but no longer than ``seconds``, and not for somebody who is
-    ``gone``. LookupError if there is no such
-    port, ValueError if a number is none."""
+    """Wait until a port is ACTIVE, or until all switches have confirmed a revision (the newest, if
+    none is named) and none is ``absent``, but no longer than ``seconds``, and not for somebody who
+    is ``gone``. LookupError if there is no such port, ValueError if a number is none."""
     longest = min(_number("seconds", seconds, SETTLE_SECONDS), WAIT_SECONDS)
     if port is not None:
         port_id = port
@@ -304,8 +217,14 @@ def wait(
         done = wait_until(service, active, longest, gone)
         return {"ok": done, "port": port_id, "status": service.port_status(port_id)}
     wanted = int(_number("revision", revision, service.store.head))
-    done = wait_until(service, lambda: service.revision() >= wanted, longest, gone)
-    return {"ok": done, "revision": wanted, "realised": service.revision()}
+    realised = lambda: service.revision() >= wanted and not service.absent()  # noqa: E731
+    done = wait_until(service, realised, longest, gone)
+    return {
+        "ok": done,
+        "revision": wanted,
+        "realised": service.revision(),
+        "absent": service.absent(),
+    }
 
 
 def _number(name: str, text: str | None, default: float) -> float:
@@ -379,27 +298,3 @@ _SWITCH_GAUGES = (
     ("tenantry_switch_deleted", "Flows deleted over this connection.", "deleted"),
     ("tenantry_switch_repaired", "Flows that audits had to mend.", "repaired"),
 )
-
-
-def _installed(service: Service, dpid: int) -> dict[int, FlowStats]:
-    connection = service.connections.get(dpid)
-    return {flow.cookie: flow for flow in connection.dump_flows()} if connection else {}
-
-
-def _chosen(service: Service, switch: str | None) -> Iterator[int]:
-    known = {record.id: {record.name, dpid_text(record.id)} for record in service.switches()}
-    chosen = [dpid for dpid, names in known.items() if switch is None or switch in names]
-    if switch is not None and not chosen:
-        names = ", ".join(sorted(record.name for record in service.switches())) or "none yet"
-        raise LookupError(f"there is no switch {switch}; known: {names}")
-    return iter(chosen)
-
-
-def _place(dpid: int, table_id: int, priority: int, cookie: int) -> dict[str, Any]:
-    return {
-        "switch": dpid_text(dpid),
-        "table_id": table_id,
-        "table": _TABLE_NAMES.get(table_id),
-        "priority": priority,
-        "cookie": f"{cookie:#018x}",
-    }

@@ -10,6 +10,7 @@ from webob import Request, Response
 
 from controller import runtime
 from controller.api.auth import Context
+from controller.api.held import ask
 from controller.api.waiting import Waiting, hung_up
 from controller.api.wsgi import Route
 from controller.model import FirewallRule, SecurityGroup, SecurityGroupRule
@@ -25,8 +26,7 @@ def rules(service: Service, unused: str | None = None) -> list[dict[str, Any]]:
     begin anew when a switch does. Rules of a group that overlap may share what they count."""
     hits: Counter[str] = Counter()
     for dpid in service.engine.wanted:
-        connection = service.connections.get(dpid)
-        stats = connection.dump_flows(_COUNTED) if connection else []
+        stats = ask(service, dpid, _COUNTED).flows if dpid in service.connections else []
         origins = service.engine.origins(dpid, (flow.cookie for flow in stats))
         for flow in stats:
             for unit in origins.get(flow.cookie, ()):

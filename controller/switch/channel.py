@@ -25,7 +25,7 @@ from controller import runtime
 from controller.descriptors import MANY
 from controller.listener import Clients, Listener, listen
 from controller.reader import STRANGER_SECONDS, Reader, Unwelcome
-from controller.switch import codec
+from controller.switch import codec, slots
 from controller.switch.datapath import Datapath, Handshake
 
 LOG = logging.getLogger(__name__)
@@ -99,9 +99,10 @@ class Connection:
         self._xid = 0
         self._replies: dict[int, runtime.Queue] = {}
         self._errors: list[codec.SwitchError] | None = None
-        self._watching = 0  # xid of the request for a flow monitor
-        self.on_foreign_changes: Callable[[list[codec.ForeignChange]], None] = lambda changes: None
-        """Called when the switch tells that somebody else changed flows, if it can tell."""
+        self._watching = range(0)  # xids of the requests to be told of changes
+        self.on_foreign_changes: Callable[[set[int]], None] = lambda tables: None
+        """Called when the switch tells that somebody else changed flows of these tables, or meters
+        or groups, if it can tell."""
 
     @property
     def alive(self) -> bool:
@@ -172,8 +173,8 @@ class Connection:
         """The keys of all meters and groups that the switch holds; none of what it cannot have."""
         found: list[int] = []
         for request, read in (
-            (codec.meter_config_request, codec.read_meter_config),
-            (codec.group_desc_request, codec.read_group_desc),
+            (slots.meter_config_request, slots.read_meter_config),
+            (slots.group_desc_request, slots.read_group_desc),
         ):
             try:
                 for keys in self._ask(request, read):
@@ -198,11 +199,12 @@ class Connection:
                 some, more = read(data)
                 yield some
 
-    def watch_flows(self) -> None:
-        """Ask the switch to tell when somebody else changes its flows. Not every switch can; one
-        that cannot answers with an error, and the audit must do."""
-        self._watching = self.xid()
-        self.send(codec.flow_monitor_request(self._watching))
+    def watch(self) -> None:
+        """Ask the switch to tell when somebody else changes its flows, groups or meters. Not every
+        switch can; one that cannot answers with an error, and the audit must do."""
+        first = self.xids(2)
+        self._watching = range(first, first + 2)
+        self.send(codec.flow_monitor_request(first) + codec.requestforward_request(first + 1))
 
     def answers(self) -> bool:
         """Whether the switch is really there; if not, the connection is over."""
@@ -245,12 +247,15 @@ class Connection:
     def take(self, header: codec.Header, data: bytes) -> None:
         """A message from the switch, for whoever waits for it."""
         if header.kind == codec.MULTIPART_REPLY and codec.is_flow_monitor_reply(data):
-            if changes := codec.read_flow_updates(data):
-                self.on_foreign_changes(changes)
+            if tables := codec.read_flow_updates(data):
+                self.on_foreign_changes(tables)
+            return
+        if header.kind == codec.REQUESTFORWARD:
+            self.on_foreign_changes(set())
             return
         replies = self._replies.get(header.xid)
-        if header.kind == codec.ERROR and header.xid == self._watching:
-            LOG.info("switch %016x has no flow monitor; only audits see what others do", self.dpid)
+        if header.kind == codec.ERROR and header.xid in self._watching:
+            LOG.info("switch %016x cannot tell what others change; audits see it", self.dpid)
             return
         if header.kind == codec.ERROR and self._errors is not None:
             self._errors.append(codec.read_error(data))

@@ -3,6 +3,10 @@
 Packed from integers (``shapes.py``): some twenty times os-ken's object path, whose serialiser it is
 held against byte for byte in ``tests/property/test_codec.py``. Messages that are rare go through
 os-ken's classes in ``channel.py``. Sections refer to the OpenFlow 1.4.0 specification.
+
+A flow's cookie is a hash of all the rest of it, and flows are written as Open vSwitch tells them
+(``shapes.py``). So a dump proves itself: the hash of what a switch tells must be what the cookie
+says. A flow that somebody modified in place has the cookie of another.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import NamedTuple, TypeAlias
 
-from controller.flow import Action, Flow, Item, Limit
+from controller.flow import Flow
 from controller.pipeline import Table
 from controller.switch import shapes
 
@@ -32,7 +36,9 @@ MULTIPART_REQUEST = 18
 MULTIPART_REPLY = 19
 BARRIER_REQUEST = 20
 BARRIER_REPLY = 21
+SET_ASYNC = 28
 METER_MOD = 29
+REQUESTFORWARD = 32
 BUNDLE_CONTROL = 33
 BUNDLE_ADD = 34
 
@@ -41,9 +47,10 @@ BUNDLE_OPEN, BUNDLE_COMMIT, BUNDLE_DISCARD = 0, 4, 6
 _ATOMIC_ORDERED = 0x3
 
 _FLOW_STATS = 1  # OFPMP_FLOW
-_REPLY_MORE = 1
-_NO_BUFFER = _ANY = 0xFFFFFFFF
-_ADD, _DELETE = 0, 3
+REPLY_MORE = 1
+_NO_BUFFER = ANY = 0xFFFFFFFF  # all ports, groups and meters (OFPPANY, OFPGANY, OFPM_ALL)
+_ADD, _DELETE, _DELETE_STRICT = 0, 3, 4
+_EVERY_BIT = (1 << 64) - 1
 
 _HEADER = struct.Struct("!BBHI")
 
@@ -66,7 +73,7 @@ _NX_MATCH = 3  # OFPC_FRAG_NX_MATCH, of Open vSwitch
 def see_fragments(xid: int) -> bytes:
     """Flows see the ports of a packet's first fragment (OFPT_SET_CONFIG, 7.3.2; ovs-ofctl(8),
     "set-frags"): without this no fragment has any."""
-    return message(SET_CONFIG, xid, struct.pack("!HH", _NX_MATCH, _ANY & 0xFFFF))
+    return message(SET_CONFIG, xid, struct.pack("!HH", _NX_MATCH, ANY & 0xFFFF))
 
 
 def read_header(data: bytes | bytearray | memoryview, offset: int = 0) -> Header:
@@ -86,8 +93,13 @@ _APP_IDS = tuple(bytes([number]) for number in range(256))
 def encode_flow(flow: Flow, app_id: int) -> Encoded:
     """The flow-mod that adds ``flow`` (7.3.4.1), under a cookie made of all the rest of it."""
     rest = shapes.encode_flow(flow)
-    cookie = _APP_IDS[app_id] + blake2b(rest, digest_size=7).digest()
+    cookie = _APP_IDS[app_id] + _digest(rest)
     return int.from_bytes(cookie, "big"), cookie + rest
+
+
+def _digest(rest: bytes) -> bytes:
+    """What a cookie has behind the app's id, for a flow-mod from behind its cookie on."""
+    return blake2b(rest, digest_size=7).digest()
 
 
 _FLOW_MOD_MATCH = _FLOW_MOD.size
@@ -95,8 +107,18 @@ _FLOW_MOD_MATCH = _FLOW_MOD.size
 
 def flow_identity(body: bytes) -> bytes:
     """What makes a flow-mod replace another: table, priority and match, from an encoded body."""
-    match_length = int.from_bytes(body[_FLOW_MOD_MATCH + 2 : _FLOW_MOD_MATCH + 4], "big")
-    return body[16:17] + body[22:24] + body[_FLOW_MOD_MATCH : _FLOW_MOD_MATCH + match_length]
+    return body[16:17] + body[22:24] + _match(body)
+
+
+def _match(body: bytes) -> bytes:
+    """The match of an encoded body, as it is padded."""
+    length = int.from_bytes(body[_FLOW_MOD_MATCH + 2 : _FLOW_MOD_MATCH + 4], "big")
+    return body[_FLOW_MOD_MATCH : _FLOW_MOD_MATCH + (length + 7 & ~7)]
+
+
+def cookie(body: bytes) -> int:
+    """The cookie in an encoded body."""
+    return int.from_bytes(body[:8], "big")
 
 
 def priority(body: bytes) -> bytes:
@@ -114,124 +136,17 @@ def delete_flow(cookie: int, table: int) -> bytes:
 
     OVS finds exact cookies by index; a masked cookie would scan every flow.
     """
-    every = (1 << 64) - 1
     return _FLOW_MOD.pack(
-        cookie, every, table, _DELETE, 0, 0, 0, _NO_BUFFER, _ANY, _ANY, 0, 0
+        cookie, _EVERY_BIT, table, _DELETE, 0, 0, 0, _NO_BUFFER, ANY, ANY, 0, 0
     ) + shapes.encode_match({})
 
 
-# --- meters and groups -----------------------------------------------------------------------
-
-_METER, _GROUP = 1 << 96, 1 << 97
-_METER_MOD = struct.Struct("!HHI")
-_METER_BAND = struct.Struct("!HHII4x")
-_PACKETS_PER_SECOND_WITH_BURST = 0x2 | 0x4  # OFPMF_PKTPS, OFPMF_BURST
-_DROP_BAND = 1
-_METER_DELETE = _GROUP_DELETE = 2
-FIRST_VIRTUAL_METER = 0xFFFF0000  # OFPM_MAX is below: those above belong to OVS
-_GROUP_MOD = struct.Struct("!HBxI")
-_BUCKET = struct.Struct("!HHII4x")
-_FAST_FAILOVER = 3
-
-
-def encode(item: Item, app_id: int) -> Encoded:
-    """A flow under its cookie; a meter or a group under a key of more bits than a cookie has, of
-    which the higher say which one it is and the lower what it is like: so they are wanted,
-    compared and counted as flows are."""
-    if isinstance(item, Flow):
-        return encode_flow(item, app_id)
-    if isinstance(item, Limit):
-        return meter_key(item), b""
-    buckets = b"".join([_bucket(bucket.watch, bucket.actions) for bucket in item.buckets])
-    return _group_key(item.group, _FAST_FAILOVER, buckets), buckets
-
-
-def is_flow(key: int) -> bool:
-    """Whether this is the cookie of a flow; else it is the key of a meter or a group."""
-    return key < _METER
-
-
-def slot(key: int) -> int:
-    """Which meter or group it is: one at a time has the slot."""
-    return key >> 64
-
-
-def meter_key(limit: Limit) -> int:
-    return _METER | limit.meter << 64 | limit.packets_per_second << 32 | limit.burst
-
-
-def _group_key(group: int, kind: int, buckets: bytes) -> int:
-    digest = blake2b(bytes([kind]) + buckets, digest_size=8).digest()
-    return _GROUP | group << 64 | int.from_bytes(digest, "big")
-
-
-def _bucket(watch: int, actions: tuple[Action, ...]) -> bytes:
-    """A bucket of a fast failover group (7.3.4.2); its weight has no meaning."""
-    applied = shapes.encode_actions(actions)
-    return _BUCKET.pack(_BUCKET.size + len(applied), 0, watch, _ANY) + applied
-
-
-def set_slot(xid: int, key: int, body: bytes, *, exists: bool) -> bytes:
-    """The message that makes a meter (7.3.4.3) or a group (7.3.4.2), or changes one that exists."""
-    if key >= _GROUP:
-        head = _GROUP_MOD.pack(exists, _FAST_FAILOVER, slot(key) & 0xFFFFFFFF)
-        return message(GROUP_MOD, xid, head + body)
-    head = _METER_MOD.pack(exists, _PACKETS_PER_SECOND_WITH_BURST, slot(key) & 0xFFFFFFFF)
-    rate, burst = key >> 32 & 0xFFFFFFFF, key & 0xFFFFFFFF
-    return message(METER_MOD, xid, head + _METER_BAND.pack(_DROP_BAND, 16, rate, burst))
-
-
-def delete_slot(xid: int, key: int) -> bytes:
-    """The message that removes a meter or a group, and with it the flows that use it."""
-    if key >= _GROUP:
-        head = _GROUP_MOD.pack(_GROUP_DELETE, _FAST_FAILOVER, slot(key) & 0xFFFFFFFF)
-        return message(GROUP_MOD, xid, head)
-    return message(METER_MOD, xid, _METER_MOD.pack(_METER_DELETE, 0, slot(key) & 0xFFFFFFFF))
-
-
-_GROUP_DESC, _METER_CONFIG = 7, 10  # OFPMP_GROUP_DESC, OFPMP_METER_CONFIG
-
-
-def meter_config_request(xid: int) -> bytes:
-    """Ask for all meters (7.3.5.13)."""
-    body = struct.pack("!HH4xI4x", _METER_CONFIG, 0, _ANY)
-    return message(MULTIPART_REQUEST, xid, body)
-
-
-def read_meter_config(data: bytes) -> tuple[list[int], bool]:
-    """The keys of the meters in one reply, and whether more replies follow. A meter of a kind that
-    is not ours has the key of no wanted one."""
-    _, flags = _MULTIPART_HEAD.unpack_from(data, 8)
-    keys = []
-    offset = 16
-    while offset + 8 <= len(data):
-        length, kind, id = _METER_MOD.unpack_from(data, offset)
-        rate = burst = 0
-        ours = kind & 0xF == _PACKETS_PER_SECOND_WITH_BURST
-        if ours and length == _METER_MOD.size + _METER_BAND.size:
-            _, _, rate, burst = _METER_BAND.unpack_from(data, offset + 8)
-        if id < FIRST_VIRTUAL_METER:
-            keys.append(meter_key(Limit(id, rate, burst)))
-        offset += max(length, 8)
-    return keys, bool(flags & _REPLY_MORE)
-
-
-def group_desc_request(xid: int) -> bytes:
-    """Ask for all groups (7.3.5.10)."""
-    return message(MULTIPART_REQUEST, xid, _MULTIPART_HEAD.pack(_GROUP_DESC, 0))
-
-
-def read_group_desc(data: bytes) -> tuple[list[int], bool]:
-    """The keys of the groups in one reply, and whether more replies follow. Open vSwitch says the
-    buckets of ours back as they were written, byte by byte."""
-    _, flags = _MULTIPART_HEAD.unpack_from(data, 8)
-    keys = []
-    offset = 16
-    while offset + 8 <= len(data):
-        length, kind, id = _GROUP_MOD.unpack_from(data, offset)
-        keys.append(_group_key(id, kind, data[offset + 8 : offset + length]))
-        offset += max(length, 8)
-    return keys, bool(flags & _REPLY_MORE)
+def delete_exactly(body: bytes) -> bytes:
+    """The flow-mod body that deletes the one flow that this body would add, if it bears the same
+    cookie."""
+    cookie, _, table, _, _, _, priority, *_ = _FLOW_MOD.unpack_from(body)
+    head = (cookie, _EVERY_BIT, table, _DELETE_STRICT, 0, 0, priority, _NO_BUFFER, ANY, ANY, 0, 0)
+    return _FLOW_MOD.pack(*head) + _match(body)
 
 
 # --- bundles ---------------------------------------------------------------------------------
@@ -262,8 +177,9 @@ def bundle_flow_mods(xid: int, bundle: int, bodies: Iterable[bytes]) -> bytes:
 # --- reading ---------------------------------------------------------------------------------
 
 _FLOW_STATS_REQUEST = struct.Struct("!HH4xB3xII4xQQ")
-_MULTIPART_HEAD = struct.Struct("!HH4x")
+MULTIPART_HEAD = struct.Struct("!HH4x")
 _STATS_ENTRY = struct.Struct("!HBxIIHHHHH2xQQQ")
+_FLOW_MOD_REST = struct.Struct("!QBBHHHIIIHH")
 
 
 _TABLE_STATS = 3  # OFPMP_TABLE
@@ -272,46 +188,54 @@ _TABLE_STATS_ENTRY = struct.Struct("!B3xIQQ")
 
 def table_stats_request(xid: int) -> bytes:
     """Ask how many flows each table holds (7.3.5.4)."""
-    return message(MULTIPART_REQUEST, xid, _MULTIPART_HEAD.pack(_TABLE_STATS, 0))
+    return message(MULTIPART_REQUEST, xid, MULTIPART_HEAD.pack(_TABLE_STATS, 0))
 
 
 def read_table_stats(data: bytes) -> tuple[dict[int, int], bool]:
     """The number of flows by table id, and whether more replies follow."""
-    _, flags = _MULTIPART_HEAD.unpack_from(data, 8)
+    _, flags = MULTIPART_HEAD.unpack_from(data, 8)
     counts = {table: count for table, count, *_ in _TABLE_STATS_ENTRY.iter_unpack(data[16:])}
-    return counts, bool(flags & _REPLY_MORE)
+    return counts, bool(flags & REPLY_MORE)
 
 
 def flow_stats_request(xid: int, table: int, cookie: int, cookie_mask: int) -> bytes:
     """Ask for the flows of a table whose cookies have these bits under the mask (7.3.5.2)."""
-    body = _FLOW_STATS_REQUEST.pack(_FLOW_STATS, 0, table, _ANY, _ANY, cookie, cookie_mask)
+    body = _FLOW_STATS_REQUEST.pack(_FLOW_STATS, 0, table, ANY, ANY, cookie, cookie_mask)
     return message(MULTIPART_REQUEST, xid, body + shapes.encode_match({}))
 
 
 class FlowStats(NamedTuple):
-    """What a switch says of one flow it holds. The match is not read: it does not round-trip."""
+    """What a switch says of one flow it holds."""
 
     table_id: int
     priority: int
     cookie: int
+    body: bytes
+    """Of a flow that is not what its cookie says: the flow-mod that would add it. Else empty."""
     packets: int
     bytes: int
 
 
 def read_flow_stats(data: bytes) -> tuple[list[FlowStats], bool]:
     """The flows in one flow-stats reply (with its header), and whether more replies follow."""
-    _, flags = _MULTIPART_HEAD.unpack_from(data, 8)
-    return list(_entries(data)), bool(flags & _REPLY_MORE)
+    _, flags = MULTIPART_HEAD.unpack_from(data, 8)
+    return list(_entries(data)), bool(flags & REPLY_MORE)
 
 
 def _entries(data: bytes) -> Iterator[FlowStats]:
     offset, end = 16, len(data)
+    pack = _FLOW_MOD_REST.pack
     while offset < end:
         entry = _STATS_ENTRY.unpack_from(data, offset)
-        length, table_id, _, _, priority, _, _, _, _, cookie, packets, octets = entry
-        yield FlowStats(table_id, priority, cookie, packets, octets)
+        length, table, _, _, priority, idle, hard, flags, importance, number, *counters = entry
         if length < _STATS_ENTRY.size:
             raise ValueError(f"flow stats entry of {length} bytes")
+        told = data[offset + _STATS_ENTRY.size : offset + length]
+        others = (idle, hard, priority, _NO_BUFFER, ANY, ANY, flags, importance)
+        rest = pack(0, table, _ADD, *others) + told
+        cookie = number.to_bytes(8, "big")
+        body = b"" if _digest(rest) == cookie[1:] else cookie + rest
+        yield FlowStats(table, priority, number, body, *counters)
         offset += length
 
 
@@ -326,40 +250,42 @@ def flow_monitor_request(xid: int) -> bytes:
     the switch fills by itself. Changes of our own come abbreviated."""
     watched = [table.id for table in Table if not table.learned]
     monitors = b"".join(
-        _MONITOR.pack(number, _ANY, _ANY, _MONITOR_FLAGS, table, 0) + shapes.encode_match({})
+        _MONITOR.pack(number, ANY, ANY, _MONITOR_FLAGS, table, 0) + shapes.encode_match({})
         for number, table in enumerate(watched, start=1)
     )
-    return message(MULTIPART_REQUEST, xid, _MULTIPART_HEAD.pack(_FLOW_MONITOR, 0) + monitors)
+    return message(MULTIPART_REQUEST, xid, MULTIPART_HEAD.pack(_FLOW_MONITOR, 0) + monitors)
 
 
 def is_flow_monitor_reply(data: bytes) -> bool:
     """Whether a multipart reply tells of flows that changed."""
-    kind, _ = _MULTIPART_HEAD.unpack_from(data, 8)
+    kind, _ = MULTIPART_HEAD.unpack_from(data, 8)
     return bool(kind == _FLOW_MONITOR)
 
 
-_LENGTH_EVENT = struct.Struct("!HH")
-_FLOW_UPDATE = struct.Struct("!HH12xQ")
+_FLOW_UPDATE = struct.Struct("!HHB")
 
 
-class ForeignChange(NamedTuple):
-    """Somebody else added, removed or modified a flow. A modified one keeps its cookie."""
-
-    modified: bool
-    cookie: int
-
-
-def read_flow_updates(data: bytes) -> list[ForeignChange]:
-    """What a flow monitor tells of changes that were not ours (7.3.5.18.2)."""
-    found = []
+def read_flow_updates(data: bytes) -> set[int]:
+    """The tables in which a flow monitor tells of changes that were not ours (7.3.5.18.2)."""
+    found = set()
     offset, end = 16, len(data)
-    while offset + 4 <= end:
-        length, event = _LENGTH_EVENT.unpack_from(data, offset)
+    while offset + 5 <= end:
+        length, event, table = _FLOW_UPDATE.unpack_from(data, offset)
         if event in (_ADDED, _REMOVED, _MODIFIED):
-            _, _, cookie = _FLOW_UPDATE.unpack_from(data, offset)
-            found.append(ForeignChange(event == _MODIFIED, cookie))
+            found.add(table)
         offset += max(length, 8)
     return found
+
+
+_GROUPS_AND_METERS = 1 << 0 | 1 << 1  # OFPRFR_GROUP_MOD, OFPRFR_METER_MOD
+_REQUESTFORWARD_MASTER = 11
+
+
+def requestforward_request(xid: int) -> bytes:
+    """Ask to be told of what others do to groups and meters (7.3.10): OFPT_REQUESTFORWARD. All else
+    that a switch tells stays as it is."""
+    mask = struct.pack("!HHI", _REQUESTFORWARD_MASTER, 8, _GROUPS_AND_METERS)
+    return message(SET_ASYNC, xid, mask)
 
 
 class SwitchError(NamedTuple):

@@ -32,7 +32,7 @@ from controller.packet import (
     Seek,
 )
 from controller.pipeline import IN_PORT, NETWORK, Cookie
-from controller.switch import codec, shapes
+from controller.switch import codec, fields, shapes
 from controller.switch.channel import Connection, Disconnected
 
 LOG = logging.getLogger(__name__)
@@ -143,8 +143,8 @@ class PacketIns:
 _PACKET_IN = struct.Struct("!8xIHBBQHH")
 _PACKET_OUT = struct.Struct("!IIH6x")
 _NO_BUFFER = 0xFFFFFFFF
-_IN_PORT, _METADATA = (shapes.oxm_header(field) >> 8 for field in ("in_port", NETWORK))
-_REGISTERS = {shapes.oxm_header(f"reg{number}") >> 8: number for number in range(16)}
+_IN_PORT, _METADATA = (fields.oxm_header(field) >> 8 for field in ("in_port", NETWORK))
+_REGISTERS = {fields.oxm_header(f"reg{number}") >> 8: number for number in range(16)}
 _PORT = int(IN_PORT.removeprefix("reg"))
 
 

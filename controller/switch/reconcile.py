@@ -1,35 +1,39 @@
 """Make a switch hold exactly the flows that are wanted: one :class:`Reconciler` a connection.
 
-On connect, at every audit and when asked, it dumps the cookies that the switch holds, and what
-differs goes out; in between, only what the engine touched. Everything goes in bundles: adds before
-deletes (an ADD of the same match replaces in place), errors looked at before the commit, so that a
-bundle is either in or not. Flows that a switch refuses are set aside with the whole of their unit,
-named, and tried again at the next audit; all others go on. The learned table is never touched.
-Meters cannot go in bundles: they and groups are set before the flows that use them, and removed
-after.
+On connect, at every audit and when asked, it dumps what the switch holds, and what differs goes
+out; in between, only what the engine touched. A flow that is not what its cookie says differs, too:
+somebody modified it, or it was never ours. Everything goes in bundles: adds before deletes (an ADD
+of the same match replaces in place), errors looked at before the commit, so that a bundle is either
+in or not. Flows that a switch refuses are set aside with the whole of their unit, named, and tried
+again at the next audit; all others go on. The learned table is never touched. Meters cannot go in
+bundles: they and groups are set before the flows that use them, and removed after.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TypeVar
 
 from controller import runtime
 from controller.engine import Engine
-from controller.switch import codec
+from controller.switch import codec, slots
+from controller.switch.bundle import Ahead, Bundle, Message, chunks, prepared, transfer
 from controller.switch.channel import Connection, Disconnected
 from controller.wanted import Wanted
 
 LOG = logging.getLogger(__name__)
 
+Some = TypeVar("Some", int, bytes)
+
 BUNDLE_MESSAGES = 2000
 """Flow-mods in one bundle: userspace OVS commits in the thread that forwards packets."""
 
 SUSPICION_SECONDS = 0.05
-"""From a change by somebody else to the audit that mends it."""
+"""From a change by somebody else to the look that mends it: they may not have finished."""
 
 FIRST_BACK_OFF_SECONDS = 1.0
 """Until refused units are offered again; doubled each time, up to the audit interval."""
@@ -91,9 +95,10 @@ class Reconciler:
     _installed: dict[int, int] = field(default_factory=dict)  # table by cookie; or key, 0
     _slots: dict[int, int] = field(default_factory=dict)  # keys of meters and groups by slot
     _wake: runtime.Signal = field(default_factory=runtime.Signal)
-    _distrusted: set[int] = field(default_factory=set)
+    _suspected: set[int] = field(default_factory=set)  # tables that somebody else changed
     _bundle: int = 0
-    _audit_at: float = 0.0  # on the monotonic clock, as is the next
+    _audit_at: float = 0.0  # on the monotonic clock, as are the next
+    _look_at: float = math.inf
     _retry_at: float = 0.0
     _back_off: float = FIRST_BACK_OFF_SECONDS
 
@@ -105,15 +110,20 @@ class Reconciler:
         """Until the switch is gone."""
         try:
             self.connection.on_foreign_changes = self._suspect
-            self.connection.watch_flows()
+            self.connection.watch()
             self._resync()
             while True:
-                soonest = min(self._audit_at, self._retry_at if self.refused else self._audit_at)
+                soonest = min(self._audit_at, self._look_at)
+                if self.refused:
+                    soonest = min(soonest, self._retry_at)
                 if self._wake.wait(max(0.0, soonest - time.monotonic())):
                     self._follow()
-                if time.monotonic() >= self._audit_at:
+                now = time.monotonic()
+                if now >= self._audit_at:
                     self.audit()
-                elif self.refused and time.monotonic() >= self._retry_at:
+                elif now >= self._look_at:
+                    self.audit(self._suspected)
+                elif self.refused and now >= self._retry_at:
                     self._retry()
         except Disconnected as reason:
             LOG.info("%s", reason)
@@ -123,18 +133,16 @@ class Reconciler:
         finally:
             self.connection.close()
 
-    def _suspect(self, changes: list[codec.ForeignChange]) -> None:
-        """Somebody else changed flows: audit soon, when they may have finished.
-
-        A flow that was modified in place bears our cookie still, so no dump would show it.
-        """
-        self._distrusted.update(change.cookie for change in changes if change.modified)
-        self._audit_at = min(self._audit_at, time.monotonic() + SUSPICION_SECONDS)
+    def _suspect(self, tables: set[int]) -> None:
+        """Somebody else changed flows of these tables, or meters or groups: look soon."""
+        self._suspected |= tables
+        self._look_at = min(self._look_at, time.monotonic() + SUSPICION_SECONDS)
         self._wake.set()
 
-    def audit(self) -> Push:
-        """Dump, compare, repair; what differed had been changed by somebody else."""
-        push = self._resync()
+    def audit(self, tables: Collection[int] | None = None) -> Push:
+        """Dump, compare, repair, all of it or these tables; what differed had been changed by
+        somebody else."""
+        push = self._resync(tables)
         self.audits += 1
         if push.added or push.deleted:
             self.repaired += push.added + push.deleted
@@ -144,20 +152,27 @@ class Reconciler:
             )
         return push
 
-    def _resync(self) -> Push:
-        self._audit_at = time.monotonic() + self.audit_seconds
-        distrusted, self._distrusted = self._distrusted, set()
-        self.connection.send(codec.see_fragments(self.connection.xid()))
-        found = {(flow.cookie, flow.table_id) for flow in self.connection.dump_flows()}
-        self._slots = {codec.slot(key): key for key in self.connection.dump_slots()}
-        found |= {(key, 0) for key in self._slots.values()}
-        self._installed = {cookie: table for cookie, table in found if cookie not in distrusted}
-        self.refused = []
+    def _resync(self, tables: Collection[int] | None = None) -> Push:
+        self._look_at, self._suspected = math.inf, set()
+        if tables is None:
+            self._audit_at = time.monotonic() + self.audit_seconds
+            self._installed, self.refused = {}, []
+            self.connection.send(codec.see_fragments(self.connection.xid()))
+        held = self.connection.dump_flows(tables)
+        self._slots = {slots.slot(key): key for key in self.connection.dump_slots()}
+        self._installed = {
+            **{
+                cookie: table
+                for cookie, table in self._installed.items()
+                if slots.is_flow(cookie) and table not in (tables or ())
+            },
+            **{flow.cookie: flow.table_id for flow in held if not flow.body},
+            **dict.fromkeys(self._slots.values(), 0),
+        }
         target, wanted, _ = self._take()
         adds = [cookie for cookie in wanted.flows if cookie not in self._installed]
-        # Foreign flows may share a cookie (0, mostly) in several tables.
-        deletes = [(cookie, table) for cookie, table in found if cookie not in wanted.flows]
-        return self._push(wanted, adds, deletes, target)
+        deletes = [item for item in self._installed.items() if item[0] not in wanted.flows]
+        return self._push(wanted, adds, deletes, target, [flow.body for flow in held if flow.body])
 
     def _follow(self) -> Push:
         target, wanted, touched = self._take()
@@ -192,38 +207,61 @@ class Reconciler:
         return self.target(), wanted, wanted.take_touched()
 
     def _push(
-        self, wanted: Wanted, adds: list[int], deletes: list[tuple[int, int]], target: Realised
+        self,
+        wanted: Wanted,
+        adds: list[int],
+        deletes: list[tuple[int, int]],
+        target: Realised,
+        strange: Iterable[bytes] = (),
     ) -> Push:
+        """``strange`` are flows that are not what their cookies say, as they would be added."""
         push = Push()
         # The bodies are taken now: while bundles are under way, the engine may run again.
-        messages = [_Message(c, wanted.flows[c], True) for c in adds if codec.is_flow(c)]
+        messages = [Message(c, wanted.flows[c], True) for c in adds if slots.is_flow(c)]
         if len(messages) > BUNDLE_MESSAGES:
             # Between two bundles packets flow: no exception may be in later than its rule.
             messages.sort(key=lambda message: codec.priority(message.body), reverse=True)
-        self._set_slots([(c, wanted.flows[c]) for c in adds if not codec.is_flow(c)], push)
+        self._set_slots([(c, wanted.flows[c]) for c in adds if not slots.is_flow(c)], push)
         self._send(messages + _deletions(deletes), push)
         # Parts of a refused unit that were in before it was refused.
         halves = [(c, self._installed[c]) for c in self._installed.keys() & self._refused_cookies()]
         self._send(_deletions(halves), push)
-        self._empty_slots([c for c, _ in (*deletes, *halves) if not codec.is_flow(c)], push)
+        self._empty_slots([c for c, _ in (*deletes, *halves) if not slots.is_flow(c)], push)
+        self._remove([body for body in strange if not self._replaced(body, wanted)], push)
         self.sent += push
         self.realised = target
         self.confirmed(target)
         return push
 
+    def _replaced(self, body: bytes, wanted: Wanted) -> bool:
+        """Whether a flow that bears the cookie of another was in that one's place, and so is gone:
+        the other was added."""
+        cookie = codec.cookie(body)
+        return cookie in self._installed and (
+            codec.flow_identity(body) == codec.flow_identity(wanted.flows.get(cookie, body))
+        )
+
+    def _remove(self, bodies: list[bytes], push: Push) -> None:
+        """Remove flows one by one, each by all that makes it another than those of ours."""
+        self._ask_each(
+            bodies,
+            lambda xid, body: codec.message(codec.FLOW_MOD, xid, codec.delete_exactly(body)),
+        )
+        push.deleted += len(bodies)
+
     def _set_slots(self, items: list[tuple[int, bytes]], push: Push) -> None:
         """Make or change meters and groups. One that changes has another key, and the same slot."""
         refused = self._refused_cookies()
         bodies = {key: body for key, body in items if key not in refused}
-        changed = self._slots.keys() & {codec.slot(key) for key in bodies}
-        errors = self._modify_slots(
+        changed = self._slots.keys() & {slots.slot(key) for key in bodies}
+        errors = self._ask_each(
             [*bodies],
-            lambda xid, key: codec.set_slot(
-                xid, key, bodies[key], exists=codec.slot(key) in changed
+            lambda xid, key: slots.set_slot(
+                xid, key, bodies[key], exists=slots.slot(key) in changed
             ),
         )
         for key in bodies:
-            slot = codec.slot(key)
+            slot = slots.slot(key)
             if key not in errors:
                 if slot in changed:
                     self._installed.pop(self._slots[slot])
@@ -234,32 +272,32 @@ class Reconciler:
 
     def _empty_slots(self, keys: list[int], push: Push) -> None:
         """Remove meters and groups, but for those that only changed."""
-        gone = [key for key in keys if self._slots.get(codec.slot(key)) == key]
-        self._modify_slots(gone, codec.delete_slot)
+        gone = [key for key in keys if self._slots.get(slots.slot(key)) == key]
+        self._ask_each(gone, slots.delete_slot)
         for key in gone:
-            del self._slots[codec.slot(key)], self._installed[key]
+            del self._slots[slots.slot(key)], self._installed[key]
             push.deleted += 1
 
-    def _modify_slots(
-        self, keys: list[int], request: Callable[[int, int], bytes]
-    ) -> dict[int, codec.SwitchError]:
-        """Send a message for each key; the errors, by key."""
-        if not keys:
+    def _ask_each(
+        self, items: list[Some], request: Callable[[int, Some], bytes]
+    ) -> dict[Some, codec.SwitchError]:
+        """Send a message for each item, none of them in a bundle; the errors, by item."""
+        if not items:
             return {}
         connection = self.connection
-        first, barrier = connection.xids(len(keys)), connection.xid()
-        requests = [request(xid, key) for xid, key in enumerate(keys, start=first)]
+        first, barrier = connection.xids(len(items)), connection.xid()
+        requests = [request(xid, item) for xid, item in enumerate(items, start=first)]
         requests.append(codec.message(codec.BARRIER_REQUEST, barrier))
         errors = connection.errors_of(lambda: connection.call(barrier, b"".join(requests)))
-        return {keys[error.xid - first]: error for error in errors if error.xid < barrier}
+        return {items[error.xid - first]: error for error in errors if error.xid < barrier}
 
-    def _send(self, messages: list[_Message], push: Push) -> None:
+    def _send(self, messages: list[Message], push: Push) -> None:
         """Bundle after bundle, until each is in but for what the switch refuses."""
-        chunks = _chunks(messages, BUNDLE_MESSAGES)
-        bundle = self._prepare_next(chunks)
+        parts = chunks(messages, BUNDLE_MESSAGES)
+        bundle = self._prepare_next(parts)
         while bundle.messages:
-            following = _Ahead(lambda: self._prepare_next(chunks))
-            while bundle.messages and (errors := self._transfer(bundle, following)):
+            following = Ahead(lambda: self._prepare_next(parts))
+            while bundle.messages and (errors := transfer(self.connection, bundle, following)):
                 self._refuse(errors)
                 # A deletion that is refused is left, too: the next audit sees what it was about.
                 left = [m for m in bundle.messages if m.adds or m.cookie not in errors]
@@ -274,66 +312,21 @@ class Reconciler:
                     push.deleted += 1
             bundle = following.get()
             if not bundle.messages:  # all of it was refused meanwhile; others may follow
-                bundle = self._prepare_next(chunks)
+                bundle = self._prepare_next(parts)
 
-    def _prepare_next(self, chunks: Iterator[list[_Message]]) -> _Bundle:
+    def _prepare_next(self, parts: Iterator[list[Message]]) -> Bundle:
         """The next bundle in which anything is left to send; an empty one if there is none."""
-        for chunk in chunks:
-            if self._not_refused(chunk):
-                return self._prepare(chunk)
+        for part in parts:
+            if self._not_refused(part):
+                return self._prepare(part)
         return self._prepare([])
 
-    def _prepare(self, messages: list[_Message]) -> _Bundle:
+    def _prepare(self, messages: list[Message]) -> Bundle:
         """A bundle of those messages that are not refused."""
-        messages = self._not_refused(messages)
-        connection = self.connection
-        self._bundle = number = self._bundle + 1
-        first = connection.xids(len(messages))
-        barrier = connection.xid()
-        parts = (
-            codec.bundle_control(connection.xid(), number, codec.BUNDLE_OPEN),
-            codec.bundle_flow_mods(first, number, [message.body for message in messages]),
-            codec.message(codec.BARRIER_REQUEST, barrier),
-        )
-        return _Bundle(messages, number, first, barrier, b"".join(parts))
+        self._bundle += 1
+        return prepared(self.connection, self._bundle, self._not_refused(messages))
 
-    def _transfer(self, bundle: _Bundle, following: _Ahead) -> dict[int, codec.SwitchError]:
-        """Send a bundle; empty if it is in, else the errors by cookie, and nothing is in.
-
-        While the switch works on it, the following one is prepared.
-        """
-        connection = self.connection
-
-        def add() -> None:
-            with connection.asking(bundle.barrier) as answer:
-                connection.send(bundle.request)
-                runtime.breathe()
-                following.get()
-                answer()
-
-        errors = connection.errors_of(add)
-        if errors:
-            discard = connection.xid()
-            request = codec.bundle_control(discard, bundle.number, codec.BUNDLE_DISCARD)
-            connection.call(discard, request)
-        else:
-            commit = connection.xid()
-            request = codec.bundle_control(commit, bundle.number, codec.BUNDLE_COMMIT)
-            errors = connection.errors_of(lambda: connection.call(commit, request))
-        if not errors:
-            return {}
-        last = bundle.first + len(bundle.messages)
-        blamed = {
-            bundle.messages[error.xid - bundle.first].cookie: error
-            for error in errors
-            if bundle.first <= error.xid < last
-        }
-        if not blamed:
-            # The bundle as such was refused: nobody in particular is to blame, so start afresh.
-            raise Disconnected(f"switch {connection.dpid:016x} refused a bundle: {errors[0]}")
-        return blamed
-
-    def _not_refused(self, messages: list[_Message]) -> list[_Message]:
+    def _not_refused(self, messages: list[Message]) -> list[Message]:
         if not self.refused:
             return messages
         refused = self._refused_cookies()
@@ -361,47 +354,10 @@ class Reconciler:
             self.refused.append(refusal)
 
 
-class _Message(NamedTuple):
-    """A flow-mod to be sent."""
-
-    cookie: int
-    body: bytes
-    adds: bool
-
-
-class _Bundle(NamedTuple):
-    """Messages ready to go: one request, with a barrier at its end."""
-
-    messages: list[_Message]
-    number: int
-    first: int  # xid of the first flow-mod; the others follow
-    barrier: int
-    request: bytes
-
-
-class _Ahead:
-    """Something that is made once, when somebody first finds the time."""
-
-    def __init__(self, make: Callable[[], _Bundle]) -> None:
-        self._make = make
-        self.value: _Bundle | None = None
-
-    def get(self) -> _Bundle:
-        if self.value is None:
-            self.value = self._make()
-        return self.value
-
-
-def _deletions(flows: Iterable[tuple[int, int]]) -> list[_Message]:
+def _deletions(flows: Iterable[tuple[int, int]]) -> list[Message]:
     """Of flows, by cookie and table."""
     return [
-        _Message(cookie, codec.delete_flow(cookie, table), False)
+        Message(cookie, codec.delete_flow(cookie, table), False)
         for cookie, table in flows
-        if codec.is_flow(cookie)
+        if slots.is_flow(cookie)
     ]
-
-
-def _chunks(items: list[_Message], size: int) -> Iterator[list[_Message]]:
-    for start in range(0, len(items), size):
-        runtime.breathe()
-        yield items[start : start + size]

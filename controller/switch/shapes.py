@@ -9,7 +9,7 @@ actions is packed action by action. Sections refer to the OpenFlow 1.4.0 specifi
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import chain, groupby
 from typing import Any, TypeAlias
@@ -29,18 +29,25 @@ from controller.flow import (
     Meter,
     Move,
     Multipath,
-    Nat,
     Output,
     PopVlan,
     Punt,
     PushVlan,
     Resubmit,
     SetField,
-    Value,
-    match_order,
 )
+from controller.switch.fields import (
+    ORDER,
+    PARTS,
+    REGISTER,
+    Oxms,
+    as_told,
+    nicira_header,
+    oxm_header,
+    with_masks,
+)
+from controller.switch.nicira import NICIRA, check_larger, ct, learn, multipath
 
-Oxms = Mapping[str, Value]
 Kind: TypeAlias = Any
 """What shape an action has: its type, for SetField the field, a Move itself (``str | type | Move``,
 but mypy takes the types of named tuples for unhashable)."""
@@ -48,7 +55,6 @@ but mypy takes the types of named tuples for unhashable)."""
 LONGEST = 12
 """Actions that one packer packs at once; more would be many shapes, and large ones."""
 
-_NICIRA = 0x00002320
 _NO_BUFFER = _ANY = 0xFFFFFFFF
 _ADD = 0
 _USE_IN_PORT = 0xFFF8  # OFPP_IN_PORT as 16 bits: keep the packet's own
@@ -96,13 +102,6 @@ def _joined(pieces: Iterable[_Piece]) -> _Piece:
     return _Piece(chain.from_iterable(pieces))
 
 
-def oxm_header(field: str, masked: bool = False) -> int:
-    """The four bytes before a value: class, number, mask flag, length (7.2.2.2)."""
-    oxm = OXM[field]
-    length = oxm.bytes * 2 if masked else oxm.bytes
-    return oxm.cls << 16 | oxm.number << 9 | masked << 8 | length
-
-
 def _value(field: str, expression: str) -> _Piece:
     size = OXM[field].bytes
     cut = _HALVES.get(size)
@@ -121,12 +120,28 @@ def _masked_oxm(field: str, expression: str) -> _Piece:
 
 
 def _match(fields: tuple[str, ...], masked: frozenset[str]) -> _Piece:
-    """``ofp_match`` (7.2.2) of a mapping named ``match``."""
+    """``ofp_match`` (7.2.2) of a mapping named ``match``, in which no wide register is masked."""
+    values: dict[str, str] = {}
+    for field in fields:
+        parts = _expressions(field)
+        if not values.keys().isdisjoint(parts):
+            raise ValueError(f"{field} is matched twice")
+        values |= parts
     oxms = _joined(
-        (_masked_oxm if field in masked else _oxm)(field, f"match[{str(field)!r}]")
-        for field in sorted(fields, key=match_order)
+        (_masked_oxm if field in masked else _oxm)(field, values[field])
+        for field in sorted(values, key=ORDER.__getitem__)
     )
     return _joined([_piece("HH", 1, 4 + oxms.size), oxms]).padded()
+
+
+def _expressions(field: str) -> dict[str, str]:
+    """What is to be matched for a field: the field itself, or the registers that it is made of."""
+    value = f"match[{str(field)!r}]"
+    if field not in PARTS:
+        return {field: value}
+    highest, *lower = PARTS[field].items()
+    cut = {part: f"({value} >> {first} & {REGISTER})" for part, first in lower}
+    return {highest[0]: f"({value} >> {highest[1]})", **cut}  # what is too large is an error
 
 
 def _action(kind: Kind, action: str) -> _Piece:
@@ -140,24 +155,22 @@ def _action(kind: Kind, action: str) -> _Piece:
         return _piece("HHIH6x", 0, 16, f"{action}[0]", WHOLE_PACKET)
     if isinstance(kind, Move):
         source, destination, *numbers = kind
-        headers = oxm_header(source), oxm_header(destination)
-        return _piece("HHIHHHHII", 0xFFFF, 24, _NICIRA, 6, *numbers, *headers)
+        headers = nicira_header(source), nicira_header(destination)
+        return _piece("HHIHHHHII", 0xFFFF, 24, NICIRA, 6, *numbers, *headers)
     if kind is Resubmit:
-        nicira = (0xFFFF, 16, _NICIRA, 14, _USE_IN_PORT)
+        nicira = (0xFFFF, 16, NICIRA, 14, _USE_IN_PORT)
         return _piece("HHIHHB3x", *nicira, f"{action}[0].id")
     if kind is PushVlan:
         return _piece("HHH2x", 17, 8, 0x8100)
     if kind is PopVlan:
         return _piece("HH4x", 18, 8)
-    if kind is Punt:  # NXAST_CONTROLLER2 and two properties: OVS lib/ofp-actions.c
-        whole = (0xFFFF, 32, _NICIRA, 37)
-        head = _piece("HHIH6x", *whole)
-        meter = _piece("HHI", 5, 8, f"{action}[0]")
-        return _joined([head, _piece("HHH2x", 0, 6, WHOLE_PACKET), meter])
+    if kind is Punt:  # NXAST_CONTROLLER2, of the whole packet: OVS lib/ofp-actions.c
+        head = _piece("HHIH6x", 0xFFFF, 24, NICIRA, 37)
+        return _joined([head, _piece("HHI", 5, 8, f"{action}[0]")])
     if kind is Group:
         return _piece("HHI", 22, 8, f"{action}[0]")
     if kind is CtClear:
-        return _piece("HHIH6x", 0xFFFF, 16, _NICIRA, 43)
+        return _piece("HHIH6x", 0xFFFF, 16, NICIRA, 43)
     if kind is DecTtl:
         return _piece("HH4x", 24, 8)
     raise TypeError(f"{kind} cannot stand here")
@@ -205,11 +218,6 @@ _head = _FLOW_MOD.packer("table", "priority")
 _NONE: frozenset[str] = frozenset()
 
 
-def _masked(match: Oxms) -> frozenset[str]:
-    """The fields that are matched with a mask."""
-    return frozenset([field for field, value in match.items() if type(value) is tuple])
-
-
 def encode_flow(flow: Flow) -> bytes:
     """The flow-mod that adds ``flow`` (7.3.4.1), from behind its cookie on. KeyError for a field
     that there is not, struct.error for a value too large for its field, TypeError for Goto
@@ -224,14 +232,16 @@ def encode_flow(flow: Flow) -> bytes:
             try:
                 return _flow_packer(fields, _NONE, kinds)(table.id, priority, match, actions)
             except (struct.error, TypeError):  # for a mask is not an integer; to look costs more
-                packer = _flow_packer(fields, _masked(match), kinds)
+                match = as_told(match)
+                packer = _flow_packer(tuple(match), with_masks(match), kinds)
                 return packer(table.id, priority, match, actions)
     return _head(table.id, priority) + encode_match(match) + encode_instructions(actions)
 
 
 def encode_match(match: Oxms) -> bytes:
     """``ofp_match``, padded to 8 bytes (7.2.2)."""
-    return _match_packer(tuple(match), _masked(match))(match)
+    match = as_told(match)
+    return _match_packer(tuple(match), with_masks(match))(match)
 
 
 def encode_actions(actions: tuple[Action, ...]) -> bytes:
@@ -265,99 +275,14 @@ def encode_instructions(actions: tuple[Action, ...]) -> bytes:
     return meter + _APPLY.pack(4, 8 + len(applied)) + applied + goto
 
 
-_LEARN = struct.Struct("!HHIHHHHQHBxHHIH2x")
-_LEARN_DELETE_LEARNED = 2
-
-
-def _learn(action: Learn) -> bytes:
-    """NXAST_LEARN2 and its flow_mod_spec list (OVS ``lib/ofp-actions.c``, ovs-actions(7))."""
-    specs = b"".join(
-        _learn_spec(field, source, kind)
-        for kind, pairs in ((_MATCH, action.match), (_LOAD, action.load))
-        for field, source in pairs
-    )
-    length = (_LEARN.size + len(specs) + 7) & ~7
-    head = _LEARN.pack(
-        *(0xFFFF, length, _NICIRA, 45, action.idle_timeout, 0, 100, action.cookie),
-        *(_LEARN_DELETE_LEARNED, action.table.id, 0, 0, action.limit, 0),
-    )
-    return (head + specs).ljust(length, b"\0")
-
-
-_MATCH, _LOAD, _IMMEDIATE = 0 << 11, 1 << 11, 1 << 13
-
-
-def _learn_spec(field: str, source: str | int, kind: int) -> bytes:
-    """A field's value from a constant or from another field: all of its bits."""
-    size = OXM[field].bytes
-    bits = size * 8
-    destination = oxm_header(field).to_bytes(4, "big") + b"\0\0"
-    if isinstance(source, int):
-        value = source.to_bytes(size + size % 2, "big")  # it fills whole 16 bits
-        return (_IMMEDIATE | kind | bits).to_bytes(2, "big") + value + destination
-    whole = oxm_header(source).to_bytes(4, "big") + b"\0\0"
-    return (kind | bits).to_bytes(2, "big") + whole + destination
-
-
-_CT = struct.Struct("!HHIHHIHB3xH")
-_CT_COMMIT, _CT_NO_TABLE = 1, 0xFF
-
-
 def _ct(action: Ct) -> bytes:
-    """NXAST_CT with NXAST_NAT and others in it (OVS ``lib/ofp-actions.c``, ovs-actions(7))."""
-    inner = b"" if action.nat is None else _nat(action.nat)
-    inner += b"" if action.mark is None else encode_actions((action.mark,))
-    flags = _CT_COMMIT if action.commit else 0
-    # A zone is a constant, or the bits of a field: their first one, and how many less one.
-    zone = (0, action.zone) if isinstance(action.zone, int) else (oxm_header(action.zone), 16 - 1)
-    table = _CT_NO_TABLE if action.table is None else action.table.id
-    head = (0xFFFF, _CT.size + len(inner), _NICIRA, 35, flags, *zone)
-    return _CT.pack(*head, table, action.alg) + inner
-
-
-_NAT = struct.Struct("!HHIH2xHH")
-_NAT_KINDS = {"": 0, "src": 1, "dst": 2}
-_NAT_IPV4, _NAT_FIRST_PORT, _NAT_LAST_PORT = 1, 16, 32
-
-
-def _nat(nat: Nat) -> bytes:
-    present, ranges = 0, b""
-    if nat.kind:
-        present, ranges = _NAT_IPV4, nat.address.to_bytes(4, "big")
-        if nat.first_port:
-            present |= _NAT_FIRST_PORT
-            ranges += nat.first_port.to_bytes(2, "big")
-            if nat.last_port > nat.first_port:
-                present |= _NAT_LAST_PORT
-                ranges += nat.last_port.to_bytes(2, "big")
-    length = (_NAT.size + len(ranges) + 7) & ~7
-    head = _NAT.pack(0xFFFF, length, _NICIRA, 36, _NAT_KINDS[nat.kind], present)
-    return (head + ranges).ljust(length, b"\0")
-
-
-_MULTIPATH = struct.Struct("!HHIHHH2xHHI2xHI")
-_SYMMETRIC_L3L4_UDP, _HRW = 3, 2
-
-
-def _multipath(action: Multipath) -> bytes:
-    """NXAST_MULTIPATH (OVS ``lib/ofp-actions.c``): the whole register."""
-    head = (0xFFFF, _MULTIPATH.size, _NICIRA, 10, _SYMMETRIC_L3L4_UDP, 0, _HRW, action.paths - 1, 0)
-    return _MULTIPATH.pack(*head, 32 - 1, oxm_header(action.register))
-
-
-_CHECK_LARGER = struct.Struct("!HHIHHHI6x")
-
-
-def _check_larger(action: CheckLarger) -> bytes:
-    """NXAST_CHECK_PKT_LARGER (OVS ``lib/ofp-actions.c``): bit 0 of the register."""
-    head = (0xFFFF, _CHECK_LARGER.size, _NICIRA, 49, action.octets, 0)
-    return _CHECK_LARGER.pack(*head, oxm_header(action.register))
+    return ct(action, b"" if action.mark is None else encode_actions((action.mark,)))
 
 
 _BY_HAND: dict[Kind, Callable[..., bytes]] = {
-    Learn: _learn,
+    Learn: learn,
     Ct: _ct,
-    Multipath: _multipath,
-    CheckLarger: _check_larger,
+    Multipath: multipath,
+    CheckLarger: check_larger,
 }
 """Actions of no fixed length, or too rare for packers."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hypothesis import strategies as st
 
 from controller.flow import (
@@ -75,8 +77,28 @@ OS_KENS = sorted(OXM.keys() - NOT_OS_KENS)
 fields = st.sampled_from(OS_KENS)
 tables = st.sampled_from(list(Table))
 
+_REGISTERS = {
+    **{f"reg{n}": {n} for n in range(16)},
+    **{f"xreg{n}": {2 * n, 2 * n + 1} for n in range(8)},
+    **{f"xxreg{n}": {4 * n + part for part in range(4)} for n in range(2)},
+}
+
+
+def _without_overlaps(chosen: Iterable[str]) -> list[str]:
+    """No register is matched twice."""
+    taken: set[int] = set()
+    found = []
+    for field in sorted(chosen):
+        if taken.isdisjoint(_REGISTERS.get(field, ())):
+            taken |= _REGISTERS.get(field, set())
+            found.append(field)
+    return found
+
+
 matches: st.SearchStrategy[dict[str, Value]] = st.sets(fields, max_size=8).flatmap(
-    lambda chosen: st.fixed_dictionaries({field: values(field) for field in sorted(chosen)})
+    lambda chosen: st.fixed_dictionaries(
+        {field: values(field) for field in _without_overlaps(chosen)}
+    )
 )
 
 
@@ -238,6 +260,10 @@ def valid_flows(draw: st.DrawFn) -> Flow:
         match |= {"ct_nw_proto": 6, "ct_zone": draw(numbers(16)), "ct_mark": draw(numbers(32))}
         for field in _ORIGINALS[first["eth_type"]]:
             match[field] = draw(_valid_values(field))
+    for wide in ("xreg2", "xxreg0"):
+        parts = {f"reg{n}" for n in _REGISTERS[wide]}
+        if match.keys().isdisjoint(parts) and draw(st.booleans()):
+            match[wide] = draw(values(wide))
     if draw(st.booleans()):
         match["in_port"] = draw(st.integers(1, 0xFEFF))
     tagged = draw(st.sampled_from([None, 0, VLAN_PRESENT, VLAN_PRESENT | 77]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import struct
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,8 @@ from os_ken.ofproto import ofproto_v1_4 as ofp
 from os_ken.ofproto import ofproto_v1_4_parser as parser
 from os_ken.ofproto.ofproto_protocol import ProtocolDesc
 
+from apps import APPS
+from controller.engine import Engine
 from controller.flow import (
     OXM,
     Action,
@@ -33,11 +36,15 @@ from controller.flow import (
     value_text,
 )
 from controller.pipeline import Table
-from controller.switch import codec
+from controller.pipeline_sample import sample
+from controller.switch import codec, slots
+from controller.switch.fields import ORDER
 from controller.switch.shapes import encode_instructions, encode_match
 from tests import ofctl
 from tests.conftest import need
+from tests.openvswitch import OpenVSwitch
 from tests.property import flows as some
+from tests.wire import Wire, wire
 
 DATAPATH = ProtocolDesc(ofp.OFP_VERSION)
 
@@ -51,15 +58,46 @@ def oxm(field: str, value: int) -> int | str:
     return value_text(field, value) if OXM[field].notation in ("mac", "ipv4", "ipv6") else value
 
 
+_PARTS = {"xreg": 2, "xxreg": 4}
+
+
+def as_told(match: dict[str, Value] | Any) -> dict[str, Value]:
+    """The same match as Open vSwitch tells it: of 32-bit registers, and without needless masks."""
+    told: dict[str, Value] = {}
+    for field, value in match.items():
+        kind = field.rstrip("0123456789")
+        parts = _PARTS.get(kind, 1)
+        number = int(field[len(kind) :]) * parts if parts > 1 else 0
+        width = 32 if parts > 1 else some.bits(field)
+        ones = (1 << width) - 1
+        whole, mask = value if isinstance(value, tuple) else (value, (1 << width * parts) - 1)
+        for part in range(parts):
+            shift = width * (parts - 1 - part)
+            here = mask >> shift & ones
+            name = f"reg{number + part}" if parts > 1 else field
+            if here:
+                exact = whole >> shift & ones
+                told[name] = exact if here == ones else (exact, here)
+    return told
+
+
 def match_of(match: dict[str, Value] | Any) -> parser.OFPMatch:
-    return parser.OFPMatch(
-        **{
-            str(field): tuple(oxm(field, part) for part in value)
-            if isinstance(value, tuple)
-            else oxm(field, value)
-            for field, value in match.items()
-        }
-    )
+    told = as_told(match)
+    pairs = [
+        (field, tuple(oxm(field, part) for part in value))
+        if isinstance(value, tuple)
+        else (field, oxm(field, value))
+        for field, value in sorted(told.items(), key=lambda item: ORDER[item[0]])
+    ]
+    return parser.OFPMatch(_ordered_fields=pairs)
+
+
+_NICIRA_NAMES = {"eth_src", "eth_dst", "ipv4_src", "arp_spa", "ipv6_src", "arp_sha"}
+
+
+def nicira_name(field: str) -> str:
+    """os-ken's name of a field as Nicira's actions name it."""
+    return f"{field}_nxm" if field in _NICIRA_NAMES else field
 
 
 def action_of(action: Action) -> parser.OFPAction:
@@ -68,8 +106,8 @@ def action_of(action: Action) -> parser.OFPAction:
             return parser.OFPActionSetField(**{str(field): oxm(field, value)})
         case Move(source, destination, bits, source_start, destination_start):
             return parser.NXActionRegMove(
-                src_field=source,
-                dst_field=destination,
+                src_field=nicira_name(source),
+                dst_field=nicira_name(destination),
                 n_bits=bits,
                 src_ofs=source_start,
                 dst_ofs=destination_start,
@@ -132,20 +170,20 @@ def test_every_field_is_matched_and_set_as_os_ken_does(field: str) -> None:
 
 @given(group=some.groups, exists=st.booleans(), xid=some_xids)
 def test_group_mods_equal_os_kens(group: Failover, exists: bool, xid: int) -> None:
-    key, body = codec.encode(group, 1)
+    key, body = slots.encode(group, 1)
     buckets = [
         parser.OFPBucket(0, bucket.watch, ofp.OFPG_ANY, [action_of(a) for a in bucket.actions])
         for bucket in group.buckets
     ]
     command = ofp.OFPGC_MODIFY if exists else ofp.OFPGC_ADD
     same = parser.OFPGroupMod(DATAPATH, command, ofp.OFPGT_FF, group.group, buckets)
-    assert codec.set_slot(xid, key, body, exists=exists) == serialised(same, xid)
+    assert slots.set_slot(xid, key, body, exists=exists) == serialised(same, xid)
     gone = parser.OFPGroupMod(DATAPATH, ofp.OFPGC_DELETE, ofp.OFPGT_FF, group.group, [])
-    assert codec.delete_slot(xid, key) == serialised(gone, xid)
+    assert slots.delete_slot(xid, key) == serialised(gone, xid)
     described = struct.pack("!HBxI", 8 + len(body), ofp.OFPGT_FF, group.group) + body
     reply = codec.message(codec.MULTIPART_REPLY, xid, struct.pack("!HH4x", 7, 0) + described)
-    assert codec.read_group_desc(reply) == ([key], False)
-    assert not codec.is_flow(key)
+    assert slots.read_group_desc(reply) == ([key], False)
+    assert not slots.is_flow(key)
 
 
 @given(flow=some.flows, app_id=st.integers(0, 254), xid=some_xids)
@@ -221,6 +259,53 @@ def test_open_vswitch_reads_bytes_as_it_reads_text(batch: list[Flow]) -> None:
     assert len(printed) == len(batch)
 
 
+@pytest.fixture
+def switch(dummy_ovs: OpenVSwitch) -> Iterator[tuple[OpenVSwitch, Wire]]:
+    dummy_ovs.add_bridge("br-int")
+    with wire(dummy_ovs, "br-int") as connection:
+        yield dummy_ovs, connection
+
+
+# Shrinking would add thousands of flows, and the message names the flow.
+@settings(max_examples=20, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(batch=st.lists(some.valid_flows(), min_size=40, max_size=60))
+def test_open_vswitch_tells_flows_as_they_were_written(
+    switch: tuple[OpenVSwitch, Wire], batch: list[Flow]
+) -> None:
+    """Byte by byte: so a flow that somebody modified shows, whenever he did."""
+    ovs, connection = switch
+    ovs.ofctl("del-flows", "br-int")
+    texts = {codec.encode_flow(flow, 1)[0]: flow.text() for flow in batch}
+    bodies = dict(codec.encode_flow(flow, 1) for flow in batch)
+    assert connection.write(bodies.values()) == []
+    held = list(connection.flows())
+    assert [texts[stats.cookie] for stats in held if stats.body] == []
+    assert len(held) == len({codec.flow_identity(body) for body in bodies.values()})
+
+
+def test_open_vswitch_tells_all_that_features_want_as_it_was_written(
+    switch: tuple[OpenVSwitch, Wire],
+) -> None:
+    """On each switch of the sample topology: flows, meters and groups."""
+    ovs, connection = switch
+    engine = Engine(sample(), APPS)
+    assert list(engine.run()) and not engine.failed
+    for wanted in engine.wanted.values():
+        for words in ("del-flows", "del-groups", "del-meters"):
+            ovs.ofctl(words, "br-int")
+        keys = [key for key in wanted.flows if not slots.is_flow(key)]
+        for key in keys:
+            connection.send(slots.set_slot(7, key, wanted.flows[key], exists=False))
+        bodies = [body for key, body in wanted.flows.items() if slots.is_flow(key)]
+        assert connection.write(bodies) == []
+        held = list(connection.flows())
+        assert not [stats for stats in held if stats.body]
+        assert {stats.cookie for stats in held} == wanted.flows.keys() - set(keys)
+        told = connection.ask(slots.meter_config_request(1), slots.read_meter_config)
+        told += connection.ask(slots.group_desc_request(1), slots.read_group_desc)
+        assert sorted(told) == sorted(keys) != []
+
+
 # --- cookies -------------------------------------------------------------------------------------
 
 
@@ -242,10 +327,10 @@ def test_another_flow_has_another_cookie(flow: Flow, other: Flow) -> None:
     cookie, body = codec.encode_flow(flow, 1)
     for variant in variants:
         other_cookie, other_body = codec.encode_flow(variant, 1)
+        same_place = variant[:2] == flow[:2] and as_told(variant.match) == as_told(flow.match)
         # Actions are tuples: PushVlan() == PopVlan() in Python, so compare what they say.
-        same = variant[:3] == flow[:3] and repr(variant.actions) == repr(flow.actions)
+        same = same_place and repr(variant.actions) == repr(flow.actions)
         assert (other_cookie == cookie) == same
-        same_place = variant[:3] == flow[:3]  # table, priority, match
         assert (codec.flow_identity(body) == codec.flow_identity(other_body)) == same_place
 
 
@@ -254,10 +339,18 @@ def test_goto_stands_only_at_the_end() -> None:
         codec.encode_flow(Flow(Table.CLASSIFY, 1, {}, (Goto(Table.OUTPUT), Output(1))), 1)
 
 
-@pytest.mark.parametrize("value", [-1, 1 << 32, (1 << 32, 1)])
-def test_a_value_that_does_not_fit_is_an_error(value: Value) -> None:
-    with pytest.raises(struct.error):
-        codec.encode_flow(Flow(Table.CLASSIFY, 1, {"reg0": value}, ()), 1)
+@pytest.mark.parametrize(("field", "bits"), [("reg0", 32), ("xxreg0", 128)])
+def test_a_value_that_does_not_fit_is_an_error(field: str, bits: int) -> None:
+    values: tuple[Value, ...] = (-1, 1 << bits, (1 << bits, 1), (1, -1))
+    for value in values:
+        with pytest.raises(struct.error):
+            codec.encode_flow(Flow(Table.CLASSIFY, 1, {field: value}, ()), 1)
+
+
+def test_a_register_is_matched_once() -> None:
+    match = {"xreg0": 1, "reg1": 2}
+    with pytest.raises(ValueError, match="twice"):
+        codec.encode_flow(Flow(Table.CLASSIFY, 1, match, ()), 1)
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -265,45 +358,71 @@ def test_a_value_that_does_not_fit_is_an_error(value: Value) -> None:
 STATS = "!HBxIIHHHHH2xQQQ"
 
 
-def stats_entry(flow: Flow, stats: codec.FlowStats, seconds: int) -> bytes:
-    """``ofp_flow_stats`` (OpenFlow 1.4, 7.3.5.2) around a flow-mod's own match and instructions."""
+def stats_entry(flow: Flow, cookie: int, packets: int, *others: int) -> bytes:
+    """``ofp_flow_stats`` (OpenFlow 1.4, 7.3.5.2) around a flow-mod's own match and instructions.
+    ``others``: timeouts, flags, importance."""
     content = encode_match(flow.match) + encode_instructions(flow.actions)
-    head = (48 + len(content), stats.table_id, seconds, 0, stats.priority, 0, 0, 0, 0)
-    return struct.pack(STATS, *head, stats.cookie, stats.packets, stats.bytes) + content
+    head = (48 + len(content), flow.table.id, 9, 0, flow.priority, *(others or (0,) * 4))
+    return struct.pack(STATS, *head, cookie, packets, packets * 60) + content
 
 
-some_stats = st.builds(
-    codec.FlowStats,
-    some.numbers(8),
-    some.numbers(16),
-    some.numbers(64),
-    some.numbers(64),
-    some.numbers(64),
-)
+def told(entries: bytes, more: bool = False, xid: int = 1) -> bytes:
+    head = bytes((0, 1, 0, int(more), 0, 0, 0, 0))
+    return codec.message(codec.MULTIPART_REPLY, xid, head + entries)
 
 
 @given(
-    held=st.lists(st.tuples(some.flows, some_stats), max_size=5),
+    held=st.lists(st.tuples(some.flows, some.numbers(56)), max_size=5),
     more=st.booleans(),
     xid=some_xids,
 )
 def test_flow_stats_are_read_as_os_ken_reads_them(
-    held: list[tuple[Flow, codec.FlowStats]], more: bool, xid: int
+    held: list[tuple[Flow, int]], more: bool, xid: int
 ) -> None:
-    entries = b"".join(stats_entry(flow, stats, 9) for flow, stats in held)
-    head = bytes((0, 1, 0, int(more), 0, 0, 0, 0))
-    data = codec.message(codec.MULTIPART_REPLY, xid, head + entries)
-    assert codec.read_flow_stats(data) == ([stats for _, stats in held], more)
+    cookies = [codec.encode_flow(flow, 1)[0] for flow, _ in held]
+    entries = [
+        stats_entry(flow, cookie, packets)
+        for cookie, (flow, packets) in zip(cookies, held, strict=True)
+    ]
+    data = told(b"".join(entries), more, xid)
+    flows, more_follow = codec.read_flow_stats(data)
+    assert more_follow == more
+    assert flows == [
+        codec.FlowStats(flow.table.id, flow.priority, cookie, b"", packets, packets * 60)
+        for cookie, (flow, packets) in zip(cookies, held, strict=True)
+    ]
     theirs = parser.OFPFlowStatsReply.parser(
         SimpleNamespace(ofproto_parser=parser), 5, codec.MULTIPART_REPLY, len(data), xid, data
     )
-    assert [entry.cookie for entry in theirs.body] == [stats.cookie for _, stats in held]
-    assert [entry.packet_count for entry in theirs.body] == [stats.packets for _, stats in held]
+    assert [entry.cookie for entry in theirs.body] == cookies
+    assert [entry.packet_count for entry in theirs.body] == [packets for _, packets in held]
+
+
+@given(flow=some.flows, other=some.flows, timeout=some.numbers(16), where=st.integers(0, 3))
+def test_a_flow_that_is_not_what_its_cookie_says_is_told(
+    flow: Flow, other: Flow, timeout: int, where: int
+) -> None:
+    """Whatever it differs in; and it can be removed, and nothing else with it."""
+    cookie, body = codec.encode_flow(flow, 1)
+    others = [0, 0, 0, 0]
+    others[where] = timeout
+    variants = [(flow._replace(**{part: getattr(other, part)}), [0] * 4) for part in Flow._fields]
+    for variant, flags in [(flow, others), *variants]:
+        ((stats,), _) = codec.read_flow_stats(told(stats_entry(variant, cookie, 7, *flags)))
+        same = codec.encode_flow(variant, 1)[0] == cookie and not any(flags)
+        assert bool(stats.body) != same
+        if not same:
+            assert codec.cookie(stats.body) == cookie
+            theirs = flow_mod_of(variant._replace(actions=()), cookie)
+            theirs.command, theirs.cookie_mask = ofp.OFPFC_DELETE_STRICT, (1 << 64) - 1
+            ours = codec.message(codec.FLOW_MOD, 7, codec.delete_exactly(stats.body))
+            assert ours == serialised(theirs, 7)
+    ((stats,), _) = codec.read_flow_stats(told(stats_entry(flow, cookie ^ 1, 7)))
+    assert stats.body[8:] == body[8:]
 
 
 def test_a_broken_flow_stats_entry_is_an_error_and_no_endless_loop() -> None:
-    entry = stats_entry(Flow(Table.CLASSIFY, 0, {}, ()), codec.FlowStats(0, 0, 0, 0, 0), 0)
-    data = codec.message(codec.MULTIPART_REPLY, 1, bytes((0, 1, 0, 0, 0, 0, 0, 0)) + entry)
+    data = told(stats_entry(Flow(Table.CLASSIFY, 0, {}, ()), 0, 0))
     with pytest.raises(ValueError, match="0 bytes"):
         codec.read_flow_stats(data[:16] + b"\0\0" + data[18:])
 

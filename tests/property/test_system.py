@@ -295,8 +295,8 @@ class System(Stage):
         """Somebody changes flows by hand; it is mended when the switch tells, at the audit, at
         the next connection, at the next start."""
         bridge = self.bridge(on)
-        if bridge in self.offline or (how == "modify" and found != "told"):
-            return  # what was modified in place bears our cookie: nothing but being told helps
+        if bridge in self.offline:
+            return
         self.check()
         assert self.lab is not None
         before = ours(self.ovs, bridge)
@@ -312,7 +312,7 @@ class System(Stage):
         repaired = reconciler.repaired
         told = reconciler.connection.on_foreign_changes
         if found != "told":
-            reconciler.connection.on_foreign_changes = lambda changes: None
+            reconciler.connection.on_foreign_changes = lambda tables: None
         self.ovs.ofctl(*words)
         if ours(self.ovs, bridge) == before:
             found = "nothing"  # these dropped already, or it is mended by now

@@ -26,7 +26,7 @@ def test_chunks_after_one_that_is_refused_whole_are_sent(monkeypatch: pytest.Mon
     refused = range(BUNDLE_MESSAGES * 2 + 500)
     sent: list[int] = []
 
-    def transfer(bundle: Any, following: Any) -> dict[int, Any]:
+    def transfer(connection: Any, bundle: Any, following: Any) -> dict[int, Any]:
         following.get()  # prepared ahead, before the errors are known
         if any(message.cookie in refused for message in bundle.messages):
             return {0: None}
@@ -36,10 +36,10 @@ def test_chunks_after_one_that_is_refused_whole_are_sent(monkeypatch: pytest.Mon
     def refuse(errors: Any) -> None:
         reconciler.refused.append(Refusal("unit", "error", frozenset(refused)))
 
-    monkeypatch.setattr(reconciler, "_transfer", transfer)
+    monkeypatch.setattr(reconcile, "transfer", transfer)
     monkeypatch.setattr(reconciler, "_refuse", refuse)
     every = range(BUNDLE_MESSAGES * 4)
     push = Push()
-    reconciler._send([reconcile._Message(cookie, bytes(60), True) for cookie in every], push)
+    reconciler._send([reconcile.Message(cookie, bytes(60), True) for cookie in every], push)
     assert sent == list(range(len(refused), len(every)))
     assert push.added == len(sent)
