@@ -31,6 +31,7 @@ from controller.model import (
     Agent,
     Binding,
     Change,
+    Host,
     Interface,
     Model,
     Network,
@@ -589,18 +590,16 @@ class Service:
     def absent(self) -> list[str]:
         """The switches that should hold flows and are not connected, in words: whatever they hold,
         what is asked for has not come about there."""
-        should = self.engine.wanted.keys() | self.inventory.missing()
+        gone = self.engine.wanted.keys() - self.connections.keys()
         silent = {agent.host for agent in self.model.all(Agent).values()}
-        silent -= {switch.host for switch in self.model.all(Switch).values()}
-        words = [self.switch_text(dpid) for dpid in should - self.connections.keys()]
-        return sorted(words + [f"the one on {host}" for host in silent])
-
-    def switch_text(self, dpid: int) -> str:
-        """A switch for people: ``br-int on host-1``."""
-        switch = self.model.get(Switch, dpid)
-        if switch is None or not switch.host:
-            return dpid_text(dpid)
-        return f"{switch.name} on {switch.host}"
+        silent -= {host.id for host in self.model.all(Host).values()}
+        return sorted(
+            [
+                *map(self.journal.switch_text, gone),
+                *self.inventory.unseen(),
+                *(f"the one on {host}" for host in silent),
+            ]
+        )
 
     def settled(self) -> bool:
         """Nothing is under way: all that happened is computed, and confirmed where connected."""

@@ -45,14 +45,14 @@ class Held(NamedTuple):
 def ask(service: Service, dpid: int, tables: Collection[int] | None = None) -> Held:
     """What a switch holds now, or holds in these tables. Errors: Silent."""
     connection = service.connections.get(dpid)
+    switch = f"switch {service.journal.switch_text(dpid)}"
     if connection is None:
-        raise Silent(f"switch {service.switch_text(dpid)} is not connected")
+        raise Silent(f"{switch} is not connected")
     try:
         with runtime.Timeout(ANSWER_SECONDS):
             return Held(connection.dump_flows(tables), connection.dump_slots())
     except runtime.Timeout:
-        seconds = f"{ANSWER_SECONDS:.0f} seconds"
-        raise Silent(f"switch {service.switch_text(dpid)} has not answered for {seconds}") from None
+        raise Silent(f"{switch} has not answered for {ANSWER_SECONDS:.0f} seconds") from None
     except Disconnected as error:
         raise Silent(str(error)) from error
 

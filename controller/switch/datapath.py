@@ -28,7 +28,7 @@ logging.getLogger("os_ken.ofproto.ofproto_parser").disabled = True
 
 ECHO_SECONDS = 5  # between echo requests of ours; three unanswered end the connection
 
-_RAW = frozenset({codec.ERROR, codec.BARRIER_REPLY, codec.BUNDLE_CONTROL})
+_RAW = frozenset({codec.ERROR, codec.BARRIER_REPLY, codec.BUNDLE_CONTROL, codec.REQUESTFORWARD})
 _RAW_REPLIES = frozenset({codec.MULTIPART_REPLY, codec.ECHO_REPLY})
 _OF_STRANGERS = frozenset(
     {codec.HELLO, codec.ERROR, codec.ECHO_REQUEST, codec.ECHO_REPLY, codec.FEATURES_REPLY}

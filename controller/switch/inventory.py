@@ -123,8 +123,9 @@ class Inventory:
             name[:OPENFLOW_NAME_LENGTH]: ids for name, ids in interfaces.items()
         }
         self._awaited.discard(remote)
-        self._emit([Change(Host, host, Host(host))])
-        self._tell(self._ports if not self._awaited else {*before, *bridges})
+        gone = [change for dpid in before.keys() - bridges.keys() for change in self._gone(dpid)]
+        self._emit([Change(Host, host, Host(host)), *gone])
+        self._tell(self._ports if not self._awaited else bridges)
         if name_before not in self._hosts.values():
             self._emit([Change(Host, name_before, None)])
 
@@ -230,6 +231,15 @@ class Inventory:
     def missing(self) -> set[int]:
         """Switches that an OVSDB names and tells to connect, but that never did."""
         return set[int]().union(*self._controlled.values()) - self._ports.keys()
+
+    def unseen(self) -> list[str]:
+        """Integration bridges that an OVSDB has, and that never connected; in words."""
+        return [
+            f"{name} on {self._hosts[remote]}"
+            for remote, bridges in self._bridges.items()
+            for dpid, name in bridges.items()
+            if name == self._integration_bridge and dpid not in self._ports
+        ]
 
     # --- records -----------------------------------------------------------------------------
 

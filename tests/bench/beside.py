@@ -12,6 +12,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -70,4 +71,13 @@ def resident(pid: int | str = "self") -> float:
     """The resident memory of a process, in MiB."""
     with open(f"/proc/{pid}/status") as status:
         (kib,) = (line.split()[1] for line in status if line.startswith("VmRSS:"))
+    return int(kib) / 1024
+
+
+def peak(*, anew: bool = False) -> float:
+    """The most memory that this process had resident, in MiB, since it was last asked ``anew``."""
+    if anew:
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM
+    status = Path("/proc/self/status").read_text().splitlines()
+    (kib,) = (line.split()[1] for line in status if line.startswith("VmHWM:"))
     return int(kib) / 1024

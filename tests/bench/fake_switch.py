@@ -37,7 +37,7 @@ class _Multipart:
 _BAD_MULTIPART = struct.pack("!HH", 1, 2)  # 7.5.4.2
 _FLOW_MOD = struct.Struct("!QQBBHHHIIIHH")  # 7.3.4.2, without its match
 _FLOW_MOD_DELETE = 3
-_FLOW_STATS = struct.Struct("!HBxIIHHHHH2xQQQHH4x")  # 7.3.5.2, with an empty match
+_FLOW_STATS = struct.Struct("!HBxIIHHHHH2xQQQ")  # 7.3.5.2, without its match
 _FLOW_STATS_REQUEST = struct.Struct("!B3xII4xQQ")  # 7.3.5.2
 _METER_MOD = struct.Struct("!HHI")  # 7.3.4.3; and the head of a meter's configuration: 7.3.5.13
 _METER_DELETE = 2
@@ -59,6 +59,7 @@ class Switch:
         """How long the controller took to answer each echo request, in seconds."""
         self._cookies: dict[bytes, int] = {}  # by table, priority and match
         self._flows: dict[int, bytes] = {}  # the other way around
+        self._bodies: dict[int, bytes] = {}  # their flow-mods, by cookie
         self._meters: dict[int, bytes] = {}  # its bands, by number
         self._bundles: dict[int, list[memoryview]] = {}
         self._socket: Any = None
@@ -149,14 +150,16 @@ class Switch:
         cookie, _, table, command, _, _, priority, *_ = _FLOW_MOD.unpack_from(body)
         if command == _FLOW_MOD_DELETE:  # by cookie, as our reconciler does
             self._cookies.pop(self._flows.pop(cookie, b""), None)
+            self._bodies.pop(cookie, None)
             return
         (length,) = struct.unpack_from("!H", body, _FLOW_MOD.size + 2)
         matches = body[_FLOW_MOD.size : _FLOW_MOD.size + length]
         flow = struct.pack("!BH", table, priority) + matches
         replaced = self._cookies.get(flow)
         if replaced is not None:
-            del self._flows[replaced]
+            del self._flows[replaced], self._bodies[replaced]
         self._cookies[flow], self._flows[cookie] = cookie, flow
+        self._bodies[cookie] = bytes(body)
 
     def _meter_mod(self, body: memoryview) -> None:
         self.flow_mods += 1
@@ -173,9 +176,9 @@ class Switch:
         elif kind == _Multipart.FLOW:
             table, _, _, wanted, mask = _FLOW_STATS_REQUEST.unpack_from(body)
             entries = [
-                self._flow_stats(cookie, flow)
-                for cookie, flow in self._flows.items()
-                if flow[0] == table and cookie & mask == wanted
+                self._flow_stats(body)
+                for cookie, body in self._bodies.items()
+                if body[16] == table and cookie & mask == wanted
             ]
         elif kind == _Multipart.TABLE:
             counts = Counter(flow[0] for flow in self._flows.values())
@@ -198,7 +201,8 @@ class Switch:
         return _PORT.pack(number, _PORT.size, number.to_bytes(6, "big"), name, 0, 0)
 
     @staticmethod
-    def _flow_stats(cookie: int, flow: bytes) -> bytes:
-        table, priority = struct.unpack_from("!BH", flow)
-        size = _FLOW_STATS.size
-        return _FLOW_STATS.pack(size, table, 0, 0, priority, 0, 0, 0, 0, cookie, 0, 0, 1, 4)
+    def _flow_stats(body: bytes) -> bytes:
+        cookie, _, table, _, idle, hard, priority, *_, flags, more = _FLOW_MOD.unpack_from(body)
+        told = body[_FLOW_MOD.size :]
+        head = (_FLOW_STATS.size + len(told), table, 0, 0, priority, idle, hard, flags, more)
+        return _FLOW_STATS.pack(*head, cookie, 0, 0) + told

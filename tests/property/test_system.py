@@ -226,7 +226,7 @@ class System(Stage):
     @rule()
     def delete_bridge(self) -> None:
         self.vsctl("del-br", "br-two")
-        del self.reference.bridges["br-two"]
+        self.bridges_gone.add(f"{self.reference.bridges.pop('br-two'):016x}")
         self.offline.discard("br-two")
         plugs = self.reference.plugs
         self.reference.plugs = {n: plug for n, plug in plugs.items() if plug.bridge != "br-two"}
