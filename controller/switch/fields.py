@@ -22,7 +22,8 @@ ORDER = {
     for rank, field in enumerate(
         (
             *("nxm_in_port", "in_port", "eth_src", "eth_dst", "eth_type", "vlan_vid", "vlan_pcp"),
-            *("ipv4_src", "ipv4_dst", "ipv6_src", "ipv6_dst", "ip_dscp", "ip_ttl", "ip_proto"),
+            *("ipv4_src", "ipv4_dst", "ipv6_src", "ipv6_dst", "ip_frag"),
+            *("ip_dscp", "ip_ttl", "ip_proto"),
             *("tcp_src", "tcp_dst", "udp_src", "udp_dst", "sctp_src", "sctp_dst"),
             *("icmpv4_type", "icmpv4_code", "icmpv6_type", "icmpv6_code", "nd_reserved"),
             *("ipv6_nd_target", "ipv6_nd_sll", "ipv6_nd_tll", "nd_options_type"),

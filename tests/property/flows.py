@@ -226,6 +226,7 @@ _ORIGINALS: dict[Value, tuple[str, ...]] = {
 _ALWAYS = ("metadata", "eth_src", "eth_dst", "tunnel_id", *(f"reg{n}" for n in range(16)))
 _EXACT_ONLY = {"arp_op", "ip_dscp", "icmpv4_type", "icmpv4_code", "icmpv6_type", "icmpv6_code"}
 _EXACT_ONLY |= {"ip_ttl", "nd_reserved", "nd_options_type"}
+_READ_ONLY = {"arp_op", "ip_frag"}
 _VALID_BITS = {"arp_op": 8}  # Open vSwitch keeps no more of it
 
 
@@ -271,7 +272,7 @@ def valid_flows(draw: st.DrawFn) -> Flow:
         match["vlan_vid"] = tagged
         if tagged:
             match["vlan_pcp"] = draw(numbers(3))
-    settable = st.sampled_from([field for field in may_match if field not in _VALID_BITS])
+    settable = st.sampled_from([field for field in may_match if field not in _READ_ONLY])
     actions: list[Action] = draw(
         st.lists(
             st.one_of(

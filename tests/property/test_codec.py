@@ -37,7 +37,7 @@ from controller.flow import (
 )
 from controller.pipeline import Table
 from controller.pipeline_sample import sample
-from controller.switch import codec, slots
+from controller.switch import codec, fields, slots
 from controller.switch.fields import ORDER
 from controller.switch.shapes import encode_instructions, encode_match
 from tests import ofctl
@@ -345,6 +345,10 @@ def test_a_value_that_does_not_fit_is_an_error(field: str, bits: int) -> None:
     for value in values:
         with pytest.raises(struct.error):
             codec.encode_flow(Flow(Table.CLASSIFY, 1, {field: value}, ()), 1)
+
+
+def test_every_field_has_a_place_in_a_match() -> None:
+    assert ORDER.keys() | fields.PARTS.keys() == OXM.keys()
 
 
 def test_a_register_is_matched_once() -> None:
