@@ -11,7 +11,7 @@ from apps.dhcp import options as o
 from controller import frames
 from controller.model import Network, Subnet, View
 from controller.model.addresses import SERVICE_MAC, gateway_mac, link_local
-from controller.model.configuration import default_router, name_servers, routes
+from controller.model.configuration import default_router, is_link_local, name_servers, routes
 
 ALL_NODES, ALL_NODES_MAC = 0xFF02 << 112 | 1, 0x333300000001
 ROUTER_ADVERTISEMENT = 134
@@ -68,7 +68,7 @@ def advertised(view: View, network_id: str, domain: str) -> Advertised | None:
     gateway = default_router(router) if router else None
     modes = {subnet.ra_mode for subnet in told}
     return Advertised(
-        source=gateway if gateway and gateway >> 118 == 0x3FA else link_local(mac),
+        source=gateway if gateway and is_link_local(gateway) else link_local(mac),
         mac=mac,
         routes=router is not None,
         flags=MANAGED * (STATEFUL in modes) | OTHER * bool(modes & {STATEFUL, STATELESS}),

@@ -15,8 +15,8 @@ from controller.model import (
     Port,
     Route,
     Router,
-    Subnet,
     View,
+    configuration,
     derived,
 )
 from controller.model.addresses import mapped
@@ -66,7 +66,7 @@ def hops(view: View, router: Router) -> Iterator[Hop]:
     asked = set()
     for route in router.routes:
         for leg in every:
-            if subnet_of(leg, route.version, route.nexthop):
+            if on_link(leg, route.version, route.nexthop):
                 asked.add((route.version, route.destination, route.prefix_length))
                 yield _hop(route, leg)
                 break
@@ -81,14 +81,14 @@ def _hop(route: Route, leg: Leg) -> Hop:
     return Hop((route.version, route.destination, route.prefix_length), leg, route.nexthop)
 
 
-def subnet_of(leg: Leg, version: int, address: int) -> Subnet | None:
-    """The subnet on a router's port that an address is in."""
-    bits = 32 if version == 4 else 128
-    for subnet in leg.subnets:
-        shift = bits - subnet.prefix_length
-        if subnet.version == version and subnet.first >> shift == address >> shift:
-            return subnet
-    return None
+def on_link(leg: Leg, version: int, address: int) -> bool:
+    """Whether an address is on the link that a router's port is on: in one of its subnets, or the
+    gateway of one, wherever that is (fe80::1, say)."""
+    return any(
+        subnet.version == version
+        and (address == subnet.gateway or configuration.on_link(subnet, address))
+        for subnet in leg.subnets
+    )
 
 
 def default_routes(leg: Leg) -> Iterator[Route]:
@@ -217,8 +217,8 @@ def asker(view: View, network_id: str, version: int, address: int) -> tuple[int,
         if switch is None or not _reaches(view, switch, network_id):
             continue
         for leg in legs(view, router_id):
-            on_link = leg.network.id == network_id and subnet_of(leg, version, address)
-            if on_link and leg.address(version) is not None:
+            there = leg.network.id == network_id and on_link(leg, version, address)
+            if there and leg.address(version) is not None:
                 return switch, leg
     return None
 

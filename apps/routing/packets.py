@@ -24,7 +24,8 @@ from controller.model import (
     Router,
     View,
 )
-from controller.model.addresses import unmapped
+from controller.model.addresses import link_local, unmapped
+from controller.model.configuration import is_link_local
 from controller.model.routers import active, faces, gateways, legs
 from controller.neighbour_discovery import announcement, answer, question
 from controller.packet import Heard, Neighbour, Neighbourhood, PacketIn, PacketOut, Result, Seek
@@ -145,7 +146,9 @@ def _questions(view: View, neighbour: Neighbour) -> Iterator[tuple[int, PacketOu
     if asking is None:
         return
     switch, leg = asking
-    address = leg.address(neighbour.version)
+    # RFC 4861, 7.2.2: what is of the link is best asked for as what is of the link.
+    of_link = neighbour.version == 6 and is_link_local(neighbour.address)
+    address = link_local(leg.port.mac) if of_link else leg.address(neighbour.version)
     if address is not None:
         data = question(neighbour.version, leg.port.mac, address, neighbour.address)
         yield switch, said(leg.network, leg.port.key, data)

@@ -23,12 +23,17 @@ def default_router(subnet: Subnet) -> int | None:
     return next((route.nexthop for route in subnet.host_routes if not route.prefix_length), None)
 
 
+def is_link_local(address: int) -> bool:
+    """Whether an IPv6 address is of the link alone (RFC 4291, 2.5.6)."""
+    return address >> 118 == 0xFE80 >> 6
+
+
 def on_link(subnet: Subnet, address: int) -> bool:
     """Whether hosts find an address on the link without being told."""
     size = 32 if subnet.version == 4 else 128
     shift = size - subnet.prefix_length
-    link_local = subnet.version == 6 and address >> 118 == 0xFE80 >> 6
-    return link_local or address >> shift == subnet.first >> shift
+    of_link = subnet.version == 6 and is_link_local(address)
+    return of_link or address >> shift == subnet.first >> shift
 
 
 def routes(subnet: Subnet) -> list[Route]:
