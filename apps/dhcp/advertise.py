@@ -10,7 +10,7 @@ from typing import NamedTuple
 from apps.dhcp import options as o
 from controller import frames
 from controller.model import Network, Subnet, View
-from controller.model.addresses import SERVICE_MAC, gateway_mac, link_local
+from controller.model.addresses import SERVICE_MAC, gateway_port, link_local
 from controller.model.configuration import default_router, is_link_local, name_servers, routes
 
 ALL_NODES, ALL_NODES_MAC = 0xFF02 << 112 | 1, 0x333300000001
@@ -62,15 +62,16 @@ def advertised(view: View, network_id: str, domain: str) -> Advertised | None:
     network, told = view.get(Network, network_id), subnets(view, network_id)
     if network is None or not told:
         return None
-    # While no port has a gateway's address, nobody routes: hosts must not take us for a router.
-    macs = [(gateway_mac(view, subnet), subnet) for subnet in told]
-    mac, router = next((one for one in macs if one[0] != SERVICE_MAC), (SERVICE_MAC, None))
-    gateway = default_router(router) if router else None
+    # While there is no gateway, nobody routes: hosts must not take us for a router.
+    gateways = [gateway_port(view, subnet) for subnet in told]
+    gateway = next((port for port in gateways if port), None)
+    mac = gateway.mac if gateway else SERVICE_MAC
+    own = (ip.address for ip in (gateway.fixed_ips if gateway else ()) if ip.version == 6)
     modes = {subnet.ra_mode for subnet in told}
     return Advertised(
-        source=gateway if gateway and is_link_local(gateway) else link_local(mac),
+        source=next(filter(is_link_local, own), link_local(mac)),
         mac=mac,
-        routes=router is not None,
+        routes=gateway is not None,
         flags=MANAGED * (STATEFUL in modes) | OTHER * bool(modes & {STATEFUL, STATELESS}),
         mtu=network.mtu,
         # Hosts make addresses of it themselves, if they are meant to.
@@ -78,7 +79,9 @@ def advertised(view: View, network_id: str, domain: str) -> Advertised | None:
             Prefix(s.first, s.prefix_length, ON_LINK | AUTONOMOUS * (s.ra_mode != STATEFUL))
             for s in told
         ),
-        beyond=_beyond(subnet for at, subnet in macs if router and at == mac),
+        beyond=_beyond(
+            s for s, port in zip(told, gateways, strict=True) if port and port == gateway
+        ),
         servers=tuple(dict.fromkeys(server for subnet in told for server in name_servers(subnet))),
         domain=(network.dns_domain or domain).rstrip("."),
     )

@@ -124,6 +124,13 @@ class Interfaces:
                 f"IPv6 subnet {id} configured to receive RAs from an external router cannot be "
                 "added to Neutron Router."
             )
+        gateway = ipam.parse_address(subnet["gateway_ip"])
+        if gateway not in ipam.parse_cidr(subnet["cidr"]):
+            raise _bad(
+                f"The gateway {gateway} of subnet {id} is outside of its CIDR {subnet['cidr']}, so "
+                "that no port can have it: set another gateway_ip, or add a port of the subnet "
+                "(port_id) as the interface"
+            )
         _check_new(draft, router, subnet)
         fixed_ip = {"subnet_id": id, "ip_address": subnet["gateway_ip"]}
         if subnet["ip_version"] == 6:

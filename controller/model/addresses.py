@@ -89,13 +89,28 @@ def is_router(view: View, port: Port) -> bool:
     )
 
 
-def gateway_mac(view: View, subnet: Subnet) -> int:
-    """The MAC address of the subnet's gateway: that of the port that has its address, and that is
-    not switched off; or of nobody yet, in whose name the switch speaks."""
-    gateway = default_router(subnet)
-    for port in view.find(Port, network_id=subnet.network_id):
-        if any(ip.subnet_id == subnet.id and ip.address == gateway for ip in port.fixed_ips):
-            router = view.get(Router, port.router_id) if port.router_id else None
-            off = port.router_id and (router is None or not router.admin_state_up)
-            return SERVICE_MAC if off or not port.admin_state_up else port.mac
-    return SERVICE_MAC
+def gateway_port(view: View, subnet: Subnet) -> Port | None:
+    """The port over which the hosts of a subnet leave: that with the address of its gateway, a
+    router's or a machine's; or, if nobody has that, a router's. None while none is there."""
+    gateway, network_id = default_router(subnet), subnet.network_id
+    if gateway is None:
+        return None
+    routers = []
+    for router_id in sorted(view.distinct(Port, "router_id", network_id=network_id) - {""}):
+        router = view.get(Router, router_id)
+        if router is not None and router.admin_state_up:
+            routers += view.find(Port, network_id=network_id, router_id=router_id)
+    inside = [port for port in routers if not port.is_gateway and _up(port, subnet)]
+    machines = (port for port in view.find(Port, network_id=network_id) if not port.router_id)
+    for ports in (inside, machines):
+        for port in ports:
+            if _up(port, subnet, gateway):
+                return port
+    return next(iter(inside), None)
+
+
+def _up(port: Port, subnet: Subnet, address: int | None = None) -> bool:
+    """Whether a port is switched on, and has an address, or this one, on a subnet."""
+    return port.admin_state_up and any(
+        ip.subnet_id == subnet.id and address in (None, ip.address) for ip in port.fixed_ips
+    )

@@ -99,6 +99,7 @@ def test_an_interface_by_port(world: World) -> None:
 
 def test_what_cannot_be_added(world: World) -> None:
     none = world.subnet(world.two, "10.3.0.0/24", gateway_ip=None)
+    apart = world.subnet(world.two, "10.4.0.0/24", gateway_ip="192.0.2.1")
     overlap = world.subnet(world.api.create("network")["id"], "10.1.0.0/16")
     bare = world.api.create("port", network_id=world.api.create("network")["id"])["id"]
     world.act("add_router_interface", subnet_id=world.four)
@@ -107,6 +108,7 @@ def test_what_cannot_be_added(world: World) -> None:
         ("BadRequest", 400, {}, "Either subnet_id or port_id"),
         ("BadRequest", 400, {"subnet_id": none, "port_id": bare}, "Cannot specify both"),
         ("BadRequest", 400, {"subnet_id": none}, "must have a gateway IP"),
+        ("BadRequest", 400, {"subnet_id": apart}, "set another gateway_ip, or add a port"),
         ("BadRequest", 400, {"subnet_id": world.four}, "already has a port on subnet"),
         ("BadRequest", 400, {"subnet_id": overlap}, "overlaps with cidr"),
         ("BadRequest", 400, {"port_id": bare}, "at least one fixed IP"),

@@ -40,9 +40,17 @@ class Stage(NamedTuple):
         return self.machine(active(View(self.net.service.model), self.router["id"]))
 
 
-def stage(net: Farm) -> Stage:
-    """A router with two gateways, and a guest behind it on another machine."""
+def stage(net: Farm, *next_hops: str) -> Stage:
+    """A router with two gateways, and a guest behind it on another machine. ``next_hops``: those
+    of the external subnets, if not their first addresses, which then nobody has."""
     beyond = Beyond(net)
+    for address in next_hops:
+        version = 6 if ":" in address else 4
+        for subnet in net.subnets(beyond.network):
+            if subnet["ip_version"] == version:
+                net.update("subnet", subnet["id"], gateway_ip=address)
+        length = 64 if version == 6 else 32
+        beyond.router.run("ip", "address", "add", f"{address}/{length}", "dev", "eth0")
     network = net.network("10.0.0.0/24", "fd00:a::/64")
     port, other = net.port(network), net.port(network)
     router = net.router(network, outside=beyond.network)
@@ -53,6 +61,20 @@ def stage(net: Farm) -> Stage:
     net.until(lambda: net.service.rest.settled())
     net.settle()
     return Stage(net, router, inside, port, beyond)
+
+
+def test_gateways_that_are_not_in_their_subnets(started: list[Machine], tmp_path: Path) -> None:
+    """fe80::1, and an address of another prefix on the same wire: providers have both."""
+    with farm(tmp_path, started) as net:
+        on = stage(net, "192.0.2.1", "fe80::1")
+        for server in (SERVER, SERVER6):
+            assert on.inside.pings(server, count=3), net.dump()
+        (six,) = (ip["ip_address"] for ip in on.port["fixed_ips"] if ":" in ip["ip_address"])
+        assert on.beyond.server.pings(six, count=3)
+        floating = net.floating_ip(on.beyond.network, on.port)
+        net.take_effect()
+        assert on.beyond.server.pings(floating["floating_ip_address"], count=3)
+        net.verify()
 
 
 def address6(router: Any) -> str:

@@ -16,6 +16,7 @@ from tests.dhcp_client import running
 from tests.lab import Lab, lab
 from tests.namespace import Guest
 from tests.openvswitch import OpenVSwitch
+from tests.outside import machine
 
 DEMO_DOMAIN = "tenantry.internal"
 
@@ -260,3 +261,29 @@ def test_advertisements_reach_the_ports_of_the_network_alone(net: Lab) -> None:
     configured(guest, ip["ip_address"])
     assert not addresses(stranger)
     assert not default_routes(stranger)
+
+
+@pytest.mark.parametrize("gateway", ["fe80::1", "2001:db8:1::1"])
+def test_a_router_that_has_another_address_than_the_gateways_is_advertised(
+    net: Lab, gateway: str
+) -> None:
+    """No router can have a gateway of the link; hosts leave by the one that is there."""
+    one, two = net.network(), net.network("2001:db8:2::/64")
+    modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    made = subnet(net, one, "2001:db8:1::/64", gateway_ip=gateway, **modes)
+    router = net.router(two)
+    port = net.port(one, fixed_ips=[{"subnet_id": made["id"]}])
+    net.interface(router, port_id=port["id"])
+    far = net.port(two)
+    machine(net, far)
+    guest = net.guest(net.port(one), bare=True)
+    guest.run("sysctl", "-qw", "net.ipv6.conf.eth0.accept_dad=0", "net.ipv6.conf.eth0.accept_ra=2")
+    monitor = guest.start("stdbuf", "-oL", "ip", "-6", "monitor", "route")
+    guest.run("ip", "link", "set", "eth0", "up")
+    assert monitor.stdout is not None
+    while "default" not in monitor.stdout.readline():
+        pass
+    monitor.terminate()
+    monitor.communicate()
+    net.take_effect()
+    assert guest.pings(far["fixed_ips"][0]["ip_address"], count=3)
