@@ -612,7 +612,7 @@ class Table(Enum):
         45,
         "nat",
         Miss.NEXT,
-        "reg12 reg10 reg8 eth_type ip_proto ip_frag ipv4_dst tcp_dst udp_dst",
+        "reg12 reg10 reg8 eth_type ip_proto ip_frag ipv4_dst tcp_dst udp_dst icmpv4_type",
         "Destinations that are translated: floating IPs as they are, what is forwarded by port or "
         "comes back to a shared address by connection tracking.",
     )
@@ -688,7 +688,7 @@ class Table(Enum):
         "nat",
         Miss.NEXT,
         "reg12 reg9 reg10 reg8 metadata eth_type ip_proto ip_frag ipv4_src ipv6_dst "
-        "tcp_src udp_src tcp_dst udp_dst",
+        "tcp_src udp_src tcp_dst udp_dst icmpv4_type",
         "Sources that are translated: floating IPs as they are, others to a shared address.",
     )
     ROUTER_NAT_REPLY = (

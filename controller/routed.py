@@ -17,6 +17,7 @@ from controller.pipeline import (
     IN_PORT,
     INSIDE,
     ITSELF,
+    LARGER,
     NAT,
     NETWORK,
     ORIGIN,
@@ -92,6 +93,15 @@ def said(network: Network, port_key: int, data: bytes) -> PacketOut:
     """What a router says by a port to all on its network whom the model does not know."""
     fields = ((NETWORK, network.key), (IN_PORT, port_key), (OUT_PORT, UNKNOWN))
     return resubmitted(data, fields, Table.FLOOD)
+
+
+def returned(packet: PacketIn, data: bytes) -> PacketOut:
+    """An error about a packet from outside whose destination connection tracking has translated, as
+    if the machine inside had sent it: so on its way out all that it quotes is translated back."""
+    known = ((ROUTER, packet.register(ROUTER)), (ENTERED, packet.register(EXIT)))
+    fresh = tuple((field, 0) for field in (NAT, OUT_PORT, EXIT))
+    flags = (FLAGS, packet.register(FLAGS) & ~LARGER)
+    return resubmitted(data, (*known, *fresh, flags, (SOURCE, INSIDE)), Table.ROUTE)
 
 
 def answered(packet: PacketIn, data: bytes) -> PacketOut:

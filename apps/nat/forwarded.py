@@ -43,7 +43,7 @@ from controller.pipeline import (
 )
 from controller.ranges import port_masks
 from controller.routed import ANEW
-from controller.tracking import NEW
+from controller.tracking import ERRORS_4, NEW
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]
@@ -71,8 +71,16 @@ def forwarded(
         begin = Ct(zone, Table.ROUTER_NAT_IN_DONE, nat, commit=True)
         yield Flow(Table.ROUTER_NAT_IN, Band.SPECIFIC, whole, (*known, begin))
     gathered = Ct(zone, Table.ROUTER_NAT_IN_DONE, Nat())
+    lookup = Ct(zone, Table.ROUTER_NAT_REPLY, Nat())
     cut = {**there, "ip_frag": FRAGMENT}
     yield Flow(Table.ROUTER_NAT_IN, Band.SPECIFIC + 1, cut, (*known, gathered))
+    # What errors quote is translated, too.
+    for error in ERRORS_4:
+        about: Match = {ROUTER: router.key, **error}
+        to_it = {**about, "ipv4_dst": floating.address}
+        yield Flow(Table.ROUTER_NAT_IN, Band.SPECIFIC, to_it, (*known, gathered))
+        match = {**about, "ipv4_src": forwarding.address, SOURCE: INSIDE, NAT: TRANSLATE}
+        yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC + 2, match, (lookup,))
     if protocol == UDP:
         punt = (SetField(PUNTED, BEGINNING), Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
         yield Flow(Table.ROUTER_NAT_IN_DONE, Band.SPECIFIC, {**cut, "ct_state": NEW}, punt)
@@ -80,12 +88,11 @@ def forwarded(
     answers: Match = {**its, "ipv4_src": forwarding.address}
     ends: list[Match] = [{f"{name}_src": port} for port in port_masks(*forwarding.internal)]
     for end in (*ends, Match({"ip_frag": FRAGMENT})):
-        match: Match = {**answers, **end, SOURCE: INSIDE}
+        match = {**answers, **end, SOURCE: INSIDE}
         if pinned:
             pin = (SetField(FLAGS, PINNED), Goto(Table.ROUTER_SOURCE.next))
             yield Flow(Table.ROUTER_SOURCE, Band.DEFAULT, match, pin)
-        lookup = (Ct(zone, Table.ROUTER_NAT_REPLY, Nat()),)
-        yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC + 2, {**match, NAT: TRANSLATE}, lookup)
+        yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC + 2, {**match, NAT: TRANSLATE}, (lookup,))
 
 
 def forwarded_replies(router: Router) -> Iterator[Flow]:

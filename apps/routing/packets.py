@@ -13,26 +13,28 @@ from apps.routing import nexthops
 from apps.routing.nexthops import EXPIRED, FOR_ITSELF, HEARD, NO_ROUTE, TOO_BIG, UNRESOLVED
 from controller import frames
 from controller.flow import Action, DecTtl, SetField
-from controller.frames import Ip
+from controller.frames import UDP, Ip
 from controller.model import (
     Change,
     FloatingIp,
     Interface,
     Network,
     Port,
+    PortForwarding,
     Resting,
     Router,
     View,
 )
 from controller.model.addresses import link_local, unmapped
 from controller.model.configuration import is_link_local
-from controller.model.routers import active, faces, gateways, legs
+from controller.model.routers import active, faces, gateways, legs, own_face, translates
 from controller.neighbour_discovery import announcement, answer, question
 from controller.packet import Heard, Neighbour, Neighbourhood, PacketIn, PacketOut, Result, Seek
 from controller.pipeline import (
     ENTERED,
     EXIT,
     FLAGS,
+    HERE,
     NAT,
     NEXT_HOP,
     OUT_PORT,
@@ -43,7 +45,7 @@ from controller.pipeline import (
     Table,
 )
 from controller.refusals import Error, build, fragments, refuse
-from controller.routed import answered, said
+from controller.routed import answered, returned, said
 
 
 def handle(view: View, packet: PacketIn) -> Iterable[Result]:
@@ -69,11 +71,14 @@ def _error(
     """An error to where the packet came from, as from the address it came by."""
     seen = _as_sent(view, packet, original)
     source = _address(view, packet, original.version)
-    if seen is None or source is None:
-        return
-    data = build(error, seen, source, mtu)
-    if data:
-        yield answered(packet, data)
+    if seen is None:
+        data = build(error, original, original.dst, mtu)
+        if data:
+            yield returned(packet, data)
+    elif source is not None:
+        data = build(error, seen, source, mtu)
+        if data:
+            yield answered(packet, data)
 
 
 def _address(view: View, packet: PacketIn, version: int) -> int | None:
@@ -85,15 +90,36 @@ def _address(view: View, packet: PacketIn, version: int) -> int | None:
 
 
 def _as_sent(view: View, packet: PacketIn, original: Ip) -> Ip | None:
-    """The packet with the destination that its sender wrote; None if nobody knows it any more, for
-    connection tracking has changed it."""
+    """The packet with the destination that its sender wrote; None if only connection tracking
+    knows that. (It does not of a fragment: then the port may be another.)"""
     if original.version == 6 or not packet.register(NAT):
         return original
     for router in view.find(Router, key=packet.register(ROUTER)):
         found = view.find(FloatingIp, router_id=router.id, fixed_address=original.dst)
         for floating in found[:1]:
             return frames.with_addresses(original, dst=floating.address)
-    return None if packet.register(SOURCE) == OUTSIDE else original
+        if packet.register(SOURCE) != OUTSIDE:
+            return original
+        return None if original.whole else _shared(view, packet, router, original)
+    return original
+
+
+def _shared(view: View, packet: PacketIn, router: Router, fragment: Ip) -> Ip | None:
+    """A fragment with the address that its sender saw: of a forwarded port, or that many share."""
+    known = fragment.protocol == UDP and fragment.first
+    port = frames.ports(fragment)[1] if known else None
+    for forwarding in view.find(PortForwarding, router_id=router.id):
+        floating = view.get(FloatingIp, forwarding.floatingip_id)
+        (external, _), (low, high) = forwarding.external, forwarding.internal
+        its = forwarding.protocol == "udp" and forwarding.address == fragment.dst
+        if its and floating is not None and port is not None and low <= port <= high:
+            asked = (external + port - low).to_bytes(2, "big")
+            seen = fragment._replace(payload=fragment.payload[:2] + asked + fragment.payload[4:])
+            return frames.with_addresses(seen, dst=floating.address)
+    own = own_face(view, packet.switch, router.id)
+    here = packet.register(FLAGS) & HERE
+    address = own.address if own and not here else translates(view, router)
+    return frames.with_addresses(fragment, dst=address) if address else None
 
 
 def _too_big(view: View, packet: PacketIn, original: Ip) -> Iterator[PacketOut]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from controller.refusals import Error, build
 from tests.lab import Lab, lab
 from tests.namespace import Guest
 from tests.netns.test_firewall import Wall
+from tests.netns.test_fragments import forward
 from tests.netns.test_l2 import addresses
 from tests.netns.test_security_groups import group
 from tests.openvswitch import OpenVSwitch
@@ -37,7 +38,12 @@ def net(ovs: OpenVSwitch, tmp_path: Path) -> Iterator[Lab]:
 
 
 def told(
-    guest: Guest, protocol: int, to: str, octets: int, ttl: int = 64
+    guest: Guest,
+    protocol: int,
+    to: str,
+    octets: int,
+    ttl: int = 64,
+    kinds: Iterable[tuple[int, int]] = (),
 ) -> tuple[int, int] | None:
     """Type and code of the error that comes back about a packet that must not be cut; None if none
     does."""
@@ -65,7 +71,7 @@ def told(
                 while True:
                     answer = ear.recv(2000)
                     kind = tuple(answer[20:22] if version == 4 else answer[:2])
-                    if kind in (TOO_BIG[version], TIME_EXCEEDED[version]):
+                    if kind in (kinds or (TOO_BIG[version], TIME_EXCEEDED[version])):
                         return kind  # type: ignore[return-value]
             except TimeoutError:
                 continue
@@ -118,6 +124,38 @@ def test_the_way_outside_is_narrow(net: Lab) -> None:
     for name in ("udp", "gre", "esp"):
         assert told(guest, PROTOCOLS[name], SERVER, 1440) == TOO_BIG[4], name
         assert told(guest, PROTOCOLS[name], SERVER6, 1440) == TOO_BIG[6], name
+
+
+def test_errors_find_their_way_through_forwarded_ports(net: Lab) -> None:
+    """A client outside hears that nobody listens, and that the way inside is narrow; a server
+    inside, that the way outside is."""
+    outside = Outside(net)
+    network = net.network("10.1.0.0/24", mtu=1400)
+    net.router(network, outside=outside.network)
+    port = net.port(network, security_groups=[group(net, "open", {})])
+    server = machine(net, port)
+    floating = net.floating_ip(outside.network)
+    forward(net, floating, port, 5555, 6666)
+    net.take_effect()
+    public = floating["floating_ip_address"]
+    assert told(outside.server, 17, public, 100, kinds=[(3, 3)]) == (3, 3)
+    assert told(outside.server, 17, public, 1440) == TOO_BIG[4]
+    assert told(outside.server, 17, public, 100, ttl=2) == TIME_EXCEEDED[4]
+    # What the server sends meets a router outside that takes less.
+    outside.router.run("ip", "link", "set", "eth1", "mtu", 1300)
+    with (
+        closing(server.socket(socket.SOCK_DGRAM)) as ear,
+        closing(outside.server.socket(socket.SOCK_DGRAM)) as client,
+    ):
+        ear.bind(("0.0.0.0", 6666))
+        ear.setsockopt(socket.IPPROTO_IP, 10, 2)  # IP_MTU_DISCOVER: IP_PMTUDISC_DO
+        for one in (ear, client):
+            one.settimeout(10)
+        client.sendto(b"?", (public, 5555))
+        ear.connect(ear.recvfrom(10)[1])
+        ear.send(bytes(1350))
+        with pytest.raises(OSError, match="Message too long"):
+            ear.recv(10)
 
 
 @pytest.mark.parametrize("version", [4, 6])
