@@ -139,6 +139,11 @@ def choose_datapath(peer: Peer, name: str) -> None:
     (made,) = transact(peer, [_select("Bridge", same_name, ["datapath_id"])])
     if made["rows"] and not made["rows"][0]["datapath_id"][1]:
         _apply(peer, [_update("Bridge", same_name, {"datapath_type": "netdev"})])
+        LOG.warning(
+            "%s gets the userspace datapath, for the kernel there has none: virtual machines must "
+            "compute their own checksums (docs/hosts.md; `tenantry doctor` there)",
+            name,
+        )
 
 
 def adopt(peer: Peer, bridge: str, store: str) -> None:

@@ -139,7 +139,7 @@ def test_the_own_host_and_two_more(own_netns: None, tmp_path: Path) -> None:
     with ExitStack() as stack:
         own = stack.enter_context(OwnHost())
         before = {"ovsdb__connections": own.remote, "networks__tenant_network_type": ""}
-        with lab(own, tmp_path) as alone:
+        with lab(own, tmp_path, networks__tenant_network_type="") as alone:
             network = alone.network("10.0.0.0/24", "fd00:a::/64")
         run(
             *(sys.executable, "-m", "controller", "--config-file", tmp_path / "tenantry.conf"),
