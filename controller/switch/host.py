@@ -141,6 +141,7 @@ class Database:
             raise OvsdbError("the OVSDB is empty; run `ovs-vsctl init` on its host")
         self.host = name or said.get("hostname") or said.get("system-id") or self.remote
         self.peer, self.since = peer, datetime.now(timezone.utc)
+        LOG.info("OVSDB %s is connected", self.remote)
         synced = False
         try:
             while self.peer is peer:  # else the host is back by another connection

@@ -157,11 +157,10 @@ class Hosts:
         while True:
             try:
                 with connected(database.remote, self._tls) as peer:
-                    told = ""
-                    LOG.info("OVSDB %s is connected", database.remote)
                     name = "" if _says_its_name(peer) else local
                     address = self._own_address() if own else _host_of(database.remote)
                     database.follow(peer, name, address, self._target("127.0.0.1"))
+                told = ""
                 LOG.info("OVSDB %s is lost", database.remote)
             except Unreachable as error:
                 reason = f"OVSDB {database.remote} is out of reach ({error}): is it running there?"
