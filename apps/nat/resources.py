@@ -57,8 +57,12 @@ class FloatingIpRules(Rules):
         body["floating_ip_address"] = port["fixed_ips"][0]["ip_address"]
         body["router_id"] = None
         for name in ("dns_name", "dns_domain"):
-            if not given(body.get(name)):
-                body[name] = ""
+            if given(body.get(name)) and body[name]:
+                raise _bad(
+                    f"{name}: names of floating IPs are published nowhere; put them into the DNS "
+                    "of those outside. Guests of a network know its ports by their dns_name"
+                )
+            body[name] = ""
         del body["subnet_id"]
         _associate(draft, context, body)
 

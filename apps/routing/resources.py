@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from neutron_lib import exceptions
@@ -50,19 +50,36 @@ GATEWAY = "external_gateway_info"
 GATEWAY_PORT = "gw_port_id"
 
 
+EVERY_ROUTER = {"distributed": True, "ha": True}
+"""What every router is, whoever asks for it: on each host that needs it, and with gateways that
+stand in for each other."""
+
+
 def _bad(message: str) -> Exception:
     error: Exception = exceptions.BadRequest(resource="router", msg=message)
     return error
 
 
+def _check_kind(asked: Mapping[str, Any]) -> None:
+    """Refuse routers of a kind that there is not."""
+    if asked.get("distributed", True) is False:
+        raise _bad("every router is distributed, on each host that needs it: leave that out")
+    if asked.get("ha", True) is False:
+        raise _bad(
+            "every router is highly available, with gateways on several hosts if these reach the "
+            "external network: leave that out, or name one zone (availability_zone_hints)"
+        )
+
+
 class RouterRules(Rules):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         for name, default in (
-            *(("routes", []), ("distributed", True), ("ha", False)),
+            *(("routes", []), *EVERY_ROUTER.items()),
             *(("enable_ndp_proxy", False), ("availability_zone_hints", [])),
         ):
             if not given(body.get(name)):
                 body[name] = default
+        _check_kind(body)
         asked, body[GATEWAY], body[GATEWAY_PORT] = body[GATEWAY], None, None
         if given(asked) and asked:
             self._set_gateway(draft, context, body, asked)
@@ -77,11 +94,7 @@ class RouterRules(Rules):
                 self._clear_gateway(draft, body)
         if body["routes"] is not before["routes"]:
             body["routes"] = checked_routes(draft, body, body["routes"])
-        if body["distributed"] != before["distributed"] and body["admin_state_up"]:
-            raise _bad(
-                "Cannot change the 'distributed' attribute of active routers. Please set "
-                "router admin_state_up to False prior to upgrade"
-            )
+        _check_kind({name: body[name] for name in EVERY_ROUTER if body[name] != before[name]})
         disabled = before.get("enable_ndp_proxy") and not body.get("enable_ndp_proxy")
         if disabled and draft.linked(body["id"], "ndp_proxy"):
             raise RouterInUseByNdpProxy(router_id=body["id"])
@@ -99,7 +112,7 @@ class RouterRules(Rules):
             yield Link(body[GATEWAY_PORT], "router_gateway")
 
     def present(self, reader: Reader, body: Body, shown: Body) -> None:
-        shown["status"] = "ACTIVE"
+        shown.update(EVERY_ROUTER, status="ACTIVE")
         shown["availability_zones"] = list(body.get("availability_zone_hints") or ())
         port = reader.get("port", body[GATEWAY_PORT]) if body[GATEWAY_PORT] else None
         if port is not None:

@@ -111,6 +111,9 @@ class PortRules(Rules):
         shown.setdefault("status", "DOWN")
         bound = bool(shown[portbindings.HOST_ID])
         vif_type = portbindings.VIF_TYPE_OVS if bound else portbindings.VIF_TYPE_UNBOUND
+        if bound and shown[portbindings.VNIC_TYPE] != portbindings.VNIC_NORMAL:
+            # As Neutron says it: there is nothing but Open vSwitch to bind it.
+            shown[portbindings.VIF_TYPE] = portbindings.VIF_TYPE_BINDING_FAILED
         shown.setdefault(portbindings.VIF_TYPE, vif_type)  # unless it is observed to have failed
         shown[portbindings.VIF_DETAILS] = (
             {portbindings.VIF_DETAILS_CONNECTIVITY: portbindings.CONNECTIVITY_L2} if bound else {}

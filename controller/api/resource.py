@@ -161,9 +161,10 @@ class Collection:
         def change(draft: Draft) -> list[Body]:
             whole = self._find_parent(draft, context, parent) if self._kind.parent else None
             bodies = []
-            for number, attributes in enumerate(parsed, 1):
+            for number, (item, attributes) in enumerate(zip(items, parsed, strict=True), 1):
                 body = self._kind.new_body(attributes)
                 if whole is not None:
+                    _check_project(item, whole, self._kind.parent)
                     body |= {self._parent_id: parent, "project_id": whole["project_id"]}
                 self._kind.create(draft, context, body)
                 bodies.append(body)
@@ -293,6 +294,16 @@ class Collection:
                 draft.put(self._kind.name, changed(body, tags=tags))
 
         self._store.write(change, context.actor)
+
+
+def _check_project(item: Body, whole: Body, parent: str) -> None:
+    """A part is in the project of what it is a part of."""
+    asked = item.get("project_id") or item.get("tenant_id") or whole["project_id"]
+    if asked != whole["project_id"]:
+        raise exceptions.InvalidInput(
+            error_message=f"it is in the project of its {parent}, {whole['project_id']}: leave "
+            "project_id out"
+        )
 
 
 def _check(wrong: str | None) -> None:

@@ -19,6 +19,8 @@ class World:
     urls: dict[str, str] = field(default_factory=dict)
     new: dict[str, tuple[str, Body]] = field(default_factory=dict)
     """By kind: the URL to POST to, and a body that is taken there now."""
+    others: dict[str, str] = field(default_factory=dict)
+    """Ids of more resources, by what they are for."""
 
     def id(self, kind: str) -> str:
         return self.urls[kind].rpartition("/")[2]
@@ -133,7 +135,7 @@ def one_of_each(api: Api) -> World:
         dns_domain="web.example.",
         security_groups=[id("security_group")],
         allowed_address_pairs=[{"ip_address": "10.1.0.128/25"}],
-        extra_dhcp_opts=[{"opt_name": "mtu", "opt_value": "1400", "ip_version": 4}],
+        extra_dhcp_opts=[{"opt_name": "mtu", "opt_value": "1380", "ip_version": 4}],
     )
     behind = other("port", network_id=network)
     make(
@@ -211,14 +213,15 @@ def one_of_each(api: Api) -> World:
     make("firewall_policy", {}, **notes, firewall_rules=[id("firewall_rule")], audited=False)
     make(
         "firewall_group",
-        {"ports": []},
+        {"ports": [behind]},
         **{**notes, "ports": [id("port")], "admin_state_up": True},
         ingress_firewall_policy_id=id("firewall_policy"),
         egress_firewall_policy_id=id("firewall_policy"),
     )
+    default_group = api.list("security_group", "name=default")[0]["id"]
     make(
         "log",
-        {},
+        {"event": "ACCEPT", "resource_id": default_group, "target_id": None},
         **{**notes, "resource_type": "security_group", "event": "DROP", "enabled": True},
         resource_id=id("security_group"),
         target_id=id("port"),

@@ -59,6 +59,9 @@ VALUES: list[Any] = [
 ]
 """What a body may say: it is all JSON."""
 
+IN_USE = {"trunk": {"admin_state_up": True}, "firewall_group": {"ports": []}}
+"""What lets a resource be deleted."""
+
 PYTHON = ("object is not", "has no attribute", "NoneType", "<class", "Traceback", "<obj", "() ")
 """What a message to a person does not say."""
 
@@ -172,8 +175,8 @@ def hostile(world: World, method: str, kind: str) -> list[str]:
             status, answer = api.request(method, url, {kind: {**whole, name: value}})
             if status == 201:
                 made = f"{url}/{answer[kind]['id']}"
-                if kind == "trunk":  # one that is switched off cannot be deleted
-                    api.request("PUT", made, {kind: {"admin_state_up": True}})
+                if kind in IN_USE:
+                    api.request("PUT", made, {kind: IN_USE[kind]})
                 status, answer = api.request("DELETE", made)
             refused = status in (400, 403, 404, 409) and api.store.head == head
             if not (status in (200, 204) or refused) or says_python(answer):

@@ -56,7 +56,7 @@ def test_a_router_is_made_shown_and_deleted(world: World) -> None:
     api = world.api
     shown = api.show("router", world.router)
     assert shown["status"] == "ACTIVE"
-    assert (shown["distributed"], shown["ha"], shown["admin_state_up"]) == (True, False, True)
+    assert (shown["distributed"], shown["ha"], shown["admin_state_up"]) == (True, True, True)
     assert shown["external_gateway_info"] is None
     assert shown["routes"] == []
     assert shown["conntrack_helpers"] == []

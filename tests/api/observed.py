@@ -1,0 +1,199 @@
+"""What a change of a resource can be seen by: in the switches, by guests, in the API.
+
+A controller without switches: the model of what an API holds, with every port plugged in; the flows
+and interfaces that the apps want; what guests are answered; what other projects get to see.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Iterator
+from functools import cached_property, partial
+from itertools import count
+from typing import Any
+
+import dns.message
+from webob import Request
+
+from apps import APPS
+from apps.dns.answers import Resolver
+from apps.metadata.http import Metadata
+from controller import api as neutron
+from controller import config, frames
+from controller.api.auth import Context
+from controller.engine import Engine
+from controller.model import Binding, Change, Interface, Model, Network, Port, Switch, View
+from controller.model.binding import rebind
+from controller.model.records import FROM_STORE
+from controller.packet import Ask, Malformed, PacketIn
+from tests.api.conftest import Api
+
+HOSTS = {1: "host1", 2: "host2"}
+"""Each with a switch of that number."""
+
+WIRES = ("wire", "wire2", "wire3", "uplink", "uplink2")
+TUNNELS = ("vxlan", "geneve")
+CONF = config.load([])
+
+
+class Observed:
+    """What there is to see of an API's resources, but for one of them itself. Each part is the same
+    for the same resources, and computed when it is first looked at."""
+
+    def __init__(self, api: Api, changed: str = "", outcomes: Any = None) -> None:
+        self._model = modelled(api)
+        self._view = View(self._model)
+        self._outcomes = outcomes
+        self.close = api.store.close
+        self._seen = partial(seen, api, changed)
+
+    @cached_property
+    def switches(self) -> Any:
+        engine = Engine(self._model, APPS, {app.name: app.rows(CONF) for app in APPS if app.rows})
+        for _ in engine.run():
+            pass
+        assert not engine.failed, engine.failed
+        flows = {switch: sorted(wanted.flows.values()) for switch, wanted in engine.wanted.items()}
+        rows = {switch: sorted(map(str, engine.rows(switch))) for switch in HOSTS}
+        mtus = {
+            id: network.mtu
+            for id, binding in self._model.all(Binding).items()
+            if (network := self._model.get(Network, binding.network_id))
+        }
+        return flows, rows, mtus
+
+    @cached_property
+    def guests(self) -> Any:
+        return list(answers(self._view))
+
+    @cached_property
+    def others(self) -> Any:
+        return self._seen(), self._outcomes
+
+    def differs_in(self, other: Observed) -> str:
+        """The first part that differs, or nothing."""
+        parts = ("switches", "guests", "others")
+        return next((p for p in parts if getattr(self, p) != getattr(other, p)), "")
+
+
+def modelled(api: Api) -> Model:
+    """The model, with two switches, on each of which every port may be plugged in."""
+    model, ofports = Model(), {switch: count(1) for switch in HOSTS}
+    changes = [
+        Change(record, id, parse(body))
+        for kind, (record, parse) in FROM_STORE.items()
+        for id, body in api.store.read(kind).items()
+    ]
+
+    def interface(switch: int, name: str, iface_id: str = "", wire: str = "", **more: Any) -> None:
+        number, host = next(ofports[switch]), HOSTS[switch]
+        record = Interface((switch, name), switch, name, number, host, iface_id, wire, **more)
+        changes.append(Change(Interface, record.id, record))
+
+    for switch, host in HOSTS.items():
+        changes.append(Change(Switch, switch, Switch(switch, "br-int", host, integration=True)))
+        for wire in WIRES:
+            interface(switch, wire, wire=wire)
+        for tunnel in TUNNELS:
+            interface(switch, f"tn-{tunnel}", tunnel=tunnel)
+        for name in ("eth1", "eth2", "eth3"):
+            interface(switch, name)
+    for id, body in api.store.read("port").items():
+        inside = body["device_owner"].startswith(("network:", "trunk:"))
+        if not inside and not body["binding:host_id"]:
+            interface(1, f"tap{id[-8:]}", iface_id=id)
+    model.apply(changes)
+    model.apply(rebind(model, changes))
+    return model
+
+
+def answers(view: View) -> Iterator[Any]:
+    """What every port is told when it asks for all there is, in order of their keys."""
+    handlers = [app.packets(CONF) for app in APPS if app.name == "dhcp" and app.packets]
+    resolver, metadata = Resolver(CONF.dns.domain), Metadata(CONF.dns.domain)
+    bound = [view.get(Port, id) for s in HOSTS for id in view.ids(Binding, switch=s)]
+    for port in sorted((p for p in bound if p is not None), key=lambda p: p.key):
+        network = view.get(Network, port.network_id)
+        assert network is not None
+        for frame in questions(port):
+            for handle in handlers:
+                try:
+                    packet = PacketIn(1, 0, 1, network.key, port.key, frame)
+                    yield port.key, [packet.data for packet in handle(view, packet)]
+                except Malformed:
+                    yield port.key, "malformed"
+        for query in ask_names(port, network):
+            answer = resolver.answer(view, port, query)
+            yield port.key, "asked on" if isinstance(answer, Ask) else answer[2:]
+        for path in ("/openstack/latest/meta_data.json", "/openstack/latest/network_data.json"):
+            told = metadata.answer(view, port.id, Request.blank(path)).body
+            yield port.key, path, told
+        told = metadata.answer(view, port.id, Request.blank("/openstack/latest/user_data")).body
+        yield port.key, told
+
+
+def questions(port: Port) -> Iterator[bytes]:
+    """DHCP discover, DHCPv6 solicit and information-request, a router solicitation."""
+    everything = bytes(range(1, 255))
+    head = b"\1\1\6\0abcd" + bytes(20) + port.mac.to_bytes(6, "big") + bytes(10 + 64 + 128)
+    options = b"\x35\1\1" + bytes((55, len(everything))) + everything + b"\xff"
+    body = head + b"\x63\x82\x53\x63" + options
+    yield frames.udp(port.mac, (1 << 48) - 1, 4, 0, 0xFFFFFFFF, 68, 67, body)
+    client = b"\0\1\0\4\0\3\0\1"
+    association = b"\0\3\0\x0cabcd" + bytes(8)
+    wanted = b"".join(struct.pack("!H", code) for code in range(20, 80))
+    asked = b"\0\6" + struct.pack("!H", len(wanted)) + wanted
+    source, servers = 0xFE80 << 112 | 1, 0xFF02 << 112 | 2
+    for type in (1, 11):
+        message = bytes((type,)) + b"abc" + client + association + asked
+        yield frames.udp(port.mac, 1, 6, source, servers, 546, 547, message)
+    yield frames.icmpv6(port.mac, 3, source, servers, b"\x85\0\0\0\0\0\0\0")
+
+
+NAMES = ("web", "two", "www", "public")
+
+
+def ask_names(port: Port, network: Network) -> Iterator[bytes]:
+    domains = ("blue.example.", "web.example.", "other.example.", CONF.dns.domain)
+    for name in NAMES:
+        for domain in domains:
+            yield dns.message.make_query(f"{name}.{domain}", "A").to_wire()
+
+
+def seen(api: Api, changed: str) -> Any:
+    """What an admin and two other projects are shown, but for the resource that has changed."""
+    found: dict[str, Any] = {}
+    for project, is_admin in (("", True), ("red", False), ("green", False), ("blue", False)):
+        context = Context(project_id=project, actor=project, is_admin=is_admin)
+        app = neutron.application(api.store, api.kinds, lambda request, c=context: c)
+        for kind in api.kinds.values():
+            if kind.internal or kind.parent:
+                continue
+            answer = Request.blank(kind.path).get_response(app).json
+            shown = [one for one in answer[kind.collection] if one["id"] != changed]
+            own = [
+                [one["id"], one.get("status"), one.get("binding:vif_type")]
+                for one in answer[kind.collection]
+                if one["id"] == changed
+            ]
+            found[f"{project} {kind.name}"] = canonical([shown, own])
+    return found
+
+
+WHEN = ("created_at", "updated_at", "revision_number")
+LATER = re.compile(r"00000000-0000-4000-8000-00000001\w{4}")
+"""An id that was given after the stage was set."""
+
+
+def canonical(value: Any) -> Any:
+    """The same for lists of the same in another order: they are of ids, mostly; and whichever of
+    several new resources was made first."""
+    if isinstance(value, str):
+        return LATER.sub("new", value)
+    if isinstance(value, list):
+        return sorted(json.dumps(canonical(one), sort_keys=True) for one in value)
+    if isinstance(value, dict):
+        return {key: canonical(one) for key, one in value.items() if key not in WHEN}
+    return value
