@@ -170,6 +170,7 @@ class _Protocol(runtime.HttpProtocol):  # type: ignore[misc]
         environ: dict[str, Any] = super().get_environ()
         environ[HUNG_UP] = lambda: self._reader.hung_up
         environ["wsgi.input"].__class__ = _Body
+        environ["wsgi.input_terminated"] = True  # it ends where the body does, also in chunks
         return environ
 
     def _refuse(self, status: int, words: str) -> bool:

@@ -63,14 +63,15 @@ class Complaints:
         """A line, if it is not one of many; with the traceback of the error being handled."""
         line = f"{self._kind} {who}: {what}"
         if not self._told:
-            runtime.spawn_after(TOLD_SECONDS, self._sum_up)
+            runtime.spawn_after(TOLD_SECONDS, self.sum_up)
         if line in self._told or len(self._told) >= TOLD_AT_ONCE:
             self._more += 1
         else:
             self._told.add(line)
             LOG.warning("%s", line, exc_info=traced)
 
-    def _sum_up(self) -> None:
+    def sum_up(self) -> None:
+        """Say how many more there were, and begin anew."""
         if self._more:
             LOG.warning("%s: %d more like these in the last minute", self._kind, self._more)
         self._told.clear()

@@ -47,6 +47,7 @@ class Turns:
     _LONGEST = 0.02  # that one turn is charged for: who waited for something meanwhile did not work
 
     _AT_ONCE = 16  # turns, while they are short
+    _AHEAD = 0.01  # seconds of work that who was silent has before those who never are
 
     def __init__(self, part: float) -> None:
         """``part``: of one processor, e.g. 0.25."""
@@ -59,7 +60,7 @@ class Turns:
 
     def take(self, account: Account) -> None:
         """Wait for a turn."""
-        account.begins = max(self._now, account.ends)
+        account.begins = max(self._now - self._AHEAD, account.ends)
         turn = runtime.Signal()
         heappush(self._waiting, (account.begins, next(self._numbers), turn))
         if not self._dealing:
@@ -77,12 +78,15 @@ class Turns:
         at_once = 1
         while self._waiting:
             worked = self._worked
-            for _ in range(min(at_once, len(self._waiting))):
-                self._now, _, turn = heappop(self._waiting)
-                turn.set()
+            due = self._waiting[0][0] + self.SECONDS
+            for _ in range(at_once):
+                if self._waiting and self._waiting[0][0] <= due:
+                    begins, _, turn = heappop(self._waiting)
+                    self._now = max(self._now, begins)
+                    turn.set()
             runtime.breathe()  # now they work
             worked = self._worked - worked
-            at_once = 1 if worked > self.SECONDS else min(at_once + 1, self._AT_ONCE)
+            at_once = 1 if worked > SLICE_SECONDS else min(at_once + 1, self._AT_ONCE)
             self._owed += worked * self._rest
             if self._owed >= self.SECONDS:
                 owed, self._owed = self._owed, 0.0

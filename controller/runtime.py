@@ -61,11 +61,13 @@ def breathe() -> None:
 def collections_paused() -> Iterator[None]:
     """While much is made that stays, garbage collections would look at all of it in vain, again
     and again."""
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if enabled:
+            gc.enable()
 
 
 def settle_memory() -> None:

@@ -22,6 +22,7 @@ from webob.exc import (
     HTTPRequestEntityTooLarge,
 )
 
+from controller import runtime
 from controller.api import faults
 from controller.api.auth import Authenticator
 
@@ -101,12 +102,13 @@ def read_json(request: Request) -> Any:
     if not raw:
         return None
     try:
-        value = json.loads(
-            raw.decode(),
-            parse_constant=_refuse,
-            parse_float=_finite,
-            object_pairs_hook=_object,
-        )
+        with runtime.collections_paused():  # six times as long for a million of lists
+            value = json.loads(
+                raw.decode(),
+                parse_constant=_refuse,
+                parse_float=_finite,
+                object_pairs_hook=_object,
+            )
         if b"\\u" in raw or b"\0" in raw:
             _check_text(json.dumps(value, ensure_ascii=False))
     except (ValueError, RecursionError) as error:

@@ -30,9 +30,7 @@ ECHO_SECONDS = 5  # between echo requests of ours; three unanswered end the conn
 
 _RAW = frozenset({codec.ERROR, codec.BARRIER_REPLY, codec.BUNDLE_CONTROL, codec.REQUESTFORWARD})
 _RAW_REPLIES = frozenset({codec.MULTIPART_REPLY, codec.ECHO_REPLY})
-_OF_STRANGERS = frozenset(
-    {codec.HELLO, codec.ERROR, codec.ECHO_REQUEST, codec.ECHO_REPLY, codec.FEATURES_REPLY}
-)
+_OF_STRANGERS = frozenset({codec.HELLO, codec.ECHO_REQUEST, codec.ECHO_REPLY, codec.FEATURES_REPLY})
 
 
 class Datapath(os_ken_controller.Datapath):  # type: ignore[misc]
@@ -82,6 +80,8 @@ class Datapath(os_ken_controller.Datapath):  # type: ignore[misc]
     def _message(self, header: codec.Header, data: bytes) -> None:
         connection = self.connection
         if connection is None:
+            if header.kind == codec.ERROR:
+                raise Unwelcome("refuses what it is asked; it must speak OpenFlow 1.4")
             if header.kind not in _OF_STRANGERS:
                 return  # a switch may tell of its ports before it is asked
             if header.kind == codec.FEATURES_REPLY and self.state == CONFIG_DISPATCHER:

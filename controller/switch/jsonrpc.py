@@ -197,7 +197,8 @@ def _decoded(text: bytes, reader: Reader) -> dict[str, Any]:
         return value
 
     try:
-        message = json.loads(text, object_hook=work_goes_on)
+        with runtime.collections_paused():
+            message = json.loads(text, object_hook=work_goes_on)
     except RecursionError as error:
         raise ValueError("JSON that is nested too deeply") from error
     if not isinstance(message, dict):

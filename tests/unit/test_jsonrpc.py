@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -94,3 +95,70 @@ def test_who_hangs_up_or_talks_nonsense_is_gone(ends: tuple[Peer, Any], end: byt
 def test_who_cannot_be_reached(remote: str) -> None:
     with pytest.raises(Unreachable), connected(remote):
         raise AssertionError("it was reached")
+
+
+def test_a_large_answer_is_read_in_pieces_and_lets_others_work(ends: tuple[Peer, Any]) -> None:
+    """What a monitor answers first is all that a large host has."""
+    peer, theirs = ends
+    row = {"new": {"name": 'a"b\\"c}{', "external_ids": ["map", [["iface-id", "x" * 36]]]}}
+    rows = {f"row{number}": row for number in range(100_000)}
+    asking = runtime.spawn(peer.call, "monitor", [])
+    runtime.breathe()
+    id = heard(theirs)["id"]
+    whole = json.dumps({"id": id, "result": rows, "error": None}).encode()
+    kept, before = [0.0], [time.process_time()]
+
+    def beat() -> None:
+        while True:
+            runtime.breathe()
+            now = time.process_time()
+            kept[0], before[0] = max(kept[0], now - before[0]), now
+
+    sending = runtime.spawn(theirs.sendall, whole)
+    before[0] = time.process_time()
+    beating = runtime.spawn(beat)
+    assert asking.wait() == rows
+    beating.kill()
+    sending.wait()
+    assert len(whole) > 10_000_000
+    assert kept[0] < 0.25
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b'{"a":"' + b"x" * 65536, b"x" * 65536, b'{"a":[' + b"[]," * 30000, b'"' * 65536, b"[" * 9999],
+)
+def test_what_never_ends_is_ended(ends: tuple[Peer, Any], endless: bytes) -> None:
+    peer, theirs = ends
+    with runtime.Timeout(20), pytest.raises(OSError):
+        theirs.sendall(endless)
+        while True:
+            theirs.sendall(endless[-30000:])
+    assert not peer.alive
+    assert peer.why
+
+
+def test_each_octet_is_looked_at_once(ends: tuple[Peer, Any]) -> None:
+    """A message that comes in many pieces, each of which might be its end."""
+    peer, theirs = ends
+    piece = b'{"b":"}"},' * 6000
+    theirs_sends = runtime.spawn(
+        lambda: [theirs.sendall(part) for part in (b'{"method":"m","params":[', *[piece] * 50)]
+    )
+    before = time.process_time()
+    theirs_sends.wait()
+    theirs.sendall(b"0]}")
+    method, params = peer.notifications.get()
+    assert (method, len(params)) == ("m", 300_001)
+    assert time.process_time() - before < 5
+
+
+def test_who_does_not_take_what_it_sends_for_is_waited_for(ends: tuple[Peer, Any]) -> None:
+    """Notifications that nobody follows yet do not fill the memory."""
+    peer, theirs = ends
+    theirs.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        while True:
+            theirs.sendall(b'{"method":"update","params":[]}' * 1000)
+    for _ in range(1000):
+        assert peer.notifications.get() == ("update", [])
