@@ -36,6 +36,8 @@ class BridgeRow(NamedTuple):
     controllers: frozenset[Columns]  # whom it connects to, each with all that says how
     fail_mode: str = "secure"  # a switch without us stays closed, and keeps its flows
     protocols: frozenset[str] = frozenset({"OpenFlow14"})
+    stp_enable: bool = False  # it keeps flows from ports
+    rstp_enable: bool = False
 
 
 def difference(name: str, there: NamedTuple | None, wanted: NamedTuple) -> str:

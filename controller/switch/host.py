@@ -61,6 +61,8 @@ class Database:
         self._tables = Tables()
         self._mtus: dict[str, int] = {}  # still to be set, by interface
         self._rows: frozenset[InterfaceRow] | None = None  # None: nobody has said yet
+        self._theirs: dict[str, InterfaceRow] = {}  # interfaces in the way of ours
+        self._said: set[str] = set()  # what is said once
         self._broken: set[str] = set()  # interfaces of ours that must be made again
         self._written: dict[str, BridgeRow | InterfaceRow] = {}  # by name
         self._mended = -MEND_SECONDS  # when something was, last
@@ -134,7 +136,7 @@ class Database:
         requests = {table: [{"columns": [*names]}] for table, names in MONITORED.items()}
         self._tables = Tables()
         self._address = address
-        self._written = {}
+        self._written, self._theirs, self._said = {}, {}, set()
         changed = self._tables.apply(peer.call("monitor", [ovsdb.DATABASE, self.remote, requests]))
         said = self._tables.said()
         if said is None:
@@ -290,6 +292,9 @@ class Database:
         there = self._tables.interfaces(wanted)
         if self._rows is None:  # what else is there may be wanted
             there = {name: row for name, row in there.items() if name in wanted}
+        theirs = {name for name, row in self._theirs.items() if there.get(name) == row}
+        there = {name: row for name, row in there.items() if name not in theirs}
+        wanted = {name: row for name, row in wanted.items() if name not in theirs}
         broken, self._broken = self._broken & there.keys(), set()
         there |= {name: there[name]._replace(bridge="") for name in broken}
         if there == wanted:
@@ -301,9 +306,16 @@ class Database:
         ]
         if changed and self._is_too_soon():
             return
-        ovsdb.set_rows(peer, there, wanted)
+        for name in ovsdb.set_rows(peer, there, wanted):
+            self._theirs[name] = there[name]
+            self._say(f"an interface {name} is there that is not ours; rename it or remove it")
         by_hand += changed
         self._written = {bridge.name: self._written[bridge.name], **wanted}
+
+    def _say(self, words: str) -> None:
+        if words not in self._said:
+            self._said.add(words)
+            LOG.warning("host %s: %s", self.host, words)
 
     def _is_too_soon(self) -> bool:
         """Whoever changes things again and again is answered now and then."""
@@ -331,7 +343,7 @@ class Database:
         there = {row["name"] for row in self._tables.rows("Bridge")}
         for network, to in (self._words.bridge_mappings if self._words else {}).items():
             if to not in there:
-                LOG.warning("%s maps %s to %s, which it does not have", self.host, network, to)
+                self._say(f"maps {network} to {to}, which it does not have")
                 continue
             tag = blake2b(network.encode(), digest_size=5).hexdigest()
             ours, theirs = f"to-{tag}", f"of-{tag}"

@@ -6,7 +6,6 @@ name, ours are marked in ``external_ids``, and nothing that is not ours is ever 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +21,6 @@ from controller.switch.tables import (
     WANTED,
     controller_columns,
 )
-
-LOG = logging.getLogger(__name__)
 
 DATABASE = "Open_vSwitch"
 
@@ -91,11 +88,9 @@ def make_bridge(peer: Peer, wanted: BridgeRow) -> None:
     }
     row = {
         "name": wanted.name,
-        "datapath_type": wanted.datapath_type,
         "external_ids": _map({**OWNER, STORE: wanted.store}),
         "ports": ["set", [["named-uuid", "port"]]],
-        "fail_mode": wanted.fail_mode,
-        **_protocols(wanted),
+        **_settings(wanted),
         **_controllers(wanted),
     }
     operations = [
@@ -117,14 +112,12 @@ def claim_bridge(peer: Peer, name: str, store: str) -> None:
 
 def set_bridge(peer: Peer, there: BridgeRow, wanted: BridgeRow) -> None:
     """Make a bridge of ours from what is there to what is wanted."""
-    row: dict[str, Any] = {}
+    row = {
+        name: value
+        for name, value in _settings(wanted).items()
+        if getattr(there, name) != getattr(wanted, name)
+    }
     operations: list[Mapping[str, Any]] = []
-    if there.datapath_type != wanted.datapath_type:
-        row["datapath_type"] = wanted.datapath_type
-    if there.fail_mode != wanted.fail_mode:
-        row["fail_mode"] = wanted.fail_mode
-    if there.protocols != wanted.protocols:
-        row |= _protocols(wanted)
     if there.controllers != wanted.controllers:
         operations += _insert_controllers(wanted)
         row |= _controllers(wanted)
@@ -155,8 +148,15 @@ def adopt(peer: Peer, bridge: str, store: str) -> None:
     transact(peer, [owned, stay])
 
 
-def _protocols(wanted: BridgeRow) -> dict[str, Any]:
-    return {"protocols": ["set", sorted(wanted.protocols)]}
+def _settings(wanted: BridgeRow) -> dict[str, Any]:
+    """The columns that are as the fields of the value."""
+    return {
+        "datapath_type": wanted.datapath_type,
+        "fail_mode": wanted.fail_mode,
+        "protocols": ["set", sorted(wanted.protocols)],
+        "stp_enable": wanted.stp_enable,
+        "rstp_enable": wanted.rstp_enable,
+    }
 
 
 def _controllers(wanted: BridgeRow) -> dict[str, Any]:
@@ -248,10 +248,10 @@ def close_ports(ports: Iterable[str], closed: bool = True) -> list[Mapping[str, 
 
 def set_rows(
     peer: Peer, there: Mapping[str, InterfaceRow], wanted: Mapping[str, InterfaceRow]
-) -> None:
+) -> set[str]:
     """Make interfaces of ours from what is ``there`` to what is ``wanted``, by name. One that is
     there without a bridge is made again, if it is on the bridge where it is wanted; if not, it is
-    somebody else's."""
+    somebody else's, and stays: the names of these."""
     moved = {
         name: row
         for name, row in there.items()
@@ -263,8 +263,6 @@ def set_rows(
         for name, row in moved.items()
         if not row.bridge and not _on_bridge(peer, wanted[name].bridge, uuids[name])
     }
-    for name in theirs:
-        LOG.warning("an interface %s is there that is not ours; rename it or remove it", name)
     gone = ["set", [uuid for name, uuid in uuids.items() if name not in theirs]]
     operations: list[Mapping[str, Any]] = [_mutate("Bridge", ["ports", "delete", gone])]
     if any(not row.bridge for row in moved.values()):
@@ -295,6 +293,7 @@ def set_rows(
             },
         ]
     transact(peer, operations)
+    return theirs
 
 
 def _ports(peer: Peer, names: Iterable[str]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ MONITORED: Mapping[str, Collection[str]] = {
     "Open_vSwitch": ["external_ids"],
     "Bridge": [
         *("name", "datapath_id", "datapath_type", "controller", "fail_mode", "protocols"),
-        *("flow_tables", "external_ids"),
+        *("stp_enable", "rstp_enable", "flow_tables", "external_ids"),
     ],
     "Controller": CONTROLLER,
     "Port": ["name", "vlan_mode", "trunks", "tag"],
@@ -110,6 +110,8 @@ class Tables:
             ),
             row["fail_mode"],
             frozenset(_several(row["protocols"])),
+            row["stp_enable"],
+            row["rstp_enable"],
         )
 
     def interfaces(self, wanted: Collection[str]) -> dict[str, InterfaceRow]:

@@ -5,13 +5,18 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from eventlet.green import subprocess
 
 from controller import config, runtime, service
 from controller.serve import Controller
@@ -52,7 +57,7 @@ def state(net: Lab) -> Any:
     """All that is ours in the database and in the kernel, without what is new each time."""
     ovs, found = net.ovs, []
     for table, columns in {
-        "bridge": "name,fail_mode,protocols,datapath_type,external_ids",
+        "bridge": "name,fail_mode,protocols,datapath_type,external_ids,stp_enable,rstp_enable",
         "controller": "target,connection_mode,max_backoff,inactivity_probe,enable_async_messages,"
         "controller_rate_limit",
         "interface": "name,type,options,external_ids,mac,mtu_request",
@@ -80,6 +85,8 @@ BRIDGE = {
     "protocols": ("set", "bridge", "br-int", "protocols=OpenFlow10"),
     "no protocols": ("clear", "bridge", "br-int", "protocols"),
     "datapath": ("set", "bridge", "br-int", "datapath_type=system"),
+    "STP": ("set", "bridge", "br-int", "stp_enable=true"),
+    "RSTP": ("set", "bridge", "br-int", "rstp_enable=true"),
     "nobody's": ("remove", "bridge", "br-int", "external_ids", "tenantry-store"),
     "no service port": ("del-port", "br-int", "tenantry0"),
     "no mark": ("clear", "interface", "tenantry0", "external_ids"),
@@ -338,6 +345,48 @@ def test_another_stores_bridge_is_left_alone_until_it_is_adopted(
         assert eventually(lambda: bool(left_alone(right)))
     one.close()
     other.close()
+
+
+def test_of_two_stores_controllers_that_start_together_one_has_the_bridge(
+    ovs: OpenVSwitch, tmp_path: Path
+) -> None:
+    """The other says so, and writes nothing."""
+    with ExitStack() as stack:
+        for number in (1, 2):
+            (tmp_path / f"{number}").mkdir()
+            values = {
+                "api__listen": f"127.0.0.1:969{number}",
+                "openflow__listen": f"127.0.0.1:665{number}",
+                "ovsdb__connections": ovs.remote,
+                "ovsdb__datapath_type": "netdev",
+            }
+            file = written(tmp_path / f"{number}", values)
+            words = [sys.executable, "-m", "controller", "--config-file", str(file), "serve"]
+            process = subprocess.Popen(
+                words, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.getcwd()}
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+
+        def status(number: int) -> Any:
+            try:
+                url = f"http://127.0.0.1:969{number}/tenantry/v1/status"
+                with urllib.request.urlopen(url, timeout=10) as reply:
+                    return json.load(reply)
+            except OSError:
+                return {"left_alone": [], "switches": []}
+
+        def alone() -> list[int]:
+            return [number for number in (1, 2) if status(number)["left_alone"]]
+
+        assert eventually(lambda: len(alone()) == 1, 60)
+        (has,) = {1, 2} - set(alone())
+        assert eventually(lambda: any(s["connected"] for s in status(has)["switches"]))
+        before = state(SimpleNamespace(ovs=ovs))
+        assert f"tcp:127.0.0.1:665{has}" in str(before)
+        runtime.sleep(2)
+        assert state(SimpleNamespace(ovs=ovs)) == before
+        assert len(alone()) == 1
 
 
 def test_a_controller_whose_host_another_adopts_leaves_it_alone(net: Lab) -> None:
