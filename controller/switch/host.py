@@ -148,7 +148,7 @@ class Database:
         try:
             while self.peer is peer:  # else the host is back by another connection
                 if self._is_refused():
-                    synced = False
+                    synced, self._written = False, {}
                 elif not synced:
                     self._tell_all()
                     synced = True
@@ -280,6 +280,8 @@ class Database:
                     return False
             if there is None:
                 ovsdb.make_bridge(peer, wanted)
+                if not by_hand:
+                    LOG.info("host %s: %s is made", self.host, bridge.name)
             else:
                 ovsdb.set_bridge(peer, there, wanted)
         if not bridge.datapath_type and bridge.name not in self._tables.datapaths().values():

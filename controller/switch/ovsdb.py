@@ -6,6 +6,7 @@ name, ours are marked in ``external_ids``, and nothing that is not ours is ever 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from controller.switch.tables import (
     WANTED,
     controller_columns,
 )
+
+LOG = logging.getLogger(__name__)
 
 DATABASE = "Open_vSwitch"
 

@@ -12,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 from controller import runtime
-from controller.switch import codec, hosts
+from controller.switch import codec, host, hosts
 from controller.switch.channel import Connection, Disconnected
 
 
@@ -98,5 +98,7 @@ def impatience() -> Iterator[None]:
     with (
         mock.patch("tests.lab.SETTLE_SECONDS", 5),
         mock.patch.object(hosts, "RETRY_SECONDS", 0.02),
+        mock.patch.object(host, "RETRY_SECONDS", 0.02),
+        mock.patch.object(host, "MEND_SECONDS", 0.02),
     ):
         yield

@@ -173,6 +173,26 @@ class Stage(RuleBasedStateMachine):
         assert self.lab is not None
         return self.lab.service.connections.get(self.reference.bridges[bridge])
 
+    def is_owned(self, bridge: str) -> bool:
+        """Whether the controller sees, and mends, what somebody does to a bridge."""
+        return (
+            bridge == "br-int"
+            and self.relay.whole
+            and self.lab is not None
+            and self.lab.controller.hosts.databases[f"unix:{self.relay.path}"]._bridge is not None
+        )
+
+    def wait_for_bridge(self) -> None:
+        """Until the controller has taken the integration bridge back, and Open vSwitch knows."""
+        assert self.lab is not None
+        target = f"tcp:{self.lab.controller.openflow}"
+        self.vsctl(
+            *("wait-until", "bridge", "br-int", "fail_mode=secure", "protocols=OpenFlow14"),
+            *("datapath_id!=[]", f"external_ids:tenantry-store={self.lab.controller.store.id}"),
+            *("--", "wait-until", "controller", "br-int", f'target="{target}"'),
+        )
+        prod(self.ovs)
+
     def come_back(self, bridge: str) -> None:
         assert self.lab is not None
         self.connect(bridge)
@@ -264,6 +284,7 @@ class Stage(RuleBasedStateMachine):
         refused = [reconciler.refused for reconciler in self.lab.service.reconcilers.values()]
         assert not any(refused), refused
         self.read_numbers()
+        self.check_bridge()
         self.check_bodies()
         self.check_ports()
         for bridge in self.reference.bridges:
@@ -279,6 +300,15 @@ class Stage(RuleBasedStateMachine):
         assert not any(switch[fault] for switch in present for fault in wrong), answer
         assert answer["settled"] and not answer["failed"], answer
         assert answer["ok"] == (not answer["absent"]), answer
+
+    def check_bridge(self) -> None:
+        """The integration bridge is as it must be, whatever somebody did to it."""
+        if self.is_owned("br-int"):
+            columns = ("fail_mode", "protocols", "external_ids:tenantry-store")
+            found = [self.vsctl("get", "bridge", "br-int", each).strip() for each in columns]
+            assert self.lab is not None
+            store = self.lab.controller.store.id
+            assert found == ["secure", "[OpenFlow14]", f'"{store}"'], found
 
     def read_numbers(self) -> None:
         """What nobody can foresee."""

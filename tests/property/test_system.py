@@ -41,6 +41,15 @@ ADDRESSES = ("10.0.0.5", "10.0.0.6", "10.0.0.20", "fd00::5", "192.0.2.1")
 NOBODY = "tcp:127.0.0.1:1"
 """A controller that no switch ever reaches."""
 
+HANDS = {
+    "set-controller": ("set-controller", "br-int", NOBODY),
+    "del-controller": ("del-controller", "br-int"),
+    "standalone": ("set-fail-mode", "br-int", "standalone"),
+    "all at once": ("del-controller", "br-int", "--", "del-fail-mode", "br-int"),
+    "protocols": ("set", "bridge", "br-int", "protocols=OpenFlow10"),
+    "nobody's": ("remove", "bridge", "br-int", "external_ids", "tenantry-store"),
+}
+
 PICK = st.integers(0, 7)
 """Which of what there is: the remainder decides, so that any number is good."""
 
@@ -254,7 +263,7 @@ class System(Stage):
         with self.undisturbed():
             before = self.connection(bridge)
             assert before is not None
-            if by_us:
+            if by_us or self.is_owned(bridge):  # or it is mended before anybody notices
                 before.close()
             self.connect(bridge)
             self.lab.until(lambda: self.connection(bridge) not in (None, before))
@@ -264,6 +273,8 @@ class System(Stage):
     def go_away(self, on: int) -> None:
         assert self.lab is not None
         bridge = self.bridge(on)
+        if self.is_owned(bridge):
+            return  # it would be taken back at once: see change_bridge
         self.vsctl("set-controller", bridge, NOBODY)
         self.offline.add(bridge)
         self.lab.until(lambda: self.connection(bridge) is None)
@@ -274,6 +285,27 @@ class System(Stage):
     def come_back_some(self, on: int) -> None:
         bridges = sorted(self.offline)
         self.come_back(bridges[on % len(bridges)])
+
+    @running
+    @rule(how=st.sampled_from(sorted(HANDS)))
+    def change_bridge(self, how: str) -> None:
+        """Somebody has other plans with the integration bridge; the controller takes it back."""
+        if self.is_owned("br-int"):
+            self.check()
+            self.vsctl(*HANDS[how])
+            self.wait_for_bridge()
+
+    @running
+    @rule()
+    def delete_integration_bridge(self) -> None:
+        """It is made again; what was plugged in is not."""
+        if self.is_owned("br-int"):
+            self.check()
+            self.vsctl("--no-wait", "del-br", "br-int")
+            self.wait_for_bridge()
+            self.reference.bridges["br-int"] = self.dpid("br-int")
+            plugs = self.reference.plugs
+            self.reference.plugs = {n: p for n, p in plugs.items() if p.bridge != "br-int"}
 
     @precondition(lambda self: self.relay.whole)
     @rule()
