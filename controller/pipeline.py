@@ -380,7 +380,7 @@ class Table(Enum):
     """Every table: id, owner, miss, the fields it may match, its job in a sentence, contributors.
 
     Tables marked as learned are filled by the switch itself (OVS ``learn``); the reconciler never
-    touches them.
+    touches what it has learned.
     """
 
     CLASSIFY = (
@@ -898,8 +898,9 @@ class Zone:
 class Cookie:
     """A cookie is an 8-bit app id and a 56-bit hash of the whole flow.
 
-    Two flows are the same if and only if their cookies are: that is how the reconciler compares
-    what is wanted with what a switch holds, since flows do not read back as they were written.
+    Two flows are the same if and only if their cookies are, and a flow is what it was written as if
+    it hashes to its cookie: that is how the reconciler compares what is wanted with what a switch
+    holds.
     """
 
     HASH_BITS = 56

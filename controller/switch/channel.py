@@ -146,8 +146,8 @@ class Connection:
             del self._replies[xid]
 
     def dump_flows(self, tables: Container[int] | None = None) -> list[codec.FlowStats]:
-        """Every flow that the switch holds, or those of these tables; but none of tables that it
-        fills by itself.
+        """Every flow that the switch holds, or those of these tables; but none that it has learned
+        by itself.
 
         Table by table, and large tables in parts by the last bits of their flows' cookies, which
         are a hash: so that packets do not wait for the whole of it.
@@ -158,14 +158,17 @@ class Connection:
         found: list[codec.FlowStats] = []
         for table, count in counts.items():
             asked = tables is None or table in tables
-            if count and asked and table not in codec.LEARNED_TABLES:
+            learned = table in codec.LEARNED_TABLES
+            if count and asked:
                 mask = (1 << ((count - 1) // DUMPED_AT_ONCE).bit_length()) - 1
                 for part in range(mask + 1):
                     request = partial(
                         codec.flow_stats_request, table=table, cookie=part, cookie_mask=mask
                     )
                     for flows in self._ask(request, codec.read_flow_stats):
-                        found += flows
+                        found += [
+                            flow for flow in flows if not (learned and codec.is_learned(flow.body))
+                        ]
                         runtime.breathe()
         return found
 

@@ -17,8 +17,9 @@ from hashlib import blake2b
 from typing import NamedTuple, TypeAlias
 
 from controller.flow import Flow
-from controller.pipeline import Table
+from controller.pipeline import Cookie, Table
 from controller.switch import shapes
+from controller.switch.nicira import LEARNED_PRIORITY
 
 VERSION = 0x05  # OpenFlow 1.4
 
@@ -237,6 +238,29 @@ def _entries(data: bytes) -> Iterator[FlowStats]:
         body = b"" if _digest(rest) == cookie[1:] else cookie + rest
         yield FlowStats(table, priority, number, body, *counters)
         offset += length
+
+
+_LOAD = bytes.fromhex("ffff 0018 00002320 0007")  # NXAST_REG_LOAD, which is what learn writes
+_APPLY_HEAD = 8
+
+
+def is_learned(body: bytes) -> bool:
+    """Whether a flow of a table that the switch fills by itself can be one that it has learned for
+    us: by its cookie, by its timeouts, and by what it does, which is to write fields, among them
+    the key of the port that is in its cookie."""
+    if not body:  # one that we have written
+        return False
+    cookie, _, _, _, idle, hard, priority, *_ = _FLOW_MOD.unpack_from(body)
+    actions = body[_FLOW_MOD.size + len(_match(body)) + _APPLY_HEAD :]
+    loads = [actions[start : start + 24] for start in range(0, len(actions), 24)]
+    key = body[4:8]
+    return (
+        Cookie.app_id(cookie) == Cookie.LEARNED_APP
+        and (idle > 0, hard, priority) == (True, 0, LEARNED_PRIORITY)
+        and bool(loads)
+        and all(load.startswith(_LOAD) for load in loads)
+        and (not any(key) or any(load.endswith(key) for load in loads))
+    )
 
 
 _FLOW_MONITOR = 16  # OFPMP_FLOW_MONITOR

@@ -11,6 +11,7 @@ from controller.switch.fields import nicira_header, oxm_header
 NICIRA = 0x00002320
 """The vendor's number, in the head of each action."""
 
+LEARNED_PRIORITY = 100
 _LEARN = struct.Struct("!HHIHHHHQHBxHHIH2x")
 _LEARN_DELETE_LEARNED = 2
 
@@ -24,7 +25,7 @@ def learn(action: Learn) -> bytes:
     )
     length = (_LEARN.size + len(specs) + 7) & ~7
     head = _LEARN.pack(
-        *(0xFFFF, length, NICIRA, 45, action.idle_timeout, 0, 100, action.cookie),
+        *(0xFFFF, length, NICIRA, 45, action.idle_timeout, 0, LEARNED_PRIORITY, action.cookie),
         *(_LEARN_DELETE_LEARNED, action.table.id, 0, 0, action.limit, 0),
     )
     return (head + specs).ljust(length, b"\0")

@@ -5,8 +5,8 @@ out; in between, only what the engine touched. A flow that is not what its cooki
 somebody modified it, or it was never ours. Everything goes in bundles: adds before deletes (an ADD
 of the same match replaces in place), errors looked at before the commit, so that a bundle is either
 in or not. Flows that a switch refuses are set aside with the whole of their unit, named, and tried
-again at the next audit; all others go on. The learned table is never touched. Meters cannot go in
-bundles: they and groups are set before the flows that use them, and removed after.
+again at the next audit; all others go on. What a switch has learned is never touched. Meters cannot
+go in bundles: they and groups are set before the flows that use them, and removed after.
 """
 
 from __future__ import annotations

@@ -73,8 +73,13 @@ HANDS = {
 }
 """What somebody may do, and what ``verify`` then says, among other things."""
 
-TOLD_BY_NOBODY = {"add-flow br-int table=200,actions=drop": FOREIGN}
-"""No monitor looks there; no packet gets there."""
+LEARNED = f"table={Table.L2_LEARNED.id}"
+TOLD_BY_NOBODY = {
+    "add-flow br-int table=200,actions=drop": FOREIGN,
+    f"add-flow br-int {LEARNED},priority=100,idle_timeout=300,actions=load:1->reg15": FOREIGN,
+    f"add-flow br-int cookie=COOKIE,{LEARNED},idle_timeout=300,actions=load:1->reg15": FOREIGN,
+}
+"""No monitor looks there."""
 
 TOGETHER = [
     f"mod-flows br-int table={OUTPUT},actions=drop",
@@ -211,6 +216,39 @@ def test_a_flow_that_is_mended_has_counted_all_along(net: Lab) -> None:
     do(net.ovs, "mod-flows br-int table=0,actions=drop")
     net.until(lambda: reconciler(net).repaired > repaired)
     assert counted() == 1
+
+
+def test_only_what_a_switch_has_learned_stays_learned(net: Lab) -> None:
+    interface = net.attach(net.port(net.network("10.1.0.0/24"), port_security_enabled=False))
+    flow = f"in_port={interface},dl_src=fa:16:3e:00:00:09,dl_dst=ff:ff:ff:ff:ff:ff"
+
+    def learned() -> str:
+        return net.ovs.ofctl("--no-stats", "dump-flows", "br-int", LEARNED)
+
+    net.ovs.appctl("ofproto/trace", "br-int", flow, "-generate")
+    before = learned()
+    (cookie,) = re.findall(r"cookie=(\S+),", before)
+    assert not reconciler(net).audit().deleted
+    assert learned() == before
+    net.verify()
+    mac = "dl_dst=fa:16:3e:00:00:01"
+    right = f"cookie={cookie},{LEARNED},priority=100,idle_timeout=300,{mac},actions=load:2->reg15"
+    wrong = (
+        right.replace("load:2", "load:3"),
+        right.replace("load:2->reg15", "load:2->reg15,output:1"),
+        right.replace("load:2->reg15", "drop"),
+        right.replace("idle_timeout=300,", ""),
+        right.replace("idle_timeout=300", "idle_timeout=300,hard_timeout=300"),
+        right.replace("priority=100", "priority=101"),
+        right.replace(cookie, "0x2"),
+    )
+    for number, changed in enumerate(wrong):
+        net.ovs.ofctl("add-flow", "br-int", changed)
+        assert operations.verify(net.service)["switches"][0]["foreign"] == 1, changed
+        assert reconciler(net).audit().deleted == 1
+        assert learned() == before, number
+    net.ovs.ofctl("add-flow", "br-int", right)
+    assert not reconciler(net).audit().deleted
 
 
 # --- what cannot be asked ------------------------------------------------------------------------
