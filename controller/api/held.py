@@ -25,6 +25,9 @@ SETTLE_SECONDS = 10.0
 ANSWER_SECONDS = 10.0
 """How long a switch may take to tell what it holds."""
 
+TRIES = 3
+"""How often a switch is asked if something is under way to it meanwhile."""
+
 MOST_DIFFERENCES = 100
 """As many are named, of each switch; all are counted."""
 
@@ -124,7 +127,7 @@ def verify(service: Service) -> dict[str, Any]:
     for dpid, wanted in list(service.engine.wanted.items()):
         error, held = "", Held([], [])
         try:
-            held = ask(service, dpid)
+            held = _ask_at_rest(service, dpid)
         except Silent as silent:
             error = str(silent)
         faults = _faults(wanted, held)
@@ -155,6 +158,17 @@ def verify(service: Service) -> dict[str, Any]:
         "switches": switches,
         "differences": differences,
     }
+
+
+def _ask_at_rest(service: Service, dpid: int) -> Held:
+    """What a switch holds while nothing is under way to it, if there is such a moment."""
+    for _ in range(TRIES):
+        confirmed = service.realised.get(dpid)
+        held = ask(service, dpid)
+        if service.settled() and service.realised.get(dpid) == confirmed:
+            break
+        service.wait_settled(SETTLE_SECONDS)
+    return held
 
 
 FAULTS = ("missing", "modified", "foreign")
