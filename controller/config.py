@@ -230,8 +230,10 @@ CONNTRACK = [
         default=16384,
         min=0,
         help=(
-            "How many connections may be tracked for each port that is plugged in: the ports of a "
-            "network share what they have together, and so do those behind a router. 0: no limit."
+            "How many connections a port may begin in a minute, half of them at once; and twice "
+            "as many may begin with it from elsewhere. What a network, or a set of routers, holds "
+            "together on the controller's own host is limited to four times that for each port "
+            "plugged in. 0: no limit."
         ),
     ),
 ]

@@ -362,11 +362,19 @@ FOUND = (0, 0x7FFF << 48)
 TENANT = (0, 1 << 31)
 """IN_PORT of any tenant's port, as (value, mask): the keys of ports stay below."""
 
-PORTS = range(1, (1 << 18) - 1)
-"""The keys of ports: 0 is nobody. A port's meter has its key, and OVS's own datapath has 2^18."""
+PORTS = range(1, 199_000)
+"""The keys of ports: 0 is nobody. A port's meter has its key, and Linux has 200,000 meters at most
+(DP_METER_NUM_MAX; Open vSwitch's own datapath 2^18)."""
 
 LOG_METER, OTHERS_METER = PORTS.stop, PORTS.stop + 1
 """The meters of the network log, and of packets for the controller that are no tenant's."""
+
+BEGUN_METER, TAKEN_METER = 199_100, 199_200
+"""What is added to the number of a share (see Binding) for the meters of the connections that its
+ports begin, and of those that begin with them elsewhere."""
+
+STRANGER = PHYSICAL
+"""ct_mark of a connection that nobody here has begun; no port has this key."""
 
 BEYOND, TUNNELED = 0, 0xFFFF
 """The values of FLOOD_PART that lead off this switch, by wire and by tunnel; the ports on it are in
@@ -772,6 +780,22 @@ class Table(Enum):
         "reg11 reg6 ct_state eth_type ip_proto icmpv4_type icmpv6_type",
         "What enters a port is judged by its groups' ingress rules; answers by the egress rules "
         "that had let the question out.",
+    )
+    CONNECTION_LIMIT = (
+        83,
+        "security_groups",
+        Miss.DROP,
+        "reg13 reg15",
+        "How many connections a port may begin, and how many may begin with it elsewhere: each by "
+        "a meter that few share with it. Visited by resubmit.",
+    )
+    COMMIT = (
+        84,
+        "security_groups",
+        Miss.DROP,
+        "reg13 ct_mark eth_type",
+        "A connection becomes known, where it was looked up, if the port that begins it may have "
+        "one more; or, if that is not here, the one that it is for. Visited by resubmit.",
     )
     LOG = (
         86,

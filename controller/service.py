@@ -35,6 +35,7 @@ from controller.model import (
     Interface,
     Model,
     Network,
+    Option,
     Port,
     Read,
     Record,
@@ -216,6 +217,8 @@ class Service:
         self.passes: deque[Pass] = deque(maxlen=20)
         self.engine_audits = 0
         self.engine_differences = 0
+        option = Option("connections_per_port", connections_per_port)
+        self._inbox.append(Change(Option, option.id, option))
         for kind, (record, parse) in FROM_STORE.items():
             if kind not in store.schema:  # of a feature that is not there
                 continue

@@ -12,10 +12,12 @@ it is for every protocol of a prefix), one for each address of a remote group's 
 switch. A packet is looked up once if both its ends are here.
 
 ``flows.py`` has the way of a packet, ``exempt.py`` what passes by, ``zones.py`` where a connection
-is tracked, ``members.py`` who is in which group, and ``rules.py`` the rules.
+is tracked, ``connections.py`` how it becomes known, ``members.py`` who is in which group, and
+``rules.py`` the rules.
 """
 
 from apps.security_groups import resources
+from apps.security_groups.connections import compile_share
 from apps.security_groups.exempt import compile_servers
 from apps.security_groups.flows import compile_all
 from apps.security_groups.members import (
@@ -31,7 +33,7 @@ from apps.security_groups.packets import handle
 from apps.security_groups.rules import compile_rule, rules_on
 from apps.security_groups.zones import compile_network
 from controller.app import App, Units, once
-from controller.model import networks_with_ports, ports_on
+from controller.model import networks_with_ports, ports_on, shares_on
 
 SECURITY_GROUPS = App(
     id=10,
@@ -41,6 +43,7 @@ SECURITY_GROUPS = App(
         Units("network", networks_with_ports, compile_network),
         Units("servers", networks_with_ports, compile_servers),
         Units("port", ports_on, compile_port),
+        Units("share", shares_on, compile_share),
         Units("group", groups_on, compile_group),
         Units("rule", rules_on, compile_rule),
         Units("remote", all_remotes_on, compile_remote),

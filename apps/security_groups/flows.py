@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apps.security_groups import exempt, zones
+from apps.security_groups import connections, exempt, zones
+from apps.security_groups.connections import COMMIT
 from apps.security_groups.members import ADDRESS_GROUP
 from controller.flow import (
     CONTROLLER,
@@ -54,7 +55,7 @@ from controller.pipeline import (
     Band,
     Table,
 )
-from controller.tracking import LOOKED_UP, NEW, REPLY, by_state, committed, judged
+from controller.tracking import LOOKED_UP, NEW, REPLY, by_state, judged
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]
@@ -79,6 +80,7 @@ def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
     yield from _from_port()
     yield from _to_router()
     yield from _to_port()
+    yield from connections.compile_all()
 
 
 def _from_port() -> Iterator[Flow]:
@@ -122,7 +124,7 @@ def _to_router() -> Iterator[Flow]:
     """What a router gets may leave it changed, or be answered by it: what begins is known from here
     on. And what connection tracking has said then of what is new is NAT's, and nobody else's."""
     entered = Resubmit(Table.ROUTER_IN)
-    yield from _committing(Table.ROUTER_IN, Band.GUARD, {"ct_state": NEW}, entered)
+    yield Flow(Table.ROUTER_IN, Band.GUARD, {"ct_state": NEW}, (COMMIT, entered))
     yield _anew(Table.ROUTER_IN, entered)
 
 
@@ -145,12 +147,13 @@ def _to_port() -> Iterator[Flow]:
     yield from _track(track, Table.TO_PORT_ACL)
     # Before another zone is asked, what begins becomes known in the one where it was looked up.
     lookup = Ct(str(ZONE), Table.TO_PORT_ACL)
-    begins: Match = {**_IS_TRACKED, "ct_state": NEW}
-    yield from _committing(track, Band.SPECIFIC + 1, begins, lookup)
+    for eth_type in (IPV4, IPV6):
+        begins: Match = {**_IS_TRACKED, "ct_state": NEW, "eth_type": eth_type}
+        yield Flow(track, Band.SPECIFIC + 1, begins, (COMMIT, lookup))
     yield Flow(track, Band.GUARD, {LOCAL: 0, OUT_PORT: TENANT}, ())
     # Nobody judges there, but the connection that a port here has begun is to be known.
     leaves: Match = {LOCAL: (0, SECURED), "ct_state": NEW}
-    yield from _committing(track, Band.SPECIFIC, leaves, on)
+    yield Flow(track, Band.SPECIFIC, leaves, (COMMIT, on))
 
     acl = Table.TO_PORT_ACL
     yield from by_state(acl, on, _IS_TRACKED, SetField(WAY, ENTERING[0]))
@@ -166,22 +169,13 @@ def _to_port() -> Iterator[Flow]:
     )
 
     new: Match = {**_ALLOWED, "ct_state": NEW}
-    yield from _committing(Table.TO_PORT_VERDICT, Band.SPECIFIC, new, on, _LOG)
+    yield Flow(Table.TO_PORT_VERDICT, Band.SPECIFIC, new, (_LOG, COMMIT, on))
     yield Flow(Table.TO_PORT_VERDICT, Band.DEFAULT, _ALLOWED, (on,))
     yield Flow(Table.TO_PORT_VERDICT, Band.MISS, {}, (_LOG,))
 
 
 _ALLOWED: Match = {VERDICT: (ALLOWED, ALLOWED)}
 _REPLIES: Match = {**_IS_TRACKED, "ct_state": REPLY}
-_COMMIT = committed("ct_zone")
-"""It becomes known where it was looked up."""
-
-
-def _committing(
-    table: Table, priority: int, match: Match, on: Action, *first: Action
-) -> Iterator[Flow]:
-    for eth_type in (IPV4, IPV6):
-        yield Flow(table, priority, {**match, "eth_type": eth_type}, (*first, _COMMIT, on))
 
 
 def _anew(table: Table, again: Resubmit) -> Flow:

@@ -1,8 +1,9 @@
 """What Tenantry knows, in memory: records, their indexes, and the view by which apps read them."""
 
 from controller.model.model import Change, Model, Read, Record
-from controller.model.queries import networks_with_ports, parts_on, ports_on
+from controller.model.queries import networks_with_ports, parts_on, ports_on, shares_on
 from controller.model.records import (
+    SHARES,
     Address,
     AddressGroup,
     AddressPair,
@@ -23,6 +24,7 @@ from controller.model.records import (
     Neighbour,
     Network,
     NetworkLog,
+    Option,
     Port,
     PortForwarding,
     Prefix,
@@ -44,6 +46,7 @@ from controller.model.routers import networks_on, routers_on
 from controller.model.view import View, derived
 
 __all__ = [
+    "SHARES",
     "Address",
     "AddressGroup",
     "AddressPair",
@@ -66,6 +69,7 @@ __all__ = [
     "Neighbour",
     "Network",
     "NetworkLog",
+    "Option",
     "Port",
     "PortForwarding",
     "Prefix",
@@ -91,4 +95,5 @@ __all__ = [
     "parts_on",
     "ports_on",
     "routers_on",
+    "shares_on",
 ]

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 from controller.model.model import Change, Model, Record
-from controller.model.records import PARTS, Binding, Interface, Port, Standby, Trunk
+from controller.model.records import PARTS, SHARES, Binding, Interface, Port, Standby, Trunk
 
 
 def dpid_text(dpid: int) -> str:
@@ -174,6 +174,7 @@ def _binding(port: Port, at: Interface | Binding, vlan: int = 0, trunk: str = ""
         id=port.id,
         network_id=port.network_id,
         part=f"{port.network_id}/{port.key % PARTS}",
+        share=str(port.key % SHARES),
         switch=at.switch,
         interface=at.name if isinstance(at, Interface) else at.interface,
         host=at.host,

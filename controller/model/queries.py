@@ -25,6 +25,11 @@ def parts_on(view: View, switch: int) -> frozenset[str]:
     return view.distinct(Binding, "part", switch=switch)
 
 
+def shares_on(view: View, switch: int) -> frozenset[str]:
+    """The shares (see Binding) that have a port on this switch."""
+    return view.distinct(Binding, "share", switch=switch)
+
+
 def wires(view: View, switch: int, network: Network) -> list[tuple[Segment, list[int]]]:
     """The segments of a network that are wires, and the OpenFlow ports of the switch that lead to
     each; only those that any do."""

@@ -746,17 +746,29 @@ class Resting:
 
 
 @dataclass(frozen=True, slots=True)
+class Option:
+    """An option of the controller's that flows depend on: the same for as long as it runs."""
+
+    INDEXES: ClassVar[Indexes] = ()
+
+    id: str  # its name, as in the configuration
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
 class Binding:
     """A port that is plugged in: which switch, which OpenFlow port. ``id`` is the port's.
 
     ``part`` is one of PARTS into which the ports of a network are dealt, so that what is done for
     all of them together (a flood) need not be done again as a whole for each that comes or goes.
+    ``share`` is likewise one of SHARES, of all ports whatever their network.
     """
 
     INDEXES: ClassVar[Indexes] = (
         ("switch",),
         ("network_id",),
         ("switch", "network_id"),
+        ("switch", "share"),
         ("network_id", "switch"),
         ("switch", "interface"),
         ("switch", "part"),
@@ -776,6 +788,7 @@ class Binding:
     security_groups: frozenset[str] = frozenset()
     vlan: int = 0  # of a trunk's sub-port: the tag of its frames there
     trunk: str = ""  # the trunk's id, or ""
+    share: str = ""  # its number: "7"
 
 
 @dataclass(frozen=True, slots=True)
@@ -813,6 +826,10 @@ class Former:
 
 PARTS = 16
 """Parts of a network. A flow that copies to a whole part must fit 64 KiB: 32 bytes a port."""
+
+SHARES = 64
+"""A power of two. What is done for each share is done so often at most, however many ports a switch
+has; and where they are some dozens, most are alone in theirs."""
 
 FROM_STORE: dict[str, tuple[type[Record], Callable[[Body], Record]]] = {
     "network": (Network, Network.from_body),

@@ -1,10 +1,12 @@
 """How many connections a network, or what a router leads to, may have: limits on the zones of
-connection tracking, so that no tenant can fill the table that all share.
+connection tracking, so that no tenant can fill the table that all share with what stays open.
 
-A zone may hold so many connections for each port that is plugged in here and uses it. OpenFlow has
-no words for it and OVSDB has some since Open vSwitch 3.3 only; so it is told to ovs-vswitchd by its
-control socket (``dpctl/ct-set-limits``), which is beside the database's: on this host, that is.
-Limits are set zone by zone; a default of the datapath's is never touched (0 would block all).
+How fast a port may add to it is said by meters (``apps/security_groups/connections.py``), on every
+host. What it keeps has no words in OpenFlow, and in OVSDB only since Open vSwitch 3.3; so it is
+told to ovs-vswitchd by its control socket (``dpctl/ct-set-limits``), which is beside the
+database's: on this host, that is. For each port that is plugged in here, a zone may hold as much as
+its meters let through in a minute. Limits are set zone by zone; a default of the datapath's is
+never touched (0 would block all).
 """
 
 from __future__ import annotations
@@ -25,6 +27,9 @@ LOG = logging.getLogger(__name__)
 
 REST_SECONDS = 0.2
 """Between two times: changes come in bursts, and a limit need not be exact."""
+
+MOST = 4
+"""Times ``connections_per_port``: what begins with a port in a minute, by itself and elsewhere."""
 
 AT_ONCE = 500
 """Zones in one command."""
@@ -82,7 +87,7 @@ class Limits:
                     if router is not None:
                         ports[Zone.shared(router.key)] += count
                         ports[Zone.forwarded(router.key)] += count
-        return {zone: count * self._per_port for zone, count in ports.items()}
+        return {zone: count * MOST * self._per_port for zone, count in ports.items()}
 
     def _keep(self, remote: str, directory: Path) -> None:
         wanted, there = self.wanted(remote), self._set.get(remote, {})

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from controller import runtime
-from controller.pipeline import LOG_METER, Zone
+from controller.pipeline import LOG_METER
 from tests.echo import PORT, asked, serving
 from tests.lab import Lab, lab
 from tests.namespace import Guest
@@ -390,49 +389,3 @@ def test_a_floating_ip_and_a_port_beside_it(net: Lab) -> None:
         net.api("PUT", f"/v2.0/ports/{ports[1]['id']}", {"port": {"security_groups": [servers]}})
         net.take_effect()
         assert asked(server, to) == [floating, "-"]
-
-
-def test_nobody_fills_the_table_of_connections(ovs: OpenVSwitch, tmp_path: Path) -> None:
-    """A tenant has as many connections as its ports may; another one's go on being tracked, also
-    when Open vSwitch was restarted."""
-    options = {"conntrack__connections_per_port": "20"}
-    with lab(ovs, tmp_path, groups=True, **options) as net:
-        guests, to = {}, {}
-        for project in ("greedy", "modest"):
-            network = net.network("10.0.0.0/24", project=project)
-            ports = [net.port(network) for _ in range(2)]
-            guests[project] = [net.guest(port) for port in ports]
-            to[project] = addresses(ports[1])[0]
-        net.settle()
-        keys = {
-            project: net.service.store.get("network", network["id"])["key"]  # type: ignore[index]
-            for project in guests
-            for network in net.api("GET", f"/v2.0/networks?project_id={project}")["networks"]
-        }
-        zones = {project: Zone.bridged(key) for project, key in keys.items()}
-        for restarted in (False, True):
-            if restarted:
-                net.ovs.stop_switch()
-                net.until(lambda: not net.service.reconcilers)
-                net.ovs.start_switch()
-                net.until(lambda: bool(net.service.reconcilers))
-                net.settle()
-            _limited(net, zones["greedy"], 40)
-            client, _ = guests["greedy"]
-            for port in range(1, 101):
-                with closing(client.socket(socket.SOCK_DGRAM)) as asking:
-                    asking.sendto(b"?", (to["greedy"], port))
-            table = net.ovs.appctl("dpctl/dump-conntrack")
-            assert 30 <= table.count(f"zone={zones['greedy']}") <= 40
-            ends = connected(*guests["modest"], to["modest"], PORT)
-            assert f"zone={zones['modest']}" in net.ovs.appctl("dpctl/dump-conntrack")
-            for end in ends:
-                end.close()
-
-
-def _limited(net: Lab, zone: int, limit: int) -> None:
-    """Until the datapath has the limit of a zone."""
-    deadline = time.monotonic() + 10
-    while f"zone={zone},limit={limit}," not in net.ovs.appctl("dpctl/ct-get-limits"):
-        assert time.monotonic() < deadline
-        runtime.sleep(0.05)

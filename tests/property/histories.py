@@ -24,6 +24,7 @@ from controller.model import (
     Neighbour,
     Network,
     NetworkLog,
+    Option,
     Port,
     PortForwarding,
     Prefix,
@@ -92,6 +93,7 @@ def hosts(draw: st.DrawFn) -> Record:
         Interface(*watching, "", "", tunnel="vxlan", peer=_tunnel(there)),
         Tunnel((here, f"bfd-{there}")),
         Resting(here),
+        Option("connections_per_port", draw(st.sampled_from([0, 16_384]))),
         Segment("s1", "blue", "vlan", "wire", 101),
         Segment("s2", "blue", kind, None, 501),
         Trunk(
@@ -325,7 +327,7 @@ KINDS: tuple[type[Record], ...] = (
     *(PortForwarding, ConntrackHelper, NdpProxy, Neighbour),
     *(SecurityGroup, SecurityGroupRule, AddressGroup),
     *(FirewallGroup, FirewallPolicy, FirewallRule, NetworkLog),
-    *(Agent, Tunnel, Resting, Segment, Trunk),
+    *(Agent, Tunnel, Resting, Option, Segment, Trunk),
 )
 """All kinds of records but bindings, which follow from them."""
 

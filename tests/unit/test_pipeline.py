@@ -88,6 +88,8 @@ def test_table_ids_never_change() -> None:
         76: "FLOOD_PART",
         80: "TO_PORT_CT",
         82: "TO_PORT_TRACK",
+        83: "CONNECTION_LIMIT",
+        84: "COMMIT",
         85: "TO_PORT_ACL",
         86: "LOG",
         87: "TO_PORT_VERDICT",

@@ -1,0 +1,58 @@
+"""A connection becomes known; and how many of them a port may begin.
+
+All that is tracked on a host is in one table, which everybody shares. So each port has an account
+of its own, by meters of new connections: it may begin half of ``connections_per_port`` at once, and
+then as many as that in a minute, for no longer does Open vSwitch remember what nobody goes on with.
+Begun here is on the account of who begins it. What begins elsewhere is on that of the port that it
+is for, another one, twice as large: who is asked too much can still ask.
+
+Meters and flows are few, whatever the number of ports: on a host with more than some dozens, those
+whose keys end in the same bits (``Binding.share``) have an account together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from controller.flow import Flow, Limit, Meter, Resubmit, SetField, Value
+from controller.frames import IPV4, IPV6
+from controller.model import SHARES, Option, View
+from controller.pipeline import BEGUN_METER, ORIGIN, OUT_PORT, STRANGER, TAKEN_METER, Band, Table
+from controller.tracking import committed
+
+Match = dict[str, Value]
+
+COMMIT = Resubmit(Table.COMMIT)
+
+SECONDS = 60
+"""For which Open vSwitch remembers at most what was not answered, and UDP and ICMP (ovs-vsctl(8),
+"CT Timeout Policies": by default in its own datapath; Linux forgets UDP sooner)."""
+
+
+def compile_all() -> Iterator[Flow]:
+    """What begins counts. Where Linux tracks, every packet is new until the first answer: what is
+    known by now has a mark, and counts no more."""
+    commit, limit = committed("ct_zone"), Resubmit(Table.CONNECTION_LIMIT)
+    for eth_type in (IPV4, IPV6):
+        known: Match = {"eth_type": eth_type}
+        begun: Match = {**known, "ct_mark": 0}
+        yield Flow(Table.COMMIT, Band.DEFAULT, known, (commit,))
+        yield Flow(Table.COMMIT, Band.SPECIFIC, begun, (limit, commit))
+        elsewhere = (limit, SetField(ORIGIN, STRANGER), commit)
+        yield Flow(Table.COMMIT, Band.SPECIFIC + 1, {**begun, ORIGIN: 0}, elsewhere)
+
+
+def compile_share(view: View, switch: int, number: str) -> Iterator[Flow | Limit]:
+    """The accounts of the ports of a share."""
+    option = view.get(Option, "connections_per_port")
+    if option is None or not option.value:
+        return
+    alike = (int(number), SHARES - 1)
+    ends: tuple[tuple[int, int, Match], ...] = (
+        (BEGUN_METER, option.value, {ORIGIN: alike}),
+        (TAKEN_METER, 2 * option.value, {ORIGIN: 0, OUT_PORT: alike}),
+    )
+    for rank, (base, most, match) in enumerate(ends):
+        meter = base + int(number)
+        yield Limit(meter, max(1, most // SECONDS), max(1, most // 2))
+        yield Flow(Table.CONNECTION_LIMIT, Band.DEFAULT + rank, match, (Meter(meter),))
