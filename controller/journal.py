@@ -6,13 +6,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import cast
 
 from controller import runtime
-from controller.model import Agent, Binding, Change, Model, Port, Resting, Router, Switch, View
+from controller.app import Unit
+from controller.model import (
+    Agent,
+    Binding,
+    Change,
+    Model,
+    Network,
+    Port,
+    Resting,
+    Router,
+    Switch,
+    View,
+)
 from controller.model.binding import dpid_text
 from controller.model.routers import active, gateway
+from controller.switch.reconcile import Push
 
 LOG = logging.getLogger(__name__)
 
@@ -97,6 +110,40 @@ class Journal:
                 "%s is ACTIVE at %s of %s after %s ms", self._port(id), interface, where, after
             )
 
+    def connected(self, switch: int, peer: str) -> None:
+        LOG.info("switch %s is connected from %s", self._switch(switch), peer)
+
+    def disconnected(self, switch: int) -> None:
+        LOG.info("switch %s is lost; it goes on with the flows it has", self._switch(switch))
+
+    def mended(self, switch: int, push: Push, units: Collection[Unit]) -> None:
+        """An audit has put back flows of these units, and removed what nobody wants."""
+        whose = sorted({f"{unit.app.name} of {self._object(unit)}" for unit in units})
+        more = f" and {len(whose) - FEW:,} more" if len(whose) > FEW else ""
+        LOG.warning(
+            "%s: somebody else changed flows: %d are put back%s, %d removed that are not ours",
+            self.switch_text(switch),
+            push.added,
+            f" ({', '.join(whose[:FEW])}{more})" if whose else "",
+            push.deleted,
+        )
+
+    def _object(self, unit: Unit) -> str:
+        """What a unit is about: its id begins with that of something that has a name."""
+        id = unit.id.partition(" ")[0].partition("/")[0]
+        if self._model.get(Port, id) is not None:
+            return self._port(id)
+        if self._model.get(Router, id) is not None:
+            return self._router(id)
+        network = self._model.get(Network, id)
+        if network is not None:
+            return _called("network", network.name, id)
+        return f"{unit.units.kind} {unit.id}".rstrip()
+
+    def _switch(self, dpid: int) -> str:
+        text, id = self.switch_text(dpid), dpid_text(dpid)
+        return id if text == id else f"{text} ({id})"
+
     def _after(self, since: float) -> str:
         """Milliseconds."""
         return f"{(self._clock() - since) * 1000:,.0f}"
@@ -143,7 +190,7 @@ class Journal:
         """A switch for people: ``br-int on host1``."""
         switch = self._model.get(Switch, dpid)
         if switch is None or not switch.name:
-            return f"switch {dpid_text(dpid)}"
+            return dpid_text(dpid)
         return f"{switch.name} on {switch.host}" if switch.host else switch.name
 
 

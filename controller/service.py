@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple, cast
 from weakref import WeakSet
 
@@ -258,11 +259,13 @@ class Service:
 
     def connected(self, connection: Connection) -> None:
         self.connections[connection.dpid] = connection
+        self.journal.connected(connection.dpid, connection.peer)
         self._wake.set()
 
     def disconnected(self, connection: Connection) -> None:
         if self.connections.get(connection.dpid) is connection:
             del self.connections[connection.dpid]
+            self.journal.disconnected(connection.dpid)
             if reconciler := self.reconcilers.pop(connection.dpid, None):
                 reconciler.wake()  # to see that it is over
             self._tell_progress()
@@ -529,6 +532,7 @@ class Service:
             target=lambda: self._target,
             confirmed=confirmed,
             audit_seconds=self._audit_seconds,
+            mended=partial(self.journal.mended, connection.dpid),
         )
         self.reconcilers[connection.dpid] = reconciler
         self.limits.forget(connection.dpid)

@@ -351,7 +351,6 @@ class Channel(OSKenApp):  # type: ignore[misc]
             if before is not None:
                 before.close()
                 self.observer.disconnected(before)
-            LOG.info("switch %016x connected from %s", connection.dpid, connection.peer)
             self._tell_ports(datapath)
             self.observer.connected(connection)
             return
@@ -359,7 +358,6 @@ class Channel(OSKenApp):  # type: ignore[misc]
             del self._introduced[connection.dpid]
         if connection is not None and self._connections.get(connection.dpid) is connection:
             del self._connections[connection.dpid]
-            LOG.info("switch %016x disconnected", connection.dpid)
             self.observer.disconnected(connection)
 
     @set_ev_cls(ofp_event.EventOFPPortStateChange, MAIN_DISPATCHER)  # type: ignore[untyped-decorator]

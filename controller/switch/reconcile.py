@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from controller import runtime
+from controller.app import Unit
 from controller.engine import Engine
 from controller.switch import codec, slots
 from controller.switch.bundle import Ahead, Bundle, Message, chunks, prepared, transfer
@@ -65,6 +66,8 @@ class Push:
 
     added: int = 0
     deleted: int = 0
+    missing: Collection[int] = ()
+    """Of a look at all that a switch holds: the cookies of what it should have held."""
 
     def __iadd__(self, other: Push) -> Push:
         self.added += other.added
@@ -86,6 +89,8 @@ class Reconciler:
     target: Callable[[], Realised]
     confirmed: Callable[[Realised], None]
     audit_seconds: float
+    mended: Callable[[Push, Collection[Unit]], None] = lambda push, units: None
+    """Told what an audit had to mend, and whose flows were missing."""
     realised: Realised = field(default_factory=Realised)
     refused: list[Refusal] = field(default_factory=list)
     sent: Push = field(default_factory=Push)
@@ -146,10 +151,8 @@ class Reconciler:
         self.audits += 1
         if push.added or push.deleted:
             self.repaired += push.added + push.deleted
-            LOG.warning(
-                "switch %016x: audit restored %d flows and removed %d",
-                *(self.connection.dpid, push.added, push.deleted),
-            )
+            origins = self.engine.origins(self.connection.dpid, push.missing)
+            self.mended(push, {unit for units in origins.values() for unit in units})
         return push
 
     def _resync(self, tables: Collection[int] | None = None) -> Push:
@@ -172,7 +175,10 @@ class Reconciler:
         target, wanted, _ = self._take()
         adds = [cookie for cookie in wanted.flows if cookie not in self._installed]
         deletes = [item for item in self._installed.items() if item[0] not in wanted.flows]
-        return self._push(wanted, adds, deletes, target, [flow.body for flow in held if flow.body])
+        strange = [flow.body for flow in held if flow.body]
+        push = self._push(wanted, adds, deletes, target, strange)
+        push.missing = adds
+        return push
 
     def _follow(self) -> Push:
         target, wanted, touched = self._take()

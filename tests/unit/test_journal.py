@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from apps import APPS
+from controller.app import Unit
 from controller.journal import Journal
 from controller.model import Binding, Change, Model, Port, Resting, Router, View
 from controller.model.routers import active
 from controller.pipeline_sample import sample
+from controller.switch.reconcile import Push
 
 
 class Bench:
@@ -121,3 +124,26 @@ def test_a_gateway_moves_and_comes_back(bench: Bench) -> None:
     back, moved = bench.lines()
     assert back == f"s{home} on host{home} may be a gateway again"
     assert moved.endswith(f"from s{other} on host{other} to s{home} on host{home}")
+
+
+def test_whose_flows_were_mended(bench: Bench) -> None:
+    l2 = next(app for app in APPS if app.name == "l2")
+    (kind,) = (units for units in l2.units if units.kind == "port")
+    units = {Unit(l2, kind, 1, id) for id in ("blue-1", "red-1", "red-2", "green-1")}
+    bench.journal.mended(1, Push(added=9, deleted=1), units)
+    assert bench.lines() == [
+        "s1 on host1: somebody else changed flows: 9 are put back (l2 of port blue-1 (blue-1), l2 "
+        "of port green-1 (green-1), l2 of port red-1 (red-1) and 1 more), 1 removed that are not "
+        "ours"
+    ]
+    bench.journal.mended(2, Push(deleted=3), ())
+    assert bench.lines()[0].endswith("flows: 0 are put back, 3 removed that are not ours")
+
+
+def test_switches_come_and_go(bench: Bench) -> None:
+    bench.journal.connected(1, "192.0.2.1:5")
+    bench.journal.disconnected(9)
+    assert bench.lines() == [
+        "switch s1 on host1 (0000000000000001) is connected from 192.0.2.1:5",
+        "switch 0000000000000009 is lost; it goes on with the flows it has",
+    ]
