@@ -137,6 +137,7 @@ def _bridge(bridge: str) -> Iterator[Finding]:
     )
     if datapath_type == "netdev":
         yield _checksums()
+        yield from _tunnels(bridge)
     all_targets = _rows("--columns=_uuid,target,is_connected list Controller") or []
     # A set of one is written as its element alone: ["uuid", X], else ["set", [["uuid", X], ...]].
     ours = [controllers] if controllers[0] == "uuid" else controllers[1]
@@ -166,6 +167,24 @@ def _checksums() -> Finding:
     )
     remedy = command if tunnels else f"{offload}, or `ethtool -K eth0 tx off` inside"
     return Finding("checksums of virtual machines", on and tunnels, detail, remedy, needed=False)
+
+
+def _tunnels(bridge: str) -> Iterator[Finding]:
+    """The userspace datapath sends into tunnels by its own bridges alone: the address must be on
+    one."""
+    rows = _rows("--columns=options find Interface options:remote_ip=flow") or []
+    for address in sorted({dict(options[1]).get("local_ip", "") for (options,) in rows} - {""}):
+        shown, _ = _run(f"ip -o address show to {address}")
+        device = (shown or "").split()[1:2]
+        found, _ = _run(f"ovs-vsctl --timeout=3 br-exists {device[0]}") if device else (None, "")
+        yield Finding(
+            f"tunnels of {bridge} leave by {address}",
+            found is not None,
+            f"on {' '.join(device) or 'no interface'}"
+            + (", which is no bridge of Open vSwitch's" if device and found is None else ""),
+            "ovs-vsctl add-br br-phy -- set Bridge br-phy datapath_type=netdev -- add-port br-phy "
+            f"UPLINK; ip address add {address}/LENGTH dev br-phy; ip link set br-phy up",
+        )
 
 
 def _rows(query: str) -> list[list[Any]] | None:

@@ -9,6 +9,7 @@ process die without a word.
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -40,12 +41,12 @@ class OpenVSwitch:
         Raises RuntimeError with the daemons' own words when it does not come up.
         """
         self.directory.mkdir(mode=0o700)
-        database, socket = self.directory / "conf.db", self.directory / "db.sock"
+        database, door = self.directory / "conf.db", self.directory / "db.sock"
         run("ovsdb-tool", "create", database, SCHEMA)
         # As distributions start it: who manages it is what the database says (set-manager).
         managers = "--remote=db:Open_vSwitch,Open_vSwitch,manager_options"
-        self._server = self._daemon("ovsdb-server", database, f"--remote=punix:{socket}", managers)
-        while not socket.exists() and self._server.poll() is None:
+        self._server = self._daemon("ovsdb-server", database, f"--remote=punix:{door}", managers)
+        while not listens(door) and self._server.poll() is None:
             time.sleep(0.01)  # ovs-vsctl --retry would sleep a second
         words = [f"external_ids:{key.replace('_', '-')}={v}" for key, v in external_ids.items()]
         self.vsctl("--no-wait", "init", "--", "set", "Open_vSwitch", ".", *words)
@@ -98,6 +99,12 @@ def daemon(*command, directory: Path, name="", **environment):
             start_new_session=True,
             preexec_fn=die_with_parent,
         )
+
+
+def listens(path):
+    """Whether somebody accepts connections at a Unix socket; it is there a moment earlier."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 def die_with_parent():

@@ -3,6 +3,7 @@
 import pytest
 
 from controller.doctor import Finding, diagnose
+from tests.namespace import run
 from tests.openvswitch import OpenVSwitch
 
 NOWHERE = "http://127.0.0.1:1"
@@ -74,6 +75,25 @@ def test_checksums_that_nobody_computes_are_reported(ovs: OpenVSwitch) -> None:
 def ovs_version(ovs: OpenVSwitch) -> tuple[int, ...]:
     line = ovs.appctl("version").splitlines()[0]
     return tuple(map(int, line.rpartition(" ")[2].split(".")[:2]))
+
+
+def test_tunnels_that_cannot_leave_are_reported(own_netns: None, ovs: OpenVSwitch) -> None:
+    """Those of the userspace datapath leave by a bridge of Open vSwitch's."""
+    ovs.add_bridge("br-int")
+    ovs.vsctl("set", "Bridge", "br-int", "datapath_type=netdev")
+    tunnel = ("tn-vxlan", "--", "set", "Interface", "tn-vxlan", "type=vxlan")
+    ovs.vsctl("add-port", "br-int", *tunnel, "options:remote_ip=flow", "options:local_ip=10.1.1.1")
+    what = "tunnels of br-int leave by 10.1.1.1"
+    assert (findings("br-int")[what].ok, findings("br-int")[what].detail) == (
+        False,
+        "on no interface",
+    )
+    run("ip", "link", "add", "br-phy", "type", "veth", "peer", "name", "other")
+    run("ip", "address", "add", "10.1.1.1/24", "dev", "br-phy")
+    found = findings("br-int")[what]
+    assert (found.ok, found.detail) == (False, "on br-phy, which is no bridge of Open vSwitch's")
+    ovs.vsctl("--no-wait", "add-br", "br-phy")
+    assert findings("br-int")[what].ok
 
 
 def test_a_controllerless_bridge_is_reported(ovs: OpenVSwitch) -> None:
