@@ -22,8 +22,8 @@ def announce(was: View, now: View, change: Change) -> Iterator[tuple[int, Packet
         return
     port = now.get(Port, change.id)
     network = now.get(Network, port.network_id) if port else None
-    if port is None or network is None:
-        return
+    if port is None or network is None or was.get(Network, network.id) is None:
+        return  # where nobody was, nobody has been told anything
     told = {
         address: mac
         for address, mac in addresses(now, port).items()
