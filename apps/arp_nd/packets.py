@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from apps.arp_nd.flows import addresses
 from controller.model import Binding, Change, Former, Network, Port, View
-from controller.model.addresses import is_router, unmapped
+from controller.model.addresses import is_router, mapped, unmapped
 from controller.model.routers import active
 from controller.neighbour_discovery import announcement
 from controller.packet import PacketOut, resubmitted, to_ports
@@ -21,19 +21,22 @@ def announce(was: View, now: View, change: Change) -> Iterator[tuple[int, Packet
     if change.type not in (Port, Binding):
         return
     port = now.get(Port, change.id)
-    network = now.get(Network, port.network_id) if port else None
-    if port is None or network is None or was.get(Network, network.id) is None:
+    former = dict(_former(now, port)) if port else {}
+    if port is None or not (port.router_id or former):
+        return
+    network = now.get(Network, port.network_id)
+    if network is None or was.get(Network, network.id) is None:
         return  # where nobody was, nobody has been told anything
     told = {
         address: mac
         for address, mac in addresses(now, port).items()
-        if port.router_id or _moved(now, port, address, mac)
+        if port.router_id or former.get(address, mac) != mac
     }
     news = told.items() - _answered(was, port.id).items() if told else ()
     switches = now.distinct(Binding, "switch", network_id=network.id) if news else ()
     beyond = None if port.is_gateway else _home(now, port)
-    for mapped, mac in sorted(news):
-        version, address = unmapped(mapped)
+    for one, mac in sorted(news):
+        version, address = unmapped(one)
         data = announcement(version, mac, address, router=is_router(now, port))
         for switch in sorted(switches):
             for packet in to_ports(now, switch, network, data, but=port.id):
@@ -49,9 +52,12 @@ def _answered(view: View, port_id: object) -> dict[int, int]:
     return addresses(view, port) if port else {}
 
 
-def _moved(view: View, port: Port, mapped: int, mac: int) -> bool:
-    former = view.get(Former, (port.network_id, *unmapped(mapped)))
-    return former is not None and former.mac != mac
+def _former(view: View, port: Port) -> Iterator[tuple[int, int]]:
+    """The addresses of a port that were elsewhere before, each with its former MAC address."""
+    for ip in port.fixed_ips:
+        former = view.get(Former, (port.network_id, ip.version, ip.address))
+        if former is not None:
+            yield mapped(ip.version, ip.address), former.mac
 
 
 def _home(view: View, port: Port) -> int | None:

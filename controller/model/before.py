@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from controller.model.model import Change, Model, R, Record
+from controller.model.model import Change, Index, Model, R, Record
 from controller.model.records import Former, Network, Port
 
 Changed: TypeAlias = Mapping[tuple[type[Record], Hashable], Record | None]
@@ -19,25 +19,27 @@ class Before(Model):
     def __init__(self, now: Model) -> None:
         super().__init__()
         self._now = now
-        self._changed: dict[type[Record], set[Hashable]] = {}
+        self._old: dict[type[Record], dict[Hashable, Record | None]] = {}
+        self._not_indexed: dict[type[Record], list[Change]] = {}  # few ask for more than get
 
     def undo(self, changed: Changed) -> None:
         """Leave these changes away, too: they came after those that are left away already."""
         for (kind, id), record in changed.items():
-            known = self._changed.setdefault(kind, set())
-            if id not in known:
-                known.add(id)
+            old = self._old.setdefault(kind, {})
+            if id not in old:
+                old[id] = record
                 if record is not None:
-                    self.apply([Change(kind, id, record)])
+                    self._not_indexed.setdefault(kind, []).append(Change(kind, id, record))
 
     def get(self, kind: type[R], id: Hashable) -> R | None:
-        changed = id in self._changed.get(kind, ())
-        return super().get(kind, id) if changed else self._now.get(kind, id)
+        old = self._old.get(kind)
+        if old is not None and id in old:
+            return old[id]  # type: ignore[return-value]
+        return self._now.get(kind, id)
 
     def all(self, kind: type[R]) -> Mapping[Hashable, R]:
-        changed = self._changed.get(kind, set())
-        same = {id: record for id, record in self._now.all(kind).items() if id not in changed}
-        return {**same, **super().all(kind)}
+        whole = {**self._now.all(kind), **self._old.get(kind, {})}
+        return {id: record for id, record in whole.items() if record is not None}  # type: ignore[misc]
 
     def some(self, kind: type[R], ids: frozenset[Any]) -> list[R]:
         return [record for id in sorted(ids) if (record := self.get(kind, id))]
@@ -45,7 +47,7 @@ class Before(Model):
     def ids(
         self, kind: type[R], fields: tuple[str, ...], values: tuple[Any, ...]
     ) -> frozenset[Any]:
-        same = self._now.ids(kind, fields, values) - self._changed.get(kind, set())
+        same = self._now.ids(kind, fields, values) - self._old.get(kind, {}).keys()
         return same | super().ids(kind, fields, values)
 
     def distinct(
@@ -53,6 +55,10 @@ class Before(Model):
     ) -> frozenset[Any]:
         found = self._now.distinct(kind, fields, values) | super().distinct(kind, fields, values)
         return frozenset(one for one in found if self.ids(kind, fields, (*values, one)))
+
+    def _index(self, kind: type[R], fields: tuple[str, ...]) -> Index:
+        self.apply(self._not_indexed.pop(kind, ()))
+        return super()._index(kind, fields)
 
 
 MOST_FORMER = 1 << 16

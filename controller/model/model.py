@@ -37,7 +37,7 @@ class Change(NamedTuple):
     record: Record | None
 
 
-class _Index:
+class Index:
     """Ids by the values of some fields, and (one level up) which last values occur at all. Who has
     a frozenset in one of the fields is found by each of its members."""
 
@@ -95,7 +95,7 @@ class Model:
 
     def __init__(self) -> None:
         self._records: dict[type[Record], dict[Hashable, Record]] = {}
-        self._indexes: dict[type[Record], dict[tuple[str, ...], _Index]] = {}
+        self._indexes: dict[type[Record], dict[tuple[str, ...], Index]] = {}
 
     def apply(self, changes: Iterable[Change]) -> set[Read]:
         """Apply changes in order; the reads whose answers may now differ."""
@@ -136,7 +136,7 @@ class Model:
         if records is None:
             records = self._records[kind] = {}
             # The empty tuple of fields is the index of everything: its one bucket is ().
-            self._indexes[kind] = {fields: _Index(fields) for fields in ((), *kind.INDEXES)}
+            self._indexes[kind] = {fields: Index(fields) for fields in ((), *kind.INDEXES)}
         return records
 
     def get(self, kind: type[R], id: Hashable) -> R | None:
@@ -160,7 +160,7 @@ class Model:
     ) -> frozenset[Any]:
         return frozenset(self._index(kind, fields).distinct.get(values, ()))
 
-    def _index(self, kind: type[R], fields: tuple[str, ...]) -> _Index:
+    def _index(self, kind: type[R], fields: tuple[str, ...]) -> Index:
         self._table(kind)
         try:
             return self._indexes[kind][fields]
