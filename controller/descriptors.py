@@ -35,8 +35,16 @@ def raise_limit() -> int:
 
 def limit() -> int:
     """How many this process may have open."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1 << 20 if soft == resource.RLIM_INFINITY else soft
+    return _number(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def highest_limit() -> int:
+    """How many it may have open once it has raised its limit."""
+    return _number(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+
+
+def _number(limit: int) -> int:
+    return 1 << 20 if limit == resource.RLIM_INFINITY else limit
 
 
 def shares(limit: int) -> Shares:

@@ -19,11 +19,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from controller import descriptors
 from controller.client import unreadable, why
 
 APT = "apt-get install --no-install-recommends"
 MINIMAL_OVS = (2, 17)  # Ubuntu 22.04's; the oldest one tried
 TSO, TUNNELS_TSO = "userspace-tso-enable", (3, 3)  # the first that has it for VXLAN and Geneve
+ENOUGH = 4096  # descriptors: for a thousand switches
 CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21  # linux/capability.h
 
 
@@ -199,8 +201,9 @@ def _rows(query: str) -> list[list[Any]] | None:
 def _controller(api: str) -> Iterator[Finding]:
     try:
         with urllib.request.urlopen(f"{api}/tenantry/v1/status", timeout=3) as answer:
-            revision = json.load(answer)["revision"]
-            yield Finding("controller", True, f"{api}, revision {revision}")
+            told = json.load(answer)
+            yield Finding("controller", True, f"{api}, revision {told['revision']}")
+            yield from _descriptors(told["descriptors"])
             return
     except urllib.error.HTTPError:
         reason = "what answers is no Tenantry controller"
@@ -209,6 +212,19 @@ def _controller(api: str) -> Iterator[Finding]:
     except unreadable():
         reason = "what answers is no Tenantry controller"
     yield Finding("controller", False, f"{api}: {reason}", f"{tenantry()} serve")
+    yield from _descriptors(descriptors.highest_limit())
+
+
+def _descriptors(limit: int) -> Iterator[Finding]:
+    """Each switch, host, guest and client that is connected takes one."""
+    shares = descriptors.shares(limit)
+    yield Finding(
+        f"descriptors >= {ENOUGH}",
+        limit >= ENOUGH,
+        f"{limit}: {shares.switches} switches and {shares.hosts} hosts may be connected at a time",
+        "LimitNOFILE=65536 in the unit's [Service], or ulimit -Hn 65536 before serve",
+        needed=False,
+    )
 
 
 def tenantry(by_sudo: bool = False) -> str:

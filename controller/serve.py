@@ -145,6 +145,7 @@ class Controller:
             ):  # perhaps it is no file of ours
                 self.service.certificate_expires = certificates.expires(Path(tls.certificate))
         self.service.service_port_state = lambda: self.service_port.state
+        self.service.connected_clients = self._connected_clients
         lasting: list[tuple[str, Callable[[], None]]] = [
             ("the engine", self.service.run),
             ("auditing the engine", self.service.run_audits),
@@ -160,11 +161,8 @@ class Controller:
         self._greenlets = [supervisor.keep(what, work, self._fail) for what, work in lasting]
         self._greenlets.append(runtime.spawn(self.membership.look_back, self.hosts.of))
         self.membership.on_forgotten(self.hosts.forget)
-        self._api = Listener(
-            self._listener,
-            Clients("client at", shares.clients, part=1.0),
-            http.Http(self.application).serve,
-        )
+        self._clients = Clients("client at", shares.clients, part=1.0)
+        self._api = Listener(self._listener, self._clients, http.Http(self.application).serve)
         self.hosts.start()
 
     def stop(self) -> None:
@@ -239,6 +237,15 @@ class Controller:
         """It is on this host, if this host is among those that we look after."""
         here = any(remote.startswith("unix:") for remote in conf.ovsdb.connections)
         return bool(here and conf.ovsdb.integration_bridge)
+
+    def _connected_clients(self) -> dict[str, tuple[int, int]]:
+        kinds = {
+            "switches": self.channel.clients,
+            "hosts": self.hosts.clients,
+            "guests": self.service_port.clients,
+            "clients": self._clients,
+        }
+        return {kind: (len(clients), clients.most) for kind, clients in kinds.items()}
 
     def _fail(self) -> None:
         self.failed = True

@@ -202,6 +202,8 @@ class Service:
         self._to_send: dict[int, deque[Told]] = {}  # by switch, the oldest first
         self._befores: WeakSet[Before] = WeakSet()  # that some of them hold
         self.every = tuple(every)
+        self.connected_clients: Callable[[], dict[str, tuple[int, int]]] = dict
+        """How many of each kind of client are connected, and how many may be."""
         self.service_port_state: Callable[[], str] = lambda: "off"
         """What has become of the service port, in words."""
         self.certificate_expires: datetime | None = None

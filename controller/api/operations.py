@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from webob import Request, Response
 from webob.exc import HTTPBadRequest, HTTPNotFound, HTTPServiceUnavailable
 
+from controller import descriptors
 from controller.api import joined, reach
 from controller.api.auth import Context
 from controller.api.held import SETTLE_SECONDS, Silent, ask, chosen, diff, flows, verify
@@ -89,6 +90,11 @@ def status(service: Service) -> dict[str, Any]:
         "failed": {str(unit): error for unit, error in service.engine.failed.items()},
         "switches": [_switch(service, switch) for switch in service.switches()],
         "service_port": service.service_port_state(),
+        "descriptors": descriptors.limit(),
+        "connections": {
+            kind: {"connected": here, "most": most}
+            for kind, (here, most) in service.connected_clients().items()
+        },
         "warnings": list(reach.warnings(View(service.model), service.connections, expires)),
         "certificate_expires": expires.isoformat(timespec="seconds") if expires else None,
         "hosts": joined.listed(service),
@@ -277,6 +283,12 @@ class _Registry:
         for outcome in ("handled", "dropped", "malformed", "failed"):
             packets.add_metric([outcome], getattr(service.packets, outcome))
         yield packets
+        connections = GaugeMetricFamily(
+            "tenantry_connections", "Connections of each kind of client.", labels=("kind",)
+        )
+        for kind, (here, _) in service.connected_clients().items():
+            connections.add_metric([kind], here)
+        yield connections
         yield CounterMetricFamily(
             "tenantry_engine_differences",
             "Flows about which the engine's audit found it wrong.",

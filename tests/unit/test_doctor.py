@@ -35,6 +35,14 @@ def test_without_open_vswitch(monkeypatch: pytest.MonkeyPatch, tmp_path: object)
     assert "bridge br-int" not in found
 
 
+def test_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, ok in ((1024, False), (65536, True)):
+        monkeypatch.setattr("resource.getrlimit", lambda kind, limit=limit: (1024, limit))
+        found = findings("")["descriptors >= 4096"]
+        assert (found.ok, found.needed) == (ok, False)
+        assert str(limit) in found.detail
+
+
 def test_with_open_vswitch(ovs: OpenVSwitch) -> None:
     found = findings("br-int")
     assert found["ovsdb-server"].ok
