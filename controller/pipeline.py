@@ -414,8 +414,9 @@ class Table(Enum):
         12,
         "port_security",
         Miss.DROP,
-        "reg8 reg9 eth_type ip_proto udp_src icmpv6_type",
-        "Lets pass whose sender is who it says; drops what only routers and DHCP servers send.",
+        "reg8 reg9 eth_type ip_proto ip_frag udp_src udp_dst icmpv6_type",
+        "Lets pass whose sender is who it says; drops what only routers and DHCP servers send, and "
+        "what hides behind extension headers what it is.",
     )
     TRAP = (
         15,

@@ -6,7 +6,7 @@ and looked up in IDENTITY, where each port has a row for each pair of addresses 
 own: its MAC with its fixed IPs, the link-local address that follows from the MAC (RFC 4291,
 appendix A), no address at all where a protocol allows that (DHCP, probes, duplicate address
 detection), and its allowed address pairs. So a port costs one flow an address, whatever there is to
-check. Nobody behind such a port is a router or a DHCP server (RFC 6105).
+check. Nobody behind such a port is a router or a DHCP server (RFC 6105), nor hides it (RFC 7113).
 
 Off means off: a port without port security passes by with one flow, and may say what it likes.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import Action, Flow, Goto, Move, Resubmit, SetField, Value
+from controller.flow import FRAGMENT, Action, Flow, Goto, Move, Resubmit, SetField, Value
 from controller.frames import ARP, ICMPV6, IPV4, IPV6, UDP
 from controller.model import Port, View
 from controller.model.addresses import link_local, mapped, mapped_prefix
@@ -24,6 +24,7 @@ from controller.pipeline import (
 
 ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT, SOLICITATION, ADVERTISEMENT, REDIRECT = range(133, 138)
 LISTENER_REPORTS = (131, 143)  # MLD, RFC 2710 and RFC 3810: sent before there is an address, too
+NEVER_IN_FRAGMENTS = (*range(ROUTER_SOLICITATION, REDIRECT + 1), 148, 149)  # RFC 6980, 5
 NOTHING = 0
 
 Match = dict[str, Value]
@@ -104,9 +105,17 @@ def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
     yield Flow(Table.SENDER, Band.DEFAULT, owned, (_ON,))
     yield Flow(Table.SENDER, Band.GUARD, {"eth_type": IPV4, "ip_proto": UDP, "udp_src": 67}, ())
     yield Flow(Table.SENDER, Band.GUARD, {"eth_type": IPV6, "ip_proto": UDP, "udp_src": 547}, ())
+    icmp: Match = {"eth_type": IPV6, "ip_proto": ICMPV6}
     for type in (ROUTER_ADVERTISEMENT, REDIRECT):  # RFC 6105; RFC 4861, 8.2
-        match: Match = {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": type}
-        yield Flow(Table.SENDER, Band.GUARD, match, ())
+        yield Flow(Table.SENDER, Band.GUARD, {**icmp, "icmpv6_type": type}, ())
+    # What says no more than that it goes on in another fragment, behind extension headers, could be
+    # any of these there: OVS reads what is missing as zeros (RFC 7112, 5; RFC 7113, 3).
+    yield Flow(Table.SENDER, Band.GUARD, {**icmp, "icmpv6_type": 0}, ())
+    udp: Match = {"eth_type": IPV6, "ip_proto": UDP, "udp_src": 0, "udp_dst": 0}
+    yield Flow(Table.SENDER, Band.GUARD, {**udp, "ip_frag": FRAGMENT}, ())
+    for type in NEVER_IN_FRAGMENTS:
+        match: Match = {**icmp, "icmpv6_type": type, "ip_frag": FRAGMENT}
+        yield Flow(Table.SENDER, Band.GUARD + 1, match, ())
 
 
 def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:

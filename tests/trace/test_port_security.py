@@ -34,6 +34,8 @@ PASS = {
     "ND advertisement, no option": f"{NA},nd_target={V6}",
     "MLD report without an address": f"icmp6,dl_src={MAC},dl_dst={ALL_NODES},ipv6_src=::"
     ",icmpv6_type=143",
+    "a first fragment": f"icmp6,{OWN},ipv6_src={V6},icmpv6_type=128,nw_frag=first",
+    "a later fragment": f"ipv6,{OWN},ipv6_src={V6},nw_proto=44,nw_frag=later",
     "another protocol": f"dl_type=0x88b5,{OWN}",
     "pair: IPv4 in a range": f"icmp,{OWN},nw_src=192.0.2.77",
     "pair: IPv6 in a range": f"icmp6,{OWN},ipv6_src=2001:db8:7::77,icmpv6_type=128",
@@ -74,6 +76,11 @@ SPOOF = {
     "rogue DHCPv6": f"udp6,{OWN},ipv6_src={V6},udp_src=547,udp_dst=546",
     "rogue RA": f"icmp6,dl_src={MAC},dl_dst={ALL_NODES},icmpv6_type=134,nw_ttl=255"
     f",ipv6_src={LINK_LOCAL}",
+    "ND in fragments": f"{NA},nd_target={V6},nd_tll={MAC},nw_frag=first",
+    "ICMPv6 of which only extension headers are there": f"icmp6,{OWN},ipv6_src={V6},icmpv6_type=0"
+    ",nw_frag=first",
+    "UDP of which only extension headers are there": f"udp6,{OWN},ipv6_src={V6},udp_src=0,udp_dst=0"
+    ",nw_frag=first",
     "pair: its IPv4 with another MAC": f"icmp,{OWN},nw_src=10.0.0.200",
     "pair: its MAC with the port's IPv4": f"icmp,dl_src={PAIR_MAC},dl_dst={OTHER_MAC},nw_src={V4}",
     "pair: beside the range": f"icmp,{OWN},nw_src=192.0.2.129",
