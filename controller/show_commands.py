@@ -195,7 +195,10 @@ def verify(context: Context) -> None:
     if not context.output.json(answer):
         columns = ["id", "connected", "wanted", "installed"]
         columns += ["missing", "modified", "foreign", "stale", "conflicts"]
-        rows = [[switch[column] for column in columns] for switch in answer["switches"]]
+        rows = [
+            [switch["id"], _yes(switch["connected"]), *(switch[column] for column in columns[2:])]
+            for switch in answer["switches"]
+        ]
         context.output.table("Switches", columns, rows)
         _show_differences(context.output, answer["differences"])
         _show_absent(context.output, answer)

@@ -176,6 +176,11 @@ class Reconciler:
         adds = [cookie for cookie in wanted.flows if cookie not in self._installed]
         deletes = [item for item in self._installed.items() if item[0] not in wanted.flows]
         strange = [flow.body for flow in held if flow.body]
+        if strange and not self.realised.generation:
+            LOG.warning(
+                "switch %016x connects with %d flows that are not as we write them; mended",
+                *(self.connection.dpid, len(strange)),
+            )
         push = self._push(wanted, adds, deletes, target, strange)
         push.missing = adds
         return push

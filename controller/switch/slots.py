@@ -56,9 +56,13 @@ def slot(key: int) -> int:
     return key >> 64
 
 
+_VIRTUAL = {0xFFFFFFFD: "slowpath", 0xFFFFFFFE: "controller"}  # 7.3.4.3: OFPM_CONTROLLER ...
+
+
 def slot_text(key: int) -> str:
-    """The same for people: ``meter 12``, ``group 3``."""
-    return f"{'group' if key >= _GROUP else 'meter'} {slot(key) & 0xFFFFFFFF}"
+    """The same for people: ``meter 12``, ``group 3``, ``meter controller``."""
+    number = slot(key) & 0xFFFFFFFF
+    return f"group {number}" if key >= _GROUP else f"meter {_VIRTUAL.get(number, number)}"
 
 
 def meter_key(limit: Limit) -> int:

@@ -9,13 +9,18 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
+from urllib.parse import urlencode
 
 import pytest
+from click.testing import CliRunner, Result
 
 from controller import serve
 from controller.api import held, operations
 from controller.app import App, Units
+from controller.cli import main
+from controller.client import Client
 from controller.flow import Bucket, Failover, Flow, Group, Output, SetField
 from controller.pipeline import OUT_PORT, Table
 from controller.switch.reconcile import Reconciler
@@ -251,6 +256,37 @@ def test_only_what_a_switch_has_learned_stays_learned(net: Lab) -> None:
     assert not reconciler(net).audit().deleted
 
 
+def test_people_are_shown_what_differs(net: Lab) -> None:
+    reconciler(net).connection.on_foreign_changes = lambda tables: None
+    do(net.ovs, *TOGETHER)
+    seen = shown(net, "verify")
+    assert seen.exit_code == 1
+    said = " ".join(seen.output.split())
+    for words in (
+        "modified OUTPUT 1 reg15=0x7777 group:7 thing one",
+        "foreign OUTPUT 9 0x",
+        "foreign TRAP 999 0x",
+        "modified - - group 7 - thing one",
+        "modified - - meter 1 - port",
+        "foreign - - meter controller - -",
+        "not as it should be",
+    ):
+        assert words in said, (words, seen.output)
+    assert "None" not in seen.output
+    reconciler(net).audit()
+    assert shown(net, "verify").exit_code == 0
+
+
+def shown(net: Lab, *words: str) -> Result:
+    """What a command says of this controller."""
+
+    def get(client: Client, path: str, seconds: float = 0, /, **query: object) -> Any:
+        return net.api("GET", path + "?" + urlencode({n: q for n, q in query.items() if q}))
+
+    with patch.object(Client, "get", get):
+        return CliRunner().invoke(main, words)
+
+
 # --- what cannot be asked ------------------------------------------------------------------------
 
 
@@ -267,6 +303,11 @@ def test_a_switch_that_is_not_connected_is_never_called_right(net: Lab) -> None:
         assert (status["settled"], status["absent"]) == (False, named)
         waited = operations.wait(net.service, seconds="0.1")
         assert (waited["ok"], waited["absent"]) == (False, named)
+        for words in (["status"], ["verify"], ["wait", "--timeout", "0"]):
+            seen = shown(net, *words)
+            assert "switch br-int on test-host is not connected" in seen.output
+            assert seen.exit_code == (words != ["status"])
+            assert "all realised" not in seen.output
     assert operations.wait(net.service)["ok"]
     assert operations.status(net.service)["settled"]
 
