@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from webob import Request
+from webob.exc import HTTPBadRequest
 
 from controller.api import (
     address_scope,
@@ -112,7 +113,10 @@ def _list(
     """What a list has that passes the request's filters: attributes as they are shown."""
     wanted = {key: request.GET.getall(key) for key in request.GET if key != "fields"}
     store.catch_up()
-    items = listed(store, context)
+    items = list(listed(store, context))
+    unknown = sorted(name for name in wanted if any(name not in item for item in items))
+    if unknown:
+        raise HTTPBadRequest(f"{unknown} is invalid attribute for filtering")
     return 200, {
         name: [i for i in items if all(str(i.get(k)) in values for k, values in wanted.items())]
     }

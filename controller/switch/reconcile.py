@@ -131,7 +131,7 @@ class Reconciler:
                 elif self.refused and now >= self._retry_at:
                     self._retry()
         except Disconnected as reason:
-            LOG.info("%s", reason)
+            LOG.debug("%s", reason)
         except Exception:
             # Hanging up makes the switch connect again, and that starts from a dump.
             LOG.exception("reconciling switch %016x failed", self.connection.dpid)

@@ -145,6 +145,26 @@ def test_no_query_is_an_internal_error(world: World) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_no_query_of_a_list_is_an_internal_error(world: World) -> None:
+    """Of lists that are made of something else than resources of a kind."""
+    names = {
+        "/v2.0/network-ip-availabilities": ("ip_version", "network_id", "project_id", "limit"),
+        f"{world.urls['port']}/bindings": ("host", "status", "vif_type", "vnic_type", "marker"),
+        "/v2.0/floatingip_pools": ("name", "subnet_id"),
+        "/v2.0/log/loggable-resources": ("type", "x"),
+        "/v2.0/extensions": ("alias",),
+    }
+    wrong = []
+    for path, some in names.items():
+        for name in (*some, "colour", "sort_key", "fields"):
+            for text in TEXTS:
+                raw = quote(text.encode("utf-8", "surrogatepass"))
+                status, answer = world.api.request("GET", f"{path}?{name}={raw}")
+                if status not in (200, 400, 404) or says_python(answer):
+                    wrong.append(f"{path}?{name}={raw[:60]}: {status} {str(answer)[:200]}")
+    assert not wrong, "\n".join(wrong)
+
+
 def test_every_sort_key_sorts(world: World) -> None:
     for kind, (url, body) in world.new.items():
         assert world.api.request("POST", url, {kind: body})[0] == 201

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from tests.api.test_every_attribute import TEXTS, says_python
 from tests.lab import Lab, Refused, lab
 from tests.openvswitch import OpenVSwitch
 
@@ -66,3 +68,27 @@ def test_waiting_for_nothing(net: Lab, query: str, message: str) -> None:
     with pytest.raises(Refused) as refused:
         net.api("GET", f"/tenantry/v1/wait?{query}")
     assert message in refused.value.body["NeutronError"]["message"]
+
+
+def test_no_query_is_an_internal_error(net: Lab) -> None:
+    names = {
+        "status": (),
+        "flows": ("switch", "app", "object"),
+        "diff": ("switch",),
+        "counters": ("switch",),
+        "rules": ("unused",),
+        "routers": (),
+        "engine": (),
+        "network-log": (),
+        "hosts": (),
+        "wait": ("port", "seconds=0&revision"),
+    }
+    for path, some in names.items():
+        for name in (*some, "colour"):
+            for text in TEXTS:
+                raw = quote(text.encode("utf-8", "surrogatepass"))
+                try:
+                    net.api("GET", f"/tenantry/v1/{path}?{name}={raw}")
+                except Refused as refused:
+                    assert refused.status in (400, 404), (path, name, text, refused)
+                    assert not says_python(refused.body), refused
