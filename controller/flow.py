@@ -414,16 +414,18 @@ CT_NEW, CT_ESTABLISHED, CT_RELATED, CT_REPLY, CT_INVALID, CT_TRACKED = (1 << n f
 
 
 class Multipath(NamedTuple):
-    """Choose one of ``paths`` (at least one) by a hash of addresses and ports, the same for both
-    directions; its number, from 0, into a register. Of the others none changes when one is gone
-    (highest random weight). See ovs-actions(7), "multipath"."""
+    """Choose one of ``paths`` (at least one) by a hash of addresses, and of ``ports`` if they are
+    wanted, the same for both directions; its number, from 0, into a register. Of the others none
+    changes when one is gone (highest random weight). See ovs-actions(7), "multipath"."""
 
     paths: int
     register: str
+    ports: bool = True
 
     def text(self) -> str:
         register = _span(self.register, 0, 32)
-        return f"multipath(symmetric_l3l4+udp,0,hrw,{self.paths},0,{register})"
+        fields = "symmetric_l3l4+udp" if self.ports else "symmetric_l3"
+        return f"multipath({fields},0,hrw,{self.paths},0,{register})"
 
 
 class CheckLarger(NamedTuple):

@@ -20,6 +20,7 @@ from apps.routing.unrouted import nevers
 from controller.failover import LEAVING, answering, group_id, groups, stands_in, whole
 from controller.flow import (
     CONTROLLER,
+    FRAGMENT,
     FROM_NOWHERE,
     LATER_FRAGMENT,
     Action,
@@ -55,6 +56,7 @@ from controller.pipeline import (
     ENTERED,
     EXIT,
     FLAGS,
+    FLOATING,
     FOUND,
     HERE,
     HOME,
@@ -314,6 +316,7 @@ def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
         if outside and not reached:
             yield Flow(Table.ROUTE, _priority(length), match, TO_HOME)
             continue
+        whose: tuple[Match, ...] = ({},)
         if outside and version == 4 and shared and not at_home:
             from_inside: Match = {**match, SOURCE: INSIDE}
             if own_face(view, switch, router.id):  # its own ports' packets it translates itself
@@ -321,7 +324,8 @@ def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
             elif stands:
                 from_inside[FLAGS] = (0, HERE)
             yield Flow(Table.ROUTE, _priority(length) + 1, from_inside, _to_home(router, stands))
-        yield from _route(match, _priority(length), version, ways, largest)
+            whose = ({SOURCE: (FLOATING, FLOATING)}, {SOURCE: (ITSELF, ITSELF)})  # and OUTSIDE
+        yield from _route(match, _priority(length), version, ways, largest, whose)
         for leg, nexthop in ways:
             if nexthop is None and not leg.gateway:
                 yield from _apart(view, router, leg, (version, first, length), match)
@@ -372,12 +376,18 @@ def _route(
     version: int,
     ways: list[tuple[Leg, int | None]],
     largest: int,
+    whose: tuple[Match, ...],
 ) -> Iterator[Flow]:
     if len(ways) == 1:
         yield Flow(Table.ROUTE, priority, match, _way(version, *ways[0], largest))
         return
-    choose: Actions = (Multipath(len(ways), PATH), Goto(Table.ROUTE_PATH))
-    yield Flow(Table.ROUTE, priority, match, choose)
+    on = Goto(Table.ROUTE_PATH)
+    yield Flow(Table.ROUTE, priority, match, (Multipath(len(ways), PATH), on))
+    # A packet's fragments take one way: only the first has ports.
+    together = (Multipath(len(ways), PATH, ports=False), on)
+    for some in whose:
+        cut = {**match, **some, "ip_frag": FRAGMENT}
+        yield Flow(Table.ROUTE, priority + 1, cut, together)
     for number, way in enumerate(ways):
         actions = _way(version, *way, largest)
         yield Flow(Table.ROUTE_PATH, priority, {**match, PATH: number}, actions)

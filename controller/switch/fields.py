@@ -26,7 +26,7 @@ ORDER = {
             *("ip_dscp", "ip_ttl", "ip_proto"),
             *("tcp_src", "tcp_dst", "udp_src", "udp_dst", "sctp_src", "sctp_dst"),
             *("icmpv4_type", "icmpv4_code", "icmpv6_type", "icmpv6_code", "nd_reserved"),
-            *("ipv6_nd_target", "ipv6_nd_sll", "ipv6_nd_tll", "nd_options_type"),
+            *("ipv6_nd_target", "nd_options_type", "ipv6_nd_sll", "ipv6_nd_tll"),
             *("arp_op", "arp_spa", "arp_tpa", "arp_sha", "arp_tha"),
             *("tunnel_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst"),
             *(f"reg{n}" for n in range(16)),

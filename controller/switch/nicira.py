@@ -82,12 +82,13 @@ def _nat(nat: Nat) -> bytes:
 
 
 _MULTIPATH = struct.Struct("!HHIHHH2xHHI2xHI")
-_SYMMETRIC_L3L4_UDP, _HRW = 3, 2
+_SYMMETRIC_L3L4_UDP, _SYMMETRIC_L3, _HRW = 3, 6, 2
 
 
 def multipath(action: Multipath) -> bytes:
     """NXAST_MULTIPATH: the whole register."""
-    head = (0xFFFF, _MULTIPATH.size, NICIRA, 10, _SYMMETRIC_L3L4_UDP, 0, _HRW, action.paths - 1, 0)
+    fields = _SYMMETRIC_L3L4_UDP if action.ports else _SYMMETRIC_L3
+    head = (0xFFFF, _MULTIPATH.size, NICIRA, 10, fields, 0, _HRW, action.paths - 1, 0)
     return _MULTIPATH.pack(*head, 32 - 1, oxm_header(action.register))
 
 

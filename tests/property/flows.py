@@ -171,7 +171,7 @@ ip_actions: st.SearchStrategy[Action] = st.one_of(
     ),
     st.just(CtClear()),
     st.builds(Punt, st.integers(1, 0xFFFF)),
-    st.builds(Multipath, st.integers(1, 64), st.sampled_from(["reg4", "reg15"])),
+    st.builds(Multipath, st.integers(1, 64), st.sampled_from(["reg4", "reg15"]), st.booleans()),
     st.builds(CheckLarger, st.integers(1, 0xFFFF), st.sampled_from(["reg8", "reg0"])),
 )
 """Actions on IPv4, of every form that we write."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
@@ -16,13 +17,26 @@ from webob import Request
 from apps.dhcp.packets import Dhcp
 from apps.dns import packets as dns_packets
 from apps.dns.answers import Resolver
+from apps.firewall import packets as firewall
 from apps.metadata.http import Metadata
 from apps.nat import packets as nat
 from apps.routing import packets as routing
+from apps.security_groups import packets as security_groups
 from controller import frames, neighbour_discovery, pipeline_doc
 from controller.model import Change, FixedIp, Model, Network, Port, Router, Subnet, View
 from controller.packet import Ask, Malformed, PacketIn, PacketOut, Seek
-from controller.pipeline import ENTERED, EXIT, FLAGS, NAT, PUNTED, ROUTER, SOURCE
+from controller.pipeline import (
+    ENTERED,
+    EXIT,
+    FLAGS,
+    IN_PORT,
+    NAT,
+    OUT_PORT,
+    POLICY,
+    PUNTED,
+    ROUTER,
+    SOURCE,
+)
 from controller.switch.packets import packet_out
 
 EXAMPLES = 25_000 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 300
@@ -103,11 +117,18 @@ SEEDS = (
 
 FLOATING, FIXED, FAR = 0xCB00710A, 0x0A00000B, 0xC6336407
 QUOTED = frames.udp(1, 2, 4, FLOATING, FAR, 9, 9, b"x" * 20)[14:]
+CUT = bytearray(frames.udp(1, 2, 4, FLOATING, FAR, 9, 9, b"x" * 20))
+CUT[20] = 0x20  # there is more of it
+CUT = bytes(CUT)
+EXTENDED = frames.ip(1, 2, 6, PREFIX + 2, PREFIX, 0, 64, b"\x2c" + bytes(7) + b"\x2f" + bytes(27))
 ROUTED_SEEDS = (
     query(),
     frames.ip(1, 2, 4, FAR, FIXED, 6, 1, bytes(12) + b"\x50\x02" + bytes(6)),
     frames.ip(1, 2, 4, FAR, FIXED, 17, 1, bytes(2000)),
     frames.icmp(FAR, FIXED, 9, bytes((3, 3)) + bytes(6) + QUOTED),
+    frames.icmp(FAR, FIXED, 9, bytes((3, 4)) + bytes(6) + CUT[14:]),
+    frames.icmpv6(1, 2, PREFIX, PREFIX + 2, bytes((2, 0)) + bytes(6) + EXTENDED[14:]),
+    CUT,
     neighbour_discovery.question(4, MAC, ADDRESS, SERVER),
     neighbour_discovery.announcement(6, MAC, PREFIX + 2, router=False),
     SOLICITATION,
@@ -161,16 +182,16 @@ def test_a_packet_is_answered_or_malformed(handler: Callable) -> None:
     assert answered  # or nothing was tried
 
 
-@pytest.mark.parametrize("handler", [routing.handle, nat.handle], ids=["routing", "nat"])
+@pytest.mark.parametrize("feature", [routing, nat, security_groups, firewall])
 @settings(max_examples=EXAMPLES)
 @given(
     data=st.one_of(some_frames, mutated(ROUTED_SEEDS)),
     why=st.integers(1, 6),
     keys=st.tuples(*[st.sampled_from([0, 1, 41, 42, 43])] * 3),
-    known=st.tuples(*[st.integers(0, 3)] * 3),
+    known=st.tuples(*[st.integers(0, 8)] * 3),
 )
 def test_what_a_router_gets_is_handled_or_malformed(
-    handler: Callable,
+    feature: ModuleType,
     data: bytes,
     why: int,
     keys: tuple[int, int, int],
@@ -182,8 +203,12 @@ def test_what_a_router_gets_is_handled_or_malformed(
         (PUNTED, ENTERED, EXIT, ROUTER, SOURCE, NAT, FLAGS), (why, *keys, *known), strict=True
     ):
         registers[int(field.removeprefix("reg"))] = value
+    for field, value in ((POLICY, why), (IN_PORT, 11), (OUT_PORT, 11)):
+        registers[int(field.removeprefix("reg"))] = value
     try:
-        answers = list(handler(ROUTED_VIEW, PacketIn(1, 0, 5, 4, 11, data, tuple(registers))))
+        answers = list(
+            feature.handle(ROUTED_VIEW, PacketIn(1, 0, 5, 4, 11, data, tuple(registers)))
+        )
     except Malformed:
         return
     for answer in answers:

@@ -251,6 +251,48 @@ def test_floating_ip_is_one_to_one_in_one_pass(site: Site) -> None:
     assert told.sets["ipv4.dst"] == site.address("one1")
 
 
+FRAGMENTS = ({"ip_frag": "first", "udp_dst": 5555}, {"ip_frag": "later"})
+
+
+def test_floating_ips_fragments_are_translated_where_the_whole_is_looked_up(site: Site) -> None:
+    floating = site.net.floating_ip(site.outside, site.ports["one1"])
+    site.net.settle()
+    (holder,) = site.net.api("GET", f"/v2.0/ports?device_id={floating['id']}")["ports"]
+    public, fixed = floating["floating_ip_address"], site.address("one1")
+    for cut in FRAGMENTS:
+        arrives = site.arrive(holder["mac_address"], public, ("trk,est",), **cut)
+        assert (arrives.nat, arrives.left) == ((f"dst={fixed}",), {site.taps["one1"]})
+        leaves = site.send("one1", ANYWHERE, ("trk,new",), **cut)
+        assert (leaves.nat, leaves.left) == ((f"src={public}",), {"uplink0"})
+        assert not {"ipv4.src", "ipv4.dst"} & (arrives.sets | leaves.sets).keys()
+
+
+def test_fragments_for_a_forwarded_port_are_gathered_before_anybody_asks_for_it(site: Site) -> None:
+    holder = forward(site, "one1", protocol="udp", external_port=5555, internal_port=53)
+    address = holder["fixed_ips"][0]["ip_address"]
+    for cut in FRAGMENTS:
+        begins = site.arrive(holder["mac_address"], address, (NEW,), **cut)
+        assert (begins.passes, begins.punted, begins.left) == (2, True, set())
+        assert begins.nat == (), "the controller begins the connection"
+
+
+@pytest.mark.parametrize(
+    ("state", "left"),
+    [("trk,new", True), ("trk,est", True), ("trk,est,rpl", False), ("trk,inv", False)],
+)
+def test_a_router_answers_later_fragments_of_what_asks(site: Site, state: str, left: bool) -> None:
+    for version, kind, proto in ((4, "icmp", 1), (6, "ipv6,nw_proto=44", 58)):
+        to = "10.2.0.1" if version == 4 else "fd02::1"
+        own = site.address("one1", version)
+        name = "ct_nw" if version == 4 else "ct_ipv6"
+        begun = {f"{name}_src": own, f"{name}_dst": to, "ct_nw_proto": proto}
+        if "inv" in state:
+            begun = {}
+        said = {"ct_state": "trk|new", "ip_frag": "later"} | begun
+        told = site.send("one1", to, (state,), kind=kind, **said)
+        assert told.left == ({site.taps["one1"]} if left else set()), version
+
+
 def test_floating_ip_of_a_port_that_is_elsewhere_is_the_homes(site: Site) -> None:
     """The second switch does not reach the outside."""
     floating = site.net.floating_ip(site.outside, site.ports["two2"])
@@ -471,6 +513,9 @@ def test_several_next_hops_share_the_traffic(site: Site) -> None:
 
     out = {frozenset({site.taps["two1"]}), frozenset({f"trunk0.{site.tag(site.two)}"})}
     assert ways() == out
+    for n in range(1, 25):  # but a packet's fragments take one way
+        sent = (site.send("one1", f"172.16.0.{n}", udp_src=n, **cut) for cut in FRAGMENTS)
+        assert len({told.left for told in sent}) == 1
     site.net.detach(site.taps["two2"])
     assert ways() == {frozenset({site.taps["two1"]})}, "a dead next hop is left out"
 

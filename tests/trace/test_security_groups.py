@@ -74,6 +74,48 @@ def test_a_rule_more_is_as_many_flows_as_it_has_masks_and_one(net: Lab) -> None:
     assert (len(came), len(went)) == (3, 0), "80 to 83, 84 to 85, later fragments"
 
 
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("stateful", [True, False], ids=["stateful", "stateless"])
+def test_the_first_fragment_decides(net: Lab, stateful: bool, version: int) -> None:
+    network = net.network("10.0.0.0/24", "fd00::/64")
+    both = ("IPv4", "IPv6")
+    ports = {"protocol": "udp", "port_range_min": 53, "port_range_max": 53}
+    rules = [{**ports, "ethertype": ethertype} for ethertype in both]
+    body = {"security_group": {"name": "g", "stateful": stateful}}
+    id = net.api("POST", "/v2.0/security-groups", body)["security_group"]["id"]
+    for said in rules:
+        rule = {"security_group_id": id, "direction": "ingress", **said}
+        net.api("POST", "/v2.0/security-group-rules", {"security_group_rule": rule})
+    ends = [net.port(network, security_groups=[id]) for _ in range(2)]
+    taps = [net.attach(port) for port in ends]
+    net.settle()
+    src, dst = (port["fixed_ips"][version == 6]["ip_address"] for port in ends)
+    name, ct = ("nw", "ct_nw") if version == 4 else ("ipv6", "ct_ipv6")
+
+    def reaches(protocol: int, cut: str, port: int = 0) -> bool:
+        transport = {6: "tcp", 17: "udp"}[protocol]
+        kind = transport + ("6" if version == 6 else "")
+        if (version, cut) == (6, "later"):
+            kind = "ipv6,nw_proto=44"
+        ends_at = f",{transport}_dst={port},ct_tp_dst={port}" if port else ""
+        flow = (
+            f"ct_state=trk|new,{kind},ip_frag={cut},dl_src={ends[0]['mac_address']},"
+            f"dl_dst={ends[1]['mac_address']},nw_ttl=64,{name}_src={src},{name}_dst={dst},"
+            f"{ct}_src={src},{ct}_dst={dst},ct_nw_proto={protocol}{ends_at}"
+        )
+        told = trace(net, taps[0], flow, ct_next=("trk,new", "trk,new"))
+        assert told.passes == (2 if stateful else 1)
+        return told.left == {taps[1]}
+
+    assert reaches(17, "first", 53)
+    assert not reaches(17, "first", 54)
+    assert not reaches(17, "first"), "too small to have ports"
+    assert reaches(17, "later")
+    assert not reaches(6, "first", 53)
+    # Of IPv6, only connection tracking knows what a later fragment is a part of.
+    assert reaches(6, "later") == (version == 6 and not stateful)
+
+
 @pytest.mark.parametrize(
     ("way", "state", "passes"),
     [
