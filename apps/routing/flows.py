@@ -16,13 +16,13 @@ from apps.routing.nexthops import (
     alive,
     hops,
 )
+from apps.routing.replies import echoes
 from apps.routing.unrouted import nevers
 from controller.failover import LEAVING, answering, group_id, groups, stands_in, whole
 from controller.flow import (
     CONTROLLER,
     FRAGMENT,
     FROM_NOWHERE,
-    LATER_FRAGMENT,
     Action,
     CheckLarger,
     DecTtl,
@@ -37,7 +37,7 @@ from controller.flow import (
     SetField,
     Value,
 )
-from controller.frames import ARP, ICMP, ICMPV6, IPV4, IPV6
+from controller.frames import ARP, ICMPV6, IPV4, IPV6
 from controller.model import Router, View
 from controller.model.addresses import LINK_LOCAL, link_local, mapped
 from controller.model.routers import (
@@ -84,15 +84,12 @@ from controller.pipeline import (
     version_bits,
 )
 from controller.ranges import prefix_value
-from controller.routed import ANEW, OWN_ADDRESS, admitted, admitting, for_itself
-from controller.tracking import ASKING
+from controller.routed import OWN_ADDRESS, admitted, admitting, for_itself
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]
 
-ECHO_REQUEST, ECHO_REPLY, ECHO_REQUEST_6, ECHO_REPLY_6 = 8, 0, 128, 129
 ADVERTISEMENT = 136
-TTL = 64
 ETHERNET = 14  # octets of header, which an MTU does not count
 
 _FAMILIES = ((4, IPV4), (6, IPV6))
@@ -133,7 +130,8 @@ def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
             match: Match = {"eth_type": eth_type, "ip_ttl": ttl}
             yield Flow(Table.ROUTE, TIME_IS_UP, match, _punt(EXPIRED))
     yield Flow(Table.ROUTE, Band.MISS, {}, _punt(NO_ROUTE))
-    yield from _echoes()
+    yield from echoes()
+    yield Flow(Table.ROUTER_REPLY, Band.MISS, {}, _punt(FOR_ITSELF))
 
     to_neighbours: Actions = (
         *(SetField(NEXT_HOP_MAC, version_bits(1)), SetField(OUT_PORT, 0)),
@@ -162,37 +160,6 @@ def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
 
 _SENT: Actions = (Move(EXIT, IN_PORT, 32), FROM_NOWHERE)
 """From now on it comes from the router's port, and may go wherever it came from."""
-
-
-def _echoes() -> Iterator[Flow]:
-    """Pings to the router's own addresses (RFC 792, RFC 4443): turned around and routed back."""
-    table = Table.ROUTER_REPLY
-    for eth_type, protocol, field, request, reply, swap in (
-        (IPV4, ICMP, "icmpv4_type", ECHO_REQUEST, ECHO_REPLY, ("ipv4_src", "ipv4_dst", 32)),
-        (IPV6, ICMPV6, "icmpv6_type", ECHO_REQUEST_6, ECHO_REPLY_6, ("ipv6_src", "ipv6_dst", 128)),
-    ):
-        source, destination, bits = swap
-        turned: Actions = (
-            *(Move(source, NEXT_HOP, bits), Move(destination, source, bits)),
-            Move(NEXT_HOP, destination, bits),
-        )
-        back: Actions = (
-            # Routing takes one off.
-            *(SetField("ip_ttl", TTL + 1), SetField(SOURCE, ITSELF), SetField(NAT, 0), *ANEW),
-            Resubmit(Table.ROUTE),
-        )
-        message: Match = {"eth_type": eth_type, "ip_proto": protocol}
-        answer = (*turned, SetField(field, reply), *back)
-        yield Flow(table, Band.SPECIFIC, {**message, field: request}, answer)
-        # Of what is no answer itself, and is gathered, the first fragment was a request: only
-        # those begin a connection, and it has one type.
-        asks: Match = {"eth_type": eth_type, "ct_nw_proto": protocol, "ct_state": ASKING}
-        later: Match = {**asks, "ip_frag": LATER_FRAGMENT}
-        yield Flow(table, Band.SPECIFIC, later, (*turned, *back))
-        # Nothing answers to other messages of control, least of all with more of them.
-        yield Flow(table, Band.DEFAULT, message, ())
-        yield Flow(table, Band.DEFAULT + 1, {"eth_type": eth_type, "ip_frag": LATER_FRAGMENT}, ())
-    yield Flow(table, Band.MISS, {}, _punt(FOR_ITSELF))
 
 
 # --- one router ------------------------------------------------------------------------------
