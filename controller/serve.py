@@ -39,7 +39,7 @@ from controller.service_port import ServicePort
 from controller.store import Body, Draft, Store, StoreError, Unavailable
 from controller.switch import channel
 from controller.switch.hosts import Hosts
-from controller.switch.ovsdb import IntegrationBridge
+from controller.switch.own_rows import IntegrationBridge
 from controller.switch.words import Words
 
 LOG = logging.getLogger("tenantry")

@@ -7,18 +7,21 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
-from hashlib import blake2b
 from typing import Any
 
 from controller import runtime
-from controller.flow import value_text
-from controller.model.addresses import SERVICE_PORT_MAC, SERVICE_PORT_MTU
 from controller.rows import BridgeRow, InterfaceRow, difference
 from controller.store import Unavailable
 from controller.switch import ovsdb
-from controller.switch.inventory import PHYSICAL_NETWORK, SERVICE, Inventory
+from controller.switch.inventory import Inventory
 from controller.switch.jsonrpc import Peer
-from controller.switch.ovsdb import IntegrationBridge, OvsdbError
+from controller.switch.ovsdb import OvsdbError
+from controller.switch.own_rows import (
+    IntegrationBridge,
+    bridge_row,
+    patch_rows,
+    service_port_row,
+)
 from controller.switch.tables import MONITORED, REMOVED, Changed, Tables
 from controller.switch.words import JOINED, Words, read_words
 
@@ -67,6 +70,7 @@ class Database:
         self._written: dict[str, BridgeRow | InterfaceRow] = {}  # by name
         self._mended = -MEND_SECONDS  # when something was, last
         self._words: Words | None = None  # as they were reported
+        self._locked: bool | None = None  # None: it was not asked for
         self._address = ""  # where the host connects from
 
     @property
@@ -102,6 +106,8 @@ class Database:
         """Follow the host from now on, whoever has it. Errors: OvsdbError."""
         if self.peer is None or not self.peer.alive or self._bridge is None:
             raise OvsdbError("it is not connected")
+        if self._locked is False:
+            raise OvsdbError(self.refusal)
         ovsdb.adopt(self.peer, self._bridge.name, self._store)
         self.given_up = False
         self._look()
@@ -137,6 +143,7 @@ class Database:
         self._tables = Tables()
         self._address = address
         self._written, self._theirs, self._said = {}, {}, set()
+        self._locked = None
         changed = self._tables.apply(peer.call("monitor", [ovsdb.DATABASE, self.remote, requests]))
         said = self._tables.said()
         if said is None:
@@ -147,7 +154,7 @@ class Database:
         synced = False
         try:
             while self.peer is peer:  # else the host is back by another connection
-                if self._is_refused():
+                if self._is_refused(peer):
                     synced, self._written = False, {}
                 elif not synced:
                     self._tell_all()
@@ -157,10 +164,15 @@ class Database:
                 if synced:
                     self._report_words()
                     self._write(peer, controller)
-                updates = _next(peer)
-                if updates is None:
+                told = _next(peer)
+                if told is None:
                     break
-                changed = [change for update in updates for change in self._tables.apply(update)]
+                changed = []
+                for method, params in told:
+                    if method == "update":
+                        changed += self._tables.apply(params[1])
+                    elif method in ("locked", "stolen"):  # RFC 7047, 4.1.9 and 4.1.10
+                        self._locked = method == "locked"
         finally:
             self.seen = datetime.now(timezone.utc)
 
@@ -171,8 +183,9 @@ class Database:
 
     # --- whose it is -------------------------------------------------------------------------
 
-    def _is_refused(self) -> bool:
-        """Whether the host is not ours to write to; said once."""
+    def _is_refused(self, peer: Peer) -> bool:
+        """Whether the host is not ours to write to; said once. Of several controllers that it would
+        be, as those on two copies of one database, the first has OVSDB's lock (RFC 7047, 4.1.8)."""
         refusal, others = "", None
         bridge = self._tables.bridge(self._bridge.name) if self._bridge else None
         owner = bridge.store if bridge else ""
@@ -187,6 +200,18 @@ class Database:
                 f"right? If it is, `tenantry host adopt {self.host}` takes the bridge over"
             )
             others = self._tables.datapaths()
+        if bridge_name := self._bridge.name if self._bridge else "":
+            if refusal and self._locked is not None:
+                ovsdb.unlock(peer, bridge_name)
+                self._locked = None
+            elif not refusal and self._locked is None:
+                self._locked = ovsdb.lock(peer, bridge_name)
+            if not refusal and not self._locked:
+                refusal = (
+                    f"another controller writes to {bridge_name} of host {self.host}, with this "
+                    "database or a copy of it: stop that one first"
+                )
+                others = self._tables.datapaths()
         if refusal and refusal != self.refusal:
             LOG.warning("%s", refusal)
         if refusal:
@@ -272,7 +297,7 @@ class Database:
         if there is not None and not there.store:
             ovsdb.claim_bridge(peer, bridge.name, self._store)
             return False  # somebody else may have been faster: what comes back tells
-        wanted = ovsdb.bridge_row(bridge, there, self._store, controller)
+        wanted = bridge_row(bridge, there, self._store, controller)
         if there != wanted:
             if there is not None or self._written.get(bridge.name) is not None:
                 by_hand.append(difference(bridge.name, there, wanted))
@@ -328,30 +353,15 @@ class Database:
 
     def _wanted_rows(self, bridge: IntegrationBridge) -> Iterator[InterfaceRow]:
         if bridge.service_port and self.remote.startswith("unix:"):
-            yield InterfaceRow(
-                bridge.service_port,
-                bridge.name,
-                "internal",
-                external_ids=((SERVICE, "true"),),
-                mac=value_text("eth_src", SERVICE_PORT_MAC),
-                mtu=SERVICE_PORT_MTU,
-            )
+            yield service_port_row(bridge)
         if self._rows is not None:
             yield from self._rows
-            yield from self._patches(bridge)
-
-    def _patches(self, bridge: IntegrationBridge) -> Iterator[InterfaceRow]:
-        """Patch ports to the bridges that lead to physical networks."""
-        there = {row["name"] for row in self._tables.rows("Bridge")}
-        for network, to in (self._words.bridge_mappings if self._words else {}).items():
-            if to not in there:
-                self._say(f"maps {network} to {to}, which it does not have")
-                continue
-            tag = blake2b(network.encode(), digest_size=5).hexdigest()
-            ours, theirs = f"to-{tag}", f"of-{tag}"
-            leads = ((PHYSICAL_NETWORK, network),)
-            yield InterfaceRow(ours, bridge.name, "patch", (("peer", theirs),), leads)
-            yield InterfaceRow(theirs, to, "patch", (("peer", ours),))
+            there = {row["name"] for row in self._tables.rows("Bridge")}
+            for network, to in (self._words.bridge_mappings if self._words else {}).items():
+                if to in there:
+                    yield from patch_rows(bridge, network, to)
+                else:
+                    self._say(f"maps {network} to {to}, which it does not have")
 
     def _ports_of_bridge(self) -> set[str]:
         name = self._bridge.name if self._bridge else ""
@@ -377,16 +387,12 @@ class Database:
                     LOG.warning("tables of %s stay without names: %s", bridge, error)
 
 
-def _next(peer: Peer) -> list[Mapping[str, Any]] | None:
-    """What a monitor has told since; waits until it tells something, or somebody wakes us. None
-    when the peer is gone."""
-    updates = []
-    told = peer.notifications.get()
-    while told is not None:
-        method, params = told
-        if method == "update":
-            updates.append(params[1])
+def _next(peer: Peer) -> list[tuple[str, Any]] | None:
+    """What was told since, as (method, params); waits until something is, or somebody wakes us.
+    None when the peer is gone."""
+    told = []
+    while (one := peer.notifications.get()) is not None:
+        told.append(one)
         if peer.notifications.empty():
-            return updates
-        told = peer.notifications.get()
+            return told
     return None

@@ -21,7 +21,8 @@ from controller.switch.channel import Tls
 from controller.switch.host import RETRY_SECONDS, Database
 from controller.switch.inventory import Inventory
 from controller.switch.jsonrpc import Peer, Refused, Unreachable, connected
-from controller.switch.ovsdb import IntegrationBridge, OvsdbError
+from controller.switch.ovsdb import OvsdbError
+from controller.switch.own_rows import IntegrationBridge
 from controller.switch.words import JOINED, Words, is_address
 
 LOG = logging.getLogger(__name__)

@@ -25,6 +25,9 @@ CONNECT_SECONDS = 5.0
 PROBE_SECONDS = 5.0
 """How often a silent peer is asked whether it is there; three unanswered end the connection."""
 
+LOOK_SECONDS = 0.01
+"""How often we look whether there is room for another notification."""
+
 PORT = 6640  # IANA's for OVSDB
 
 LARGEST = 64 << 20
@@ -33,8 +36,9 @@ LARGEST = 64 << 20
 LARGEST_WITHOUT_OBJECT = 2 << 20
 """Octets between two braces: the decoder lets others work at each object, and nowhere else."""
 
-WAITING = 100
-"""Notifications that wait for who follows them; the peer waits, too, while there are more."""
+WAITING, WAITING_MEANWHILE = 100, 10_000
+"""Notifications that wait for who follows them; the peer waits, too, while there are more. While an
+answer is awaited, perhaps by who follows them, there may be many before it."""
 
 
 class Unreachable(OSError):
@@ -50,7 +54,7 @@ class Peer:
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
-        self.notifications = runtime.Queue(WAITING)
+        self.notifications = runtime.Queue()
         """What the peer tells unasked, as (method, params); None when it is gone."""
         self.alive = True
         self.why = ""
@@ -122,8 +126,6 @@ class Peer:
             self.reader.stream.close()
             for replies in list(self._replies.values()):
                 replies.put(None)
-            while self.notifications.full():
-                self.notifications.get()
             self.notifications.put(None)
 
     def _take(self, message: dict[str, Any]) -> None:
@@ -132,6 +134,8 @@ class Peer:
             with suppress(Unreachable):
                 self._send({"result": message.get("params"), "error": None, "id": id})
         elif method is not None:
+            while self.notifications.qsize() >= (WAITING_MEANWHILE if self._replies else WAITING):
+                runtime.sleep(LOOK_SECONDS)
             self.notifications.put((method, message.get("params")))
         elif id in self._replies:
             self._replies[id].put(message)

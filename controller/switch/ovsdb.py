@@ -7,20 +7,20 @@ name, ours are marked in ``external_ids``, and nothing that is not ours is ever 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from controller.pipeline import Table
 from controller.rows import BridgeRow, InterfaceRow
 from controller.switch.jsonrpc import Peer, Refused, Unreachable
+from controller.switch.own_rows import MAX_BACKOFF
 from controller.switch.tables import (
     CLOSED_VLAN,
     OWNER,
     REMOVED,
     STORE,
     WANTED,
-    controller_columns,
 )
 
 LOG = logging.getLogger(__name__)
@@ -31,21 +31,9 @@ CLOSED = {"vlan_mode": "trunk", "trunks": CLOSED_VLAN, "tag": ["set", []]}
 OPEN = {"vlan_mode": ["set", []], "trunks": ["set", []], "tag": ["set", []]}
 """Columns of a Port: it carries no VLAN but one that nobody has, or all. Flows do not care."""
 
-MAX_BACKOFF = 1000
-"""Milliseconds between two tries of Open vSwitch to reach us: we are found within a second."""
-
 
 class OvsdbError(Exception):
     """The database is out of reach, or refused a transaction; says which and why."""
-
-
-@dataclass(frozen=True)
-class IntegrationBridge:
-    """The bridge to make where it is missing, and to keep as it must be."""
-
-    name: str
-    datapath_type: str  # "system" or "netdev"; "" is what the host can do
-    service_port: str = ""  # an interface to make there, if the host is ours; "" makes none
 
 
 # --- plain transactions ----------------------------------------------------------------------
@@ -61,25 +49,6 @@ def transact(peer: Peer, operations: list[Mapping[str, Any]]) -> list[Any]:
         if isinstance(result, Mapping) and "error" in result:
             raise OvsdbError(f"OVSDB: {result['error']}: {result.get('details', '')}")
     return results
-
-
-def bridge_row(
-    bridge: IntegrationBridge, there: BridgeRow | None, store: str, target: str
-) -> BridgeRow:
-    """What the integration bridge must be: connected to us as ``target``, e.g. tcp:127.0.0.1:6653,
-    never through itself, and found again within a second."""
-    type_there = there.datapath_type if there else "system"
-    controller = {
-        "target": target,
-        "connection_mode": "out-of-band",
-        "max_backoff": MAX_BACKOFF,
-    }
-    return BridgeRow(
-        bridge.name,
-        bridge.datapath_type or type_there,
-        store,
-        frozenset({controller_columns(controller)}),
-    )
 
 
 def make_bridge(peer: Peer, wanted: BridgeRow) -> None:
@@ -140,6 +109,28 @@ def choose_datapath(peer: Peer, name: str) -> None:
             "compute their own checksums (docs/hosts.md; `tenantry doctor` there)",
             name,
         )
+
+
+def lock(peer: Peer, bridge: str) -> bool:
+    """Ask to be the one that writes to a bridge; whether we are, by now. If not, the peer tells
+    when we are. Whoever hangs up unlocks. Errors: OvsdbError."""
+    try:
+        return bool(peer.call("lock", [_lock_of(bridge)])["locked"])
+    except (Unreachable, Refused) as error:
+        raise OvsdbError(f"OVSDB: {error}") from error
+
+
+def unlock(peer: Peer, bridge: str) -> None:
+    """Let others write to a bridge. Errors: OvsdbError."""
+    try:
+        peer.call("unlock", [_lock_of(bridge)])
+    except (Unreachable, Refused) as error:
+        raise OvsdbError(f"OVSDB: {error}") from error
+
+
+def _lock_of(bridge: str) -> str:
+    """An id, as RFC 7047, 3.1, has them."""
+    return "tenantry_" + re.sub(r"\W", "_", bridge)
 
 
 def adopt(peer: Peer, bridge: str, store: str) -> None:

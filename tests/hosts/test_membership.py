@@ -70,6 +70,8 @@ def knocking(name: str) -> Iterator[None]:
                     said = {"external_ids": ["map", [["hostname", name]]], "next_cfg": 1}
                     if asked["method"] == "monitor":
                         result: Any = {"Open_vSwitch": {"1": {"new": said}}}
+                    elif asked["method"] == "lock":
+                        result = {"locked": True}
                     else:
                         result = [
                             {"rows": [said] if each.get("table") == "Open_vSwitch" else []}

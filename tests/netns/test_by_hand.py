@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sqlite3
 import sys
 import time
 import urllib.request
@@ -87,6 +88,7 @@ BRIDGE = {
     "datapath": ("set", "bridge", "br-int", "datapath_type=system"),
     "STP": ("set", "bridge", "br-int", "stp_enable=true"),
     "RSTP": ("set", "bridge", "br-int", "rstp_enable=true"),
+    "all at once": ("emer-reset",),
     "nobody's": ("remove", "bridge", "br-int", "external_ids", "tenantry-store"),
     "no service port": ("del-port", "br-int", "tenantry0"),
     "no mark": ("clear", "interface", "tenantry0", "external_ids"),
@@ -213,6 +215,41 @@ def started(ovs: OpenVSwitch, directory: Path, listen: str = "127.0.0.1:0") -> I
         yield net
     finally:
         net.controller.stop()
+
+
+API, OPENFLOW = 969, 665  # and a digit
+
+
+@contextmanager
+def serving(ovs: OpenVSwitch, directory: Path, number: int) -> Iterator[subprocess.Popen[bytes]]:
+    """`tenantry serve` in a process of its own, at ports that end in ``number``."""
+    directory.mkdir(exist_ok=True)
+    values = {
+        "api__listen": f"127.0.0.1:{API}{number}",
+        "openflow__listen": f"127.0.0.1:{OPENFLOW}{number}",
+        "ovsdb__connections": ovs.remote,
+        "ovsdb__datapath_type": "netdev",
+    }
+    file = written(directory, values)
+    words = [sys.executable, "-m", "controller", "--config-file", str(file), "serve"]
+    process = subprocess.Popen(
+        words, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.getcwd()}
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def asked(number: int) -> Any:
+    """What its status is."""
+    try:
+        url = f"http://127.0.0.1:{API}{number}/tenantry/v1/status"
+        with urllib.request.urlopen(url, timeout=10) as reply:
+            return json.load(reply)
+    except OSError:
+        return {"left_alone": [], "switches": []}
 
 
 def left_alone(net: Lab) -> list[str]:
@@ -353,40 +390,44 @@ def test_of_two_stores_controllers_that_start_together_one_has_the_bridge(
     """The other says so, and writes nothing."""
     with ExitStack() as stack:
         for number in (1, 2):
-            (tmp_path / f"{number}").mkdir()
-            values = {
-                "api__listen": f"127.0.0.1:969{number}",
-                "openflow__listen": f"127.0.0.1:665{number}",
-                "ovsdb__connections": ovs.remote,
-                "ovsdb__datapath_type": "netdev",
-            }
-            file = written(tmp_path / f"{number}", values)
-            words = [sys.executable, "-m", "controller", "--config-file", str(file), "serve"]
-            process = subprocess.Popen(
-                words, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.getcwd()}
-            )
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-
-        def status(number: int) -> Any:
-            try:
-                url = f"http://127.0.0.1:969{number}/tenantry/v1/status"
-                with urllib.request.urlopen(url, timeout=10) as reply:
-                    return json.load(reply)
-            except OSError:
-                return {"left_alone": [], "switches": []}
+            stack.enter_context(serving(ovs, tmp_path / f"{number}", number))
 
         def alone() -> list[int]:
-            return [number for number in (1, 2) if status(number)["left_alone"]]
+            return [number for number in (1, 2) if asked(number)["left_alone"]]
 
         assert eventually(lambda: len(alone()) == 1, 60)
         (has,) = {1, 2} - set(alone())
-        assert eventually(lambda: any(s["connected"] for s in status(has)["switches"]))
+        assert eventually(lambda: any(s["connected"] for s in asked(has)["switches"]))
         before = state(SimpleNamespace(ovs=ovs))
-        assert f"tcp:127.0.0.1:665{has}" in str(before)
+        assert f"tcp:127.0.0.1:{OPENFLOW}{has}" in str(before)
         runtime.sleep(2)
         assert state(SimpleNamespace(ovs=ovs)) == before
         assert len(alone()) == 1
+
+
+def test_a_copy_of_the_database_does_not_make_two_controllers(
+    ovs: OpenVSwitch, tmp_path: Path
+) -> None:
+    """The first has the host, until it ends, however it does."""
+    with ExitStack() as stack:
+        first = stack.enter_context(serving(ovs, tmp_path / "first", 1))
+        assert eventually(lambda: any(s["connected"] for s in asked(1)["switches"]), 60)
+        (tmp_path / "copy").mkdir()
+        with (
+            sqlite3.connect(tmp_path / "first" / "tenantry.db") as database,
+            sqlite3.connect(tmp_path / "copy" / "tenantry.db") as copy,
+        ):
+            database.backup(copy)
+        before = state(SimpleNamespace(ovs=ovs))
+        stack.enter_context(serving(ovs, tmp_path / "copy", 2))
+        assert eventually(lambda: bool(asked(2)["left_alone"]), 60)
+        assert "another controller writes to br-int" in asked(2)["left_alone"][0]
+        runtime.sleep(1)
+        assert state(SimpleNamespace(ovs=ovs)) == before
+        first.kill()
+        assert eventually(lambda: any(s["connected"] for s in asked(2)["switches"]))
+        assert asked(2)["left_alone"] == []
+        assert f"tcp:127.0.0.1:{OPENFLOW}2" in str(state(SimpleNamespace(ovs=ovs)))
 
 
 def test_a_controller_whose_host_another_adopts_leaves_it_alone(net: Lab) -> None:
@@ -429,5 +470,7 @@ def test_a_removed_host_stays_away_until_it_is_adopted(ovs: OpenVSwitch, tmp_pat
         net.until(lambda: bool(net.service.reconcilers))
         net.settle()
         net.verify()
-        assert net.api("GET", "/tenantry/v1/hosts")[0]["alive"]
+        assert eventually(
+            lambda: [h["alive"] for h in net.api("GET", "/tenantry/v1/hosts")] == [True]
+        )
         assert eventually(lambda: "tenantry0" in ports_of(ovs, "br-int"))

@@ -162,3 +162,16 @@ def test_who_does_not_take_what_it_sends_for_is_waited_for(ends: tuple[Peer, Any
             theirs.sendall(b'{"method":"update","params":[]}' * 1000)
     for _ in range(1000):
         assert peer.notifications.get() == ("update", [])
+
+
+def test_an_answer_is_heard_behind_many_notifications(ends: tuple[Peer, Any]) -> None:
+    """Who follows them may be the one who waits for it."""
+    peer, theirs = ends
+    calling = runtime.spawn(peer.call, "transact", [])
+    asked = heard(theirs)
+    theirs.sendall(b'{"method":"update","params":[]}' * 5000)
+    theirs.sendall(json.dumps({"id": asked["id"], "result": "done", "error": None}).encode())
+    with runtime.Timeout(20):
+        assert calling.wait() == "done"
+    for _ in range(5000):
+        assert peer.notifications.get() == ("update", [])
