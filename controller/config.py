@@ -267,7 +267,13 @@ def load(files: list[str]) -> cfg.ConfigOpts:
     conf = cfg.ConfigOpts()
     for group, options in GROUPS.items():
         conf.register_opts(options, group=group)
-    conf(args=[], project="tenantry", default_config_files=files, default_config_dirs=[])
+    conf(
+        args=[],
+        project="tenantry",
+        default_config_files=files,
+        default_config_dirs=[],
+        use_env=False,
+    )
     for group, options in GROUPS.items():
         for option in options:
             try:

@@ -17,7 +17,7 @@ from controller.nearest import did_you_mean
 def read(
     files: Sequence[str], groups: Mapping[str, Sequence[cfg.Opt]]
 ) -> dict[tuple[str, str], str]:
-    """What the files say, by section and option; of what is said twice the last. Errors:
+    """What the files say, by section and option; a file overrides those before it. Errors:
     ConfigError, for what is no section or option, too."""
     given: dict[tuple[str, str], str] = {}
     for file in files:
@@ -48,7 +48,9 @@ def read(
                         f"{file}: there is no option {name} in [{section}]"
                         f"{hint or did_you_mean(name, known)} `tenantry sample-config` prints all"
                     )
-                given[section, name] = values[-1]
+                if len(values) > 1:
+                    raise ConfigError(f"{file}: [{section}] {name} is given {len(values)} times")
+                given[section, name] = values[0]
     return given
 
 

@@ -179,6 +179,7 @@ CONFIGURATIONS = {
     "[apis]\nlisten = 127.0.0.1:1": "no section [apis]; did you mean api?",
     "[DEFAULT]\ndebug = true": "no section [DEFAULT]",
     "[api]\nlistne = 127.0.0.1:1": "no option listne in [api]; did you mean listen?",
+    "[api]\nlisten = 127.0.0.1:1\n[api]\nlisten = 127.0.0.1:2": "[api] listen is given 2 times",
     "[api]\nvlan_ranges = a:1:2": "no option vlan_ranges in [api]; it belongs to [networks]",
     "[openflow]\ntls-certificate = x": "did you mean tls_certificate?",
     "[api]\nlisten = 9696": "must be ADDRESS:PORT",
@@ -227,6 +228,14 @@ def test_a_configuration_that_is_right(tmp_path: Path) -> None:
     file.write_text(uncommented)
     result = run("--config-file", str(file), "check-config")
     assert result.exit_code == 0, result.output
+
+
+def test_a_file_overrides_those_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / "one.conf", tmp_path / "two.conf"]
+    for number, file in enumerate(files, 1):
+        file.write_text(f"[api]\nlisten = 127.0.0.1:{number}\n")
+    monkeypatch.setenv("OS_API__LISTEN", "127.0.0.1:3")  # nothing else says anything
+    assert config.load([str(file) for file in files]).api.listen == "127.0.0.1:2"
 
 
 def test_the_nearest_name() -> None:
