@@ -87,6 +87,10 @@ class Neighbours:
         if entry.mac is not None:
             self._go_on(seek, entry.mac, send)
             return
+        if not entry.waiting:
+            entry.attempts = (
+                0  # who waits is not told so for questions from before, perhaps too early
+            )
         entry.waiting.append((seek, send))
         if not entry.attempts:
             self._ask(seek.neighbour, entry, now)

@@ -127,3 +127,17 @@ def test_few_packets_wait(street: Street) -> None:
     for _ in range(MOST_WAITING + 5):
         street.seek()
     assert street.them.dropped == 5
+
+
+def test_questions_from_before_do_not_count_for_who_waits(street: Street) -> None:
+    """A next hop is asked as soon as a router has it, perhaps before any wire is there."""
+    street.wanted.add(SOMEBODY)
+    street.them.look()
+    street.wait(ATTEMPTS - 1)
+    assert len(street.asked) == ATTEMPTS
+    street.seek()
+    assert len(street.asked) == ATTEMPTS + 1
+    street.wait(ATTEMPTS - 1)
+    assert street.sent == []
+    street.them.heard(Heard(SOMEBODY, MAC))
+    assert street.sent == [b"packet on"]
