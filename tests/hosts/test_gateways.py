@@ -105,8 +105,13 @@ def _same(machine: Machine, groups: str) -> bool:
 @pytest.mark.parametrize("alive", [True, False], ids=["controller", "alone"])
 @pytest.mark.parametrize("death", [Machine.crash, Machine.cut], ids=["crash", "cut"])
 def test_another_takes_over(
-    started: list[Machine], tmp_path: Path, death: Callable[[Machine], None], alive: bool
+    started: list[Machine],
+    tmp_path: Path,
+    death: Callable[[Machine], None],
+    alive: bool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("INFO", "controller.journal")
     with farm(tmp_path, started) as net:
         on = stage(net)
         assert on.inside.pings(SERVER, count=3)
@@ -122,6 +127,8 @@ def test_another_takes_over(
         assert answered.lost, "nothing was lost: it did not go by the one that died"
         assert answered.gap < 1
         assert on.inside.pings(SERVER, count=2)
+        if alive:
+            net.until(lambda: f"moves from br-int on {first.name} to br-int on" in caplog.text)
 
 
 def test_floating_ips_move_along_and_do_not_come_back_at_once(
