@@ -227,7 +227,7 @@ DNS = [
 CONNTRACK = [
     cfg.IntOpt(
         "connections_per_port",
-        default=16384,
+        default=32768,
         min=0,
         help=(
             "How many connections a port may begin in a minute, half of them at once; and twice "

@@ -83,7 +83,7 @@ def sample() -> Model:
     """A small model with one of each kind of network and port there is."""
     model = Model()
     records: list[Record] = [
-        Option("connections_per_port", 16_384),
+        Option("connections_per_port", 32_768),
         Switch(S1, "s1", "host1", integration=True),
         Switch(S2, "s2", "host2", integration=True),
         *(_interface(switch, "eth1", 1, physical_network="wire") for switch in (S1, S2)),
