@@ -40,7 +40,8 @@ TOLD_SECONDS = 60.0
 TOLD_AT_ONCE = 8
 """So many lines in so many seconds; one more line says how many there were besides."""
 
-_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_OF_ONE = {errno.ECONNABORTED, errno.ECONNRESET, errno.EPROTO, errno.ETIMEDOUT}
+"""What accepting says of a connection that is over already. All else is of ours (accept(2))."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -135,6 +136,7 @@ class Clients:
                 many = Counter(self._here[reader] for reader in idle)
                 first = max(idle, key=lambda r: (many[self._here[r]], -(r.waiting_since or now)))
                 self.complaints.tell(first.address, "makes room for others")
+                first.waiting_since = None  # if its end takes a while
                 first.greenlet.kill()
             else:
                 self._left.wait(PAUSE_SECONDS)
@@ -183,21 +185,19 @@ class Listener:
                 began = time.monotonic()
             try:
                 self._clients.make_room()
-                stream, address = self._listening.accept()
-            except OSError as error:
-                if error.errno in _EXHAUSTED:
+                self._accept_one()
+            except Exception as error:
+                if getattr(error, "errno", None) not in _OF_ONE:
                     self._clients.complaints.tell("all", f"cannot be accepted: {error}")
                     runtime.sleep(PAUSE_SECONDS)
-                continue  # others concern the one that has connected
-            except Exception:
-                LOG.exception("accepting failed; going on")
-                runtime.sleep(PAUSE_SECONDS)
-                continue
-            reader = Reader(stream, address[:2], self._clients.turns)
-            if self._clients.enter(reader):
-                reader.greenlet = runtime.spawn(self._take, reader)
-            else:
-                stream.close()
+
+    def _accept_one(self) -> None:
+        stream, address = self._listening.accept()
+        reader = Reader(stream, address[:2], self._clients.turns)
+        if self._clients.enter(reader):
+            reader.greenlet = runtime.spawn(self._take, reader)
+        else:
+            stream.close()
 
     def _take(self, reader: Reader) -> None:
         complaints = self._clients.complaints

@@ -134,7 +134,9 @@ class Peer:
             with suppress(Unreachable):
                 self._send({"result": message.get("params"), "error": None, "id": id})
         elif method is not None:
-            while self.notifications.qsize() >= (WAITING_MEANWHILE if self._replies else WAITING):
+            while self.alive and self.notifications.qsize() >= (
+                WAITING_MEANWHILE if self._replies else WAITING
+            ):
                 runtime.sleep(LOOK_SECONDS)
             self.notifications.put((method, message.get("params")))
         elif id in self._replies:
