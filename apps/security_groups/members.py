@@ -208,11 +208,12 @@ def compile_member(view: View, switch: int, port_id: str) -> Iterator[Flow]:
         named |= remotes_on(view, switch, True)
     for group in groups_of(view, port_id) or ():
         if group.id in named:
-            for prefix in _addresses(port):
+            for prefix in addresses(port):
                 yield _at({REMOTE: group.key, PEER: 0}, prefix)
 
 
-def _addresses(port: Port) -> list[Prefix]:
+def addresses(port: Port) -> list[Prefix]:
+    """What a port may have: its fixed IPs and its allowed address pairs."""
     own = {Prefix(ip.version, ip.address, 32 if ip.version == 4 else 128) for ip in port.fixed_ips}
     pairs = {Prefix(pair.version, pair.first, pair.prefix_length) for pair in port.allowed_pairs}
     return sorted(own | pairs, key=lambda prefix: (prefix.version, prefix.first, prefix.length))

@@ -158,13 +158,68 @@ def test_errors_find_their_way_through_forwarded_ports(net: Lab) -> None:
             ear.recv(10)
 
 
+REACHES = {
+    "no rule": [],
+    "another protocol": [{"protocol": "udp"}],
+    "somebody else": [{"protocol": "gre", "remote_ip_prefix": {4: "10.9.0.0/16", 6: "fd09::/16"}}],
+}
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("reaches", REACHES)
+def test_a_port_is_told_of_what_it_may_send(net: Lab, version: int, reaches: str) -> None:
+    """An error carries what its sender likes: who may not send by GRE is told of none."""
+    network = net.network("10.0.0.0/24" if version == 4 else "fd00:a::/64")
+    id = group(net, "narrow")
+    rules = net.api("GET", f"/v2.0/security-group-rules?security_group_id={id}")
+    for rule in rules["security_group_rules"]:
+        net.api("DELETE", f"/v2.0/security-group-rules/{rule['id']}")
+
+    def allow(**attributes: Any) -> None:
+        if isinstance(prefix := attributes.get("remote_ip_prefix"), dict):
+            attributes["remote_ip_prefix"] = prefix[version]
+        rule = {"security_group_id": id, "direction": "egress", "ethertype": f"IPv{version}"}
+        body = {"security_group_rule": rule | attributes}
+        net.api("POST", "/v2.0/security-group-rules", body)
+
+    for attributes in REACHES[reaches]:
+        allow(**attributes)
+    open_group = group(net, "open", {})
+    ports = [net.port(network, security_groups=[one]) for one in (open_group, id)]
+    liar, victim = (machine(net, port) for port in ports)
+    net.take_effect()
+    with (
+        closing(liar.socket(socket.SOCK_RAW, socket.AF_PACKET)) as wire,
+        closing(victim.socket(socket.SOCK_RAW, FAMILIES[version], ICMP[version])) as ear,
+    ):
+        wire.bind(("eth0", 0))
+        ear.settimeout(10)
+        wire.send(about(ports, version, PROTOCOLS["gre"], b"before!!"))
+        # By the time that this one has come, the one before has been judged.
+        allow(protocol="gre")
+        net.take_effect()
+        wire.send(about(ports, version, PROTOCOLS["gre"], b"allowed!"))
+        while (answer := ear.recv(2000))[-8:] != b"allowed!":
+            assert b"before!!" not in answer
+
+
+def about(ports: list[Any], version: int, protocol: int, mark: bytes) -> bytes:
+    """An error of the first port's about a packet of the second's."""
+    theirs, its = (int(netaddr.IPAddress(p["fixed_ips"][0]["ip_address"])) for p in ports)
+    macs = [int(port["mac_address"].replace(":", ""), 16) for port in ports]
+    quoted = frames.parse_ip(frames.ip(0, 0, version, its, theirs, protocol, 64, mark))
+    data = build(Error.PORT_UNREACHABLE, quoted, theirs)
+    assert data is not None
+    return sealed(macs[1], macs[0], frames.parse_ip(data))
+
+
 @pytest.mark.parametrize("version", [4, 6])
 def test_nobody_is_told_of_what_others_sent(net: Lab, version: int) -> None:
     """Errors that a neighbour makes up: about a connection that there is not, or an address that is
     not the port's. One about a tunnel's packet from that port might be true."""
     network = net.network("10.0.0.0/24" if version == 4 else "fd00:a::/64")
-    closed = group(net, "closed")
-    ports = [net.port(network, security_groups=[closed]) for _ in range(2)]
+    groups = group(net, "open", {}), group(net, "closed")
+    ports = [net.port(network, security_groups=[id]) for id in groups]
     liar, victim = (machine(net, port) for port in ports)
     net.take_effect()
     theirs, its = (int(netaddr.IPAddress(p["fixed_ips"][0]["ip_address"])) for p in ports)
