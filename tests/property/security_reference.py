@@ -39,11 +39,14 @@ class Machine:
 
 @dataclass(frozen=True)
 class Packet:
-    """The first packet of a connection; ``ports`` are (source, destination), or type and code."""
+    """The first packet of a connection; ``ports`` are (source, destination), or type and code.
+    ``cut``: the "first" of its fragments, or a "later" one, which has no ports; of IPv6, nor has it
+    a protocol."""
 
     version: int
     protocol: int
     ports: tuple[int, int]
+    cut: str = ""
 
 
 @dataclass
@@ -53,17 +56,24 @@ class World:
 
     def allows(self, machine: Machine, ingress: bool, packet: Packet, other: Machine) -> bool:
         """Whether a rule of the machine's groups lets it begin (or, for ingress, take) this."""
+        unknown = packet.cut == "later" and packet.version == 6 and not self.tracks(machine, packet)
+        if unknown and any(self.groups[name].stateful for name in machine.groups):
+            return False  # it waits for what never comes: the first one was not tracked
         return any(
-            self._matches(rule, packet, other)
+            self._matches(rule, packet, other, unknown)
             for name in machine.groups
             for rule in self.groups[name].rules
             if rule.ingress == ingress
         )
 
-    def _matches(self, rule: Rule, packet: Packet, other: Machine) -> bool:
-        if rule.version != packet.version or rule.protocol not in (None, packet.protocol):
+    def _matches(self, rule: Rule, packet: Packet, other: Machine, unknown: bool) -> bool:
+        if rule.version != packet.version:
             return False
-        if packet.protocol in WITH_PORTS:
+        if not unknown and rule.protocol not in (None, packet.protocol):
+            return False
+        if packet.cut == "later":
+            pass  # without the first it is nothing
+        elif packet.protocol in WITH_PORTS:
             if rule.first is not None and not rule.first <= packet.ports[1] <= (rule.last or 0):
                 return False
         elif any(
@@ -109,7 +119,7 @@ ECHO_REPLY = {(1, 8): 0, (58, 128): 129}
 def turned(packet: Packet) -> Packet:
     """The answer to a packet."""
     if packet.protocol in WITH_PORTS:
-        return Packet(packet.version, packet.protocol, packet.ports[::-1])
+        return Packet(packet.version, packet.protocol, packet.ports[::-1], packet.cut)
     kind, code = packet.ports
     reply = ECHO_REPLY.get((packet.protocol, kind), kind)
-    return Packet(packet.version, packet.protocol, (reply, code))
+    return Packet(packet.version, packet.protocol, (reply, code), packet.cut)

@@ -69,9 +69,10 @@ def packets(draw: st.DrawFn) -> Packet:
     version = draw(st.sampled_from([4, 6]))
     icmp = 1 if version == 4 else 58
     protocol = draw(st.sampled_from([6, 6, 17, icmp, 112, 132]))
+    ports = (8 if version == 4 else 128, 0) if protocol == icmp else _NO
     if protocol in WITH_PORTS:
-        return Packet(version, protocol, (CLIENT, draw(st.sampled_from(PORTS))))
-    return Packet(version, protocol, (8 if version == 4 else 128, 0) if protocol == icmp else _NO)
+        ports = (CLIENT, draw(st.sampled_from(PORTS)))
+    return Packet(version, protocol, ports, draw(st.sampled_from(["", "", "first", "later"])))
 
 
 _NO = (0, 0)
@@ -208,7 +209,10 @@ class Built:
         addresses = f"{family}_src={src}", f"{family}_dst={dst}"
         words = [_KINDS.get(packet.protocol, f"ip{'v' * bool(six)}{six}"), "nw_ttl=64", *addresses]
         words += [f"dl_{end}={mac}" for end, mac in zip(("src", "dst"), macs, strict=True)]
-        if packet.protocol in WITH_PORTS:
+        if packet.cut == "later":
+            words[0] = f"ipv6,nw_proto={FRAGMENT}" if six else f"ip,nw_proto={packet.protocol}"
+            words[0] += ",ip_frag=later"
+        elif packet.protocol in WITH_PORTS:
             name = words[0]
             words[0] += six
             words += [f"{name}_src={packet.ports[0]}", f"{name}_dst={packet.ports[1]}"]
@@ -216,7 +220,9 @@ class Built:
             name = "icmpv6" if six else "icmp"
             words += [f"{name}_type={packet.ports[0]}", f"{name}_code={packet.ports[1]}"]
         else:
-            words.append(f"nw_proto={packet.protocol}")
+            words[0] += f",nw_proto={packet.protocol}"
+        if packet.cut == "first":
+            words[0] += ",ip_frag=first"
         return ",".join(words)
 
     def _trace(
@@ -229,14 +235,18 @@ class Built:
             src, dst = (self.machines[n].addresses[packet.version] for n in (a, b))
             mark = self.net.service.store.get("port", self.ports[a]["id"])["key"]  # type: ignore[index]
             flow = (
-                f"ct_state=trk|new,{flow},{name}_src={src},{name}_dst={dst},"
-                f"ct_nw_proto={packet.protocol},ct_tp_src={packet.ports[0]},"
-                f"ct_tp_dst={packet.ports[1]},ct_mark={mark if BRIDGES[a] == bridge else 0}"
+                f"ct_state=trk|est,{flow},{name}_src={src},{name}_dst={dst},"
+                f"ct_nw_proto={packet.protocol},ct_mark={mark if BRIDGES[a] == bridge else 0}"
             )
+            if packet.cut != "later":
+                flow += f",ct_tp_src={packet.ports[0]},ct_tp_dst={packet.ports[1]}"
             states = ("trk,est,rpl" if answer else "trk,new",) * 2
+        elif packet.cut == "later":
+            states = ("trk,inv",) * 2
         return set(trace(self.net, tap, flow, bridge=bridge, ct_next=states).left)
 
 
+FRAGMENT = 44
 _KINDS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6", 132: "sctp"}
 _WIRES = {"br-int": "trunk0", "br-two": "trunk1"}
 _numbers = iter(range(1, 4000))
