@@ -4,7 +4,8 @@
   packet passes the datapath once, and a floating IP that moves takes its traffic along at once. It
   happens on the switch of its port, if that reaches the external network, with a MAC address of its
   own there; else at the router's home. What plain actions cannot do is to look into ICMP errors,
-  which quote a packet: those few go by the controller (``packets.py``).
+  which quote a packet: those few go by the controller (``packets.py``). Fragments are translated by
+  connection tracking, in the zone FORWARDED.
 - *Port forwarding* and *shared SNAT* are tracked, at the router's home, in two zones for each
   router, so that a packet can have both ends translated: SHARED for sources, FORWARDED for
   destinations.
