@@ -39,16 +39,21 @@ def announcement(version: int, mac: int, address: int, *, router: bool) -> bytes
     return frames.icmpv6(mac, ALL_NODES_MAC, link_local(mac), ALL_NODES, message)
 
 
-def answer(data: bytes) -> tuple[int, int, int]:
-    """Who says in an ARP packet or an advertisement that it has which address: IP version, address,
-    MAC address. Errors: Malformed."""
+def speaker(data: bytes) -> tuple[int, int, int]:
+    """Who says in an ARP packet, an advertisement or a solicitation that it has which address: IP
+    version, address, MAC address. Errors: Malformed."""
     if data[12:14] == ARP.to_bytes(2, "big"):
         arp = frames.parse_arp(data)
         return 4, arp.sender, arp.sender_mac
     frame = frames.parse(data)
-    if len(frame.data) < 24 or frame.data[0] != ADVERTISEMENT or frame.ttl != 255:
+    kind, option = frame.data[:1], frame.data[24:32]
+    if len(frame.data) < 24 or frame.ttl != 255:
         raise Malformed
-    target = int.from_bytes(frame.data[8:24], "big")
-    option = frame.data[24:32]
-    has_option = len(option) == 8 and option[:2] == bytes((TARGET_LINK_LAYER, 1))
-    return 6, target, int.from_bytes(option[2:], "big") if has_option else frame.eth_src
+    if kind == bytes([ADVERTISEMENT]):
+        address, expected = int.from_bytes(frame.data[8:24], "big"), TARGET_LINK_LAYER
+    elif kind == bytes([SOLICITATION]) and frame.src:
+        address, expected = frame.src, SOURCE_LINK_LAYER
+    else:
+        raise Malformed
+    has_option = len(option) == 8 and option[:2] == bytes((expected, 1))
+    return 6, address, int.from_bytes(option[2:], "big") if has_option else frame.eth_src

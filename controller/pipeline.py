@@ -181,7 +181,7 @@ PUNTED = Field(
     "reg7",
     name="PUNTED",
     bits=32,
-    spans="ARP_ND_REPLY..ND_REPLY ROUTER_ADMIT..ROUTER_OUT",
+    spans="TRAP..TRAP ARP_ND_REPLY..ND_REPLY ROUTER_ADMIT..ROUTER_OUT",
     doc="why the controller gets the packet, for the feature that sends it there",
 )
 PATH = Field(
@@ -422,10 +422,11 @@ class Table(Enum):
         15,
         "punt",
         Miss.NEXT,
-        "metadata reg14 eth_type eth_dst ip_proto ipv4_src ipv4_dst ipv6_src ipv6_dst "
-        "udp_src udp_dst tcp_dst icmpv6_type icmpv6_code",
-        "What the controller answers: DHCP, router solicitations, DNS, metadata.",
-        "dhcp dns metadata",
+        "metadata reg14 eth_type eth_src eth_dst arp_op arp_spa ip_proto ipv4_src ipv4_dst "
+        "ipv6_src ipv6_dst udp_src udp_dst tcp_dst icmpv6_type icmpv6_code",
+        "What the controller answers: DHCP, router solicitations, DNS, metadata; and what it hears "
+        "of neighbours that ask from elsewhere than it knows.",
+        "dhcp dns metadata routing",
     )
     PUNT_LIMIT = (
         16,
@@ -597,7 +598,7 @@ class Table(Enum):
         40,
         "routing",
         Miss.NEXT,
-        "metadata reg14 eth_src eth_dst eth_type arp_op arp_spa ip_proto icmpv6_type",
+        "metadata reg14 eth_src eth_dst eth_type arp_op ip_proto icmpv6_type",
         "What is for a router's MAC address is routed. All else is switched.",
         "nat",
     )

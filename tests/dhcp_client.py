@@ -17,9 +17,13 @@ case "$1$reason" in
 bound|renew)
     ip address replace "$ip/$mask" dev "$interface"
     [ -z "$mtu" ] || ip link set "$interface" mtu "$mtu"
-    for one in $router; do ip route replace default via "$one"; done
+    [ -n "$staticroutes" ] || for one in $router; do ip route replace default via "$one"; done
     set -- $staticroutes
-    while [ $# -gt 1 ]; do ip route replace "$1" via "$2"; shift 2; done ;;
+    while [ $# -gt 1 ]; do
+        # RFC 3442: what has no router is on the link.
+        [ "$2" = 0.0.0.0 ] && how=dev to="$interface" || how=via to="$2"
+        ip route replace "$1" "$how" "$to"; shift 2
+    done ;;
 BOUND|RENEW|REBIND|REBOOT)
     ip address replace "$new_ip_address/24" dev "$interface" ;;
 BOUND6|RENEW6|REBIND6)

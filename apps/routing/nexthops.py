@@ -29,7 +29,7 @@ from controller.model.routers import (
     routers_in,
     switches_at,
 )
-from controller.neighbour_discovery import ADVERTISEMENT
+from controller.neighbour_discovery import ADVERTISEMENT, REPLY, REQUEST, SOLICITATION
 from controller.packet import Neighbour as Asked
 from controller.pipeline import (
     IN_PORT,
@@ -173,19 +173,23 @@ def compile_announcements(view: View, switch: int, network_id: str) -> Iterator[
         for words in _ANNOUNCED:
             match: dict[str, Value] = {**its, IN_PORT: sender, **words}
             yield Flow(Table.ROUTER_ADMIT, Band.SPECIFIC + 1, match, (*copy, *on))
-        # One that asks says as much of itself (RFC 826), but many ask. Who is known already, and
-        # where, is no news.
+        # Who asks says as much of itself, gratuitously or not (RFC 826; RFC 4861, 7.2.3), but many
+        # ask. Of those who are known it is news if they do so from elsewhere.
         for neighbour in view.find(Neighbour, network_id=network_id):
-            if neighbour.version == 4:
-                asks = {**its, IN_PORT: sender, **_ASKS, "arp_spa": neighbour.address}
-                yield Flow(Table.ROUTER_ADMIT, Band.SPECIFIC + 1, asks, (*copy, *on))
-                same = {**asks, "eth_src": neighbour.mac}
-                yield Flow(Table.ROUTER_ADMIT, Band.SPECIFIC + 2, same, on)
+            words, source = _ASKED[neighbour.version]
+            asks = {**its, IN_PORT: sender, **words, source: neighbour.address}
+            told = (*copy, SetField(PUNTED, 0), Goto(Table.TRAP.next))
+            yield Flow(Table.TRAP, Band.DEFAULT, asks, told)
+            same = {**asks, "eth_src": neighbour.mac}
+            yield Flow(Table.TRAP, Band.SPECIFIC, same, (Goto(Table.TRAP.next),))
 
 
-_ASKS: dict[str, Value] = {"eth_dst": (1 << 48) - 1, "eth_type": ARP, "arp_op": 1}
+_ASKED: dict[int, tuple[dict[str, Value], str]] = {
+    4: ({"eth_type": ARP, "arp_op": REQUEST}, "arp_spa"),
+    6: ({"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": SOLICITATION}, "ipv6_src"),
+}
 _ANNOUNCED: tuple[dict[str, Value], ...] = (
-    {"eth_dst": (1 << 48) - 1, "eth_type": ARP, "arp_op": 2},
+    {"eth_dst": (1 << 48) - 1, "eth_type": ARP, "arp_op": REPLY},
     {
         "eth_dst": 0x333300000001,
         "eth_type": IPV6,

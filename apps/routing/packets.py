@@ -28,7 +28,7 @@ from controller.model import (
 from controller.model.addresses import link_local, unmapped
 from controller.model.configuration import is_link_local
 from controller.model.routers import active, faces, gateways, legs, own_face, translates
-from controller.neighbour_discovery import announcement, answer, question
+from controller.neighbour_discovery import announcement, question, speaker
 from controller.packet import Heard, Neighbour, Neighbourhood, PacketIn, PacketOut, Result, Seek
 from controller.pipeline import (
     ENTERED,
@@ -160,7 +160,7 @@ def _found(view: View, packet: PacketIn, original: Ip, mac: int | None) -> Itera
 
 
 def _heard(view: View, packet: PacketIn) -> Iterator[Heard]:
-    version, address, mac = answer(packet.data)
+    version, address, mac = speaker(packet.data)
     for network in view.find(Network, key=packet.network):
         if mac and not mac >> 40 & 1:
             yield Heard(Neighbour(network.id, version, address), mac)

@@ -14,7 +14,7 @@ import pytest
 
 from controller import frames
 from controller.frames import Malformed
-from controller.neighbour_discovery import announcement, answer
+from controller.neighbour_discovery import announcement, speaker
 from tests.farm import Farm, Machine, farm, machines, unreached
 from tests.namespace import Guest
 
@@ -63,7 +63,7 @@ def says(address: str, mac: str) -> Callable[[bytes], bool]:
 
     def check(frame: bytes) -> bool:
         try:
-            return answer(frame) == expected
+            return speaker(frame) == expected
         except Malformed:
             return False
 

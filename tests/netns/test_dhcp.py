@@ -287,3 +287,21 @@ def test_a_router_that_has_another_address_than_the_gateways_is_advertised(
     monitor.communicate()
     net.take_effect()
     assert guest.pings(far["fixed_ips"][0]["ip_address"], count=3)
+
+
+def test_a_gateway_outside_of_the_subnet_is_reached(net: Lab, script: Path) -> None:
+    """Here a machine has it; hosts are told that it is on the link, and leave by it."""
+    network = net.network()
+    made = subnet(net, network, "10.0.0.0/24", gateway_ip="192.0.2.1")
+    gateway = net.guest(net.port(network, port_security_enabled=False, security_groups=[]))
+    for address in ("192.0.2.1/32", "198.51.100.1/32"):
+        gateway.run("ip", "address", "add", address, "dev", "eth0")
+    guest = up(net, net.port(network))
+    with running(dhcp_client.udhcpc(guest, script)) as client:
+        while (told := client.told())["EVENT"] != "bound":
+            pass
+    metadata = f"169.254.169.254/32 {made['service_address']}"
+    expected = f"192.0.2.1/32 0.0.0.0 {metadata} 0.0.0.0/0 192.0.2.1"
+    assert told["staticroutes"] == told["msstaticroutes"] == expected
+    net.take_effect()
+    assert guest.pings("198.51.100.1", count=3)

@@ -16,7 +16,7 @@ import pytest
 from controller import frames
 from controller.frames import Arp
 from controller.model import Neighbour
-from controller.neighbour_discovery import BROADCAST, REPLY, REQUEST
+from controller.neighbour_discovery import BROADCAST, REPLY, announcement, question
 from tests import echo
 from tests.lab import Lab, lab
 from tests.namespace import Guest
@@ -486,26 +486,37 @@ def addresses4(port: Any) -> str:
     return str(port["fixed_ips"][0]["ip_address"])
 
 
-@pytest.mark.parametrize("how", [REQUEST, REPLY])
-def test_a_router_outside_that_is_replaced_is_believed_as_it_announces_itself(
-    net: Lab, how: int
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("how", ["announces, asking", "announces, answering", "asks"])
+def test_a_router_outside_that_is_replaced_is_believed_as_soon_as_it_speaks(
+    net: Lab, monkeypatch: pytest.MonkeyPatch, how: str, version: int
 ) -> None:
-    """Gratuitous ARP comes as a request as often as as an answer (RFC 5944, 4.6)."""
+    """Gratuitous ARP comes as a request as often as as an answer (RFC 5944, 4.6), and whoever asks
+    says where it is itself (RFC 826; RFC 4861, 7.2.3)."""
+    monkeypatch.setattr("controller.neighbours.REACHABLE_SECONDS", 1000.0)  # so nobody asks it
     outside = Outside(net)
-    network = net.network("10.1.0.0/24")
-    net.router(network, outside=outside.network)
+    network = net.network("10.1.0.0/24", "2001:db8:1::/64")
+    router = net.router(network, outside=outside.network)
+    outside.routes_to(router, "2001:db8:1::/64")
     guest = machine(net, net.port(network))
     net.take_effect()
-    assert guest.pings(SERVER)
-    new, address = 0x020000000099, int(ip_address("203.0.113.1"))
-    # Nobody is answered, so that nothing is known but by what it says unasked.
-    outside.router.run("ip", "link", "set", "eth0", "address", "02:00:00:00:00:99", "arp", "off")
-    assert not guest.pings(SERVER)
-    said = frames.arp(BROADCAST, Arp(how, new, address, new if how == REPLY else 0, address))
+    server, address = (SERVER, "203.0.113.1") if version == 4 else (SERVER6, "2001:db8::1")
+    assert guest.pings(server)
+    net.take_effect()  # it is known by now
+    new, there = 0x020000000099, int(ip_address(address))
+    fixed = router["external_gateway_info"]["external_fixed_ips"]
+    of = (ip_address(ip["ip_address"]) for ip in fixed)
+    ours = next(int(ip) for ip in of if ip.version == version)
+    said = announcement(version, new, there, router=True)
+    if how == "asks":
+        said = question(version, new, there, ours)
+    elif how == "announces, answering" and version == 4:
+        said = frames.arp(BROADCAST, Arp(REPLY, new, there, new, there))
+    outside.router.run("ip", "link", "set", "eth0", "address", "02:00:00:00:00:99")
     with outside.router.socket(socket.SOCK_RAW, socket.AF_PACKET) as mouth:
         mouth.bind(("eth0", 0))
         mouth.send(said)
-    net.until(lambda: any(n.mac == new for n in net.service.model.all(Neighbour).values()))
-    outside.router.run("ip", "link", "set", "eth0", "arp", "on")
+    at = (outside.network["id"], version, there)
+    net.until(lambda: getattr(net.service.model.get(Neighbour, at), "mac", 0) == new)
     net.take_effect()
-    assert guest.pings(SERVER)
+    assert guest.pings(server)
