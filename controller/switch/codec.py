@@ -264,20 +264,17 @@ def is_learned(body: bytes) -> bool:
 
 
 _FLOW_MONITOR = 16  # OFPMP_FLOW_MONITOR
+_EVERY_TABLE = 0xFF  # OFPTT_ALL
 _MONITOR = struct.Struct("!IIIHBB")
 _ADDED, _REMOVED, _MODIFIED = 1, 2, 3
 _MONITOR_FLAGS = 1 << _ADDED | 1 << _REMOVED | 1 << _MODIFIED
 
 
 def flow_monitor_request(xid: int) -> bytes:
-    """Ask to be told when somebody else changes flows (7.3.5.18), of every table but those that
-    the switch fills by itself. Changes of our own come abbreviated."""
-    watched = [table.id for table in Table if not table.learned]
-    monitors = b"".join(
-        _MONITOR.pack(number, ANY, ANY, _MONITOR_FLAGS, table, 0) + shapes.encode_match({})
-        for number, table in enumerate(watched, start=1)
-    )
-    return message(MULTIPART_REQUEST, xid, MULTIPART_HEAD.pack(_FLOW_MONITOR, 0) + monitors)
+    """Ask to be told when somebody else changes flows (7.3.5.18). Changes of our own come
+    abbreviated."""
+    monitor = _MONITOR.pack(1, ANY, ANY, _MONITOR_FLAGS, _EVERY_TABLE, 0) + shapes.encode_match({})
+    return message(MULTIPART_REQUEST, xid, MULTIPART_HEAD.pack(_FLOW_MONITOR, 0) + monitor)
 
 
 def is_flow_monitor_reply(data: bytes) -> bool:
@@ -286,17 +283,21 @@ def is_flow_monitor_reply(data: bytes) -> bool:
     return bool(kind == _FLOW_MONITOR)
 
 
-_FLOW_UPDATE = struct.Struct("!HHB")
+_LENGTH_EVENT = struct.Struct("!HH")
+_FLOW_UPDATE = struct.Struct("!HHB11xQ")
 
 
 def read_flow_updates(data: bytes) -> set[int]:
-    """The tables in which a flow monitor tells of changes that were not ours (7.3.5.18.2)."""
+    """The tables in which a flow monitor tells of changes that were not ours (7.3.5.18.2), nor what
+    a switch has learned."""
     found = set()
     offset, end = 16, len(data)
-    while offset + 5 <= end:
-        length, event, table = _FLOW_UPDATE.unpack_from(data, offset)
+    while offset + 4 <= end:
+        length, event = _LENGTH_EVENT.unpack_from(data, offset)
         if event in (_ADDED, _REMOVED, _MODIFIED):
-            found.add(table)
+            _, _, table, cookie = _FLOW_UPDATE.unpack_from(data, offset)
+            if table not in LEARNED_TABLES or Cookie.app_id(cookie) != Cookie.LEARNED_APP:
+                found.add(table)
         offset += max(length, 8)
     return found
 

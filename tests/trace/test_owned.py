@@ -47,6 +47,7 @@ OWNED = App(
 
 PLACE = f"table={OUTPUT},priority=1,reg15=0x7777"
 MODIFIED, MISSING, FOREIGN = ("modified", "thing"), ("missing", "thing"), ("foreign", "")
+LEARNED = f"table={Table.L2_LEARNED.id}"
 METER = "meter=1,pktps,burst,band=type=drop,rate=9999,burst_size=1"
 HANDS = {
     f"--strict mod-flows br-int {PLACE},actions=drop": MODIFIED,
@@ -61,6 +62,9 @@ HANDS = {
     f"add-flow br-int cookie=COOKIE,table={OUTPUT},priority=9,actions=drop": FOREIGN,
     f"add-flow br-int cookie=COOKIE,table={TRAP},actions=drop": FOREIGN,
     f"add-flow br-int table={TRAP},priority=999,actions=drop": FOREIGN,
+    "add-flow br-int table=200,actions=drop": FOREIGN,
+    f"add-flow br-int {LEARNED},idle_timeout=300,actions=load:1->reg15": FOREIGN,
+    f"add-flow br-int cookie=COOKIE,{LEARNED},idle_timeout=300,actions=load:1->reg15": FOREIGN,
     "del-flows br-int cookie=COOKIE/-1": MISSING,
     "del-flows br-int": ("missing", "misses"),
     "mod-group br-int group_id=7,type=ff,bucket=watch_port:1,actions=output:1": MODIFIED,
@@ -79,13 +83,6 @@ HANDS = {
 """What somebody may do, and what ``verify`` then says, among other things."""
 
 LEARNED = f"table={Table.L2_LEARNED.id}"
-TOLD_BY_NOBODY = {
-    "add-flow br-int table=200,actions=drop": FOREIGN,
-    f"add-flow br-int {LEARNED},priority=100,idle_timeout=300,actions=load:1->reg15": FOREIGN,
-    f"add-flow br-int cookie=COOKIE,{LEARNED},idle_timeout=300,actions=load:1->reg15": FOREIGN,
-}
-"""No monitor looks there."""
-
 TOGETHER = [
     f"mod-flows br-int table={OUTPUT},actions=drop",
     f"add-flow br-int cookie=COOKIE,table={OUTPUT},priority=9,actions=drop",
@@ -160,7 +157,7 @@ def test_it_is_mended_at_once(net: Lab) -> None:
 def test_what_nobody_told_of_is_named_and_mended(net: Lab) -> None:
     before = everything(net.ovs)
     reconciler(net).connection.on_foreign_changes = lambda tables: None
-    for hand, (fault, object) in {**HANDS, **TOLD_BY_NOBODY}.items():
+    for hand, (fault, object) in HANDS.items():
         do(net.ovs, hand)
         found = operations.verify(net.service)
         assert not found["ok"] and everything(net.ovs) != before, (hand, found["switches"])
