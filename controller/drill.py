@@ -267,14 +267,15 @@ def restart(stage: Stage) -> None:
 
 
 def reconnect(stage: Stage) -> None:
-    """the switch loses its controller, and connects to it again"""
-    target = plug.run(f"ovs-vsctl --timeout=10 get-controller {BRIDGE}").strip()
-    # Not del-controller: when the last one goes, OVS empties the bridge's tables by itself.
-    for controller in ("tcp:127.0.0.1:1", target):
-        plug.run(
-            f"ovs-vsctl --timeout=10 set-controller {BRIDGE} {controller}"
-            f" -- set Controller {BRIDGE} connection_mode=out-of-band"
-        )
+    """the switch is led to another controller by hand; its own takes it back"""
+    gone = stage.peers()
+
+    def led_away() -> bool:
+        # Not del-controller: when the last one goes, OVS empties the bridge's tables by itself.
+        plug.run(f"ovs-vsctl --timeout=10 set-controller {BRIDGE} tcp:127.0.0.1:1")
+        return not stage.peers() & gone
+
+    stage.until(led_away, "controller")  # it may be back before Open vSwitch has noticed
 
 
 def tamper(stage: Stage) -> None:
