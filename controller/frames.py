@@ -191,9 +191,25 @@ QUOTE = 8
 _OPTIONS = (0, 43, 60)  # IPv6: hop-by-hop, routing, destination options
 
 
+def unwrapped(packet: Ip) -> Ip:
+    """A packet whose ``protocol`` and ``payload`` are what follows IPv6's extension headers (RFC
+    8200, 4). Errors: Malformed, if that is cut off."""
+    protocol, at, whole = packet.protocol, 0, packet.whole
+    if packet.version == 4:
+        return packet
+    try:
+        while protocol in (*_OPTIONS, FRAGMENT):
+            whole = whole and protocol != FRAGMENT
+            length = 8 if protocol == FRAGMENT else (packet.payload[at + 1] + 1) * 8
+            protocol, at = packet.payload[at], at + length
+    except IndexError:
+        raise Malformed from None
+    return packet._replace(protocol=protocol, payload=packet.payload[at:], whole=whole)
+
+
 def quoted(error: Ip) -> Ip:
-    """The packet that an ICMP error quotes; it may be cut off anywhere behind its header. Of IPv6,
-    ``protocol`` is what follows the extension headers. Errors: Malformed."""
+    """The packet that an ICMP error quotes; it may be cut off anywhere behind its header. Errors:
+    Malformed."""
     data = error.payload[QUOTE:]
     try:
         if error.version == 4:
@@ -205,15 +221,10 @@ def quoted(error: Ip) -> Ip:
         else:
             start, _, protocol, _, source, destination = _IPV6.unpack_from(data)
             if start >> 28 == 6:
-                src, dst = int.from_bytes(source, "big"), int.from_bytes(destination, "big")
-                at, whole = _IPV6.size, True
-                while protocol in (*_OPTIONS, FRAGMENT):
-                    whole = whole and protocol != FRAGMENT
-                    length = 8 if protocol == FRAGMENT else (data[at + 1] + 1) * 8
-                    protocol, at = data[at], at + length
-                header, rest = data[: _IPV6.size], data[_IPV6.size :]
-                return Ip(6, src, dst, protocol, True, False, header, rest, whole)
-    except (struct.error, IndexError):
+                addresses = int.from_bytes(source, "big"), int.from_bytes(destination, "big")
+                parts = data[: _IPV6.size], data[_IPV6.size :]
+                return Ip(6, *addresses, protocol, True, False, *parts)
+    except struct.error:
         pass
     raise Malformed
 

@@ -803,7 +803,7 @@ class Table(Enum):
         86,
         "network_log",
         Miss.DROP,
-        "reg14 reg15 reg8 reg7",
+        "reg14 reg15 reg8 reg7 eth_type ip_frag",
         "What of a port's packets is logged: a copy goes to the controller. Visited by resubmit.",
     )
     TO_PORT_VERDICT = (

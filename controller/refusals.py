@@ -52,16 +52,18 @@ def _may_answer(original: Ip) -> bool:
     else:
         one_host = original.src not in (0, 1) and original.src >> 120 != 0xFF
         to_one = original.dst >> 120 != 0xFF
-        kind = original.payload[:1]
-        is_error = original.protocol == ICMPV6 and (not kind or kind[0] < _FIRST_INFORMATIONAL)
+        inner = frames.unwrapped(original)
+        kind = inner.payload[:1]
+        is_error = inner.protocol == ICMPV6 and (not kind or kind[0] < _FIRST_INFORMATIONAL)
     return original.first and one_host and to_one and not is_error
 
 
 def refuse(original: Ip) -> bytes | None:
     """The answer to what is for the router itself, which offers nothing."""
-    if original.protocol == TCP:
-        return _reset(original)
-    error = Error.PORT_UNREACHABLE if original.protocol == UDP else Error.PROTOCOL_UNREACHABLE
+    inner = frames.unwrapped(original)
+    if inner.protocol == TCP:
+        return _reset(inner)
+    error = Error.PORT_UNREACHABLE if inner.protocol == UDP else Error.PROTOCOL_UNREACHABLE
     return build(error, original, original.dst)
 
 

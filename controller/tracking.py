@@ -101,7 +101,7 @@ def by_state(acl: Table, on: Goto, match: Mapping[str, Value], where: Action) ->
 def untracked(data: bytes) -> Ip | None:
     """The packet that an ICMP error quotes, if connection tracking could not know it: it is of
     another protocol than those, or a fragment. Errors: Malformed."""
-    quoted = frames.quoted(frames.parse_ip(data))
+    quoted = frames.unwrapped(frames.quoted(frames.parse_ip(data)))
     known = quoted.protocol in TRACKED_PROTOCOLS[quoted.version]
     return None if known and quoted.whole else quoted
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import Flow, Limit, Punt, Value
+from controller.flow import LATER_FRAGMENT, Flow, Limit, Punt, Value
+from controller.frames import IPV4, IPV6
 from controller.model import Binding, NetworkLog, Port, View, derived, ports_on
 from controller.pipeline import (
     ALLOWED,
@@ -28,10 +29,13 @@ EVENTS = {"ACCEPT": (ALLOWED, ALLOWED), "DROP": (0, ALLOWED)}
 """What VERDICT is then, as (value, mask)."""
 
 
-def compile_all(view: View, switch: int, id: str) -> Iterator[Limit]:
-    """The meter, if anything is logged."""
+def compile_all(view: View, switch: int, id: str) -> Iterator[Flow | Limit]:
+    """The meter, if anything is logged. Of a packet in fragments, that is the first one."""
     if logs(view):
         yield Limit(LOG_METER, PACKETS_PER_SECOND, BURST)
+        for eth_type in (IPV4, IPV6):
+            later: Match = {"eth_type": eth_type, "ip_frag": LATER_FRAGMENT}
+            yield Flow(Table.LOG, Band.GUARD, later, ())
 
 
 @derived

@@ -19,7 +19,7 @@ _NAMES = {TCP: "tcp", UDP: "udp", SCTP: "sctp", ICMP: "icmp", ICMPV6: "ipv6-icmp
 
 def handle(view: View, packet: PacketIn) -> Iterable[Logged]:
     """A line, if a log asks for it. Errors: Malformed."""
-    original = frames.parse_ip(packet.data)
+    original = frames.unwrapped(frames.parse_ip(packet.data))
     ingress = packet.register(WAY) & ENTERING[1] == ENTERING[0]
     accepted = bool(packet.register(VERDICT) & ALLOWED)
     event = "ACCEPT" if accepted else "DROP"

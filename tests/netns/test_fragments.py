@@ -217,6 +217,26 @@ def test_a_firewall_that_allows_one_port(net: Lab) -> None:
             assert asked(client, address, port=PORT + 1, tries=1) == ["-", "-"]
 
 
+def test_a_datagram_is_a_line_of_the_log(net: Lab) -> None:
+    network = net.network("10.0.0.0/24", "fd00:a::/64")
+    ports = [net.port(network), net.port(network, security_groups=[group(net, "g", UDP)])]
+    client, server = (machine(net, port) for port in ports)
+    body = {"log": {"resource_type": "security_group", "target_id": ports[1]["id"]}}
+    net.api("POST", "/v2.0/log/logs", body)
+    net.take_effect()
+    lines = net.service.packet_log.recent
+    with serving(server):
+        for number, address in enumerate(addresses(ports[1]), 1):
+            assert "-" not in asked(client, address, 4000)
+            assert "-" not in asked(client, address, 100)  # the next line, after all fragments
+            net.until(lambda: len(lines) >= 2 * number)  # noqa: B023
+            assert len(lines) == 2 * number
+            for line in (lines[-1], lines[-2]):
+                assert (line["event"], line["protocol"]) == ("ACCEPT", "udp")
+                assert line["destination_port"] == PORT
+                assert line["rule_id"]
+
+
 # --- what is not a whole packet's ----------------------------------------------------------------
 
 

@@ -60,7 +60,7 @@ def test_what_an_error_quotes() -> None:
         (44, part, 50, False),
     ):
         packet = frames.ip(0, 0, 6, SOURCE, DESTINATION, protocol, 64, payload)
-        quoted = frames.quoted(quoting(packet, 6))
+        quoted = frames.unwrapped(frames.quoted(quoting(packet, 6)))
         assert (quoted.src, quoted.dst) == (SOURCE, DESTINATION)
         assert (quoted.protocol, quoted.whole) == (expected, whole)
 
@@ -73,4 +73,4 @@ def test_what_an_error_must_quote(version: int) -> None:
             frames.quoted(quoting(packet[:end], version))
     extended = frames.ip(0, 0, 6, SOURCE, DESTINATION, 60, 64, b"\x2c")
     with pytest.raises(Malformed):
-        frames.quoted(quoting(extended, 6))
+        frames.unwrapped(frames.quoted(quoting(extended, 6)))
