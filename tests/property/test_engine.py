@@ -18,7 +18,7 @@ from controller.flow import Flow, Output, SetField
 from controller.model import Change, Interface, Model, Network, Port, Switch, View, derived
 from controller.pipeline import OUT_PORT, Table
 from controller.rows import InterfaceRow
-from controller.switch.codec import is_flow
+from controller.switch.slots import is_flow
 from tests.property import histories
 
 
