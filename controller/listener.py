@@ -100,7 +100,7 @@ class Clients:
         self._one = one
         self._here: dict[Reader, Hashable] = {}
         self._of_one: Counter[Hashable] = Counter()
-        self._accounts: dict[Hashable, Account] = {}
+        self._accounts: dict[Hashable, Account] = {}  # kept: who comes again is no newcomer
         self._left = runtime.Signal()
 
     def __len__(self) -> int:
@@ -123,7 +123,6 @@ class Clients:
         self._of_one[one] -= 1
         if not self._of_one[one]:
             del self._of_one[one]
-            self._accounts.pop(one, None)
         self._left.set()
 
     def make_room(self) -> None:
@@ -139,6 +138,7 @@ class Clients:
                 first.waiting_since = None  # if its end takes a while
                 first.greenlet.kill()
             else:
+                self.complaints.tell("anybody", f"must wait: {len(self._here)} are connected")
                 self._left.wait(PAUSE_SECONDS)
 
     def _full(self) -> bool:
@@ -188,7 +188,7 @@ class Listener:
                 self._accept_one()
             except Exception as error:
                 if getattr(error, "errno", None) not in _OF_ONE:
-                    self._clients.complaints.tell("all", f"cannot be accepted: {error}")
+                    self._clients.complaints.tell("anybody", f"cannot be accepted: {error}")
                     runtime.sleep(PAUSE_SECONDS)
 
     def _accept_one(self) -> None:

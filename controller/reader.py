@@ -71,7 +71,7 @@ class Turns:
     def settle(self, account: Account, seconds: float) -> None:
         """How long the work of a turn has taken."""
         seconds = min(seconds, self._LONGEST)
-        account.ends = max(account.ends, account.begins + seconds)
+        account.ends = max(account.ends, account.begins) + seconds
         self._worked += seconds
 
     def _deal(self) -> None:
@@ -95,7 +95,7 @@ class Turns:
 
 
 class Account:
-    """What somebody has had of the time that is dealt out."""
+    """What somebody has had of the time that is dealt out, by one connection or by several."""
 
     def __init__(self) -> None:
         self.begins = self.ends = 0.0

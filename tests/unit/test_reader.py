@@ -30,8 +30,8 @@ def work(seconds: float) -> None:
 class Busy:
     """Takes turns for as long as it lives."""
 
-    def __init__(self, turns: Turns, seconds: float) -> None:
-        self.account, self.turns, self.had = Account(), turns, 0
+    def __init__(self, turns: Turns, seconds: float, account: Account | None = None) -> None:
+        self.account, self.turns, self.had = account or Account(), turns, 0
         self._seconds = seconds
         self._greenlet = runtime.spawn(self._run)
 
@@ -50,8 +50,8 @@ class Busy:
 def busy() -> Iterator[Any]:
     made: list[Busy] = []
 
-    def start(turns: Turns, seconds: float) -> Busy:
-        made.append(Busy(turns, seconds))
+    def start(turns: Turns, seconds: float, account: Account | None = None) -> Busy:
+        made.append(Busy(turns, seconds, account))
         return made[-1]
 
     yield start
@@ -76,6 +76,14 @@ def test_turns_are_dealt_by_time_and_not_by_number(busy: Any) -> None:
     while short.had < 200:
         runtime.breathe()
     assert 30 < long.had < 80
+
+
+def test_many_connections_of_one_are_one(busy: Any) -> None:
+    turns, many = Turns(1.0), Account()
+    one, others = busy(turns, 0.001), [busy(turns, 0.001, many) for _ in range(16)]
+    while one.had < 100:
+        runtime.breathe()
+    assert sum(other.had for other in others) < 200
 
 
 def test_all_together_have_a_part_of_the_time(busy: Any) -> None:
