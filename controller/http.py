@@ -33,6 +33,8 @@ HUNG_UP = "tenantry.hung_up"
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(;[^\r\n]*)?\r\n")
 _LINE = 1024  # octets, where nobody needs more
+_LONGEST_METHOD = 20
+_BEGIN = re.compile(rb"[A-Z]*( .*)?", re.DOTALL)
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -130,7 +132,10 @@ class _Protocol(runtime.HttpProtocol):  # type: ignore[misc]
         while True:
             self._reader.waiting_since = time.monotonic()
             self._reader.expect(STRANGER_OCTETS, STRANGER_SECONDS)
-            self.handle_one_request()
+            if _BEGIN.fullmatch(self.rfile.peek(1)[:_LONGEST_METHOD]):
+                self.handle_one_request()
+            else:  # TLS, perhaps: no line of it need ever end
+                self._refuse(400, "This is no HTTP request; https:// is not spoken here")
             if self.close_connection:
                 return
             self._reader.settle()

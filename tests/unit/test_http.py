@@ -138,6 +138,8 @@ def test_many_requests_at_once_are_all_answered(talk: Talk) -> None:
     ("said", "status"),
     [
         (b"nonsense\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+        (b"X" * 100, 400),
         (b"GET / HTTP/9.9\r\n\r\n", 505),
         (head("X: " + "y" * 9000), 400),
         (head(*(f"X{n}: {'y' * 200}" for n in range(60))), 200),
