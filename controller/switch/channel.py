@@ -366,6 +366,8 @@ class Channel(OSKenApp):  # type: ignore[misc]
         port = datapath.ports.get(number)
         if number < ofproto_v1_4.OFPP_MAX:
             self.observer.port(datapath.id, number, _name(port) if port else None)
+            if port:
+                _open(datapath, port)
 
     def _tell_ports(self, datapath: Any) -> None:
         names = {
@@ -374,6 +376,23 @@ class Channel(OSKenApp):  # type: ignore[misc]
             if number < ofproto_v1_4.OFPP_MAX
         }
         self.observer.ports(datapath.id, names)
+        for number in names:
+            _open(datapath, datapath.ports[number])
+
+
+_CLOSED = ofproto_v1_4.OFPPC_NO_RECV | ofproto_v1_4.OFPPC_NO_FWD | ofproto_v1_4.OFPPC_NO_PACKET_IN
+
+
+def _open(datapath: Any, port: Any) -> None:
+    """A port of ours takes, gives, and asks the controller: what somebody has switched off by
+    OpenFlow (``ovs-ofctl mod-port``, 7.2.1.1) is on again. Whether its link is up is the host's."""
+    closed = port.config & _CLOSED
+    if closed:
+        LOG.warning(
+            "switch %016x: somebody switched %s off; it is on again", datapath.id, _name(port)
+        )
+        mod = datapath.ofproto_parser.OFPPortMod
+        datapath.send_msg(mod(datapath, port.port_no, port.hw_addr, config=0, mask=closed))
 
 
 def _name(port: Any) -> str:

@@ -284,6 +284,28 @@ def shown(net: Lab, *words: str) -> Result:
         return CliRunner().invoke(main, words)
 
 
+def test_a_port_that_somebody_switched_off_is_on_again(net: Lab) -> None:
+    """At once, and after a moment without a connection. Its link is the host's."""
+
+    def configured() -> list[str]:
+        return re.findall(r"if1\)[^(]*?config: +(.*)", net.ovs.ofctl("show", "br-int"))
+
+    words = ("no-receive", "no-forward", "no-packet-in")
+    assert configured() == ["0"]
+    for word in words:
+        net.ovs.ofctl("mod-port", "br-int", "if1", word)
+        net.until(lambda: configured() == ["0"])
+    with disconnected(net):
+        for word in words:
+            net.ovs.ofctl("mod-port", "br-int", "if1", word)
+        assert configured() != ["0"]
+    assert configured() == ["0"]
+    net.ovs.ofctl("mod-port", "br-int", "if1", "down")
+    net.settle()
+    assert configured() == ["PORT_DOWN"]
+    net.ovs.ofctl("mod-port", "br-int", "if1", "up")
+
+
 # --- what cannot be asked ------------------------------------------------------------------------
 
 
