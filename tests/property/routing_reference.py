@@ -60,8 +60,9 @@ class Outcome(NamedTuple):
     packet: Packet | None = None
 
 
-def forward(world: World, router: Router, entered: Leg, packet: Packet) -> Outcome:
-    """What becomes of a packet that a router has got by one of its legs."""
+def forward(world: World, router: Router, entered: Leg, packet: Packet, cut: str = "") -> Outcome:
+    """What becomes of a packet that a router has got by one of its legs; or of its "first" fragment
+    or a "later" one (``cut``), which go the same way, but that nobody is told of a later one."""
     for _ in range(10):
         src, dst, ttl = packet
         inside, four = not entered.gateway, "." in dst
@@ -69,7 +70,7 @@ def forward(world: World, router: Router, entered: Leg, packet: Packet) -> Outco
         if four and dst in router.floating:
             dst, translate = router.floating[dst], True
         if any(dst == address for leg in router.legs for address, _ in leg.addresses):
-            return Outcome("router")
+            return Outcome("nowhere" if cut == "later" else "router")
         if ttl <= 1:
             return Outcome("router")
         found = _route(router, dst)

@@ -47,7 +47,10 @@ def topologies(draw: st.DrawFn) -> dict[str, Any]:
         ],
         "packets": draw(
             st.lists(
-                st.tuples(few, st.integers(0, 40), st.sampled_from([64, 64, 3, 2, 1])),
+                st.tuples(
+                    *(few, st.integers(0, 40), st.sampled_from([64, 64, 3, 2, 1])),
+                    st.sampled_from(["", "", "first", "later"]),
+                ),
                 min_size=PACKETS,
                 max_size=PACKETS,
             )
@@ -175,8 +178,8 @@ class Built:
         found += [f"172.16.{far}.9" for far in range(4)] + ["2001:db8:1::9", "192.168.9.9"]
         return sorted(set(found))
 
-    def check(self, sender: int, target: int, ttl: int) -> None:
-        """One packet by the reference and by the switches."""
+    def check(self, sender: int, target: int, ttl: int, cut: str) -> None:
+        """One packet, or a fragment, by the reference and by the switches."""
         port = self.ports[sender % len(self.ports)]
         addresses = self.addresses()
         dst = addresses[target % len(addresses)]
@@ -187,11 +190,11 @@ class Built:
         if here or found is None or self._on_link(port, dst):
             return  # it is not routed
         router, leg, mac = found
-        expected = forward(self.world, router, leg, Packet(src, dst, ttl))
-        got = self.sent(port, mac, Packet(src, dst, ttl))
+        expected = forward(self.world, router, leg, Packet(src, dst, ttl), cut)
+        got = self.sent(port, mac, Packet(src, dst, ttl), cut)
         if expected.where in ("router", "nowhere"):
             expected = Outcome(expected.where)
-        assert got == expected, (src, dst, ttl)
+        assert got == expected, (src, dst, ttl, cut)
 
     def _on_link(self, port: Any, dst: str) -> bool:
         first = port["fixed_ips"][1 if ":" in dst else 0]["ip_address"]
@@ -214,12 +217,12 @@ class Built:
                                 return router, leg, port["mac_address"]
         return None
 
-    def sent(self, port: Any, mac: str, packet: Packet) -> Outcome:
+    def sent(self, port: Any, mac: str, packet: Packet, cut: str) -> Outcome:
         """Where switches take a packet, over the wire between them if need be."""
         bridge, interface = self.interfaces[port["id"]]
         macs, tag = (port["mac_address"], mac), ""
         for _ in range(8):
-            told = trace(self.net, interface, _flow(packet, macs, tag), bridge=bridge)
+            told = trace(self.net, interface, _flow(packet, macs, tag, cut), bridge=bridge)
             packet, macs = _changed(packet, told.sets, told.nat), _macs(macs, told.sets)
             if told.punted:
                 assert not told.left
@@ -246,22 +249,30 @@ def _canonical(prefix: str) -> str:
     return str(ip_network(prefix, strict=False))
 
 
-def _flow(packet: Packet, macs: tuple[str, str], tag: str) -> str:
+def _flow(packet: Packet, macs: tuple[str, str], tag: str, cut: str) -> str:
     kind, src, dst = (
         ("udp6", "ipv6_src", "ipv6_dst") if ":" in packet.dst else (*("udp", "nw_src", "nw_dst"),)
     )
     vlan = f",dl_vlan={tag}" if tag else ""
+    ports = ",udp_src=1024,udp_dst=9"
+    if cut == "later":
+        kind, ports = ("ipv6,nw_proto=44" if ":" in packet.dst else "ip,nw_proto=17"), ""
+    if cut:
+        kind += f",ip_frag={cut}"
     return (
         f"{kind}{vlan},dl_src={macs[0]},dl_dst={macs[1]},{src}={packet.src},{dst}={packet.dst}"
-        f",nw_ttl={packet.ttl},udp_src=1024,udp_dst=9"
+        f",nw_ttl={packet.ttl}{ports}"
     )
 
 
 def _changed(packet: Packet, sets: dict[str, str], nat: tuple[str, ...]) -> Packet:
     src, dst, ttl = packet
     for translated in nat:
-        if translated.startswith("src="):
-            src = translated.removeprefix("src=").partition(":")[0]
+        end, _, address = translated.partition("=")
+        if end == "src":
+            src = address.partition(":")[0]
+        elif end == "dst":
+            dst = address.partition(":")[0]
     family, hops = ("ipv6", "hlimit") if ":" in dst else ("ipv4", "ttl")
     # A floating IP of a second router may come after a shared address of the first.
     src = sets.get(f"{family}.src", src)
@@ -296,5 +307,5 @@ def net() -> Iterator[Lab]:
 @given(drawn=topologies())
 def test_routers_forward_what_the_reference_says(net: Lab, drawn: dict[str, Any]) -> None:
     built = Built(net, drawn)
-    for sender, target, ttl in drawn["packets"]:
-        built.check(sender, target, ttl)
+    for packet in drawn["packets"]:
+        built.check(*packet)
