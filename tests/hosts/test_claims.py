@@ -167,13 +167,20 @@ def test_a_switch_that_is_there_is_not_replaced(net: Lab) -> None:
 
 def test_a_switch_that_does_not_answer_is_replaced(net: Lab, ovs: OpenVSwitch) -> None:
     """As one whose host was switched off, and is back before anybody has noticed."""
-    ((dpid, before),) = net.service.connections.items()
+    (dpid,) = net.service.connections
+    others = [None, net.service.connections[dpid]]
+
+    def is_another() -> bool:
+        return net.service.connections.get(dpid) not in others
+
     pid = int((ovs.directory / "ovs-vswitchd.pid").read_text())
     os.kill(pid, signal.SIGSTOP)
     try:
         with another(net):
-            net.until(lambda: net.service.connections.get(dpid) not in (before, None))
+            net.until(is_another)
+            others.append(net.service.connections[dpid])
     finally:
         os.kill(pid, signal.SIGCONT)
+    net.until(is_another)
     net.until(lambda: dpid in net.service.reconcilers)
     net.settle()
