@@ -126,6 +126,23 @@ def test_the_way_outside_is_narrow(net: Lab) -> None:
         assert told(guest, PROTOCOLS[name], SERVER6, 1440) == TOO_BIG[6], name
 
 
+@pytest.mark.parametrize("routed", [False, True], ids=["bridged", "routed"])
+def test_a_machine_says_that_it_knows_no_such_protocol(net: Lab, routed: bool) -> None:
+    """What leaves a port about what came in there passes, and enters the port that it is for."""
+    one = net.network("10.0.0.0/24", "fd00:a::/64")
+    two = net.network("10.2.0.0/24", "fd00:b::/64") if routed else one
+    if routed:
+        net.router(one, two)
+    takes = group(net, "takes", {"protocol": "47"})
+    ports = [net.port(one, security_groups=[group(net, "closed")])]
+    ports.append(net.port(two, security_groups=[takes]))
+    guest, _ = (machine(net, port) for port in ports)
+    net.take_effect()
+    four, six = addresses(ports[1])
+    assert told(guest, PROTOCOLS["gre"], four, 100, kinds=[(3, 2)]) == (3, 2)
+    assert told(guest, PROTOCOLS["gre"], six, 100, kinds=[(4, 1)]) == (4, 1)
+
+
 def test_errors_find_their_way_through_forwarded_ports(net: Lab) -> None:
     """A client outside hears that nobody listens, and that the way inside is narrow; a server
     inside, that the way outside is."""
