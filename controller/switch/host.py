@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -118,7 +118,7 @@ class Database:
         if self.peer is None or not self.peer.alive or self._bridge is None or self.refusal:
             return False
         self.given_up = True
-        ours = self._ports_of_bridge() & {*self._tables.ports()}
+        ours = self._own_ports(self._tables.ports())
         try:
             ovsdb.tidy(
                 *(self.peer, self._bridge.name, port, ours),
@@ -363,19 +363,17 @@ class Database:
                 else:
                     self._say(f"maps {network} to {to}, which it does not have")
 
-    def _ports_of_bridge(self) -> set[str]:
+    def _own_ports(self, among: Iterable[str]) -> set[str]:
+        """Those that are on the integration bridge."""
         name = self._bridge.name if self._bridge else ""
-        return {name} | {
-            port
-            for id, bridge in self._tables.datapaths().items()
-            if bridge == name
-            for port in self._inventory.names(id)
-        }
+        datapaths = self._tables.datapaths().items()
+        there = [self._inventory.names(id) for id, bridge in datapaths if bridge == name]
+        return {port for port in among if port == name or any(port in each for each in there)}
 
     def _open_ports(self) -> set[str]:
         """Ports of the integration bridge between which ``NORMAL`` would forward: so would the
         bridge by itself, if somebody had it do so while we are away."""
-        return self._ports_of_bridge().intersection(self._tables.open_ports())
+        return self._own_ports(self._tables.open_ports)
 
     def _name_tables(self, peer: Peer) -> None:
         """Names for tables are a comfort: they must not get in the way of packets."""

@@ -5,7 +5,7 @@ The columns that are followed here are those that can be mended: what is not her
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from controller.rows import BridgeRow, Columns, InterfaceRow, columns
@@ -60,6 +60,11 @@ class Tables:
 
     def __init__(self) -> None:
         self._rows: dict[str, dict[str, dict[str, Any]]] = {table: {} for table in MONITORED}
+        self.open_ports: set[str] = set()
+        """The ports to and from which ``NORMAL`` forwards."""
+        self._ports: dict[str, dict[str, Any]] = {}
+        self._interfaces: dict[str, dict[str, Any]] = {}
+        self._marked: set[str] = set()
 
     def apply(self, updates: Mapping[str, Any]) -> Changed:
         """Take updates in (RFC 7047, 4.1.6). Of a name that was taken out and put in again, what
@@ -71,8 +76,10 @@ class Tables:
                 if "new" in update:
                     row = {name: _plain(value) for name, value in update["new"].items()}
                     self._rows[table][uuid] = row
+                    self._index(table, before, row)
                     changed.append((table, row, True))
                 else:
+                    self._index(table, before, None)
                     changed.append((table, before, False))
         return sorted(changed, key=lambda change: change[2])
 
@@ -114,36 +121,52 @@ class Tables:
             row["rstp_enable"],
         )
 
-    def interfaces(self, wanted: Collection[str]) -> dict[str, InterfaceRow]:
+    def interfaces(self, wanted: Iterable[str]) -> dict[str, InterfaceRow]:
         """Those that bear the mark, by name; and those that have a ``wanted`` name without it, as
         if on no bridge."""
         found = {}
-        for row in self.rows("Interface"):
-            name, ids = row["name"], dict(row["external_ids"])
+        for name in self._marked.union(self._interfaces.keys() & wanted):
+            row = self._interfaces[name]
+            ids = dict(row["external_ids"])
             bridge = ids.pop(WANTED, "")
-            if bridge or name in wanted:
-                ids.pop("tenantry", None)
-                options, bfd = columns(row["options"]), columns(row["bfd"])
-                found[name] = InterfaceRow(
-                    name,
-                    bridge,
-                    row["type"],
-                    options,
-                    columns(ids),
-                    bfd,
-                    row["mac"],
-                    row["mtu_request"] or 0,
-                )
+            ids.pop("tenantry", None)
+            found[name] = InterfaceRow(
+                name,
+                bridge,
+                row["type"],
+                columns(row["options"]),
+                columns(ids),
+                columns(row["bfd"]),
+                row["mac"],
+                row["mtu_request"] or 0,
+            )
         return found
 
-    def ports(self) -> Iterator[str]:
-        return (row["name"] for row in self.rows("Port"))
+    def ports(self) -> Iterable[str]:
+        return self._ports.keys()
 
-    def open_ports(self) -> Iterator[str]:
-        """Ports to and from which ``NORMAL`` forwards."""
-        for row in self.rows("Port"):
-            if (row["vlan_mode"], row["trunks"], row["tag"]) != ("trunk", CLOSED_VLAN, ""):
-                yield row["name"]
+    def _index(self, table: str, before: dict[str, Any], row: dict[str, Any] | None) -> None:
+        """There are many ports, and few of them concern us: who asks for these does not look at
+        all. A name may come again before it goes."""
+        if table == "Interface":
+            name = before.get("name", "")
+            if self._interfaces.get(name) is before:
+                del self._interfaces[name]
+                self._marked.discard(name)
+            if row is not None:
+                self._interfaces[row["name"]] = row
+                keep = self._marked.add if WANTED in row["external_ids"] else self._marked.discard
+                keep(row["name"])
+        elif table == "Port":
+            name = before.get("name", "")
+            if self._ports.get(name) is before:
+                del self._ports[name]
+                self.open_ports.discard(name)
+            if row is not None:
+                self._ports[row["name"]] = row
+                closed = (row["vlan_mode"], row["trunks"], row["tag"]) == ("trunk", CLOSED_VLAN, "")
+                keep = self.open_ports.discard if closed else self.open_ports.add
+                keep(row["name"])
 
 
 def controller_columns(row: Mapping[str, Any]) -> Columns:
