@@ -5,7 +5,7 @@ DHCPv4 (RFC 2131), DHCPv6 (RFC 8415) and router advertisements (RFC 4861) for su
 the model; there are no leases to keep, so nothing can be lost. Hosts that renew ask the subnet's
 ``service_address``. Subnets with an ``ipv6_ra_mode`` are advertised on solicitation and every 200
 seconds, to the ports of the network and nowhere else; one with ``ipv6_address_mode`` alone leaves
-that to a router of the tenant's.
+that to a router of the tenant's. What changes is advertised at once, and what is gone taken back.
 """
 
 from oslo_config import cfg

@@ -1,4 +1,5 @@
-"""Router advertisements: what a network tells its hosts of itself (RFC 4861, 4.2; RFC 8106)."""
+"""Router advertisements: what a network tells its hosts of itself, and what of it no longer holds
+(RFC 4861, 4.2; RFC 4191; RFC 8106)."""
 
 from __future__ import annotations
 
