@@ -869,7 +869,10 @@ owner's goto."""
 REENTRIES = {
     (Table.ROUTER_OUT, Table.ROUTER_ADMIT): "a routed packet, on its next network",
     (Table.ROUTER_ADMIT, Table.ROUTER_ADMIT): "one that another switch has routed",
-    (Table.FROM_PORT_ACL, Table.FROM_PORT_ACL): "an error, looked up in the other zone",
+    (
+        Table.FROM_PORT_ACL,
+        Table.FROM_PORT_ACL,
+    ): "of no connection in one zone: looked up in the other",
     (Table.TO_PORT_ACL, Table.TO_PORT_ACL): "likewise",
     (Table.ROUTER_IN, Table.ROUTER_IN): "one whose connection has become known",
     (Table.TO_PORT_CT, Table.TO_PORT_CT): "one of which nothing is known any more",

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controller.flow import Action, Ct, Flow, Goto, Move, Resubmit, SetField, Value
-from controller.frames import ICMP, ICMPV6, IPV4, IPV6
+from controller.frames import IPV4, IPV6
 from controller.model import Network, Subnet, View
 from controller.model.addresses import LINK_LOCAL
 from controller.model.routers import joint
@@ -58,17 +58,16 @@ def compile_all() -> Iterator[Flow]:
         on_link: Match = {WAY: way, "eth_type": IPV6, f"ipv6_{end}": LINK_LOCAL}
         yield Flow(Table.ZONES, Band.GUARD, on_link, _OWN)
     yield Flow(Table.ZONES, Band.DEFAULT, {WAY: 0}, (SetField(ZONE, 0),))
-    # An error comes from anywhere on the way of the connection that it is about: a neighbour's may
-    # be about one that goes further.
+    # What is of no connection on the link may be of one that goes further: a neighbour's error, for
+    # such come from anywhere on the way; the answer of a machine that was asked at another port.
     for table in (Table.FROM_PORT_ACL, Table.TO_PORT_ACL):
         further = (SetField(WAY, 0), Resubmit(Table.ZONES), Ct(str(ZONE), table))
-        for eth_type, protocol in ((IPV4, ICMP), (IPV6, ICMPV6)):
+        for eth_type in (IPV4, IPV6):
             unknown: Match = {
                 LOCAL: (TRACKED, TRACKED),
                 ZONE: (Zone.BRIDGED, Zone.BRIDGED),
                 "ct_state": INVALID,
                 "eth_type": eth_type,
-                "ip_proto": protocol,
             }
             yield Flow(table, Band.GUARD + 2, unknown, further)
 

@@ -121,6 +121,31 @@ def test_a_machine_in_all_subnets_answers_on_the_link(net: Lab) -> None:
         assert asked(asking, *far) == [four, four, six, six]
 
 
+def test_a_machine_in_two_networks_answers_by_the_nearer(net: Lab) -> None:
+    """Asked by way of the router at its port in the other network, it answers on the link."""
+    one, two = net.network(*ONE), net.network(*TWO)
+    net.router(one, two)
+    opened = group(net, "open", EVERYTHING)
+    far = net.port(two, security_groups=[opened])
+    pairs = [{"ip_address": address} for address in addresses(far)]
+    near = net.port(one, security_groups=[opened], allowed_address_pairs=pairs)
+    asking = net.port(one, security_groups=[closed(net)])
+    client, between, other = machine(net, asking), net.guest(near), net.guest(far)
+    other.run("ip", "link", "set", "eth0", "name", "eth1")
+    other.run("ip", "link", "set", "eth1", "netns", between.pid)
+    for name in ("all", "eth0", "eth1"):
+        between.run("sysctl", "-qw", f"net.ipv4.conf.{name}.rp_filter=0")
+    between.run("sysctl", "-qw", "net.ipv6.conf.eth1.accept_dad=0")
+    between.run("ip", "link", "set", "eth1", "up")
+    for address, length in zip(addresses(far), (24, 64), strict=True):
+        between.run("ip", "address", "add", f"{address}/{length}", "dev", "eth1")
+    net.take_effect()
+    four, six = addresses(asking)
+    assert all(client.pings(address, 2) for address in addresses(far))
+    with serving(between):  # by UDP the server answers where it was asked, not where the way is
+        assert asked(client, *addresses(far))[::2] == [four, six]
+
+
 def test_routers_come_and_go_and_connections_stay(net: Lab) -> None:
     """In a network, between two others, and with the world: whoever speaks first afterwards."""
     outside = Outside(net)
