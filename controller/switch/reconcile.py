@@ -21,7 +21,6 @@ from typing import TypeVar
 from controller import runtime
 from controller.app import Unit
 from controller.engine import Engine
-from controller.pipeline import Table
 from controller.switch import codec, slots
 from controller.switch.bundle import Ahead, Bundle, Message, chunks, prepared, transfer
 from controller.switch.channel import Connection, Disconnected
@@ -33,10 +32,6 @@ Some = TypeVar("Some", int, bytes)
 
 BUNDLE_MESSAGES = 2000
 """Flow-mods in one bundle: userspace OVS commits in the thread that forwards packets."""
-
-UNWATCHED = frozenset(range(255)) - {table.id for table in Table if not table.learned}
-"""Tables that no flow monitor watches: those that the switch fills by itself, and those that are
-not ours. Whoever writes to others may have written to these, too."""
 
 SUSPICION_SECONDS = 0.05
 """From a change by somebody else to the look that mends it: they may not have finished."""
@@ -132,7 +127,8 @@ class Reconciler:
                 if now >= self._audit_at:
                     self.audit()
                 elif now >= self._look_at:
-                    self.audit(self._suspected | UNWATCHED)
+                    # Nobody tells of what was done to flows that the switch has learned.
+                    self.audit(self._suspected | codec.LEARNED_TABLES)
                 elif self.refused and now >= self._retry_at:
                     self._retry()
         except Disconnected as reason:
