@@ -40,9 +40,10 @@ ifdef TESTS
 else
 	@mkdir -p build
 	@# Three parts beside each other; real packets are in namespaces of their own.
-	@$(SUDO) $(PYTHON) -m pytest -q tests/hosts >build/hosts.log 2>&1 & hosts=$$!; \
+	@$(SUDO) $(PYTHON) -m pytest -q tests/hosts tests/attack >build/hosts.log 2>&1 & hosts=$$!; \
 	    $(SUDO) $(PYTHON) -m pytest -q tests/netns >build/packets.log 2>&1 & packets=$$!; \
-	    $(SUDO) $(PYTHON) -m pytest -q --ignore=tests/netns --ignore=tests/hosts; others=$$?; \
+	    $(SUDO) $(PYTHON) -m pytest -q --ignore=tests/netns --ignore=tests/hosts \
+	        --ignore=tests/attack; others=$$?; \
 	    wait $$packets; packets=$$?; cat build/packets.log; \
 	    wait $$hosts; hosts=$$?; cat build/hosts.log; exit $$((others | packets | hosts))
 endif
@@ -72,6 +73,15 @@ fuzz: machine $(STAMP) ## new random histories, until one fails or time is up; M
 	@end=$$(($$(date +%s) + 60 * $(or $(MINUTES),10))); \
 	while HYPOTHESIS_PROFILE=fuzz $(PYTHON) -m pytest -q -x tests/property; do \
 	    [ $$(date +%s) -lt $$end ] || exit 0; \
+	done; exit 1
+
+.PHONY: attack
+attack: machine $(STAMP) ## hostile frames, floods, lying peers, kills, until one gets through; MINUTES=10
+	@end=$$(($$(date +%s) + 60 * $(or $(MINUTES),10))); seed=$$(date +%s); \
+	while echo "attacks of seed $$seed" && $(SUDO) env HYPOTHESIS_PROFILE=fuzz ATTACK_SECONDS=20 \
+	    ATTACK_SEED=$$seed $(PYTHON) -m pytest -q -x tests/attack tests/property/test_guest_bytes.py; do \
+	    [ $$(date +%s) -lt $$end ] || exit 0; \
+	    seed=$$((seed + 1)); \
 	done; exit 1
 
 .PHONY: docs

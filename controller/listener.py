@@ -30,6 +30,9 @@ BACKLOG = 4096
 STRANGERS = 1000
 """At a time, at a listener, of those who have not said who they are."""
 
+CROWD = 16
+"""While more are here, who has hung up by its turn is not answered: it may be one of a flood."""
+
 PATIENCE_SECONDS = 0.25
 """Before somebody who is waited for may have to give way."""
 
@@ -204,6 +207,8 @@ class Listener:
         reader.waiting_since = time.monotonic()
         try:
             reader.take_turn()
+            if len(self._clients) > CROWD and reader.hung_up:
+                return
             if self._tls is not None:
                 self._shake_hands(reader, self._tls)
             self._serve(reader)

@@ -175,7 +175,7 @@ class Lab:
             *("add-port", bridge, name, "--", "set", "interface", name, *kind),
             f"external_ids:iface-id={port['id']}",
         )
-        self.until(lambda: self.service.port_status(port["id"]) == "ACTIVE")
+        self.until(lambda: self.status(port) == "ACTIVE")
         return name
 
     def detach(self, interface: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from webob import Request
 
 from controller.api import Route
-from controller.api.wsgi import MAX_BODY
+from controller.api.wsgi import MAX_BODY, MOST_VALUES
 from tests.api.conftest import Api
 
 
@@ -83,6 +83,13 @@ def test_a_chunked_body_is_limited_too(api: Api) -> None:
     request.environ["HTTP_TRANSFER_ENCODING"] = "chunked"
     request.content_length = None
     assert request.get_response(api.app).status_int == 413
+
+
+def test_a_body_of_very_many_values_is_refused(api: Api) -> None:
+    many = b'{"network": [' + b"[]," * MOST_VALUES + b"1]}"
+    assert len(many) < MAX_BODY
+    words = api.refused(400, "MalformedRequestBody", "POST", "/v2.0/networks", many)
+    assert "send several requests" in words
 
 
 @pytest.mark.parametrize(

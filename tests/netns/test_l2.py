@@ -132,13 +132,14 @@ def test_moving_a_port_moves_its_flows(net: Lab) -> None:
     assert watcher.pings(addresses(moving)[1])
 
 
-def test_traffic_goes_on_without_the_controller(net: Lab) -> None:
-    network = net.network("10.0.0.0/24", "fd00::/64")
-    ports = [net.port(network) for _ in range(2)]
-    a, _ = (net.guest(port) for port in ports)
-    net.controller.channel.close()
-    for address in addresses(ports[1]):
-        assert a.pings(address, count=3)
+def test_traffic_goes_on_without_the_controller(ovs: OpenVSwitch, tmp_path: Path) -> None:
+    with lab(ovs, tmp_path) as net:
+        network = net.network("10.0.0.0/24", "fd00::/64")
+        ports = [net.port(network) for _ in range(2)]
+        a, _ = (net.guest(port) for port in ports)
+        net.controller.channel.close()
+        for address in addresses(ports[1]):
+            assert a.pings(address, count=3)
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["flow monitor", "audit"])

@@ -43,8 +43,9 @@ def test_known_unicast_goes_to_its_port_alone(net: Lab) -> None:
     a, b, _ = (net.attach(port) for port in ports)
     src, dst = ports[0]["mac_address"], ports[1]["mac_address"]
     four, six = (ip["ip_address"] for ip in ports[0]["fixed_ips"])
+    ping = "icmpv6_type=128,nw_ttl=64"
     assert sent(net, a, f"icmp,dl_src={src},dl_dst={dst},nw_src={four},nw_ttl=64") == {b}
-    assert sent(net, a, f"icmp6,dl_src={src},dl_dst={dst},ipv6_src={six},nw_ttl=64") == {b}
+    assert sent(net, a, f"icmp6,{ping},dl_src={src},dl_dst={dst},ipv6_src={six}") == {b}
 
 
 def test_broadcast_reaches_the_network_and_nothing_else(net: Lab) -> None:

@@ -12,7 +12,7 @@ from tests.openvswitch import OpenVSwitch
 def test_two_bridges_of_a_host_are_not_joined_by_tunnels(
     dummy_ovs: OpenVSwitch, tmp_path: Path
 ) -> None:
-    with lab(dummy_ovs, tmp_path) as net:
+    with lab(dummy_ovs, tmp_path, networks__tenant_network_type="vxlan") as net:
         network = net.network("10.0.0.0/24", name="blue")
         net.attach(net.port(network), interface="a")
         net.add_bridge("br-two")

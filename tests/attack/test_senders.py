@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import resource
 import shutil
 import socket
@@ -22,8 +23,8 @@ import pytest
 from controller import runtime
 from controller.config import Address
 from tests import dhcp_client
+from tests.attack.senders import hostile
 from tests.conftest import need
-from tests.hostile import hostile
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
 
@@ -31,7 +32,10 @@ LONGEST = 0.25
 """Seconds of the process's time."""
 
 ASKED = 15
-"""Questions to the API meanwhile."""
+"""Questions to the API meanwhile, at least."""
+
+SECONDS = float(os.environ.get("ATTACK_SECONDS", 0))
+"""How long it goes on, at least."""
 
 
 @pytest.fixture
@@ -93,8 +97,9 @@ class Watch:
             greenlet.kill()
 
     def until_asked(self) -> None:
-        with runtime.Timeout(60):
-            while len(self.answers) < ASKED:
+        began = time.monotonic()
+        with runtime.Timeout(60 + SECONDS):
+            while len(self.answers) < ASKED or time.monotonic() < began + SECONDS:
                 runtime.sleep(0.01)
 
     def good(self) -> None:

@@ -1,7 +1,7 @@
 """Whoever would stop the controller: connects, and sends without pause, or nothing at all.
 
-``python -m tests.hostile KIND ADDRESS PORT CONNECTIONS`` prints a line once all are connected, and
-goes on until it is ended. Whoever is hung up on connects again.
+``python -m tests.attack.senders KIND ADDRESS PORT CONNECTIONS`` prints a line once all are
+connected, and goes on until it is ended. Whoever is hung up on connects again.
 """
 
 from __future__ import annotations
@@ -66,7 +66,15 @@ def hostile(
     kind: str, port: int, connections: int, address: str = "127.0.0.1", guest: Guest | None = None
 ) -> Iterator[None]:
     """Somebody hostile, for as long as the block runs."""
-    words = [sys.executable, "-m", "tests.hostile", kind, address, str(port), str(connections)]
+    words = [
+        sys.executable,
+        "-m",
+        "tests.attack.senders",
+        kind,
+        address,
+        str(port),
+        str(connections),
+    ]
     process = subprocess.Popen(
         guest.command(*words) if guest else words, stdout=subprocess.PIPE, text=True
     )
