@@ -15,6 +15,7 @@ import pytest
 
 from controller import runtime
 from controller.frames import ARP, ICMPV6, IPV4, IPV6
+from controller.model.routers import ROUTED_MAC
 from tests.attack.frames import HOP_BY_HOP, MARK, End, Ends, end
 from tests.attack.stage import Stage, stage
 from tests.attack.test_guests import words
@@ -164,14 +165,15 @@ def belongs_to_the_link(frame: bytes) -> bool:
 
 
 def is_from(frame: bytes, sender: End, router_macs: Collection[int]) -> bool:
-    """Whether a frame bears its sender's own addresses and nobody else's; or the router's, if it
-    went to its own network by the router."""
+    """Whether a frame bears its sender's own addresses and nobody else's; or the router's MAC
+    address, or what stands for it, if it went to its own network by the router."""
     (eth_type,) = struct.unpack_from("!H", frame, 12)
     source = frame[6:12]
     if eth_type == ARP:
         own = sender.mac.to_bytes(6, "big")
         return source == own and frame[22:32] == own + sender.ipv4.to_bytes(4, "big")
-    if int.from_bytes(source, "big") not in (sender.mac, *router_macs):
+    mac = int.from_bytes(source, "big")
+    if mac not in (sender.mac, *router_macs) and mac >> 40 != ROUTED_MAC >> 40:
         return False
     if eth_type == IPV4:
         return frame[26:30] == sender.ipv4.to_bytes(4, "big")
