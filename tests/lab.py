@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from webob import Request
 
 from apps.security_groups import SECURITY_GROUPS
-from controller import config, serve
+from controller import config, runtime, serve
 from controller.api import operations
 from controller.model import Interface
 from controller.serve import Controller
@@ -227,6 +228,16 @@ class Lab:
         for guest in self._guests:
             guest.close()
         self.controller.stop()
+
+
+def eventually(condition: Callable[[], bool], seconds: float = SETTLE_SECONDS) -> bool:
+    """Whether it comes to be so: for what OVSDB or the kernel says, which wakes nobody here."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        runtime.sleep(0.02)
+    return True
 
 
 def written(directory: Path, values: dict[str, str]) -> Path:

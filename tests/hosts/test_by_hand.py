@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from controller import runtime
 from tests.farm import Farm, Machine, farm, machines
-from tests.lab import Refused
+from tests.lab import Refused, eventually
 
 MENDED_SECONDS = 2
 
@@ -23,16 +22,6 @@ def net(own_netns: None, tmp_path: Path) -> Iterator[Farm]:
         yield net
         net.settle()
         net.verify()
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
-    """What OVSDB says wakes nobody here."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        runtime.sleep(0.02)
-    return True
 
 
 def ours(machine: Machine) -> list[list[object]]:

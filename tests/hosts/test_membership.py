@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from controller import config, membership, runtime, service
 from controller.serve import Controller
 from tests.farm import CONTROLLER, Farm, farm, machines
+from tests.lab import eventually
 
 SOON = 0.5  # seconds, instead of the ten that hosts have to come back after a start
 
@@ -23,16 +23,6 @@ SOON = 0.5  # seconds, instead of the ten that hosts have to come back after a s
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (service, membership):
         monkeypatch.setattr(module, "START_SECONDS", SOON)
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
-    """What OVSDB says wakes nobody here."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        runtime.sleep(0.02)
-    return True
 
 
 def agents(net: Farm) -> dict[str, Any]:

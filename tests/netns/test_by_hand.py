@@ -10,7 +10,7 @@ import sqlite3
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ from eventlet.green import subprocess
 
 from controller import config, runtime, service
 from controller.serve import Controller
-from tests.lab import Lab, Refused, lab, written
+from tests.lab import Lab, Refused, eventually, lab, written
 from tests.namespace import Guest, run
 from tests.openvswitch import OpenVSwitch
 
@@ -36,16 +36,6 @@ def net(ovs: OpenVSwitch, tmp_path: Path) -> Iterator[Lab]:
         yield net
         net.settle()
         net.verify()
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
-    """What OVSDB and the kernel say wakes nobody here."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        runtime.sleep(0.02)
-    return True
 
 
 def ports_of(ovs: OpenVSwitch, bridge: str) -> list[str]:
