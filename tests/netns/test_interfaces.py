@@ -73,8 +73,11 @@ def test_who_never_sends_as_its_port_is_named(net: Lab) -> None:
     """As with a port that was made without a look at its guest's addresses."""
     network = net.network("10.0.0.0/24")
     ports = [net.port(network) for _ in range(2)]
-    stranger, guest = (net.guest(port) for port in ports)
+    # Bare: with the port's own MAC address, its kernel would speak up at once.
+    stranger, guest = net.guest(ports[0], bare=True), net.guest(ports[1])
     stranger.run("ip", "link", "set", "eth0", "address", "00:00:00:00:00:01")
+    stranger.run("ip", "link", "set", "eth0", "up")
+    stranger.run("ip", "address", "add", "10.0.0.77/24", "dev", "eth0")
     address = ports[1]["fixed_ips"][0]["ip_address"]
     assert not stranger.pings(address)
     guest.pings("10.0.0.99")  # nobody, but it has asked in its own name
