@@ -6,6 +6,7 @@ on what else the machine does.
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import os
@@ -88,6 +89,9 @@ class Watch:
             self.answers.append(time.process_time() - before)
 
     def __enter__(self) -> Watch:
+        # What earlier tests have left in memory would be looked at meanwhile, all of it at once.
+        gc.collect()
+        gc.freeze()
         self.connections = dict(self.net.service.connections)
         self._greenlets = [runtime.spawn(work) for work in (self._beat, self._ask)]
         return self
@@ -95,6 +99,7 @@ class Watch:
     def __exit__(self, *exception: object) -> None:
         for greenlet in self._greenlets:
             greenlet.kill()
+        gc.unfreeze()
 
     def until_asked(self) -> None:
         began = time.monotonic()
