@@ -36,7 +36,9 @@ def switch(interfaces: int) -> Iterator[OpenVSwitch]:
 
 @contextmanager
 def served(ovs: OpenVSwitch) -> Iterator[Served]:
-    """A new controller with an empty database, which the switch has confirmed."""
+    """A new controller with an empty database, which the switch has confirmed. The bridge is
+    nobody's again: it may have been that of a controller before."""
+    ovs.vsctl("remove", "bridge", rows.BRIDGE, "external_ids", "tenantry-store")
     with (
         tempfile.TemporaryDirectory(dir="build") as directory,
         Served(Path(directory), ovsdb__connections=ovs.remote) as controller,
