@@ -72,13 +72,20 @@ def to_ports(
     view: View, switch: int, network: Network, data: bytes, *, but: str = ""
 ) -> Iterator[PacketOut]:
     """To the network's ports on a switch, but for one of them (an id), and to nowhere beyond it."""
+    return (PacketOut(data, copies) for copies in copied_to_ports(view, switch, network, but=but))
+
+
+def copied_to_ports(
+    view: View, switch: int, network: Network, *, but: str = ""
+) -> Iterator[tuple[Action, ...]]:
+    """What is done with each of the packets that do this: for who sends several."""
     ids = view.ids(Binding, switch=switch, network_id=network.id) - {but}
     keys = sorted(port.key for id in ids if (port := view.get(Port, id)))
     for start in range(0, len(keys), COPIES):
         copies: list[Action] = [SetField(NETWORK, network.key)]
         for key in keys[start : start + COPIES]:
             copies += (SetField(OUT_PORT, key), Resubmit(Table.OUTPUT))
-        yield PacketOut(data, tuple(copies))
+        yield tuple(copies)
 
 
 T = TypeVar("T", covariant=True)

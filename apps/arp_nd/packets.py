@@ -9,7 +9,7 @@ from controller.model import Binding, Change, Former, Network, Port, View
 from controller.model.addresses import is_router, mapped, unmapped
 from controller.model.routers import active
 from controller.neighbour_discovery import announcement
-from controller.packet import PacketOut, resubmitted, to_ports
+from controller.packet import PacketOut, copied_to_ports, resubmitted
 from controller.pipeline import IN_PORT, NETWORK, OUT_PORT, PHYSICAL, Table
 
 
@@ -35,12 +35,15 @@ def announce(was: View, now: View, change: Change) -> Iterator[tuple[int, Packet
     news = told.items() - _answered(was, port.id).items() if told else ()
     switches = now.distinct(Binding, "switch", network_id=network.id) if news else ()
     beyond = None if port.is_gateway else _home(now, port)
+    copied = {
+        switch: tuple(copied_to_ports(now, switch, network, but=port.id)) for switch in switches
+    }
     for one, mac in sorted(news):
         version, address = unmapped(one)
         data = announcement(version, mac, address, router=is_router(now, port))
-        for switch in sorted(switches):
-            for packet in to_ports(now, switch, network, data, but=port.id):
-                yield switch, packet
+        for switch, packets in sorted(copied.items()):
+            for copies in packets:
+                yield switch, PacketOut(data, copies)
         if beyond is not None:
             known = ((NETWORK, network.key), (IN_PORT, port.key), (OUT_PORT, PHYSICAL))
             yield beyond, resubmitted(data, known, Table.OUTPUT)
