@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from controller import runtime
+from controller.config_values import is_address
 from controller.listener import Clients, Listener, listen
 from controller.reader import Reader, Unwelcome, unmapped
 from controller.rows import InterfaceRow
@@ -23,7 +24,7 @@ from controller.switch.inventory import Inventory
 from controller.switch.jsonrpc import Peer, Refused, Unreachable, connected
 from controller.switch.ovsdb import OvsdbError
 from controller.switch.own_rows import IntegrationBridge
-from controller.switch.words import JOINED, Words, is_address
+from controller.switch.words import JOINED, Words
 
 LOG = logging.getLogger(__name__)
 

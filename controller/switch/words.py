@@ -7,6 +7,8 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
+from controller.config_values import is_address
+
 LOG = logging.getLogger(__name__)
 
 TUNNEL_ADDRESS = "tenantry-encap-ip"
@@ -48,14 +50,6 @@ def read_words(
         bridge_mappings=dict(_mappings(said.get(BRIDGE_MAPPINGS) or "")),
         datapaths=tuple(sorted(datapaths)),
     )
-
-
-def is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _tunnel_address(host: str, text: str) -> str | None:
