@@ -88,6 +88,10 @@ attack: machine $(STAMP) ## hostile frames, floods, lying peers, kills, until on
 docs: $(STAMP) ## regenerate docs/pipeline.md from the code
 	@$(PYTHON) -m controller.pipeline_doc
 
+.PHONY: changelog
+changelog: $(STAMP) ## what docs/changes says, as it will be read; VERSION=1.2.3 writes CHANGELOG.md
+	@$(VENV)/bin/towncrier build $(if $(VERSION),--yes --version $(VERSION),--draft --version next)
+
 .PHONY: clean
 clean: ## remove everything that the other targets made here
 	@rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -12,7 +12,31 @@ from controller import config, doctor, drill, host_commands, plug, show_commands
 from controller.client import Context, api_url
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Commands that take ``--json`` after their names, too."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        super().add_command(cmd, name)
+        _take_json(cmd)
+
+
+def _take_json(command: click.Command) -> None:
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _take_json(each)
+        return
+
+    def said(context: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            context.ensure_object(Context).output.as_json = True
+
+    words = "The same as before the command."
+    command.params.append(
+        click.Option(["--json"], is_flag=True, expose_value=False, callback=said, help=words)
+    )
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config-file",
     "files",

@@ -82,6 +82,19 @@ def test_nobody_answers(name: tuple[str, ...], tmp_path: Path) -> None:
     refused(result, f"no controller answers at {NOWHERE} (Connection refused)", "tenantry serve")
 
 
+@pytest.mark.parametrize("name", ASKING, ids=" ".join)
+def test_json_may_come_after_the_command(name: tuple[str, ...], tmp_path: Path) -> None:
+    command = dict(commands())[name]
+    result = run("--url", NOWHERE, *name, *words_of(command, tmp_path), "--json")
+    refused(result, f"no controller answers at {NOWHERE} (Connection refused)")
+
+
+def test_json_says_the_same_on_either_side() -> None:
+    before, after = run("--json", "cloud-config"), run("cloud-config", "--json")
+    assert before.output == after.output != run("cloud-config").output
+    assert json.loads(after.output)["clouds"]["tenantry"]["auth_type"] == "none"
+
+
 @contextmanager
 def answering(answer: bytes) -> Iterator[str]:
     """Something that answers so, whatever it is asked; its address."""
