@@ -17,6 +17,7 @@ The engine never waits, never talks to a switch, and knows no feature.
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -255,8 +256,9 @@ class Engine:
         self._queries: dict[tuple[Any, ...], _Query] = {}
         self._readers: dict[Read, set[_Node]] = {}
         self._let_go: set[_Query] = set()  # by a reader; perhaps nobody reads them any more
-        # By stage, oldest first, each with the cause that made it dirty first.
-        self._dirty: tuple[dict[_Node, str], ...] = ({}, {}, {})
+        # By stage, oldest first, each with the cause that made it dirty first. (Not dict: to find
+        # the oldest, it walks past all that were there before.)
+        self._dirty: tuple[OrderedDict[_Node, str], ...] = tuple(OrderedDict() for _ in range(3))
         self._switches = _Switches()
         self.mark(self._switches)
 
@@ -273,8 +275,7 @@ class Engine:
         """
         queries, lists, units = self._dirty
         while dirty := queries or lists or units:
-            node = next(iter(dirty))
-            cause = dirty.pop(node)
+            node, cause = dirty.popitem(last=False)
             started = perf_counter()
             node.refresh(self)
             runs = self.runs.setdefault((*node.kind, cause), Runs())
