@@ -20,6 +20,12 @@ from controller.api.faults import MALFORMED
 from controller.store import Body, Claim, ClaimTaken, Draft, Link
 
 
+class NoMoreOfThese(exceptions.ServiceUnavailable):
+    message = (
+        "All %(count)s %(collection)s that there can be are there: delete one that nobody needs."
+    )
+
+
 class Kind:
     """One kind of resource. It is also the store's :class:`Shape` of the kind."""
 
@@ -151,7 +157,7 @@ class Kind:
                 self._last_key = self._keys.start
             if draft.owner(self._key_claim(self._last_key)) is None:
                 return self._last_key
-        raise exceptions.ResourceExhausted(f"all {len(self._keys)} keys are in use")
+        raise NoMoreOfThese(count=len(self._keys), collection=self.collection)
 
     def _key_claim(self, key: int) -> Claim:
         return Claim("key", self.name, str(key))

@@ -270,3 +270,14 @@ def test_the_mtus_of_physical_networks_are_options(tmp_path: Path) -> None:
         with pytest.raises(config.ConfigError, match="physical_mtus"):
             config.load([str(file)])
     assert "#physical_mtus =\n" in config.sample()
+
+
+def test_no_more_networks_than_switches_can_tell_apart(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.kinds["network"], "_keys", range(1, 3))
+    first, _ = api.create("network"), api.create("network")
+    told = api.refused(503, "NoMoreOfThese", "POST", "/v2.0/networks", {"network": {}})
+    assert told.startswith("All 2 networks that there can be are there: delete one")
+    api.delete("network", first["id"])
+    api.create("network")
