@@ -247,7 +247,7 @@ class GroupRules(Rules):
         shown["status"] = "DOWN" if not body["admin_state_up"] else "ACTIVE" if used else "INACTIVE"
 
 
-class FirewallGroupDefaultAlreadyExists(exceptions.InUse):  # type: ignore[misc]
+class FirewallGroupDefaultAlreadyExists(exceptions.InUse):
     message = "Default firewall group already exists. 'default' is the reserved name for it."
 
 

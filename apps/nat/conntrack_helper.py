@@ -18,18 +18,18 @@ PROTOCOLS = {"ftp": "tcp", "tftp": "udp"}
 """What Open vSwitch has helpers for, and by which protocol."""
 
 
-class ConntrackHelperNotFound(exceptions.NotFound):  # type: ignore[misc]
+class ConntrackHelperNotFound(exceptions.NotFound):
     message = "Conntrack Helper %(id)s could not be found."
 
 
-class ConntrackHelperNotAllowed(exceptions.BadRequest):  # type: ignore[misc]
+class ConntrackHelperNotAllowed(exceptions.BadRequest):
     message = (
         "Conntrack helper %(helper)s with protocol %(protocol)s is not supported; there are "
         "%(supported)s."
     )
 
 
-class ConntrackHelperTaken(exceptions.Conflict):  # type: ignore[misc]
+class ConntrackHelperTaken(exceptions.Conflict):
     message = "Router %(router)s has a conntrack helper at %(protocol)s port %(port)s already."
 
 

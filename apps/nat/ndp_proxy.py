@@ -17,26 +17,26 @@ PROXY = "ndp_proxy"
 """The role in which a router and a port see NDP proxies."""
 
 
-class NdpProxyNotFound(exceptions.NotFound):  # type: ignore[misc]
+class NdpProxyNotFound(exceptions.NotFound):
     message = "Ndp proxy %(id)s could not be found."
 
 
-class RouterNdpProxyNotEnabled(exceptions.Conflict):  # type: ignore[misc]
+class RouterNdpProxyNotEnabled(exceptions.Conflict):
     message = (
         "The enable_ndp_proxy parameter of router %(router_id)s must be set as True while create "
         "ndp proxy entry on it."
     )
 
 
-class RouterGatewayNotValid(exceptions.Conflict):  # type: ignore[misc]
+class RouterGatewayNotValid(exceptions.Conflict):
     message = "Can not enable ndp proxy on router %(router_id)s, %(reason)s."
 
 
-class PortCannotBeProxied(exceptions.BadRequest):  # type: ignore[misc]
+class PortCannotBeProxied(exceptions.BadRequest):
     message = "Invalid port %(port_id)s: %(reason)s."
 
 
-class AddressIsProxied(exceptions.Conflict):  # type: ignore[misc]
+class AddressIsProxied(exceptions.Conflict):
     message = "Router %(router)s has an ndp proxy for %(address)s already."
 
 

@@ -21,18 +21,18 @@ FORWARDING = "port_forwarding"
 PROTOCOLS = ("tcp", "udp")
 
 
-class PortForwardingNotFound(exceptions.NotFound):  # type: ignore[misc]
+class PortForwardingNotFound(exceptions.NotFound):
     message = "Port Forwarding %(id)s could not be found."
 
 
-class PortHasPortForwarding(exceptions.Conflict):  # type: ignore[misc]
+class PortHasPortForwarding(exceptions.Conflict):
     message = (
         "Bad port_forwarding request: A duplicate port forwarding entry with same attributes "
         "already exists, conflicting values are %(values)s."
     )
 
 
-class FloatingIpIsAssociated(exceptions.Conflict):  # type: ignore[misc]
+class FloatingIpIsAssociated(exceptions.Conflict):
     message = (
         "Floating IP %(address)s is associated with port %(port)s: it forwards all of its ports "
         "there. Disassociate it first."

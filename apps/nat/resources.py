@@ -221,7 +221,7 @@ def router_between(draft: Draft, port: Body, subnet_id: str, floating: Body) -> 
     return min(found)[1]
 
 
-class FloatingIpInUseByPortForwarding(exceptions.Conflict):  # type: ignore[misc]
+class FloatingIpInUseByPortForwarding(exceptions.Conflict):
     message = (
         "Floating IP %(address)s (%(id)s) cannot be associated: it has port forwardings. Delete "
         "them first."

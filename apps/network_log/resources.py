@@ -15,19 +15,19 @@ from controller.store import Body, Draft, Link, Store
 TYPES = ("security_group",)
 
 
-class LogResourceNotFound(exceptions.NotFound):  # type: ignore[misc]
+class LogResourceNotFound(exceptions.NotFound):
     message = "Log resource %(log_resource_id)s could not be found."
 
 
-class InvalidLogResourceType(exceptions.InvalidInput):  # type: ignore[misc]
+class InvalidLogResourceType(exceptions.InvalidInput):
     message = "Invalid log resource_type: %(resource_type)s. Use one of %(types)s."
 
 
-class ResourceNotFound(exceptions.NotFound):  # type: ignore[misc]
+class ResourceNotFound(exceptions.NotFound):
     message = "%(resource_type)s %(id)s could not be found."
 
 
-class InvalidResourceConstraint(exceptions.InvalidInput):  # type: ignore[misc]
+class InvalidResourceConstraint(exceptions.InvalidInput):
     message = "Port %(port)s is not in security group %(group)s: nothing would be logged."
 
 

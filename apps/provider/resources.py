@@ -52,22 +52,22 @@ _ADMINS = "only an admin may say how a network is carried"
 _ATTRIBUTES = AttributeInfo(provider_net.RESOURCE_ATTRIBUTE_MAP["networks"])
 
 
-class SegmentNotFound(exceptions.NotFound):  # type: ignore[misc]
+class SegmentNotFound(exceptions.NotFound):
     message = "Segment %(segment_id)s could not be found."
 
 
-class SegmentInUse(exceptions.InUse):  # type: ignore[misc]
+class SegmentInUse(exceptions.InUse):
     message = "Segment '%(segment_id)s' cannot be deleted: %(reason)s."
 
 
-class NetworkIdsDontMatch(exceptions.BadRequest):  # type: ignore[misc]
+class NetworkIdsDontMatch(exceptions.BadRequest):
     message = (
         "The subnet's network id, '%(subnet_network)s', doesn't match the network_id of segment "
         "'%(segment_id)s', '%(segment_network)s'."
     )
 
 
-class SubnetsNotAllAssociatedWithSegments(exceptions.BadRequest):  # type: ignore[misc]
+class SubnetsNotAllAssociatedWithSegments(exceptions.BadRequest):
     message = (
         "All of the subnets on network '%(network_id)s' must either all be associated with "
         "segments, or all not associated with any segments."

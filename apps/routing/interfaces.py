@@ -250,7 +250,7 @@ def _check_unused(draft: Draft, router: Body, subnet_id: str) -> None:
             raise RouterInterfaceInUse(router_id=router["id"], subnet_id=subnet_id, what=what)
 
 
-class RouterInterfaceInUse(exceptions.Conflict):  # type: ignore[misc]
+class RouterInterfaceInUse(exceptions.Conflict):
     message = (
         "Router interface for subnet %(subnet_id)s on router %(router_id)s cannot be deleted, as "
         "it is required by one or more %(what)s; delete those first."

@@ -206,7 +206,7 @@ class RouterRules(Rules):
         return {"router": router.shown(draft, after)}
 
 
-class RouterInUseByNdpProxy(exceptions.Conflict):  # type: ignore[misc]
+class RouterInUseByNdpProxy(exceptions.Conflict):
     message = (
         "The router %(router_id)s is still referenced by an ndp proxy; delete the ndp proxies first"
     )

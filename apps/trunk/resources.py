@@ -221,54 +221,54 @@ def _bad(message: str) -> Exception:
 # Neutron's own, which neutron-lib does not have.
 
 
-class TrunkNotFound(exceptions.NotFound):  # type: ignore[misc]
+class TrunkNotFound(exceptions.NotFound):
     message = "Trunk %(trunk_id)s could not be found."
 
 
-class SubPortNotFound(exceptions.NotFound):  # type: ignore[misc]
+class SubPortNotFound(exceptions.NotFound):
     message = "Port %(port_id)s is not a subport of trunk %(trunk_id)s."
 
 
-class ParentPortInUse(exceptions.InUse):  # type: ignore[misc]
+class ParentPortInUse(exceptions.InUse):
     message = (
         "Port %(port_id)s is the parent of a trunk, or a port of the network's own: it can be "
         "neither parent nor subport of this one. Use another port."
     )
 
 
-class TrunkPortInUse(exceptions.InUse):  # type: ignore[misc]
+class TrunkPortInUse(exceptions.InUse):
     message = (
         "Port %(port_id)s is a subport of a trunk already. Remove it there first, or use another "
         "port."
     )
 
 
-class DuplicateSubPort(exceptions.InUse):  # type: ignore[misc]
+class DuplicateSubPort(exceptions.InUse):
     message = (
         "segmentation_type %(segmentation_type)s and segmentation_id %(segmentation_id)s are "
         "another subport's on trunk %(trunk_id)s. Use another segmentation_id."
     )
 
 
-class SubPortMtuGreaterThanTrunkPortMtu(exceptions.Conflict):  # type: ignore[misc]
+class SubPortMtuGreaterThanTrunkPortMtu(exceptions.Conflict):
     message = (
         "The network of subport %(port_id)s has MTU %(port_mtu)s, and that of the parent of trunk "
         "%(trunk_id)s only %(trunk_mtu)s. Lower the mtu of the former, or raise that of the latter."
     )
 
 
-class TrunkDisabled(exceptions.Conflict):  # type: ignore[misc]
+class TrunkDisabled(exceptions.Conflict):
     message = (
         "Trunk %(trunk_id)s is disabled. Set its admin_state_up to true before you change its "
         "subports or delete it."
     )
 
 
-class PortInUseAsTrunkParent(exceptions.InUse):  # type: ignore[misc]
+class PortInUseAsTrunkParent(exceptions.InUse):
     message = "Port %(port_id)s is the parent of trunk %(trunk_id)s. Delete the trunk first."
 
 
-class PortInUseAsSubPort(exceptions.InUse):  # type: ignore[misc]
+class PortInUseAsSubPort(exceptions.InUse):
     message = "Port %(port_id)s is a subport of trunk %(trunk_id)s. Remove it there first."
 
 

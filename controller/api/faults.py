@@ -25,41 +25,41 @@ MALFORMED = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError
 for well-formed values of the right type."""
 
 
-class IpAddressAlreadyAllocated(exceptions.Conflict):  # type: ignore[misc]
+class IpAddressAlreadyAllocated(exceptions.Conflict):
     message = "IP address %(ip)s already allocated in subnet %(subnet_id)s."
 
 
-class IpAddressGenerationFailureNoMatchingSubnet(exceptions.IpAddressGenerationFailure):  # type: ignore[misc]
+class IpAddressGenerationFailureNoMatchingSubnet(exceptions.IpAddressGenerationFailure):
     message = (
         "No valid service subnet for the given device owner, network %(network_id)s, service type "
         "%(service_type)s."
     )
 
 
-class AllocationOnAutoAddressSubnet(exceptions.InvalidInput):  # type: ignore[misc]
+class AllocationOnAutoAddressSubnet(exceptions.InvalidInput):
     message = (
         "IPv6 address %(ip)s cannot be directly assigned to a port on subnet %(subnet_id)s as "
         "the subnet is configured for automatic addresses"
     )
 
 
-class TagNotFound(exceptions.NotFound):  # type: ignore[misc]
+class TagNotFound(exceptions.NotFound):
     message = "Tag %(tag)s could not be found."
 
 
-class AlreadyTaken(exceptions.Conflict):  # type: ignore[misc]
+class AlreadyTaken(exceptions.Conflict):
     """What no feature has a better error for."""
 
     message = "%(reason)s"
 
 
-class ResourceInUse(exceptions.InUse):  # type: ignore[misc]
+class ResourceInUse(exceptions.InUse):
     """What no feature has a better error for."""
 
     message = "%(reason)s. Delete or detach what uses it first."
 
 
-class DatabaseUnavailable(exceptions.ServiceUnavailable):  # type: ignore[misc]
+class DatabaseUnavailable(exceptions.ServiceUnavailable):
     message = "%(reason)s"
 
 

@@ -34,7 +34,7 @@ _MAC = "mac"
 INTERFACE = "interface"
 
 
-class InterfaceInUse(exceptions.Conflict):  # type: ignore[misc]
+class InterfaceInUse(exceptions.Conflict):
     message = (
         "Interface %(interface)s on %(host)s is another port's: "
         "two ports cannot be plugged into one interface."

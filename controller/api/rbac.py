@@ -34,18 +34,18 @@ _USERS = {
 """What can be shared; and in which roles, and of which kinds, those who use it link to it."""
 
 
-class RbacPolicyNotFound(exceptions.NotFound):  # type: ignore[misc]
+class RbacPolicyNotFound(exceptions.NotFound):
     message = "RBAC policy with ID %(id)s not found"
 
 
-class RbacPolicyInUse(exceptions.Conflict):  # type: ignore[misc]
+class RbacPolicyInUse(exceptions.Conflict):
     message = (
         "RBAC policy on object %(object_id)s cannot be removed because other objects depend on it."
         "\nDetails: %(details)s"
     )
 
 
-class DuplicateRbacPolicy(exceptions.Conflict):  # type: ignore[misc]
+class DuplicateRbacPolicy(exceptions.Conflict):
     message = "An RBAC policy already exists with those values."
 
 

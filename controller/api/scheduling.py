@@ -35,7 +35,7 @@ _ZONE_ATTRIBUTES = availability_zone.RESOURCE_ATTRIBUTE_MAP[_ZONES]
 _SLICE = 100  # routers between two breaths
 
 
-class RouterSchedulingFailed(exceptions.Conflict):  # type: ignore[misc]
+class RouterSchedulingFailed(exceptions.Conflict):
     message = (
         "Routers are not assigned to agents by hand: a router is on every host that needs it, and "
         "its gateways are chosen by availability zone, gateway_priority and load. To influence "
@@ -45,7 +45,7 @@ class RouterSchedulingFailed(exceptions.Conflict):  # type: ignore[misc]
     )
 
 
-class NetworkSchedulingFailed(exceptions.Conflict):  # type: ignore[misc]
+class NetworkSchedulingFailed(exceptions.Conflict):
     message = (
         "Networks are not assigned to agents by hand: every host answers DHCP itself, for the "
         "ports that are plugged in there. To have no DHCP on a subnet, say so: openstack subnet "

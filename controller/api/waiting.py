@@ -17,7 +17,7 @@ LOOK_SECONDS = 1.0
 """How long it may take to notice that a client has hung up."""
 
 
-class TooManyWait(exceptions.ServiceUnavailable):  # type: ignore[misc]
+class TooManyWait(exceptions.ServiceUnavailable):
     message = "%(most)d clients are waiting already; come again later"
 
 
