@@ -86,7 +86,7 @@ attack: machine $(STAMP) ## hostile frames, floods, lying peers, kills, until on
 
 .PHONY: docs
 docs: $(STAMP) ## regenerate docs/pipeline.md from the code
-	@$(PYTHON) -m controller.pipeline_doc
+	@$(PYTHON) -m tenantry.controller.sample.pipeline_page
 
 .PHONY: changelog
 changelog: $(STAMP) ## what docs/changes says, as it will be read; VERSION=1.2.3 writes CHANGELOG.md

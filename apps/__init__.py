@@ -3,23 +3,23 @@
 In pipeline order, for the reader; flows do not depend on the order. An app's id is permanent.
 """
 
-from apps.arp_nd import ARP_ND
-from apps.dhcp import DHCP
-from apps.dns import DNS
-from apps.firewall import FIREWALL
-from apps.l2 import L2
-from apps.metadata import METADATA
-from apps.nat import NAT
-from apps.network_log import NETWORK_LOG
-from apps.overlay import OVERLAY
-from apps.port_security import PORT_SECURITY
-from apps.provider import PROVIDER
-from apps.punt import PUNT
-from apps.routing import ROUTING
-from apps.security_groups import SECURITY_GROUPS
-from apps.service_port import SERVICE_PORT
-from apps.trunk import TRUNK
-from controller.app import PIPELINE, App
+from tenantry.apps.arp_nd import ARP_ND
+from tenantry.apps.dhcp import DHCP
+from tenantry.apps.dns import DNS
+from tenantry.apps.firewall import FIREWALL
+from tenantry.apps.l2 import L2
+from tenantry.apps.metadata import METADATA
+from tenantry.apps.nat import NAT
+from tenantry.apps.network_log import NETWORK_LOG
+from tenantry.apps.overlay import OVERLAY
+from tenantry.apps.port_security import PORT_SECURITY
+from tenantry.apps.provider import PROVIDER
+from tenantry.apps.punt import PUNT
+from tenantry.apps.routing import ROUTING
+from tenantry.apps.security_groups import SECURITY_GROUPS
+from tenantry.apps.service_port import SERVICE_PORT
+from tenantry.apps.trunk import TRUNK
+from tenantry.controller.feature.app import PIPELINE, App
 
 APPS: tuple[App, ...] = (
     PIPELINE,

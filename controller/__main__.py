@@ -1,7 +1,7 @@
-"""``tenantry`` and ``python -m controller``."""
+"""``tenantry`` and ``python -m tenantry.controller``."""
 
-import controller.runtime  # noqa: F401  (patches the standard library: stays first)
-from controller.cli import main
+import tenantry.controller.runtime  # noqa: F401  (patches the standard library: stays first)
+from tenantry.controller.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -7,8 +7,8 @@ import sys
 import time
 from collections.abc import Callable
 
-OURS = ("tenantry", "controller", "apps")
-"""Loggers that tell what is done; others, only what goes wrong."""
+OURS = "tenantry"
+"""The logger that tells what is done; others, only what goes wrong."""
 
 MOST = 30
 """Lines alike (of one format) that are logged within WINDOW_SECONDS."""
@@ -22,8 +22,7 @@ def configure(verbose: bool) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.addFilter(Repetitions(handler.handle))
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
-    for name in OURS:
-        logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.getLogger(OURS).setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
 class Repetitions(logging.Filter):

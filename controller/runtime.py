@@ -1,7 +1,7 @@
 """The one place that knows how concurrency is done: cooperative greenlets on eventlet.
 
 Importing this module patches the standard library and selects os-ken's eventlet hub, so it must
-be the first import of every process that talks to switches (``controller.__main__`` and
+be the first import of every process that talks to switches (``tenantry.controller.__main__`` and
 ``tests/conftest.py`` do so). os-ken's default hub, native threads, reports no disconnect and leaks
 two threads a connection; see docs/architecture.md, section 5.
 

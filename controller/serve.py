@@ -24,23 +24,27 @@ from oslo_config import cfg
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from apps import APPS
-from controller import api, certificates, config, descriptors, http, log, runtime, supervisor
-from controller.api import auth, joined, operations, port_binding, scheduling
-from controller.api.extension import SYSTEM, Extension
-from controller.app import App
-from controller.listener import Clients, Listener, listen
-from controller.membership import Membership
-from controller.model import Binding, Switch
-from controller.packet import Arrived
-from controller.resolvers import Resolvers
-from controller.service import Service
-from controller.service_port import ServicePort
-from controller.store import Body, Draft, Store, StoreError, Unavailable
-from controller.switch import channel
-from controller.switch.hosts import Hosts
-from controller.switch.own_rows import IntegrationBridge
-from controller.switch.words import Words
+from tenantry.apps import APPS
+from tenantry.controller import api, config, log, runtime
+from tenantry.controller.api import auth
+from tenantry.controller.api.core import port_binding, scheduling
+from tenantry.controller.api.tenantry import hosts, operations
+from tenantry.controller.api.tenantry.membership import Membership
+from tenantry.controller.feature.app import App
+from tenantry.controller.feature.effects import Arrived
+from tenantry.controller.feature.extension import SYSTEM, Extension
+from tenantry.controller.model import Binding, Switch
+from tenantry.controller.service import supervisor
+from tenantry.controller.service.resolvers import Resolvers
+from tenantry.controller.service.service import Service
+from tenantry.controller.service.service_port import ServicePort
+from tenantry.controller.sockets import certificates, descriptors, http
+from tenantry.controller.sockets.listener import Clients, Listener, listen
+from tenantry.controller.store import Body, Draft, Store, StoreError, Unavailable
+from tenantry.controller.switch import channel
+from tenantry.controller.switch.hosts import Hosts
+from tenantry.controller.switch.own_rows import IntegrationBridge
+from tenantry.controller.switch.words import Words
 
 LOG = logging.getLogger("tenantry")
 
@@ -123,7 +127,7 @@ class Controller:
             routes=[
                 *operations.routes(self.service, shares.clients // 2),
                 *scheduling.routes(self.service, kinds, self._observed),
-                *joined.routes(self.service, self.hosts),
+                *hosts.routes(self.service, self.hosts),
             ],
         )
         self.service_port = ServicePort(

@@ -9,8 +9,8 @@ from collections import Counter
 from contextlib import suppress
 from typing import Any
 
-from controller import frames
-from controller.neighbour_discovery import question
+from tenantry.controller.packets import frames
+from tenantry.controller.packets.neighbour_discovery import question
 from tests.capture import wire
 from tests.namespace import Guest
 

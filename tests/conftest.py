@@ -1,6 +1,6 @@
 """Fixtures for all layers. The first import patches the standard library, as in production."""
 
-import controller.runtime  # noqa: F401  isort: skip
+import tenantry.controller.runtime  # noqa: F401  isort: skip
 import os
 import shutil
 from collections.abc import Iterator

@@ -15,9 +15,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from controller import config
-from controller.model import Binding, Interface, Switch
-from controller.serve import Controller
+from tenantry.controller import config
+from tenantry.controller.model import Binding, Interface, Switch
+from tenantry.controller.serve import Controller
 from tests.lab import Lab, written
 from tests.namespace import Guest, run
 from tests.openvswitch import OpenVSwitch

@@ -16,11 +16,11 @@ from typing import Any
 
 from webob import Request
 
-from apps.security_groups import SECURITY_GROUPS
-from controller import config, runtime, serve
-from controller.api import operations
-from controller.model import Interface
-from controller.serve import Controller
+from tenantry.apps.security_groups import SECURITY_GROUPS
+from tenantry.controller import config, runtime, serve
+from tenantry.controller.api.tenantry import operations
+from tenantry.controller.model import Interface
+from tenantry.controller.serve import Controller
 from tests.namespace import Guest, run
 from tests.openvswitch import OpenVSwitch
 

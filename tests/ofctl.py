@@ -6,7 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterable
 
-from controller.switch import codec
+from tenantry.controller.openflow import codec
 
 
 def read_bytes(bodies: Iterable[bytes]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from controller.switch import codec
+from tenantry.controller.openflow import codec
 from tests.openvswitch import OpenVSwitch
 
 Some = TypeVar("Some")

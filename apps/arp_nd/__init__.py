@@ -18,7 +18,7 @@ An address that gets another MAC address (a port's changes, another port takes i
 gets it) is announced by the controller on every switch of the network, as soon as that leads there.
 """
 
-from apps.arp_nd.flows import (
+from tenantry.apps.arp_nd.flows import (
     compile_answers,
     compile_port,
     compile_questions,
@@ -27,9 +27,9 @@ from apps.arp_nd.flows import (
     ports_known,
     routers_known,
 )
-from apps.arp_nd.packets import announce
-from controller.app import App, Units, once
-from controller.model import networks_with_ports
+from tenantry.apps.arp_nd.packets import announce
+from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.model import networks_with_ports
 
 ARP_ND = App(
     id=4,

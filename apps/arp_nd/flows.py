@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import FROM_NOWHERE, Action, Flow, Goto, Move, Resubmit, SetField, Value
-from controller.frames import ARP, ICMPV6, IPV6
-from controller.model import Binding, Network, Port, Router, Subnet, View, derived, networks_on
-from controller.model.addresses import (
+from tenantry.controller.model import (
+    Binding,
+    Network,
+    Port,
+    Router,
+    Subnet,
+    View,
+    derived,
+    networks_on,
+)
+from tenantry.controller.network.addresses import (
     METADATA_ADDRESSES,
     SERVICE_LINK_LOCAL,
     SERVICE_MAC,
@@ -15,8 +22,18 @@ from controller.model.addresses import (
     link_local,
     mapped,
 )
-from controller.model.routers import faces, gateways, routers_in
-from controller.pipeline import (
+from tenantry.controller.network.routers import faces, gateways, routers_in
+from tenantry.controller.openflow.flow import (
+    FROM_NOWHERE,
+    Action,
+    Flow,
+    Goto,
+    Move,
+    Resubmit,
+    SetField,
+    Value,
+)
+from tenantry.controller.openflow.pipeline import (
     A_ROUTER,
     A_ROUTER_BIT,
     ADDRESS,
@@ -36,6 +53,7 @@ from controller.pipeline import (
     Table,
     version_bits,
 )
+from tenantry.controller.packets.frames import ARP, ICMPV6, IPV6
 
 REQUEST, REPLY = 1, 2  # RFC 826
 SOLICITATION, ADVERTISEMENT = 135, 136  # RFC 4861, 4.3 and 4.4

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apps.arp_nd.flows import addresses
-from controller.model import Binding, Change, Former, Network, Port, View
-from controller.model.addresses import is_router, mapped, unmapped
-from controller.model.routers import active
-from controller.neighbour_discovery import announcement
-from controller.packet import PacketOut, copied_to_ports, resubmitted
-from controller.pipeline import IN_PORT, NETWORK, OUT_PORT, PHYSICAL, Table
+from tenantry.apps.arp_nd.flows import addresses
+from tenantry.controller.feature.effects import PacketOut, copied_to_ports, resubmitted
+from tenantry.controller.model import Binding, Change, Former, Network, Port, View
+from tenantry.controller.network.addresses import is_router, mapped, unmapped
+from tenantry.controller.network.routers import active
+from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, OUT_PORT, PHYSICAL, Table
+from tenantry.controller.packets.neighbour_discovery import announcement
 
 
 def announce(was: View, now: View, change: Change) -> Iterator[tuple[int, PacketOut]]:

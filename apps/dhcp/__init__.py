@@ -10,11 +10,11 @@ that to a router of the tenant's. What changes is advertised at once, and what i
 
 from oslo_config import cfg
 
-from apps.dhcp import resources
-from apps.dhcp.flows import compile_network
-from apps.dhcp.packets import Dhcp
-from controller.app import App, Units
-from controller.model import networks_with_ports
+from tenantry.apps.dhcp import resources
+from tenantry.apps.dhcp.flows import compile_network
+from tenantry.apps.dhcp.packets import Dhcp
+from tenantry.controller.feature.app import App, Units
+from tenantry.controller.model import networks_with_ports
 
 
 def _dhcp(conf: cfg.ConfigOpts) -> Dhcp:

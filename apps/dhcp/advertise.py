@@ -8,11 +8,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from apps.dhcp import options as o
-from controller import frames
-from controller.model import Network, Subnet, View
-from controller.model.addresses import SERVICE_MAC, gateway_port, link_local
-from controller.model.configuration import default_router, is_link_local, name_servers, routes
+from tenantry.apps.dhcp import options as o
+from tenantry.controller.model import Network, Subnet, View
+from tenantry.controller.network.addresses import SERVICE_MAC, gateway_port, link_local
+from tenantry.controller.network.configuration import (
+    default_router,
+    is_link_local,
+    name_servers,
+    routes,
+)
+from tenantry.controller.packets import frames
 
 ALL_NODES, ALL_NODES_MAC = 0xFF02 << 112 | 1, 0x333300000001
 ROUTER_ADVERTISEMENT = 134

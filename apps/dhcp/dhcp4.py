@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from apps.dhcp import options as o
-from controller.model import DhcpOption, FixedIp, Port, Route, Subnet
-from controller.model.addresses import METADATA_ADDRESSES
-from controller.model.configuration import default_router, name_servers, routes
-from controller.packet import Malformed
+from tenantry.apps.dhcp import options as o
+from tenantry.controller.feature.effects import Malformed
+from tenantry.controller.model import DhcpOption, FixedIp, Port, Route, Subnet
+from tenantry.controller.network.addresses import METADATA_ADDRESSES
+from tenantry.controller.network.configuration import default_router, name_servers, routes
 
 DISCOVER, OFFER, REQUEST, DECLINE, ACK, NAK, RELEASE, INFORM = range(1, 9)
 BOOT_REQUEST, BOOT_REPLY, ETHERNET = 1, 2, 1

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from apps.dhcp import options as o
-from controller.model import Port
-from controller.model.addresses import SERVICE_MAC
-from controller.packet import Malformed
+from tenantry.apps.dhcp import options as o
+from tenantry.controller.feature.effects import Malformed
+from tenantry.controller.model import Port
+from tenantry.controller.network.addresses import SERVICE_MAC
 
 SOLICIT, ADVERTISE, REQUEST, CONFIRM, RENEW, REBIND, REPLY, RELEASE, DECLINE = range(1, 10)
 INFORMATION_REQUEST = 11

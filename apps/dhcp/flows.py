@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apps.dhcp import advertise
-from controller.flow import CONTROLLER, Flow, Output, Resubmit, Value
-from controller.frames import ICMPV6, IPV4, IPV6, UDP
-from controller.model import Network, Subnet, View
-from controller.pipeline import IN_PORT, NETWORK, TENANT, Band, Table
+from tenantry.apps.dhcp import advertise
+from tenantry.controller.model import Network, Subnet, View
+from tenantry.controller.openflow.flow import CONTROLLER, Flow, Output, Resubmit, Value
+from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, TENANT, Band, Table
+from tenantry.controller.packets.frames import ICMPV6, IPV4, IPV6, UDP
 
 ROUTER_SOLICITATION = 133
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from controller.model import DhcpOption
+from tenantry.controller.model import DhcpOption
 
 NEXT_SERVER = "server-ip-address"
 """Not an option: the field of that meaning in a DHCPv4 message (siaddr)."""

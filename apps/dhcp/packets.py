@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from apps.dhcp import advertise, dhcp4, dhcp6
-from controller import frames
-from controller.model import (
+from tenantry.apps.dhcp import advertise, dhcp4, dhcp6
+from tenantry.controller.feature.effects import Every, PacketIn, PacketOut, to_port, to_ports
+from tenantry.controller.model import (
     Binding,
     Change,
     Network,
@@ -18,11 +18,11 @@ from controller.model import (
     View,
     networks_with_ports,
 )
-from controller.model.addresses import SERVICE_LINK_LOCAL, SERVICE_MAC, is_router
-from controller.model.configuration import name_servers
-from controller.model.names import domain, host_name
-from controller.model.routers import networks_of
-from controller.packet import Every, PacketIn, PacketOut, to_port, to_ports
+from tenantry.controller.network.addresses import SERVICE_LINK_LOCAL, SERVICE_MAC, is_router
+from tenantry.controller.network.configuration import name_servers
+from tenantry.controller.network.dns_names import domain, host_name
+from tenantry.controller.network.routers import networks_of
+from tenantry.controller.packets import frames
 
 SECONDS_BETWEEN_ADVERTISEMENTS = 200.0
 """A third of MaxRtrAdvInterval, which is also MinRtrAdvInterval: RFC 4861, 6.2.1."""

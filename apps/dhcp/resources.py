@@ -7,11 +7,11 @@ import re
 from neutron_lib import exceptions
 from neutron_lib.api.definitions import extra_dhcp_opt
 
-from apps.dhcp import options
-from controller.api.auth import Context
-from controller.api.extension import Extension, Reader, Rules
-from controller.model import DhcpOption
-from controller.store import Body, Draft
+from tenantry.apps.dhcp import options
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import Extension, Reader, Rules
+from tenantry.controller.model import DhcpOption
+from tenantry.controller.store import Body, Draft
 
 OPTIONS = extra_dhcp_opt.EXTRADHCPOPTS
 

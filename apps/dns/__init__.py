@@ -9,13 +9,13 @@ the resolvers in ``[dns] resolvers``. DNS to any other address is not touched.
 
 from oslo_config import cfg
 
-from apps.dns import packets, resources
-from apps.dns.answers import Resolver
-from apps.dns.flows import compile_network
-from controller.app import App, Units
-from controller.model import networks_with_ports
-from controller.model.addresses import DNS_PORT
-from controller.packet import Stream
+from tenantry.apps.dns import packets, resources
+from tenantry.apps.dns.answers import Resolver
+from tenantry.apps.dns.flows import compile_network
+from tenantry.controller.feature.app import App, Units
+from tenantry.controller.feature.effects import Stream
+from tenantry.controller.model import networks_with_ports
+from tenantry.controller.network.addresses import DNS_PORT
 
 
 def _resolver(conf: cfg.ConfigOpts) -> Resolver:

@@ -23,9 +23,9 @@ import dns.rdatatype
 import dns.reversename
 import dns.rrset
 
-from controller.model import FixedIp, Network, Port, Subnet, View
-from controller.model.names import address_text, domain, full_name, host_name
-from controller.packet import Ask, Malformed
+from tenantry.controller.feature.effects import Ask, Malformed
+from tenantry.controller.model import FixedIp, Network, Port, Subnet, View
+from tenantry.controller.network.dns_names import address_text, domain, full_name, host_name
 
 TTL = 30
 """Seconds: names follow the model, so answers must not live long."""

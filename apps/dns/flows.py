@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import CONTROLLER, Action, Flow, Goto, Output, Resubmit, Value
-from controller.frames import IPV4, IPV6, TCP, UDP
-from controller.model import Network, Subnet, View
-from controller.pipeline import IN_PORT, NETWORK, TENANT, Band, Table
+from tenantry.controller.model import Network, Subnet, View
+from tenantry.controller.openflow.flow import (
+    CONTROLLER,
+    Action,
+    Flow,
+    Goto,
+    Output,
+    Resubmit,
+    Value,
+)
+from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, TENANT, Band, Table
+from tenantry.controller.packets.frames import IPV4, IPV6, TCP, UDP
 
 DNS = 53
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from apps.dns.answers import Resolver
-from controller import frames
-from controller.model import Port, View
-from controller.model.addresses import SERVICE_MAC
-from controller.packet import Ask, Malformed, PacketIn, PacketOut, to_port
+from tenantry.apps.dns.answers import Resolver
+from tenantry.controller.feature.effects import Ask, Malformed, PacketIn, PacketOut, to_port
+from tenantry.controller.model import Port, View
+from tenantry.controller.network.addresses import SERVICE_MAC
+from tenantry.controller.packets import frames
 
 
 def handler(resolver: Resolver) -> Callable[[View, PacketIn], Iterator[PacketOut | Ask[PacketOut]]]:

@@ -15,9 +15,9 @@ from neutron_lib.api.definitions import dns, dns_domain_ports
 from neutron_lib.constants import DNS_DOMAIN_DEFAULT
 from oslo_config import cfg
 
-from controller.api.auth import Context
-from controller.api.extension import Extension, Reader, Rules
-from controller.store import Body, Draft
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import Extension, Reader, Rules
+from tenantry.controller.store import Body, Draft
 
 NAME, DOMAIN, ASSIGNMENT = dns.DNSNAME, dns.DNSDOMAIN, dns.DNSASSIGNMENT
 

@@ -12,8 +12,8 @@ As security groups do, rules judge connections as they were begun, in both direc
 as they live; errors about a connection pass with it. What is rejected is told so (``packets.py``).
 """
 
-from apps.firewall import resources
-from apps.firewall.flows import (
+from tenantry.apps.firewall import resources
+from tenantry.apps.firewall.flows import (
     compile_all,
     compile_policy,
     compile_port,
@@ -22,8 +22,8 @@ from apps.firewall.flows import (
     ports_with_firewall,
     rules_on,
 )
-from apps.firewall.packets import handle
-from controller.app import App, Units, once
+from tenantry.apps.firewall.packets import handle
+from tenantry.controller.feature.app import App, Units, once
 
 FIREWALL = App(
     id=13,

@@ -5,8 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from apps.firewall.packets import ENTERING_PORT, ERROR, IN_ROUTER, LEAVING_PORT
-from controller.flow import (
+from tenantry.apps.firewall.packets import ENTERING_PORT, ERROR, IN_ROUTER, LEAVING_PORT
+from tenantry.controller.model import (
+    FirewallGroup,
+    FirewallPolicy,
+    FirewallRule,
+    Port,
+    Prefix,
+    View,
+    derived,
+    ports_on,
+    routers_on,
+)
+from tenantry.controller.network.conntrack import (
+    LOOKED_UP,
+    NEW,
+    REPLY,
+    STATE,
+    TRACKED_PROTOCOLS,
+    also_judged,
+    by_state,
+    committed,
+    judged,
+)
+from tenantry.controller.network.routers import joint, legs
+from tenantry.controller.openflow.flow import (
     CONTROLLER,
     CT_TRACKED,
     LATER_FRAGMENT,
@@ -19,20 +42,8 @@ from controller.flow import (
     SetField,
     Value,
 )
-from controller.frames import ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP
-from controller.model import (
-    FirewallGroup,
-    FirewallPolicy,
-    FirewallRule,
-    Port,
-    Prefix,
-    View,
-    derived,
-    ports_on,
-    routers_on,
-)
-from controller.model.routers import joint, legs
-from controller.pipeline import (
+from tenantry.controller.openflow.masks import port_masks, prefix_value
+from tenantry.controller.openflow.pipeline import (
     ALLOWED,
     DECISION,
     DENIED,
@@ -48,18 +59,7 @@ from controller.pipeline import (
     Table,
     Zone,
 )
-from controller.ranges import port_masks, prefix_value
-from controller.tracking import (
-    LOOKED_UP,
-    NEW,
-    REPLY,
-    STATE,
-    TRACKED_PROTOCOLS,
-    also_judged,
-    by_state,
-    committed,
-    judged,
-)
+from tenantry.controller.packets.frames import ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]

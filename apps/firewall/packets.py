@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from controller import frames
-from controller.model import View
-from controller.packet import PacketIn, PacketOut, resubmitted, to_port
-from controller.pipeline import (
+from tenantry.controller.feature.effects import PacketIn, PacketOut, resubmitted, to_port
+from tenantry.controller.model import View
+from tenantry.controller.network.conntrack import untracked
+from tenantry.controller.network.router_entry import answered
+from tenantry.controller.openflow.pipeline import (
     IN_PORT,
     NAT,
     NETWORK,
@@ -19,9 +20,8 @@ from controller.pipeline import (
     SOURCE,
     Table,
 )
-from controller.refusals import refuse
-from controller.routed import answered
-from controller.tracking import untracked
+from tenantry.controller.packets import frames
+from tenantry.controller.packets.icmp_errors import refuse
 
 LEAVING_PORT, ENTERING_PORT, IN_ROUTER, ERROR = 1, 2, 3, 4
 """POLICY, on the way to the controller: where a packet was rejected; or (ERROR) that a router's

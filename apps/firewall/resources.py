@@ -12,9 +12,17 @@ from neutron_lib.api.definitions import firewall_v2, firewall_v2_stdattrs
 from neutron_lib.constants import ROUTER_INTERFACE_OWNERS
 from neutron_lib.exceptions import firewall_v2 as errors
 
-from controller.api.auth import Context
-from controller.api.extension import SYSTEM, Extension, NewKind, Reader, Rules, changed, may_use
-from controller.store import Body, Claim, Draft, Link, Store
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import (
+    SYSTEM,
+    Extension,
+    NewKind,
+    Reader,
+    Rules,
+    changed,
+    may_use,
+)
+from tenantry.controller.store import Body, Claim, Draft, Link, Store
 
 RULE, POLICY, GROUP = "firewall_rule", "firewall_policy", "firewall_group"
 RULES = "firewall_rules"

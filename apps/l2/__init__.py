@@ -6,10 +6,10 @@ unknown unicast go to the network's ports and nowhere else. What lies beyond the
 features (``provider``), who meet this one in L2_LOOKUP, FLOOD_PART and OUTPUT.
 """
 
-from apps.l2.flows import compile_frames, compile_network, compile_part, compile_port
-from apps.l2.packets import handle
-from controller.app import App, Units, once
-from controller.model import networks_on, parts_on, ports_on
+from tenantry.apps.l2.flows import compile_frames, compile_network, compile_part, compile_port
+from tenantry.apps.l2.packets import handle
+from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.model import networks_on, parts_on, ports_on
 
 L2 = App(
     id=1,

@@ -1,11 +1,13 @@
-"""Flows of L2 switching; see the package for what they do and ``controller/pipeline.py`` for the
-tables."""
+"""Flows of L2 switching; see the package for what they do and ``controller/openflow/pipeline.py``
+for the tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import (
+from tenantry.controller.model import Binding, Network, Port, Standby, View
+from tenantry.controller.network.addresses import SERVICE_MAC
+from tenantry.controller.openflow.flow import (
     VLAN_PRESENT,
     Action,
     Flow,
@@ -19,11 +21,7 @@ from controller.flow import (
     SetField,
     Value,
 )
-from controller.frames import ARP, ICMPV6, IPV6, RARP
-from controller.model import Binding, Network, Port, Standby, View
-from controller.model.addresses import SERVICE_MAC
-from controller.neighbour_discovery import ADVERTISEMENT
-from controller.pipeline import (
+from tenantry.controller.openflow.pipeline import (
     BEYOND,
     FLOOD_PART,
     IN_PORT,
@@ -36,6 +34,8 @@ from controller.pipeline import (
     Cookie,
     Table,
 )
+from tenantry.controller.packets.frames import ARP, ICMPV6, IPV6, RARP
+from tenantry.controller.packets.neighbour_discovery import ADVERTISEMENT
 
 LEARNED_IDLE_SECONDS = 300  # the ageing time of IEEE 802.1Q, 8.8.3
 LEARNED_PER_PORT = 64

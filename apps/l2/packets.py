@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from controller.model import Port, Standby, View
-from controller.packet import Arrived, PacketIn
+from tenantry.controller.feature.effects import Arrived, PacketIn
+from tenantry.controller.model import Port, Standby, View
 
 
 def handle(view: View, packet: PacketIn) -> Iterable[Arrived]:

@@ -8,11 +8,11 @@ name), ``instance_id`` and ``meta``. Requests go to the service port (``apps/ser
 
 from oslo_config import cfg
 
-from apps.metadata.flows import compile_requests
-from apps.metadata.http import Metadata
-from controller.app import App, Units, once
-from controller.model.addresses import METADATA_PORT
-from controller.packet import Http
+from tenantry.apps.metadata.flows import compile_requests
+from tenantry.apps.metadata.http import Metadata
+from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.feature.effects import Http
+from tenantry.controller.network.addresses import METADATA_PORT
 
 
 def _endpoint(conf: cfg.ConfigOpts) -> Http:

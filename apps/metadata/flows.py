@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import Flow, Goto, Value
-from controller.frames import IPV4, IPV6, TCP
-from controller.model import View
-from controller.model.addresses import METADATA_ADDRESSES
-from controller.pipeline import IN_PORT, TENANT, Band, Table
+from tenantry.controller.model import View
+from tenantry.controller.network.addresses import METADATA_ADDRESSES
+from tenantry.controller.openflow.flow import Flow, Goto, Value
+from tenantry.controller.openflow.pipeline import IN_PORT, TENANT, Band, Table
+from tenantry.controller.packets.frames import IPV4, IPV6, TCP
 
 HTTP = 80
 

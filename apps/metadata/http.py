@@ -7,8 +7,8 @@ import json
 
 from webob import Request, Response
 
-from apps.metadata.instance import Instance, instance
-from controller.model import View
+from tenantry.apps.metadata.instance import Instance, instance
+from tenantry.controller.model import View
 
 OPENSTACK_VERSIONS = (
     *("2012-08-10", "2013-04-04", "2013-10-17", "2015-10-15", "2016-06-30", "2016-10-06"),

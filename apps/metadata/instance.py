@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from controller.flow import value_text
-from controller.model import FixedIp, Network, Port, Route, Subnet, Trunk, View
-from controller.model.configuration import name_servers, routes
-from controller.model.names import address_text, domain, full_name, host_name
+from tenantry.controller.model import FixedIp, Network, Port, Route, Subnet, Trunk, View
+from tenantry.controller.network.configuration import name_servers, routes
+from tenantry.controller.network.dns_names import address_text, domain, full_name, host_name
+from tenantry.controller.openflow.flow import value_text
 
 NETWORK_TYPES = {
     "slaac": "ipv6_slaac",

@@ -15,17 +15,17 @@ machine's own: what was translated on its way in has its source translated on it
 IPv6 is not translated; an NDP proxy makes the router answer for a tenant's address outside.
 """
 
-from apps.nat import resources
-from apps.nat.flows import (
+from tenantry.apps.nat import resources
+from tenantry.apps.nat.flows import (
     compile_all,
     compile_floating,
     compile_proxies,
     compile_shared,
     floating_ips_on,
 )
-from apps.nat.packets import announce, handle
-from controller.app import App, Units, once
-from controller.model import routers_on
+from tenantry.apps.nat.packets import announce, handle
+from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.model import routers_on
 
 NAT = App(
     id=12,

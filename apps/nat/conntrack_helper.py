@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from neutron_lib import exceptions
 from neutron_lib.api.definitions import l3_conntrack_helper as definition
 
-from controller.api.auth import Context
-from controller.api.extension import NewKind, Reader, Rules
-from controller.store import Body, Claim, Draft, Link
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import NewKind, Reader, Rules
+from tenantry.controller.store import Body, Claim, Draft, Link
 
 HELPER = "conntrack_helper"
 """The role in which a router sees its helpers."""

@@ -4,9 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apps.nat.forwarded import PROTOCOLS, forwarded, forwarded_replies
-from controller.failover import answering, stands_in, whole
-from controller.flow import (
+from tenantry.apps.nat.forwarded import PROTOCOLS, forwarded, forwarded_replies
+from tenantry.controller.model import (
+    ConntrackHelper,
+    FloatingIp,
+    NdpProxy,
+    Network,
+    Port,
+    PortForwarding,
+    Router,
+    View,
+    derived,
+    networks_on,
+    routers_on,
+)
+from tenantry.controller.network.addresses import mapped
+from tenantry.controller.network.conntrack import ERRORS_4
+from tenantry.controller.network.failover import answering, stands_in, whole
+from tenantry.controller.network.router_entry import ANEW, admitted, admitting, for_itself
+from tenantry.controller.network.routers import (
+    Leg,
+    gateway,
+    gateways,
+    legs,
+    own_face,
+    places,
+    scope,
+    translates,
+)
+from tenantry.controller.openflow.flow import (
     CONTROLLER,
     CT_NEW,
     CT_RELATED,
@@ -22,32 +48,7 @@ from controller.flow import (
     SetField,
     Value,
 )
-from controller.frames import IPV4, IPV6
-from controller.model import (
-    ConntrackHelper,
-    FloatingIp,
-    NdpProxy,
-    Network,
-    Port,
-    PortForwarding,
-    Router,
-    View,
-    derived,
-    networks_on,
-    routers_on,
-)
-from controller.model.addresses import mapped
-from controller.model.routers import (
-    Leg,
-    gateway,
-    gateways,
-    legs,
-    own_face,
-    places,
-    scope,
-    translates,
-)
-from controller.pipeline import (
+from tenantry.controller.openflow.pipeline import (
     ADDRESS,
     FLAGS,
     FLOATING,
@@ -69,8 +70,7 @@ from controller.pipeline import (
     Table,
     Zone,
 )
-from controller.routed import ANEW, admitted, admitting, for_itself
-from controller.tracking import ERRORS_4
+from tenantry.controller.packets.frames import IPV4, IPV6
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller import frames
-from controller.flow import (
+from tenantry.controller.feature.effects import PacketIn, PacketOut
+from tenantry.controller.model import FloatingIp, PortForwarding, Router, View
+from tenantry.controller.network.conntrack import ERRORS_4, NEW
+from tenantry.controller.network.router_entry import ANEW
+from tenantry.controller.openflow.flow import (
     CONTROLLER,
     CT_REPLY,
     FRAGMENT,
@@ -25,10 +28,8 @@ from controller.flow import (
     SetField,
     Value,
 )
-from controller.frames import IPV4, TCP, UDP
-from controller.model import FloatingIp, PortForwarding, Router, View
-from controller.packet import PacketIn, PacketOut
-from controller.pipeline import (
+from tenantry.controller.openflow.masks import port_masks
+from tenantry.controller.openflow.pipeline import (
     FLAGS,
     INSIDE,
     NAT,
@@ -41,9 +42,8 @@ from controller.pipeline import (
     Table,
     Zone,
 )
-from controller.ranges import port_masks
-from controller.routed import ANEW
-from controller.tracking import ERRORS_4, NEW
+from tenantry.controller.packets import frames
+from tenantry.controller.packets.frames import IPV4, TCP, UDP
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]

@@ -8,10 +8,10 @@ from neutron_lib import exceptions
 from neutron_lib.api.definitions import l3_ndp_proxy as definition
 from neutron_lib.exceptions import l3 as l3_exceptions
 
-from controller.api import ipam
-from controller.api.auth import Context
-from controller.api.extension import NewKind, Rules
-from controller.store import Body, Claim, Draft, Link
+from tenantry.controller.api.core import ipam
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import NewKind, Rules
+from tenantry.controller.store import Body, Claim, Draft, Link
 
 PROXY = "ndp_proxy"
 """The role in which a router and a port see NDP proxies."""

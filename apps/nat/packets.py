@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from apps.nat.flows import ARRIVING
-from apps.nat.forwarded import BEGINNING, begun
-from controller import frames
-from controller.flow import SetField
-from controller.frames import Ip
-from controller.model import (
+from tenantry.apps.nat.flows import ARRIVING
+from tenantry.apps.nat.forwarded import BEGINNING, begun
+from tenantry.controller.feature.effects import PacketIn, PacketOut
+from tenantry.controller.model import (
     Binding,
     Change,
     FloatingIp,
@@ -25,11 +23,13 @@ from controller.model import (
     Router,
     View,
 )
-from controller.model.routers import gateway, place, places
-from controller.neighbour_discovery import announcement
-from controller.packet import PacketIn, PacketOut
-from controller.pipeline import PUNTED, ROUTER, Table
-from controller.routed import said
+from tenantry.controller.network.router_entry import said
+from tenantry.controller.network.routers import gateway, place, places
+from tenantry.controller.openflow.flow import SetField
+from tenantry.controller.openflow.pipeline import PUNTED, ROUTER, Table
+from tenantry.controller.packets import frames
+from tenantry.controller.packets.frames import Ip
+from tenantry.controller.packets.neighbour_discovery import announcement
 
 
 def handle(view: View, packet: PacketIn) -> Iterable[PacketOut]:

@@ -10,10 +10,10 @@ from neutron_lib.api.converters import convert_to_int_if_not_none
 from neutron_lib.api.definitions import fip_pf_description, fip_pf_port_range
 from neutron_lib.api.definitions import floating_ip_port_forwarding as definition
 
-from controller.api import ipam
-from controller.api.auth import Context
-from controller.api.extension import NewKind, Rules, changed
-from controller.store import Body, Draft, Link
+from tenantry.controller.api.core import ipam
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import NewKind, Rules, changed
+from tenantry.controller.store import Body, Draft, Link
 
 FORWARDING = "port_forwarding"
 """The role in which floating IPs, ports and routers see port forwardings."""

@@ -27,11 +27,19 @@ from neutron_lib.constants import (
 )
 from neutron_lib.exceptions import l3 as l3_exceptions
 
-from apps.nat import conntrack_helper, ndp_proxy, port_forwarding
-from controller.api import ipam
-from controller.api.auth import Context
-from controller.api.extension import SYSTEM, Extension, NewKind, Reader, Rules, changed, given
-from controller.store import Body, Claim, Draft, Link, Store
+from tenantry.apps.nat import conntrack_helper, ndp_proxy, port_forwarding
+from tenantry.controller.api.core import ipam
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import (
+    SYSTEM,
+    Extension,
+    NewKind,
+    Reader,
+    Rules,
+    changed,
+    given,
+)
+from tenantry.controller.store import Body, Claim, Draft, Link, Store
 
 FLOATING = "floatingip"
 """The kind, and the role in which all that a floating IP needs sees it."""

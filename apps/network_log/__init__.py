@@ -6,10 +6,10 @@ meter of its own: what is beyond it is judged as ever, and not logged). The cont
 packet it was, and for what was accepted which rule allows it.
 """
 
-from apps.network_log import resources
-from apps.network_log.flows import compile_all, compile_port, logged_ports
-from apps.network_log.packets import handle
-from controller.app import App, Units, once
+from tenantry.apps.network_log import resources
+from tenantry.apps.network_log.flows import compile_all, compile_port, logged_ports
+from tenantry.apps.network_log.packets import handle
+from tenantry.controller.feature.app import App, Units, once
 
 NETWORK_LOG = App(
     id=14,

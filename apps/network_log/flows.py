@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import LATER_FRAGMENT, Flow, Limit, Punt, Value
-from controller.frames import IPV4, IPV6
-from controller.model import Binding, NetworkLog, Port, View, derived, ports_on
-from controller.pipeline import (
+from tenantry.controller.model import Binding, NetworkLog, Port, View, derived, ports_on
+from tenantry.controller.openflow.flow import LATER_FRAGMENT, Flow, Limit, Punt, Value
+from tenantry.controller.openflow.pipeline import (
     ALLOWED,
     ENTERING,
     IN_PORT,
@@ -19,6 +18,7 @@ from controller.pipeline import (
     Band,
     Table,
 )
+from tenantry.controller.packets.frames import IPV4, IPV6
 
 Match = dict[str, Value]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
-from apps.network_log.flows import logs_of
-from controller import frames
-from controller.frames import ICMP, ICMPV6, SCTP, TCP, UDP, Ip
-from controller.model import AddressGroup, Port, Prefix, SecurityGroupRule, View
-from controller.packet import Logged, PacketIn
-from controller.pipeline import ALLOWED, ENTERING, IN_PORT, OUT_PORT, VERDICT, WAY
+from tenantry.apps.network_log.flows import logs_of
+from tenantry.controller.feature.effects import Logged, PacketIn
+from tenantry.controller.model import AddressGroup, Port, Prefix, SecurityGroupRule, View
+from tenantry.controller.openflow.pipeline import ALLOWED, ENTERING, IN_PORT, OUT_PORT, VERDICT, WAY
+from tenantry.controller.packets import frames
+from tenantry.controller.packets.frames import ICMP, ICMPV6, SCTP, TCP, UDP, Ip
 
 _NAMES = {TCP: "tcp", UDP: "udp", SCTP: "sctp", ICMP: "icmp", ICMPV6: "ipv6-icmp"}
 

@@ -8,9 +8,9 @@ from neutron_lib import exceptions
 from neutron_lib.api.definitions import logging
 from neutron_lib.exceptions import PortNotFound
 
-from controller.api.auth import Context
-from controller.api.extension import Extension, NewKind, Rules, may_use
-from controller.store import Body, Draft, Link, Store
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import Extension, NewKind, Rules, may_use
+from tenantry.controller.store import Body, Draft, Link, Store
 
 TYPES = ("security_group",)
 

@@ -7,21 +7,21 @@ model does not know are learned from the packets that come from there. A host th
 nothing on others until it shares a network with them.
 
 Where routers have several gateways, switches watch each other's health (BFD) by tunnels of their
-own, and send what is for a gateway to the first that is there (``controller/failover.py``).
+own, and send what is for a gateway to the first that is there (``controller/network/failover.py``).
 """
 
 from oslo_config import cfg
 
-from apps.overlay.flows import (
+from tenantry.apps.overlay.flows import (
     compile_beyond,
     compile_network,
     compile_router,
     networks_carried,
     ports_beyond,
 )
-from apps.overlay.rows import Tunnels
-from controller.app import App, Units
-from controller.model import routers_on
+from tenantry.apps.overlay.rows import Tunnels
+from tenantry.controller.feature.app import App, Units
+from tenantry.controller.model import routers_on
 
 
 def _tunnels(conf: cfg.ConfigOpts) -> Tunnels:

@@ -4,8 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.failover import TO_GATEWAY, ahead, group_id
-from controller.flow import (
+from tenantry.controller.model import (
+    Address,
+    Binding,
+    Network,
+    Port,
+    Router,
+    View,
+    derived,
+    networks_on,
+)
+from tenantry.controller.network.failover import TO_GATEWAY, ahead, group_id
+from tenantry.controller.network.routers import gateways, legs
+from tenantry.controller.network.tunnels import (
+    by_tunnel,
+    carried,
+    endpoint,
+    health_port,
+    tunnel_port,
+    tunneled,
+)
+from tenantry.controller.openflow.flow import (
     TUNNEL_ENDS,
     Action,
     Bucket,
@@ -20,17 +39,7 @@ from controller.flow import (
     SetField,
     Value,
 )
-from controller.model import Address, Binding, Network, Port, Router, View, derived, networks_on
-from controller.model.overlay import (
-    by_tunnel,
-    carried,
-    endpoint,
-    health_port,
-    tunnel_port,
-    tunneled,
-)
-from controller.model.routers import gateways, legs
-from controller.pipeline import (
+from tenantry.controller.openflow.pipeline import (
     BEYOND,
     FLOOD_PART,
     HOME,

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import blake2b
 
-from controller.model import Address, Network, Resting, Segment, Switch, View, networks_on
-from controller.model.names import address_text
-from controller.model.overlay import (
+from tenantry.controller.feature.ovsdb_rows import Columns, InterfaceRow, columns
+from tenantry.controller.model import (
+    Address,
+    Network,
+    Resting,
+    Segment,
+    Switch,
+    View,
+    networks_on,
+)
+from tenantry.controller.network.dns_names import address_text
+from tenantry.controller.network.routers import watched
+from tenantry.controller.network.tunnels import (
     SERVICE_TYPE,
     TYPES,
     carried,
@@ -15,8 +25,6 @@ from controller.model.overlay import (
     service_peers,
     tunneled,
 )
-from controller.model.routers import watched
-from controller.rows import Columns, InterfaceRow, columns
 
 HEALTH_TYPE = "vxlan"
 """Of the tunnels by which switches watch each other. They carry no VNI, and no network has none."""

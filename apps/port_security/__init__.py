@@ -11,10 +11,15 @@ check. Nobody behind such a port is a router or a DHCP server (RFC 6105), nor hi
 Off means off: a port without port security passes by with one flow, and may say what it likes.
 """
 
-from apps.port_security import resources
-from apps.port_security.flows import compile_answers, compile_port, compile_questions, compile_wire
-from controller.app import App, Units, once
-from controller.model import ports_on
+from tenantry.apps.port_security import resources
+from tenantry.apps.port_security.flows import (
+    compile_answers,
+    compile_port,
+    compile_questions,
+    compile_wire,
+)
+from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.model import ports_on
 
 PORT_SECURITY = App(
     id=3,

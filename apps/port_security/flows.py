@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import FRAGMENT, Action, Flow, Goto, Move, Resubmit, SetField, Value
-from controller.frames import ARP, ICMPV6, IPV4, IPV6, UDP
-from controller.model import Port, View
-from controller.model.addresses import link_local, mapped, mapped_prefix
-from controller.pipeline import (
+from tenantry.controller.model import Port, View
+from tenantry.controller.network.addresses import link_local, mapped, mapped_prefix
+from tenantry.controller.openflow.flow import (
+    FRAGMENT,
+    Action,
+    Flow,
+    Goto,
+    Move,
+    Resubmit,
+    SetField,
+    Value,
+)
+from tenantry.controller.openflow.pipeline import (
     ADDRESS,
     ALSO_OWNED,
     BEYOND_HERE,
@@ -21,6 +29,7 @@ from controller.pipeline import (
     Table,
     version_bits,
 )
+from tenantry.controller.packets.frames import ARP, ICMPV6, IPV4, IPV6, UDP
 
 ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT, SOLICITATION, ADVERTISEMENT, REDIRECT = range(133, 138)
 LISTENER_REPORTS = (131, 143)  # MLD, RFC 2710 and RFC 3810: sent before there is an address, too

@@ -13,9 +13,9 @@ from neutron_lib.exceptions.allowedaddresspairs import (
 )
 from oslo_config import cfg
 
-from controller.api.auth import Context
-from controller.api.extension import Extension, Reader, Rules
-from controller.store import Body, Draft
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import Extension, Reader, Rules
+from tenantry.controller.store import Body, Draft
 
 PAIRS = allowedaddresspairs.ADDRESS_PAIRS
 

@@ -8,11 +8,16 @@ two networks.
 
 from oslo_config import cfg
 
-from apps.provider import resources
-from apps.provider.flows import compile_beyond, compile_network, ports_beyond, wired_networks
-from controller import config
-from controller.api.extension import Extension
-from controller.app import App, Units
+from tenantry.apps.provider import resources
+from tenantry.apps.provider.flows import (
+    compile_beyond,
+    compile_network,
+    ports_beyond,
+    wired_networks,
+)
+from tenantry.controller import config
+from tenantry.controller.feature.app import App, Units
+from tenantry.controller.feature.extension import Extension
 
 
 def _extension(conf: cfg.ConfigOpts) -> Extension:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from controller.flow import (
+from tenantry.controller.model import Binding, Network, Port, Segment, View, derived, networks_on
+from tenantry.controller.model.queries import wires
+from tenantry.controller.network.tunnels import by_tunnel
+from tenantry.controller.openflow.flow import (
     VLAN_PRESENT,
     Action,
     Flow,
@@ -18,10 +21,7 @@ from controller.flow import (
     SetField,
     Value,
 )
-from controller.model import Binding, Network, Port, Segment, View, derived, networks_on
-from controller.model.overlay import by_tunnel
-from controller.model.queries import wires
-from controller.pipeline import (
+from tenantry.controller.openflow.pipeline import (
     BEYOND,
     FLOOD_PART,
     HOME,

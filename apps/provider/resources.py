@@ -20,7 +20,7 @@ from neutron_lib.api.definitions import segment as segment_api
 from neutron_lib.constants import TYPE_LOCAL
 from neutron_lib.exceptions.multiprovidernet import SegmentsSetInConjunctionWithProviders
 
-from apps.provider.segments import (
+from tenantry.apps.provider.segments import (
     ALL_VNIS,
     SEGMENTS,
     TYPE,
@@ -33,8 +33,8 @@ from apps.provider.segments import (
     segment_of,
     segments_of,
 )
-from controller.api.auth import Context
-from controller.api.extension import (
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import (
     SYSTEM,
     Extension,
     NewDefinition,
@@ -43,7 +43,7 @@ from controller.api.extension import (
     Rules,
     given,
 )
-from controller.store import Body, Claim, Draft, Link
+from tenantry.controller.store import Body, Claim, Draft, Link
 
 SEGMENT = segment_api.RESOURCE_NAME
 """The kind, and the role in which a network sees its segments."""

@@ -26,8 +26,8 @@ from neutron_lib.constants import (
 )
 from neutron_lib.exceptions.multiprovidernet import SegmentsContainDuplicateEntry
 
-from controller.api.extension import given
-from controller.store import Body, Claim, Draft
+from tenantry.controller.feature.extension import given
+from tenantry.controller.store import Body, Claim, Draft
 
 TYPE, PHYSICAL_NETWORK, SEGMENTATION_ID = provider_net.ATTRIBUTES
 SEGMENTS = multiprovidernet.SEGMENTS

@@ -7,9 +7,9 @@ loses its own packets and nobody else's, and the controller does not see them. T
 packet, which is right for what would have ended at the controller anyway.
 """
 
-from apps.punt.flows import compile_others, compile_port
-from controller.app import App, Units, once
-from controller.model import ports_on
+from tenantry.apps.punt.flows import compile_others, compile_port
+from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.model import ports_on
 
 PUNT = App(
     id=5,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import Flow, Limit, Meter
-from controller.model import Port, View
-from controller.pipeline import IN_PORT, OTHERS_METER, Band, Table
+from tenantry.controller.model import Port, View
+from tenantry.controller.openflow.flow import Flow, Limit, Meter
+from tenantry.controller.openflow.pipeline import IN_PORT, OTHERS_METER, Band, Table
 
 PACKETS_PER_SECOND = 100
 """What a host may ask of the controller: DHCP takes four packets, a busy resolver some dozens a

@@ -14,12 +14,16 @@ or ND, and lets the packets that wait go on.
 Routers of several tenants may have the same prefixes: every flow names its router.
 """
 
-from apps.routing import resources
-from apps.routing.flows import compile_all, compile_router
-from apps.routing.nexthops import compile_announcements, compile_neighbours, networks_routed
-from apps.routing.packets import ROUTERS, announce, handle
-from controller.app import App, Units, once
-from controller.model import networks_on, routers_on
+from tenantry.apps.routing import resources
+from tenantry.apps.routing.flows import compile_all, compile_router
+from tenantry.apps.routing.nexthops import (
+    compile_announcements,
+    compile_neighbours,
+    networks_routed,
+)
+from tenantry.apps.routing.packets import ROUTERS, announce, handle
+from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.model import networks_on, routers_on
 
 ROUTING = App(
     id=11,

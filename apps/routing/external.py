@@ -6,9 +6,9 @@ from neutron_lib.api.definitions import external_net
 from neutron_lib.constants import DEVICE_OWNER_FLOATINGIP, DEVICE_OWNER_ROUTER_GW
 from neutron_lib.exceptions.external_net import ExternalNetworkInUse
 
-from controller.api.auth import Context
-from controller.api.extension import Reader, Rules
-from controller.store import Body, Draft
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import Reader, Rules
+from tenantry.controller.store import Body, Draft
 
 EXTERNAL = external_net.EXTERNAL
 

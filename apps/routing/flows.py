@@ -1,11 +1,11 @@
-"""Flows of routers; see the package for what they do, and ``controller/pipeline.py`` for the way
-through a router."""
+"""Flows of routers; see the package for what they do, and ``controller/openflow/pipeline.py`` for
+the way through a router."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from apps.routing.nexthops import (
+from tenantry.apps.routing.nexthops import (
     EXPIRED,
     FOR_ITSELF,
     HEARD,
@@ -16,10 +16,31 @@ from apps.routing.nexthops import (
     alive,
     hops,
 )
-from apps.routing.replies import echoes
-from apps.routing.unrouted import nevers
-from controller.failover import LEAVING, answering, group_id, groups, stands_in, whole
-from controller.flow import (
+from tenantry.apps.routing.replies import echoes
+from tenantry.apps.routing.unrouted import nevers
+from tenantry.controller.model import Router, View
+from tenantry.controller.network.addresses import LINK_LOCAL, link_local, mapped
+from tenantry.controller.network.failover import (
+    LEAVING,
+    answering,
+    group_id,
+    groups,
+    stands_in,
+    whole,
+)
+from tenantry.controller.network.router_entry import OWN_ADDRESS, admitted, admitting, for_itself
+from tenantry.controller.network.routers import (
+    ROUTED_MAC,
+    ROUTED_MAC_MASK,
+    Leg,
+    legs,
+    own_face,
+    routed_mac,
+    scope,
+    switches_at,
+    translates,
+)
+from tenantry.controller.openflow.flow import (
     CONTROLLER,
     FRAGMENT,
     FROM_NOWHERE,
@@ -37,21 +58,8 @@ from controller.flow import (
     SetField,
     Value,
 )
-from controller.frames import ARP, ICMPV6, IPV4, IPV6
-from controller.model import Router, View
-from controller.model.addresses import LINK_LOCAL, link_local, mapped
-from controller.model.routers import (
-    ROUTED_MAC,
-    ROUTED_MAC_MASK,
-    Leg,
-    legs,
-    own_face,
-    routed_mac,
-    scope,
-    switches_at,
-    translates,
-)
-from controller.pipeline import (
+from tenantry.controller.openflow.masks import prefix_value
+from tenantry.controller.openflow.pipeline import (
     BEYOND_HERE,
     ENTERED,
     EXIT,
@@ -83,8 +91,7 @@ from controller.pipeline import (
     Table,
     version_bits,
 )
-from controller.ranges import prefix_value
-from controller.routed import OWN_ADDRESS, admitted, admitting, for_itself
+from tenantry.controller.packets.frames import ARP, ICMPV6, IPV4, IPV6
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]

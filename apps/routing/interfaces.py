@@ -17,10 +17,10 @@ from neutron_lib.constants import (
 from neutron_lib.exceptions import l3 as l3_exceptions
 from neutron_lib.exceptions.extraroute import RouterInterfaceInUseByRoute
 
-from controller.api import ipam
-from controller.api.auth import Context
-from controller.api.extension import SYSTEM, Maker, Rules, changed, may_use
-from controller.store import Body, Draft, Link
+from tenantry.controller.api.core import ipam
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import SYSTEM, Maker, Rules, changed, may_use
+from tenantry.controller.store import Body, Draft, Link
 
 ROUTER_PORT = "router_port"
 """The role in which a router sees its ports."""

@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from controller.flow import DecTtl, Flow, Goto, Punt, SetField, Value
-from controller.frames import ARP, ICMPV6, IPV4, IPV6
-from controller.model import (
+from tenantry.controller.feature.effects import Neighbour as Asked
+from tenantry.controller.model import (
     Binding,
     Neighbour,
     Network,
@@ -16,11 +15,11 @@ from controller.model import (
     Route,
     Router,
     View,
-    configuration,
     derived,
 )
-from controller.model.addresses import mapped
-from controller.model.routers import (
+from tenantry.controller.network import configuration
+from tenantry.controller.network.addresses import mapped
+from tenantry.controller.network.routers import (
     Leg,
     active,
     gateways,
@@ -29,9 +28,8 @@ from controller.model.routers import (
     routers_in,
     switches_at,
 )
-from controller.neighbour_discovery import ADVERTISEMENT, REPLY, REQUEST, SOLICITATION
-from controller.packet import Neighbour as Asked
-from controller.pipeline import (
+from tenantry.controller.openflow.flow import DecTtl, Flow, Goto, Punt, SetField, Value
+from tenantry.controller.openflow.pipeline import (
     IN_PORT,
     NETWORK,
     NEXT_HOP,
@@ -45,6 +43,13 @@ from controller.pipeline import (
     TENANT,
     Band,
     Table,
+)
+from tenantry.controller.packets.frames import ARP, ICMPV6, IPV4, IPV6
+from tenantry.controller.packets.neighbour_discovery import (
+    ADVERTISEMENT,
+    REPLY,
+    REQUEST,
+    SOLICITATION,
 )
 
 EXPIRED, NO_ROUTE, TOO_BIG, UNRESOLVED, FOR_ITSELF, HEARD = range(1, 7)

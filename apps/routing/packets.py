@@ -9,12 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-from apps.routing import nexthops
-from apps.routing.nexthops import EXPIRED, FOR_ITSELF, HEARD, NO_ROUTE, TOO_BIG, UNRESOLVED
-from controller import frames
-from controller.flow import Action, DecTtl, SetField
-from controller.frames import UDP, Ip
-from controller.model import (
+from tenantry.apps.routing import nexthops
+from tenantry.apps.routing.nexthops import EXPIRED, FOR_ITSELF, HEARD, NO_ROUTE, TOO_BIG, UNRESOLVED
+from tenantry.controller.feature.effects import (
+    Heard,
+    Neighbour,
+    Neighbourhood,
+    PacketIn,
+    PacketOut,
+    Result,
+    Seek,
+)
+from tenantry.controller.model import (
     Change,
     FloatingIp,
     Interface,
@@ -25,12 +31,12 @@ from controller.model import (
     Router,
     View,
 )
-from controller.model.addresses import link_local, unmapped
-from controller.model.configuration import is_link_local
-from controller.model.routers import active, faces, gateways, legs, own_face, translates
-from controller.neighbour_discovery import announcement, question, speaker
-from controller.packet import Heard, Neighbour, Neighbourhood, PacketIn, PacketOut, Result, Seek
-from controller.pipeline import (
+from tenantry.controller.network.addresses import link_local, unmapped
+from tenantry.controller.network.configuration import is_link_local
+from tenantry.controller.network.router_entry import answered, returned, said
+from tenantry.controller.network.routers import active, faces, gateways, legs, own_face, translates
+from tenantry.controller.openflow.flow import Action, DecTtl, SetField
+from tenantry.controller.openflow.pipeline import (
     ENTERED,
     EXIT,
     FLAGS,
@@ -44,8 +50,10 @@ from controller.pipeline import (
     SOURCE,
     Table,
 )
-from controller.refusals import Error, build, fragments, refuse
-from controller.routed import answered, returned, said
+from tenantry.controller.packets import frames
+from tenantry.controller.packets.frames import UDP, Ip
+from tenantry.controller.packets.icmp_errors import Error, build, fragments, refuse
+from tenantry.controller.packets.neighbour_discovery import announcement, question, speaker
 
 
 def handle(view: View, packet: PacketIn) -> Iterable[Result]:

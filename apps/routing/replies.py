@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import LATER_FRAGMENT, Action, Flow, Move, Resubmit, SetField, Value
-from controller.frames import ICMP, ICMPV6, IPV4, IPV6
-from controller.pipeline import ITSELF, NAT, NEXT_HOP, SOURCE, Band, Table
-from controller.routed import ANEW
-from controller.tracking import ASKING
+from tenantry.controller.network.conntrack import ASKING
+from tenantry.controller.network.router_entry import ANEW
+from tenantry.controller.openflow.flow import (
+    LATER_FRAGMENT,
+    Action,
+    Flow,
+    Move,
+    Resubmit,
+    SetField,
+    Value,
+)
+from tenantry.controller.openflow.pipeline import ITSELF, NAT, NEXT_HOP, SOURCE, Band, Table
+from tenantry.controller.packets.frames import ICMP, ICMPV6, IPV4, IPV6
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]

@@ -22,8 +22,8 @@ from neutron_lib.constants import ATTR_NOT_SPECIFIED, DEVICE_OWNER_ROUTER_GW
 from neutron_lib.exceptions import l3 as l3_exceptions
 from neutron_lib.exceptions.extraroute import InvalidRoutes, RoutesExhausted
 
-from apps.routing.external import EXTERNAL, ExternalNetworkRules
-from apps.routing.interfaces import (
+from tenantry.apps.routing.external import EXTERNAL, ExternalNetworkRules
+from tenantry.apps.routing.interfaces import (
     Interfaces,
     RouterPortRules,
     RouterSubnetRules,
@@ -31,9 +31,9 @@ from apps.routing.interfaces import (
     interface_subnets,
     router_ports,
 )
-from controller.api import ipam
-from controller.api.auth import Context
-from controller.api.extension import (
+from tenantry.controller.api.core import ipam
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import (
     SYSTEM,
     Extension,
     NewKind,
@@ -42,8 +42,8 @@ from controller.api.extension import (
     changed,
     given,
 )
-from controller.pipeline import Zone
-from controller.store import Body, Draft, Link
+from tenantry.controller.openflow.pipeline import Zone
+from tenantry.controller.store import Body, Draft, Link
 
 MAX_ROUTES = 30  # Neutron's max_routes
 GATEWAY = "external_gateway_info"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import Value
-from controller.frames import ICMPV6, IPV4, IPV6, UDP
-from controller.model.addresses import LINK_LOCAL
-from controller.pipeline import INSIDE, OUTSIDE, SOURCE
+from tenantry.controller.network.addresses import LINK_LOCAL
+from tenantry.controller.openflow.flow import Value
+from tenantry.controller.openflow.pipeline import INSIDE, OUTSIDE, SOURCE
+from tenantry.controller.packets.frames import ICMPV6, IPV4, IPV6, UDP
 
 Match = dict[str, Value]
 

@@ -16,11 +16,11 @@ is tracked, ``connections.py`` how it becomes known, ``members.py`` who is in wh
 ``rules.py`` the rules.
 """
 
-from apps.security_groups import resources
-from apps.security_groups.connections import compile_share
-from apps.security_groups.exempt import compile_servers
-from apps.security_groups.flows import compile_all
-from apps.security_groups.members import (
+from tenantry.apps.security_groups import resources
+from tenantry.apps.security_groups.connections import compile_share
+from tenantry.apps.security_groups.exempt import compile_servers
+from tenantry.apps.security_groups.flows import compile_all
+from tenantry.apps.security_groups.members import (
     all_remotes_on,
     compile_group,
     compile_member,
@@ -29,11 +29,11 @@ from apps.security_groups.members import (
     groups_on,
     members_known_by_address,
 )
-from apps.security_groups.packets import handle
-from apps.security_groups.rules import compile_rule, rules_on
-from apps.security_groups.zones import compile_network
-from controller.app import App, Units, once
-from controller.model import networks_with_ports, ports_on, shares_on
+from tenantry.apps.security_groups.packets import handle
+from tenantry.apps.security_groups.rules import compile_rule, rules_on
+from tenantry.apps.security_groups.zones import compile_network
+from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.model import networks_with_ports, ports_on, shares_on
 
 SECURITY_GROUPS = App(
     id=10,

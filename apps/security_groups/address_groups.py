@@ -10,9 +10,9 @@ from neutron_lib.api import validators
 from neutron_lib.api.definitions import address_group
 from neutron_lib.exceptions import address_group as errors
 
-from controller.api.auth import Context
-from controller.api.extension import NewKind, Rules, changed, given
-from controller.store import Body, Draft
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import NewKind, Rules, changed, given
+from tenantry.controller.store import Body, Draft
 
 RULE = "address_group_rule"
 """The role in which an address group sees the rules that name it."""

@@ -14,11 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import Flow, Limit, Meter, Resubmit, SetField, Value
-from controller.frames import IPV4, IPV6
-from controller.model import SHARES, Option, View
-from controller.pipeline import BEGUN_METER, ORIGIN, OUT_PORT, STRANGER, TAKEN_METER, Band, Table
-from controller.tracking import committed
+from tenantry.controller.model import SHARES, Option, View
+from tenantry.controller.network.conntrack import committed
+from tenantry.controller.openflow.flow import Flow, Limit, Meter, Resubmit, SetField, Value
+from tenantry.controller.openflow.pipeline import (
+    BEGUN_METER,
+    ORIGIN,
+    OUT_PORT,
+    STRANGER,
+    TAKEN_METER,
+    Band,
+    Table,
+)
+from tenantry.controller.packets.frames import IPV4, IPV6
 
 Match = dict[str, Value]
 

@@ -8,10 +8,10 @@ from typing import Any
 from neutron_lib.api import converters
 from neutron_lib.constants import IPv4, IPv6
 
-from apps.security_groups import errors
-from apps.security_groups.rule_attributes import ATTRIBUTES, identity, settle
-from controller.api.auth import Context
-from controller.api.extension import (
+from tenantry.apps.security_groups import errors
+from tenantry.apps.security_groups.rule_attributes import ATTRIBUTES, identity, settle
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import (
     SYSTEM,
     Maker,
     NewDefinition,
@@ -19,7 +19,7 @@ from controller.api.extension import (
     Reader,
     Rules,
 )
-from controller.store import Body, Claim, Draft, Link, Store
+from tenantry.controller.store import Body, Claim, Draft, Link, Store
 
 TEMPLATE = "default_security_group_rule"
 PARENT = "PARENT"

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from controller.flow import Flow, Goto, Value
-from controller.frames import ARP, ICMPV6, IPV4, IPV6, UDP
-from controller.model import Network, Subnet, View
-from controller.model.addresses import LINK_LOCAL
-from controller.pipeline import NETWORK, Band, Table
-from controller.ranges import prefix_value
+from tenantry.controller.model import Network, Subnet, View
+from tenantry.controller.network.addresses import LINK_LOCAL
+from tenantry.controller.openflow.flow import Flow, Goto, Value
+from tenantry.controller.openflow.masks import prefix_value
+from tenantry.controller.openflow.pipeline import NETWORK, Band, Table
+from tenantry.controller.packets.frames import ARP, ICMPV6, IPV4, IPV6, UDP
 
 Match = dict[str, Value]
 

@@ -14,10 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apps.security_groups import connections, exempt, zones
-from apps.security_groups.connections import COMMIT
-from apps.security_groups.members import ADDRESS_GROUP
-from controller.flow import (
+from tenantry.apps.security_groups import connections, exempt, zones
+from tenantry.apps.security_groups.connections import COMMIT
+from tenantry.apps.security_groups.members import ADDRESS_GROUP
+from tenantry.controller.model import View
+from tenantry.controller.network.addresses import LINK_LOCAL, mapped
+from tenantry.controller.network.conntrack import LOOKED_UP, NEW, REPLY, by_state, judged
+from tenantry.controller.openflow.flow import (
     CONTROLLER,
     Action,
     Ct,
@@ -29,10 +32,7 @@ from controller.flow import (
     SetField,
     Value,
 )
-from controller.frames import IPV4, IPV6
-from controller.model import View
-from controller.model.addresses import LINK_LOCAL, mapped
-from controller.pipeline import (
+from tenantry.controller.openflow.pipeline import (
     ALLOWED,
     EGRESS,
     ENTERING,
@@ -55,7 +55,7 @@ from controller.pipeline import (
     Band,
     Table,
 )
-from controller.tracking import LOOKED_UP, NEW, REPLY, by_state, judged
+from tenantry.controller.packets.frames import IPV4, IPV6
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import Action, Flow, Resubmit, SetField, Value
-from controller.model import (
+from tenantry.controller.model import (
     AddressGroup,
     Binding,
     FirewallGroup,
@@ -21,8 +20,9 @@ from controller.model import (
     derived,
     networks_on,
 )
-from controller.model.addresses import mapped_prefix
-from controller.pipeline import (
+from tenantry.controller.network.addresses import mapped_prefix
+from tenantry.controller.openflow.flow import Action, Flow, Resubmit, SetField, Value
+from tenantry.controller.openflow.pipeline import (
     EGRESS,
     ENTERING,
     FAR_ADDRESS,

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from apps.security_groups.members import addresses, groups_of
-from controller.frames import Ip
-from controller.model import (
+from tenantry.apps.security_groups.members import addresses, groups_of
+from tenantry.controller.feature.effects import PacketIn, PacketOut
+from tenantry.controller.model import (
     AddressGroup,
     Port,
     Prefix,
@@ -15,10 +15,10 @@ from controller.model import (
     SecurityGroupRule,
     View,
 )
-from controller.model.addresses import link_local
-from controller.packet import PacketIn, PacketOut
-from controller.pipeline import ENTERING, IN_PORT, OUT_PORT, WAY, Table
-from controller.tracking import untracked
+from tenantry.controller.network.addresses import link_local
+from tenantry.controller.network.conntrack import untracked
+from tenantry.controller.openflow.pipeline import ENTERING, IN_PORT, OUT_PORT, WAY, Table
+from tenantry.controller.packets.frames import Ip
 
 
 def handle(view: View, packet: PacketIn) -> Iterable[PacketOut]:

@@ -27,10 +27,15 @@ from neutron_lib.exceptions.port_security import (
 )
 from neutron_lib.exceptions.security_group import SecurityGroupDefaultAlreadyExists
 
-from apps.security_groups import address_groups, default_rules, errors
-from apps.security_groups.rule_attributes import RULE_ATTRIBUTES, identity, protocol_number, settle
-from controller.api.auth import Context
-from controller.api.extension import (
+from tenantry.apps.security_groups import address_groups, default_rules, errors
+from tenantry.apps.security_groups.rule_attributes import (
+    RULE_ATTRIBUTES,
+    identity,
+    protocol_number,
+    settle,
+)
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import (
     EVERYBODY,
     SYSTEM,
     Extension,
@@ -43,7 +48,7 @@ from controller.api.extension import (
     granted,
     may_use,
 )
-from controller.store import Body, Claim, Draft, Link, Store
+from tenantry.controller.store import Body, Claim, Draft, Link, Store
 
 GROUP, RULE = "security_group", "security_group_rule"
 GROUPS = "security_groups"

@@ -8,8 +8,8 @@ import netaddr
 from neutron_lib import constants, exceptions
 from neutron_lib.db.constants import PROJECT_ID_FIELD_SIZE, UUID_FIELD_SIZE
 
-from apps.security_groups import errors
-from controller.store import Body
+from tenantry.apps.security_groups import errors
+from tenantry.controller.store import Body
 
 ETHERTYPES = (constants.IPv4, constants.IPv6)
 WITH_PORTS = {"tcp": 6, "udp": 17, "sctp": 132}  # Open vSwitch knows the ports of no other

@@ -4,20 +4,20 @@ A connection that is tracked is matched as it was begun (``ct_nw_proto``, ``ct_t
 ovs-fields(7)), whichever way the packet goes: so a rule that goes takes with it, in both
 directions, what it had let through. What cannot be tracked, or belongs to a group that does not
 track, is matched as it is. A packet's later fragments have no ports: a rule about some lets all of
-its protocol's pass, since the first fragment decides (see ``controller/tracking.py``).
+its protocol's pass, since the first fragment decides (see ``controller/network/conntrack.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apps.security_groups.members import groups_on, identity, remote_key, way
-from controller.flow import CT_TRACKED, LATER_FRAGMENT, Flow, SetField, Value
-from controller.frames import FRAGMENT, ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP
-from controller.model import SecurityGroup, SecurityGroupRule, View
-from controller.pipeline import ALLOWED, LOCAL, REMOTE, VERDICT, WAY, Band, Table
-from controller.ranges import port_masks, prefix_value
-from controller.tracking import STATE, TRACKED_PROTOCOLS
+from tenantry.apps.security_groups.members import groups_on, identity, remote_key, way
+from tenantry.controller.model import SecurityGroup, SecurityGroupRule, View
+from tenantry.controller.network.conntrack import STATE, TRACKED_PROTOCOLS
+from tenantry.controller.openflow.flow import CT_TRACKED, LATER_FRAGMENT, Flow, SetField, Value
+from tenantry.controller.openflow.masks import port_masks, prefix_value
+from tenantry.controller.openflow.pipeline import ALLOWED, LOCAL, REMOTE, VERDICT, WAY, Band, Table
+from tenantry.controller.packets.frames import FRAGMENT, ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP
 
 Match = dict[str, Value]
 

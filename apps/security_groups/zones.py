@@ -17,12 +17,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.flow import Action, Ct, Flow, Goto, Move, Resubmit, SetField, Value
-from controller.frames import IPV4, IPV6
-from controller.model import Network, Subnet, View
-from controller.model.addresses import LINK_LOCAL
-from controller.model.routers import joint
-from controller.pipeline import (
+from tenantry.controller.model import Network, Subnet, View
+from tenantry.controller.network.addresses import LINK_LOCAL
+from tenantry.controller.network.conntrack import INVALID
+from tenantry.controller.network.routers import joint
+from tenantry.controller.openflow.flow import (
+    Action,
+    Ct,
+    Flow,
+    Goto,
+    Move,
+    Resubmit,
+    SetField,
+    Value,
+)
+from tenantry.controller.openflow.masks import prefix_value
+from tenantry.controller.openflow.pipeline import (
     ENTERING,
     LEAVING,
     LOCAL,
@@ -34,8 +44,7 @@ from controller.pipeline import (
     Table,
     Zone,
 )
-from controller.ranges import prefix_value
-from controller.tracking import INVALID
+from tenantry.controller.packets.frames import IPV4, IPV6
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]

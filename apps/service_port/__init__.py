@@ -12,8 +12,8 @@ back to the guest; the one with the service port learns the way back to their ho
 from tunnels comes from the hosts that have joined. A host costs it one flow, a guest none.
 """
 
-from apps.service_port.flows import compile_service_port
-from controller.app import App, Units, once
+from tenantry.apps.service_port.flows import compile_service_port
+from tenantry.controller.feature.app import App, Units, once
 
 SERVICE_PORT = App(
     id=9, name="service_port", units=(Units("services", once, compile_service_port),)

@@ -5,7 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, product
 
-from controller.flow import (
+from tenantry.controller.model import Address, Interface, View
+from tenantry.controller.network.addresses import (
+    DNS_PORT,
+    GUEST_BITS,
+    KEY_BITS,
+    METADATA_PORT,
+    SERVICE_MAC,
+    SERVICE_PORT_ADDRESSES,
+    SERVICE_PORT_MAC,
+)
+from tenantry.controller.network.tunnels import (
+    SERVICE_TYPE,
+    SERVICE_VNI,
+    endpoint,
+    service_peers,
+    service_ports,
+    tunnel_port,
+)
+from tenantry.controller.openflow.flow import (
     TUNNEL_ENDS,
     Action,
     Flow,
@@ -17,26 +35,7 @@ from controller.flow import (
     SetField,
     Value,
 )
-from controller.frames import IPV4, IPV6, TCP
-from controller.model import Address, Interface, View
-from controller.model.addresses import (
-    DNS_PORT,
-    GUEST_BITS,
-    KEY_BITS,
-    METADATA_PORT,
-    SERVICE_MAC,
-    SERVICE_PORT_ADDRESSES,
-    SERVICE_PORT_MAC,
-)
-from controller.model.overlay import (
-    SERVICE_TYPE,
-    SERVICE_VNI,
-    endpoint,
-    service_peers,
-    service_ports,
-    tunnel_port,
-)
-from controller.pipeline import (
+from tenantry.controller.openflow.pipeline import (
     ASKED,
     GUEST,
     IN_PORT,
@@ -47,6 +46,7 @@ from controller.pipeline import (
     Cookie,
     Table,
 )
+from tenantry.controller.packets.frames import IPV4, IPV6, TCP
 
 ETH_TYPES = {4: IPV4, 6: IPV6}
 _ADDRESSES = {4: ("ipv4_src", "ipv4_dst"), 6: ("ipv6_src", "ipv6_dst")}

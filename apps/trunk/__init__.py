@@ -4,7 +4,7 @@ A trunk has a *parent*, the port that is plugged in, and *subports*: ports, as a
 networks, whose packets the machine sends and receives with a VLAN tag. The ids are the trunk's own.
 """
 
-from apps.trunk import resources
-from controller.app import App
+from tenantry.apps.trunk import resources
+from tenantry.controller.feature.app import App
 
 TRUNK = App(id=16, name="trunk", units=(), extension=lambda conf: resources.extension())

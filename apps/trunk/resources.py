@@ -21,9 +21,9 @@ from neutron_lib.services.trunk.constants import (
     TRUNK_SUBPORT_OWNER,
 )
 
-from controller.api.auth import Context
-from controller.api.extension import Extension, NewKind, Reader, Rules, changed
-from controller.store import Body, Claim, Draft, Link
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import Extension, NewKind, Reader, Rules, changed
+from tenantry.controller.store import Body, Claim, Draft, Link
 
 TRUNK, SUB_PORTS = trunk.TRUNK, trunk.SUB_PORTS
 

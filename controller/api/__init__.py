@@ -12,10 +12,10 @@ from functools import partial
 from webob import Request
 from webob.exc import HTTPBadRequest
 
-from controller.api import (
+from tenantry.controller.api import auth
+from tenantry.controller.api.core import (
     address_scope,
     agent,
-    auth,
     availability,
     mtu,
     network,
@@ -26,12 +26,13 @@ from controller.api import (
     subnet,
     subnetpool,
 )
-from controller.api.extension import Extension, Listed
-from controller.api.kind import Kinds
-from controller.api.resource import Collection, Computed
-from controller.api.versions import Discovery
-from controller.api.wsgi import Answer, Application, Route
-from controller.store import Store
+from tenantry.controller.api.kind import Kinds
+from tenantry.controller.api.resource import Collection, Computed
+from tenantry.controller.api.versions import Discovery
+from tenantry.controller.api.wsgi import Answer, Application, Route
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import Extension, Listed
+from tenantry.controller.store import Store
 
 __all__ = ["Application", "Computed", "Extension", "Kinds", "Route", "application", "kinds"]
 
@@ -107,9 +108,7 @@ def _collection(path: str) -> str:
     return path.rpartition("/")[2].replace("-", "_")
 
 
-def _list(
-    store: Store, name: str, listed: Listed, request: Request, context: auth.Context
-) -> Answer:
+def _list(store: Store, name: str, listed: Listed, request: Request, context: Context) -> Answer:
     """What a list has that passes the request's filters: attributes as they are shown."""
     wanted = {key: request.GET.getall(key) for key in request.GET if key != "fields"}
     store.catch_up()

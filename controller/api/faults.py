@@ -16,7 +16,7 @@ from webob.exc import (
     HTTPPreconditionFailed,
 )
 
-from controller.store import Behind, ClaimTaken, LinkBroken, Unavailable
+from tenantry.controller.store import Behind, ClaimTaken, LinkBroken, Unavailable
 
 LOG = logging.getLogger(__name__)
 

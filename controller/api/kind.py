@@ -13,11 +13,18 @@ from neutron_lib.api.attributes import AttributeInfo
 from neutron_lib.constants import ATTR_NOT_SPECIFIED
 from webob.exc import HTTPBadRequest
 
-from controller.api import standard
-from controller.api.auth import Context
-from controller.api.extension import Extension, NewKind, Reader, Rules, changed, timestamp
-from controller.api.faults import MALFORMED
-from controller.store import Body, Claim, ClaimTaken, Draft, Link
+from tenantry.controller.api import standard
+from tenantry.controller.api.faults import MALFORMED
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import (
+    Extension,
+    NewKind,
+    Reader,
+    Rules,
+    changed,
+    timestamp,
+)
+from tenantry.controller.store import Body, Claim, ClaimTaken, Draft, Link
 
 
 class NoMoreOfThese(exceptions.ServiceUnavailable):

@@ -17,9 +17,9 @@ from neutron_lib.api.converters import (
 from webob import Request
 from webob.exc import HTTPBadRequest
 
-from controller.api.extension import AttributeMap
-from controller.api.faults import MALFORMED
-from controller.store import Body
+from tenantry.controller.api.faults import MALFORMED
+from tenantry.controller.feature.extension import AttributeMap
+from tenantry.controller.store import Body
 
 Test: TypeAlias = Callable[[Any], bool]
 """Whether the value of an attribute passes a filter."""

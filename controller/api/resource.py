@@ -16,15 +16,15 @@ from neutron_lib.api import validators
 from webob import Request
 from webob.exc import HTTPBadRequest
 
-from controller import runtime
-from controller.api.auth import Context
-from controller.api.extension import Action, Reader, changed, granted
-from controller.api.faults import RevisionNumberConstraintFailed, TagNotFound
-from controller.api.kind import Kind
-from controller.api.query import Query
-from controller.api.standard import MAX_TAG_LENGTH
-from controller.api.wsgi import Answer, Route, read_json
-from controller.store import Body, Draft, Store
+from tenantry.controller import runtime
+from tenantry.controller.api.faults import RevisionNumberConstraintFailed, TagNotFound
+from tenantry.controller.api.kind import Kind
+from tenantry.controller.api.query import Query
+from tenantry.controller.api.standard import MAX_TAG_LENGTH
+from tenantry.controller.api.wsgi import Answer, Route, read_json
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import Action, Reader, changed, granted
+from tenantry.controller.store import Body, Draft, Store
 
 Computed: TypeAlias = Callable[[str, Body], Mapping[str, Any]]
 """Attributes that are observed rather than stored, by kind and body: ``status``, ``alive``, and

@@ -20,7 +20,7 @@ from neutron_lib.api.definitions import (
 )
 from neutron_lib.db.constants import DESCRIPTION_FIELD_SIZE
 
-from controller.api.extension import AttributeMap, Definition, Extension
+from tenantry.controller.feature.extension import AttributeMap, Definition, Extension
 
 MAX_TAG_LENGTH = 255
 

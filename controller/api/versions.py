@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from neutron_lib import exceptions
 from webob import Request
 
-from controller.api.auth import Context
-from controller.api.extension import Definition
-from controller.api.kind import Kinds
-from controller.api.wsgi import Answer, Route
+from tenantry.controller.api.kind import Kinds
+from tenantry.controller.api.wsgi import Answer, Route
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import Definition
 
 
 class Discovery:

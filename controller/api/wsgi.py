@@ -22,9 +22,9 @@ from webob.exc import (
     HTTPRequestEntityTooLarge,
 )
 
-from controller import runtime
-from controller.api import faults
-from controller.api.auth import Authenticator
+from tenantry.controller import runtime
+from tenantry.controller.api import faults
+from tenantry.controller.api.auth import Authenticator
 
 LOG = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """What Tenantry knows, in memory: records, their indexes, and the view by which apps read them."""
 
-from controller.model.model import Change, Model, Read, Record
-from controller.model.queries import networks_with_ports, parts_on, ports_on, shares_on
-from controller.model.records import (
+from tenantry.controller.model.model import Change, Model, Read, Record
+from tenantry.controller.model.queries import networks_with_ports, parts_on, ports_on, shares_on
+from tenantry.controller.model.records import (
     SHARES,
     Address,
     AddressGroup,
@@ -42,8 +42,8 @@ from controller.model.records import (
     Trunk,
     Tunnel,
 )
-from controller.model.routers import networks_on, routers_on
-from controller.model.view import View, derived
+from tenantry.controller.model.view import View, derived
+from tenantry.controller.network.routers import networks_on, routers_on
 
 __all__ = [
     "SHARES",

@@ -18,8 +18,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
-from controller.model.model import Change, Model, Record
-from controller.model.records import PARTS, SHARES, Binding, Interface, Port, Standby, Trunk
+from tenantry.controller.model.model import Change, Model, Record
+from tenantry.controller.model.records import (
+    PARTS,
+    SHARES,
+    Binding,
+    Interface,
+    Port,
+    Standby,
+    Trunk,
+)
 
 
 def dpid_text(dpid: int) -> str:

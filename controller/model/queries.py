@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from controller.model.overlay import segments
-from controller.model.records import Binding, Interface, Network, Segment, Standby
-from controller.model.view import View, derived
+from tenantry.controller.model.records import Binding, Interface, Network, Segment, Standby
+from tenantry.controller.model.view import View, derived
+from tenantry.controller.network.tunnels import segments
 
 
 @derived

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 import netaddr
 from neutron_lib.constants import DEVICE_OWNER_ROUTER_GW, ROUTER_INTERFACE_OWNERS
 
-from controller.model.model import Indexes, Record
+from tenantry.controller.model.model import Indexes, Record
 
 Body = Mapping[str, Any]
 

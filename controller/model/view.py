@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from controller.model.model import Model, R, Read
+from tenantry.controller.model.model import Model, R, Read
 
 P = ParamSpec("P")
 T = TypeVar("T")

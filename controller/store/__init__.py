@@ -5,7 +5,7 @@
 knows no kind of resource: what a kind claims and links is told to it by the kind's :class:`Shape`.
 """
 
-from controller.store.change import (
+from tenantry.controller.store.change import (
     Behind,
     Body,
     Change,
@@ -18,8 +18,8 @@ from controller.store.change import (
     StoreError,
     Unavailable,
 )
-from controller.store.draft import Draft
-from controller.store.store import Store
+from tenantry.controller.store.draft import Draft
+from tenantry.controller.store.store import Store
 
 __all__ = [
     "Behind",

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from controller.store.change import Body, Change, Claim, ClaimTaken, LinkBroken
-from controller.store.replica import Replica
+from tenantry.controller.store.change import Body, Change, Claim, ClaimTaken, LinkBroken
+from tenantry.controller.store.replica import Replica
 
 
 class Draft:

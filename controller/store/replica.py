@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from controller.store.change import Body, Change, Shape
+from tenantry.controller.store.change import Body, Change, Shape
 
 
 class Replica:

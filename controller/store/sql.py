@@ -24,8 +24,8 @@ import sqlalchemy.pool.impl
 import sqlalchemy.util.queue
 from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError
 
-from controller import runtime
-from controller.store.change import (
+from tenantry.controller import runtime
+from tenantry.controller.store.change import (
     Behind,
     Body,
     Change,

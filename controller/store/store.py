@@ -15,9 +15,9 @@ from datetime import datetime, timezone
 from typing import TypeVar
 from uuid import UUID
 
-from controller import runtime
-from controller.store import sql
-from controller.store.change import (
+from tenantry.controller import runtime
+from tenantry.controller.store import sql
+from tenantry.controller.store.change import (
     Behind,
     Body,
     Change,
@@ -27,8 +27,8 @@ from controller.store.change import (
     Shape,
     StoreError,
 )
-from controller.store.draft import Draft
-from controller.store.replica import Replica
+from tenantry.controller.store.draft import Draft
+from tenantry.controller.store.replica import Replica
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from controller import runtime
-from controller.switch import codec
-from controller.switch.channel import Connection, Disconnected
+from tenantry.controller import runtime
+from tenantry.controller.openflow import codec
+from tenantry.controller.switch.channel import Connection, Disconnected
 
 
 class Message(NamedTuple):

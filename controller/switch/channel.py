@@ -21,12 +21,12 @@ from os_ken.controller import ofp_event
 from os_ken.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from os_ken.ofproto import ofproto_v1_4
 
-from controller import runtime
-from controller.descriptors import MANY
-from controller.listener import Clients, Listener, listen
-from controller.reader import STRANGER_SECONDS, Reader, Unwelcome
-from controller.switch import codec, slots
-from controller.switch.datapath import Datapath, Handshake
+from tenantry.controller import runtime
+from tenantry.controller.openflow import codec, slots
+from tenantry.controller.sockets.descriptors import MANY
+from tenantry.controller.sockets.listener import Clients, Listener, listen
+from tenantry.controller.sockets.reader import STRANGER_SECONDS, Reader, Unwelcome
+from tenantry.controller.switch.datapath import Datapath, Handshake
 
 LOG = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from os_ken.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_D
 from os_ken.controller.ofp_handler import OFPHandler
 from os_ken.ofproto import ofproto_parser
 
-from controller.reader import Reader, Unwelcome
-from controller.switch import codec
+from tenantry.controller.openflow import codec
+from tenantry.controller.sockets.reader import Reader, Unwelcome
 
 if TYPE_CHECKING:
-    from controller.switch.channel import Channel, Connection
+    from tenantry.controller.switch.channel import Channel, Connection
 
 # It logs a traceback for each message that cannot be read, whoever sends it; we say it ourselves.
 logging.getLogger("os_ken.ofproto.ofproto_parser").disabled = True

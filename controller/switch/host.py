@@ -9,21 +9,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from controller import runtime
-from controller.rows import BridgeRow, InterfaceRow, difference
-from controller.store import Unavailable
-from controller.switch import ovsdb
-from controller.switch.inventory import Inventory
-from controller.switch.jsonrpc import Peer
-from controller.switch.ovsdb import OvsdbError
-from controller.switch.own_rows import (
+from tenantry.controller import runtime
+from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow, difference
+from tenantry.controller.store import Unavailable
+from tenantry.controller.switch import ovsdb
+from tenantry.controller.switch.inventory import Inventory
+from tenantry.controller.switch.jsonrpc import Peer
+from tenantry.controller.switch.ovsdb import OvsdbError
+from tenantry.controller.switch.own_rows import (
     IntegrationBridge,
     bridge_row,
     patch_rows,
     service_port_row,
 )
-from controller.switch.tables import MONITORED, REMOVED, Changed, Tables
-from controller.switch.words import JOINED, Words, read_words
+from tenantry.controller.switch.tables import MONITORED, REMOVED, Changed, Tables
+from tenantry.controller.switch.words import JOINED, Words, read_words
 
 LOG = logging.getLogger(__name__)
 

@@ -12,19 +12,19 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from controller import runtime
-from controller.config_values import is_address
-from controller.listener import Clients, Listener, listen
-from controller.reader import Reader, Unwelcome, unmapped
-from controller.rows import InterfaceRow
-from controller.switch import ovsdb
-from controller.switch.channel import Tls
-from controller.switch.host import RETRY_SECONDS, Database
-from controller.switch.inventory import Inventory
-from controller.switch.jsonrpc import Peer, Refused, Unreachable, connected
-from controller.switch.ovsdb import OvsdbError
-from controller.switch.own_rows import IntegrationBridge
-from controller.switch.words import JOINED, Words
+from tenantry.controller import runtime
+from tenantry.controller.config.values import is_address
+from tenantry.controller.feature.ovsdb_rows import InterfaceRow
+from tenantry.controller.sockets.listener import Clients, Listener, listen
+from tenantry.controller.sockets.reader import Reader, Unwelcome, unmapped
+from tenantry.controller.switch import ovsdb
+from tenantry.controller.switch.channel import Tls
+from tenantry.controller.switch.host import RETRY_SECONDS, Database
+from tenantry.controller.switch.inventory import Inventory
+from tenantry.controller.switch.jsonrpc import Peer, Refused, Unreachable, connected
+from tenantry.controller.switch.ovsdb import OvsdbError
+from tenantry.controller.switch.own_rows import IntegrationBridge
+from tenantry.controller.switch.words import JOINED, Words
 
 LOG = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from controller import runtime
-from controller.model import Address, Change, Health, Host, Interface, Switch, Tunnel
-from controller.model.binding import dpid_text
+from tenantry.controller import runtime
+from tenantry.controller.model import Address, Change, Health, Host, Interface, Switch, Tunnel
+from tenantry.controller.model.binding import dpid_text
 
 PHYSICAL_NETWORK = "tenantry-physical-network"
 """The key in an Interface's ``external_ids`` that names the physical network it leads to."""

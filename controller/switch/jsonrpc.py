@@ -14,9 +14,9 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any
 
-from controller import runtime
-from controller.reader import Reader, TooMuch
-from controller.switch.channel import Tls
+from tenantry.controller import runtime
+from tenantry.controller.sockets.reader import Reader, TooMuch
+from tenantry.controller.switch.channel import Tls
 
 REPLY_SECONDS = 30.0
 """How long an answer may take."""

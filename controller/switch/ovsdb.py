@@ -11,17 +11,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from controller.pipeline import Table
-from controller.rows import BridgeRow, InterfaceRow
-from controller.switch.jsonrpc import Peer, Refused, Unreachable
-from controller.switch.own_rows import MAX_BACKOFF
-from controller.switch.tables import (
-    CLOSED_VLAN,
-    OWNER,
-    REMOVED,
-    STORE,
-    WANTED,
-)
+from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow
+from tenantry.controller.openflow.pipeline import Table
+from tenantry.controller.switch.jsonrpc import Peer, Refused, Unreachable
+from tenantry.controller.switch.own_rows import MAX_BACKOFF
+from tenantry.controller.switch.tables import CLOSED_VLAN, OWNER, REMOVED, STORE, WANTED
 
 LOG = logging.getLogger(__name__)
 

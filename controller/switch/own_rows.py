@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from controller.flow import value_text
-from controller.model.addresses import SERVICE_PORT_MAC, SERVICE_PORT_MTU
-from controller.rows import BridgeRow, InterfaceRow
-from controller.switch.inventory import PHYSICAL_NETWORK, SERVICE
-from controller.switch.tables import controller_columns
+from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow
+from tenantry.controller.network.addresses import SERVICE_PORT_MAC, SERVICE_PORT_MTU
+from tenantry.controller.openflow.flow import value_text
+from tenantry.controller.switch.inventory import PHYSICAL_NETWORK, SERVICE
+from tenantry.controller.switch.tables import controller_columns
 
 MAX_BACKOFF = 1000
 """Milliseconds between two tries of Open vSwitch to reach us: we are found within a second."""

@@ -18,13 +18,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from controller import runtime
-from controller.app import Unit
-from controller.engine import Engine
-from controller.switch import codec, slots
-from controller.switch.bundle import Ahead, Bundle, Message, chunks, prepared, transfer
-from controller.switch.channel import Connection, Disconnected
-from controller.wanted import Wanted
+from tenantry.controller import runtime
+from tenantry.controller.engine.engine import Engine
+from tenantry.controller.engine.wanted import Wanted
+from tenantry.controller.feature.app import Unit
+from tenantry.controller.openflow import codec, slots
+from tenantry.controller.switch.bundle import Ahead, Bundle, Message, chunks, prepared, transfer
+from tenantry.controller.switch.channel import Connection, Disconnected
 
 LOG = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from controller.rows import BridgeRow, Columns, InterfaceRow, columns
+from tenantry.controller.feature.ovsdb_rows import BridgeRow, Columns, InterfaceRow, columns
 
 OWNER = {"tenantry": "true"}  # external_ids of rows that we made
 WANTED = "tenantry-row"

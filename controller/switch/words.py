@@ -7,7 +7,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from controller.config_values import is_address
+from tenantry.controller.config.values import is_address
 
 LOG = logging.getLogger(__name__)
 

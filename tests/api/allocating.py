@@ -6,11 +6,11 @@ it makes a subnet out of the pool and a port on the network, and writes their ad
 
 from __future__ import annotations
 
-import controller.runtime  # noqa: F401  isort: skip
+import tenantry.controller.runtime  # noqa: F401  isort: skip
 import json
 import sys
 
-from controller import api as neutron
+from tenantry.controller import api as neutron
 from tests.api.conftest import Api, extensions
 
 

@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 from webob import Request
 
-from apps.dhcp import resources as dhcp
-from apps.dns import resources as dns
-from apps.firewall import resources as firewall
-from apps.nat import resources as nat
-from apps.network_log import resources as network_log
-from apps.port_security import resources as port_security
-from apps.provider import resources as provider
-from apps.routing import resources as routing
-from apps.security_groups import resources as security_groups
-from apps.trunk import resources as trunk
-from controller import api as neutron
-from controller.api import auth
-from controller.store import Store
+from tenantry.apps.dhcp import resources as dhcp
+from tenantry.apps.dns import resources as dns
+from tenantry.apps.firewall import resources as firewall
+from tenantry.apps.nat import resources as nat
+from tenantry.apps.network_log import resources as network_log
+from tenantry.apps.port_security import resources as port_security
+from tenantry.apps.provider import resources as provider
+from tenantry.apps.routing import resources as routing
+from tenantry.apps.security_groups import resources as security_groups
+from tenantry.apps.trunk import resources as trunk
+from tenantry.controller import api as neutron
+from tenantry.controller.api import auth
+from tenantry.controller.store import Store
 
 DNS_DOMAIN = "tenantry.internal."
 

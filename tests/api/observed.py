@@ -17,17 +17,27 @@ from typing import Any
 import dns.message
 from webob import Request
 
-from apps import APPS
-from apps.dns.answers import Resolver
-from apps.metadata.http import Metadata
-from controller import api as neutron
-from controller import config, frames
-from controller.api.auth import Context
-from controller.engine import Engine
-from controller.model import Binding, Change, Interface, Model, Network, Port, Switch, View
-from controller.model.binding import rebind
-from controller.model.records import FROM_STORE
-from controller.packet import Ask, Malformed, PacketIn
+from tenantry.apps import APPS
+from tenantry.apps.dns.answers import Resolver
+from tenantry.apps.metadata.http import Metadata
+from tenantry.controller import api as neutron
+from tenantry.controller import config
+from tenantry.controller.engine.engine import Engine
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.effects import Ask, Malformed, PacketIn
+from tenantry.controller.model import (
+    Binding,
+    Change,
+    Interface,
+    Model,
+    Network,
+    Port,
+    Switch,
+    View,
+)
+from tenantry.controller.model.binding import rebind
+from tenantry.controller.model.records import FROM_STORE
+from tenantry.controller.packets import frames
 from tests.api.conftest import Api
 
 HOSTS = {1: "host1", 2: "host2"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.api import agent
+from tenantry.controller.api.core import agent
 from tests.api.conftest import Api
 
 Body = dict[str, Any]

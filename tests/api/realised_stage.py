@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from apps import APPS
-from controller import api as neutron
-from controller.api import agent
-from controller.api import port as port_rules
+from tenantry.apps import APPS
+from tenantry.controller import api as neutron
+from tenantry.controller.api.core import agent
+from tenantry.controller.api.core import port as port_rules
 from tests.api.conftest import Api
 from tests.api.observed import CONF, Observed
 from tests.api.one_of_each import World, one_of_each

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller.api.auth import Context
+from tenantry.controller.feature.context import Context
 from tests.api.conftest import Api, path
 
 CIDR = {4: "10.0.0.0/24", 6: "2001:db8::/64"}

@@ -11,15 +11,16 @@ import pytest
 from neutron_lib.exceptions import InvalidInput
 from neutron_lib.exceptions.agent import AgentNotFoundByTypeHost
 
-from apps.provider import resources as provider
-from controller import api as neutron
-from controller import runtime
-from controller.api import agent, auth, scheduling
-from controller.api.auth import Context
-from controller.model import Binding, Change, Interface, Model, Switch
-from controller.model.records import FROM_STORE
-from controller.service import Service
-from controller.store import Commit
+from tenantry.apps.provider import resources as provider
+from tenantry.controller import api as neutron
+from tenantry.controller import runtime
+from tenantry.controller.api import auth
+from tenantry.controller.api.core import agent, scheduling
+from tenantry.controller.feature.context import Context
+from tenantry.controller.model import Binding, Change, Interface, Model, Switch
+from tenantry.controller.model.records import FROM_STORE
+from tenantry.controller.service.service import Service
+from tenantry.controller.store import Commit
 from tests.api.conftest import Api, path
 from tests.api.test_openstack_client import CLIENT, Client
 

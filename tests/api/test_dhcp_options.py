@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apps.dhcp.resources import MAX_OPTIONS
+from tenantry.apps.dhcp.resources import MAX_OPTIONS
 from tests.api.conftest import Api, path
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apps.provider import resources as provider
+from tenantry.apps.provider import resources as provider
 from tests.api.conftest import DNS_DOMAIN, Api, path
 
 

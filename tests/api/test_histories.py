@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller import api as neutron
-from controller.store import Store
-from controller.store.replica import Replica
+from tenantry.controller import api as neutron
+from tenantry.controller.store import Store
+from tenantry.controller.store.replica import Replica
 from tests.api.conftest import Api, extensions, path
 
 CIDRS = ["10.0.0.0/29", "10.0.0.8/29", "10.0.0.0/28", "2001:db8::/125", "2001:db8:1::/64"]

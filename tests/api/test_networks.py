@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from controller import config
-from controller.api.auth import Context
-from controller.api.mtu import MtuRules
+from tenantry.controller import config
+from tenantry.controller.api.core.mtu import MtuRules
+from tenantry.controller.feature.context import Context
 from tests.api.conftest import Api
 
 NOBODY = str(uuid.uuid4())

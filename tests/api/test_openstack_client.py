@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from eventlet.green import subprocess
 
-from controller import runtime
+from tenantry.controller import runtime
 from tests.api.conftest import Api
 
 CLIENT = Path(sys.executable).with_name("openstack")

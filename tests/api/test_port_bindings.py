@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from eventlet.green import subprocess
 
-from controller.api.auth import Context
-from controller.api.extension import SYSTEM
-from controller.api.port_binding import activate
+from tenantry.controller.api.core.port_binding import activate
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import SYSTEM
 from tests.api import test_openstack_client as openstack
 from tests.api.conftest import Api, path
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from apps.provider import PROVIDER
-from apps.provider.resources import extension
-from apps.provider.segments import PHYSICAL_NETWORK, SEGMENTATION_ID, TYPE
-from controller import api as neutron
-from controller import config
-from controller.api import mtu
-from controller.api.auth import Context
-from controller.api.kind import Kinds
-from controller.store import Claim, Draft
+from tenantry.apps.provider import PROVIDER
+from tenantry.apps.provider.resources import extension
+from tenantry.apps.provider.segments import PHYSICAL_NETWORK, SEGMENTATION_ID, TYPE
+from tenantry.controller import api as neutron
+from tenantry.controller import config
+from tenantry.controller.api.core import mtu
+from tenantry.controller.api.kind import Kinds
+from tenantry.controller.feature.context import Context
+from tenantry.controller.store import Claim, Draft
 from tests.api.conftest import Api
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from apps import APPS
-from controller import api as neutron
+from tenantry.apps import APPS
+from tenantry.controller import api as neutron
 from tests.api.observed import CONF, Observed
 from tests.api.realised_stage import Stage
 from tests.api.realised_values import LEFT_OUT, All, values

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controller.api.auth import Context
+from tenantry.controller.feature.context import Context
 from tests.api.conftest import Api, path
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"

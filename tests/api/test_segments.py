@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from apps.provider.resources import extension
-from apps.provider.segments import PHYSICAL_NETWORK, SEGMENTATION_ID, SEGMENTS, TYPE
-from controller import runtime
-from controller.api.auth import Context
-from controller.model import Network, Segment
-from controller.model.records import FROM_STORE
+from tenantry.apps.provider.resources import extension
+from tenantry.apps.provider.segments import PHYSICAL_NETWORK, SEGMENTATION_ID, SEGMENTS, TYPE
+from tenantry.controller import runtime
+from tenantry.controller.feature.context import Context
+from tenantry.controller.model import Network, Segment
+from tenantry.controller.model.records import FROM_STORE
 from tests.api.conftest import Api
 from tests.api.test_openstack_client import CLIENT, Client
 from tests.api.test_provider import seen, wire

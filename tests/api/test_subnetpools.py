@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.api.auth import Context
-from controller.api.prefixes import first_free
+from tenantry.controller.api.core.prefixes import first_free
+from tenantry.controller.feature.context import Context
 from tests.api.conftest import Api, path
 
 NOBODY = str(uuid.uuid4())

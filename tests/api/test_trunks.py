@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controller.api.auth import Context
+from tenantry.controller.feature.context import Context
 from tests.api import test_openstack_client as openstack
 from tests.api.conftest import Api, path
 

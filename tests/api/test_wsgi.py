@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from webob import Request
 
-from controller.api import Route
-from controller.api.wsgi import MAX_BODY, MOST_VALUES
+from tenantry.controller.api import Route
+from tenantry.controller.api.wsgi import MAX_BODY, MOST_VALUES
 from tests.api.conftest import Api
 
 

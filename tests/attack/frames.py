@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 
-from controller import frames
-from controller.frames import ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP
+from tenantry.controller.packets import frames
+from tenantry.controller.packets.frames import ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP
 
 MARK = b"marked-hostile"
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from controller import runtime
+from tenantry.controller import runtime
 from tests import dhcp_client
 from tests.lab import Lab, Refused, written
 from tests.namespace import Guest

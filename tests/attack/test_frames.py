@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from controller import runtime
-from controller.frames import ARP, ICMPV6, IPV4, IPV6
-from controller.model.routers import ROUTED_MAC
+from tenantry.controller import runtime
+from tenantry.controller.network.routers import ROUTED_MAC
+from tenantry.controller.packets.frames import ARP, ICMPV6, IPV4, IPV6
 from tests.attack.frames import HOP_BY_HOP, MARK, End, Ends, end
 from tests.attack.stage import Stage, stage
 from tests.attack.test_guests import words

@@ -21,8 +21,8 @@ from typing import Any
 
 import pytest
 
-from controller import runtime
-from controller.config import Address
+from tenantry.controller import runtime
+from tenantry.controller.config import Address
 from tests import dhcp_client
 from tests.attack.senders import hostile
 from tests.conftest import need

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controller import runtime
+from tenantry.controller import runtime
 from tests.attack.stage import SECONDS, SEED, Stage, stage
 from tests.namespace import run
 from tests.openvswitch import OpenVSwitch

@@ -2,7 +2,7 @@
 build/bench.json; with ``--write``, which wants a whole run, also the table in docs/performance.md.
 """
 
-import controller.runtime  # noqa: F401  isort: skip
+import tenantry.controller.runtime  # noqa: F401  isort: skip
 import sys
 import time
 from collections.abc import Callable, Iterator

@@ -6,8 +6,8 @@ import statistics
 import time
 from collections.abc import Iterator
 
-from apps.dns import packets
-from controller.packet import Handler, PacketIn
+from tenantry.apps.dns import packets
+from tenantry.controller.feature.effects import Handler, PacketIn
 from tests.bench import Figure
 from tests.property.test_guest_bytes import DHCP, RESOLVER, SOLICITATION, VIEW, discover, query
 from tests.property.test_guest_bytes import solicit as dhcpv6_solicit

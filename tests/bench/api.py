@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from controller import runtime
+from tenantry.controller import runtime
 from tests.bench import ROUNDS, Figure, beside, in_turns, seconds
 from tests.bench.beside import Beside
 from tests.bench.fake import host_name

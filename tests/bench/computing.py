@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-from controller import runtime
+from tenantry.controller import runtime
 from tests.bench import Figure
 from tests.bench.beside import Beside
 from tests.bench.fake import host_name

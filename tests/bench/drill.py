@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import median
 
-from controller.drill import Result, drill
+from tenantry.controller.cli.drill import Result, drill
 from tests.bench import Figure
 
 PACKETS = 10_000  # each way

@@ -3,7 +3,7 @@
 Started by ``Beside("tests.bench.fake")``; the methods of :class:`Hosts` are what may be called.
 """
 
-import controller.runtime  # noqa: F401  isort: skip
+import tenantry.controller.runtime  # noqa: F401  isort: skip
 import shutil
 import subprocess
 import tempfile
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from controller import runtime
+from tenantry.controller import runtime
 from tests.bench import beside, rows
 from tests.bench.fake_switch import Switch
 from tests.namespace import run

@@ -13,8 +13,8 @@ from collections import Counter
 from contextlib import suppress
 from typing import Any
 
-from controller import runtime
-from controller.switch import codec
+from tenantry.controller import runtime
+from tenantry.controller.openflow import codec
 
 RETRY_SECONDS = 0.2
 

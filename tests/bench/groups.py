@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from controller import runtime
+from tenantry.controller import runtime
 from tests import namespace
 from tests.bench import Figure, ports
 from tests.bench.routed import beside_a_bridge, interface

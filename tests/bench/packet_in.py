@@ -14,14 +14,15 @@ import time
 from collections.abc import Iterator, Mapping
 from statistics import median
 
-from controller import runtime
-from controller.flow import Output
-from controller.model import Model, View
-from controller.neighbours import Neighbours
-from controller.packet import PacketIn, PacketOut
-from controller.switch import channel, codec
-from controller.switch.channel import Connection
-from controller.switch.packets import QUEUE_LENGTH, PacketIns
+from tenantry.controller import runtime
+from tenantry.controller.feature.effects import PacketIn, PacketOut
+from tenantry.controller.model import Model, View
+from tenantry.controller.openflow import codec
+from tenantry.controller.openflow.flow import Output
+from tenantry.controller.service.neighbours import Neighbours
+from tenantry.controller.service.packet_in import QUEUE_LENGTH, PacketIns
+from tenantry.controller.switch import channel
+from tenantry.controller.switch.channel import Connection
 from tests.bench import Figure
 
 APP = 252

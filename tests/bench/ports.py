@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from controller import runtime
+from tenantry.controller import runtime
 from tests import namespace
 from tests.bench import Figure, rows
 from tests.bench.served import Served

@@ -6,15 +6,15 @@ import tempfile
 from collections.abc import Iterator
 from statistics import median
 
-from controller import runtime
-from controller.app import App, Units
-from controller.engine import Engine
-from controller.flow import Flow
-from controller.model import Change, Host, Model, Switch
-from controller.service import run_in_slices
-from controller.switch import channel
-from controller.switch.channel import Connection
-from controller.switch.reconcile import Realised, Reconciler
+from tenantry.controller import runtime
+from tenantry.controller.engine.engine import Engine
+from tenantry.controller.feature.app import App, Units
+from tenantry.controller.model import Change, Host, Model, Switch
+from tenantry.controller.openflow.flow import Flow
+from tenantry.controller.service.service import run_in_slices
+from tenantry.controller.switch import channel
+from tenantry.controller.switch.channel import Connection
+from tenantry.controller.switch.reconcile import Realised, Reconciler
 from tests import namespace
 from tests.bench import ROUNDS, Figure, codec, seconds
 from tests.openvswitch import OpenVSwitch

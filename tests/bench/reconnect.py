@@ -13,8 +13,9 @@ from statistics import median
 from typing import Any
 from unittest.mock import patch
 
-from controller.switch import channel, codec
-from controller.switch.channel import Connection
+from tenantry.controller.openflow import codec
+from tenantry.controller.switch import channel
+from tenantry.controller.switch.channel import Connection
 from tests import namespace
 from tests.bench import ROUNDS, Figure, beside
 from tests.bench.codec import flows

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from controller import runtime
+from tenantry.controller import runtime
 from tests.bench import Figure
 from tests.bench.ports import PAUSE_SECONDS, port, switch
 from tests.bench.served import Client, Served

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from controller import runtime
+from tenantry.controller import runtime
 from tests.openvswitch import OpenVSwitch
 
 BRIDGE = "br-int"

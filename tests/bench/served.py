@@ -4,7 +4,7 @@ The child is the whole of ``tenantry serve``, but can also be asked when its swi
 what (see :func:`main`), to the microsecond and at no cost to it.
 """
 
-import controller.runtime  # noqa: F401  isort: skip
+import tenantry.controller.runtime  # noqa: F401  isort: skip
 import http.client
 import json
 import time
@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from controller import config
-from controller.model import Binding
-from controller.serve import Controller
-from controller.service import Service
+from tenantry.controller import config
+from tenantry.controller.model import Binding
+from tenantry.controller.serve import Controller
+from tenantry.controller.service.service import Service
 from tests.bench import beside
 from tests.bench.beside import Beside
 

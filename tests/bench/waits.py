@@ -4,7 +4,7 @@ Userspace OVS answers the controller in the thread that forwards, so what is ask
 what packets wait for. Real traffic, as in ``tenantry drill``, in namespaces that end with it.
 """
 
-import controller.runtime  # noqa: F401  isort: skip
+import tenantry.controller.runtime  # noqa: F401  isort: skip
 import json
 import subprocess
 import sys
@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterator
 from statistics import median
 
-from controller import runtime
-from controller.drill import PER_SECOND, STAGE
-from controller.flow import Flow, Output
-from controller.pipeline import Table
-from controller.switch import channel
-from controller.traffic import Talk
+from tenantry.controller import runtime
+from tenantry.controller.cli.drill import PER_SECOND, STAGE
+from tenantry.controller.cli.traffic import Talk
+from tenantry.controller.openflow.flow import Flow, Output
+from tenantry.controller.openflow.pipeline import Table
+from tenantry.controller.switch import channel
 from tests.bench import ROUNDS, Figure
 from tests.bench.codec import flows
 from tests.bench.reconnect import COUNT, Again

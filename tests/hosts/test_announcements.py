@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from controller import frames
-from controller.frames import Malformed
-from controller.neighbour_discovery import announcement, speaker
+from tenantry.controller.packets import frames
+from tenantry.controller.packets.frames import Malformed
+from tenantry.controller.packets.neighbour_discovery import announcement, speaker
 from tests.farm import Farm, Machine, farm, machines, unreached
 from tests.namespace import Guest
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from controller import certificates, runtime
-from controller.switch import codec
+from tenantry.controller import runtime
+from tenantry.controller.openflow import codec
+from tenantry.controller.sockets import certificates
 from tests.farm import CONTROLLER, bridges
 from tests.hosts.test_join_tls import Invited, certified
 from tests.lab import Lab, lab

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from controller.model import View
-from controller.model.routers import active, gateways
-from controller.resting import BACK_SECONDS
+from tenantry.controller.model import View
+from tenantry.controller.network.routers import active, gateways
+from tenantry.controller.service.holddown import BACK_SECONDS
 from tests.echo import asked, serving
 from tests.farm import Beyond, Farm, Machine, farm, machines
 from tests.namespace import Guest
@@ -111,7 +111,7 @@ def test_another_takes_over(
     alive: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level("INFO", "controller.journal")
+    caplog.set_level("INFO", "tenantry.controller.service.journal")
     with farm(tmp_path, started) as net:
         on = stage(net)
         assert on.inside.pings(SERVER, count=3)

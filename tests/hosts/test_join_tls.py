@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from controller import certificates
-from controller.api import operations
+from tenantry.controller.api.tenantry import operations
+from tenantry.controller.sockets import certificates
 from tests.farm import CONTROLLER, Farm, Machine, OwnHost, answered, bridges, farm
 from tests.lab import lab
 from tests.namespace import run

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from controller import config, membership, runtime, service
-from controller.serve import Controller
+from tenantry.controller import config, runtime
+from tenantry.controller.api.tenantry import membership
+from tenantry.controller.serve import Controller
+from tenantry.controller.service import service
 from tests.farm import CONTROLLER, Farm, farm, machines
 from tests.lab import eventually
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controller.model import Standby
+from tenantry.controller.model import Standby
 from tests.farm import Farm, Machine, farm, machines
 from tests.namespace import Guest
 from tests.pacer import Pacer, reflecting

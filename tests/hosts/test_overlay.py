@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controller import runtime
+from tenantry.controller import runtime
 from tests.farm import Farm, Machine, answered, farm, machines, unreached
 from tests.lab import Refused
 from tests.pacer import Pacer, reflecting

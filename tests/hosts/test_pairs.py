@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.model import Binding
+from tenantry.controller.model import Binding
 from tests.conftest import need
 from tests.farm import Farm, Machine, answered, farm, machines
 from tests.namespace import Guest

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from controller.api import operations
+from tenantry.controller.api.tenantry import operations
 from tests.farm import Farm, Machine, OwnHost, answered, farm, machines
 from tests.openvswitch import OpenVSwitch
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controller.model import Interface
+from tenantry.controller.model import Interface
 from tests.broadcasts import Ear, ask, asked, say
 from tests.capture import vlans
 from tests.farm import Farm, Machine, answered, farm, machines, unreached

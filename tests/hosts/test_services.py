@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from controller.model import Binding, Interface, Port
-from controller.model.overlay import SERVICE_VNI
+from tenantry.controller.model import Binding, Interface, Port
+from tenantry.controller.network.tunnels import SERVICE_VNI
 from tests.farm import Beyond, Farm, Machine, OwnHost, farm, machines
 from tests.namespace import Guest
 from tests.netns.test_dns import ask, service_addresses

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from controller.model import Binding
+from tenantry.controller.model import Binding
 from tests import dhcp_client, echo
 from tests.broadcasts import Ear, say
 from tests.farm import Farm, Machine, answered, farm, machines

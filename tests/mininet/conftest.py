@@ -36,7 +36,9 @@ def tenantry(tmp_path: Path) -> Path:
     """The command, run from this working copy."""
     command = tmp_path / "bin" / "tenantry"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\ncd "{ROOT}" && exec "{sys.executable}" -m controller "$@"\n')
+    command.write_text(
+        f'#!/bin/sh\ncd "{ROOT}" && exec "{sys.executable}" -m tenantry.controller "$@"\n'
+    )
     command.chmod(command.stat().st_mode | stat.S_IXUSR)
     return command
 

@@ -11,10 +11,15 @@ from typing import Any
 
 import pytest
 
-from controller import frames
-from controller.frames import ICMPV6
-from controller.model.addresses import link_local
-from controller.neighbour_discovery import ADVERTISEMENT, ROUTER, SOLICITATION, question
+from tenantry.controller.network.addresses import link_local
+from tenantry.controller.packets import frames
+from tenantry.controller.packets.frames import ICMPV6
+from tenantry.controller.packets.neighbour_discovery import (
+    ADVERTISEMENT,
+    ROUTER,
+    SOLICITATION,
+    question,
+)
 from tests.lab import Lab, lab
 from tests.namespace import Guest
 from tests.openvswitch import OpenVSwitch

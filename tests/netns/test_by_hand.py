@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 from eventlet.green import subprocess
 
-from controller import config, runtime, service
-from controller.serve import Controller
+from tenantry.controller import config, runtime
+from tenantry.controller.serve import Controller
+from tenantry.controller.service import service
 from tests.lab import Lab, Refused, eventually, lab, written
 from tests.namespace import Guest, run
 from tests.openvswitch import OpenVSwitch

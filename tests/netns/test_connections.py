@@ -11,9 +11,9 @@ from socket import AF_INET, AF_INET6, SOCK_DGRAM
 
 import pytest
 
-from controller import runtime
-from controller.pipeline import Zone
-from controller.switch.limits import MOST
+from tenantry.controller import runtime
+from tenantry.controller.openflow.pipeline import Zone
+from tenantry.controller.service.conntrack_limits import MOST
 from tests.echo import asked, serving
 from tests.lab import Lab, lab
 from tests.namespace import Guest

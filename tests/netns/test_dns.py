@@ -14,8 +14,8 @@ import dns.message
 import dns.rrset
 import pytest
 
-from controller import runtime
-from controller.resolvers import read_framed
+from tenantry.controller import runtime
+from tenantry.controller.service.resolvers import read_framed
 from tests.lab import Lab, lab
 from tests.namespace import Guest
 from tests.openvswitch import OpenVSwitch

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from controller import drill
-from controller.drill import DrillError, Result, judge
-from controller.traffic import Heard
+from tenantry.controller.cli import drill
+from tenantry.controller.cli.drill import DrillError, Result, judge
+from tenantry.controller.cli.traffic import Heard
 from tests import namespace
 from tests.conftest import need
 
@@ -38,7 +38,7 @@ def test_a_switch_that_lost_its_flows_delivers_nothing_that_is_forbidden() -> No
 
 MISTAKE = f"""
 import json
-from controller import drill, plug
+from tenantry.controller.cli import drill, plug
 
 def mistake(stage):
     '''one guest's packets go to another tenant, for as long as the controller is away'''

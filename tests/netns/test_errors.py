@@ -13,8 +13,8 @@ from typing import Any
 import netaddr
 import pytest
 
-from controller import frames
-from controller.refusals import Error, build
+from tenantry.controller.packets import frames
+from tenantry.controller.packets.icmp_errors import Error, build
 from tests.lab import Lab, lab
 from tests.namespace import Guest
 from tests.netns.test_firewall import Wall

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from controller import frames
-from controller.model.addresses import link_local
+from tenantry.controller.network.addresses import link_local
+from tenantry.controller.packets import frames
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from apps.punt.flows import BURST, PACKETS_PER_SECOND
-from controller import frames, runtime
+from tenantry.apps.punt.flows import BURST, PACKETS_PER_SECOND
+from tenantry.controller import runtime
+from tenantry.controller.packets import frames
 from tests import dhcp_client
 from tests.conftest import need
 from tests.dhcp_client import running

@@ -13,7 +13,7 @@ from typing import Any
 import netaddr
 import pytest
 
-from controller import frames
+from tenantry.controller.packets import frames
 from tests import large
 from tests.lab import Lab, lab
 from tests.large import PORT, asked, pinged, serving

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.api import operations
+from tenantry.controller.api.tenantry import operations
 from tests.lab import Lab, lab
 from tests.namespace import run
 from tests.openvswitch import OpenVSwitch

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from controller import serve
-from controller.app import App, Units
-from controller.flow import Flow, SetField
-from controller.model import Port, View, ports_on
-from controller.pipeline import Table
+from tenantry.controller import serve
+from tenantry.controller.feature.app import App, Units
+from tenantry.controller.model import Port, View, ports_on
+from tenantry.controller.openflow.flow import Flow, SetField
+from tenantry.controller.openflow.pipeline import Table
 from tests import capture
 from tests.lab import Lab, lab
 from tests.namespace import Guest, run

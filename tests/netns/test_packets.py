@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from controller import serve
-from controller.app import App, Units
-from controller.flow import CONTROLLER, Flow, Output, SetField
-from controller.model import Binding, Network, Port, View, ports_on
-from controller.packet import PacketIn, PacketOut
-from controller.pipeline import IN_PORT, NETWORK, Table
-from controller.switch.packets import QUEUE_LENGTH
+from tenantry.controller import serve
+from tenantry.controller.feature.app import App, Units
+from tenantry.controller.feature.effects import PacketIn, PacketOut
+from tenantry.controller.model import Binding, Network, Port, View, ports_on
+from tenantry.controller.openflow.flow import CONTROLLER, Flow, Output, SetField
+from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, Table
+from tenantry.controller.service.packet_in import QUEUE_LENGTH
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
 

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from controller.plug import ETC, PlugError, interface_name, netns_interface_name, plug, unplug
+from tenantry.controller.cli.plug import (
+    ETC,
+    PlugError,
+    interface_name,
+    netns_interface_name,
+    plug,
+    unplug,
+)
 from tests.namespace import run
 from tests.openvswitch import OpenVSwitch
 

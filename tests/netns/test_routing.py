@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from controller import frames
-from controller.frames import Arp
-from controller.model import Neighbour
-from controller.neighbour_discovery import BROADCAST, REPLY, announcement, question
+from tenantry.controller.model import Neighbour
+from tenantry.controller.packets import frames
+from tenantry.controller.packets.frames import Arp
+from tenantry.controller.packets.neighbour_discovery import BROADCAST, REPLY, announcement, question
 from tests import echo
 from tests.lab import Lab, lab
 from tests.namespace import Guest
@@ -493,7 +493,9 @@ def test_a_router_outside_that_is_replaced_is_believed_as_soon_as_it_speaks(
 ) -> None:
     """Gratuitous ARP comes as a request as often as as an answer (RFC 5944, 4.6), and whoever asks
     says where it is itself (RFC 826; RFC 4861, 7.2.3)."""
-    monkeypatch.setattr("controller.neighbours.REACHABLE_SECONDS", 1000.0)  # so nobody asks it
+    monkeypatch.setattr(
+        "tenantry.controller.service.neighbours.REACHABLE_SECONDS", 1000.0
+    )  # so nobody asks it
     outside = Outside(net)
     network = net.network("10.1.0.0/24", "2001:db8:1::/64")
     router = net.router(network, outside=outside.network)

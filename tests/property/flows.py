@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
-from controller.flow import (
+from tenantry.controller.openflow.flow import (
     BACK,
     CONTROLLER,
     CT_INVALID,
@@ -39,7 +39,7 @@ from controller.flow import (
     SetField,
     Value,
 )
-from controller.pipeline import IN_PORT, NETWORK, OUT_PORT, Cookie, Table
+from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, OUT_PORT, Cookie, Table
 
 _BITS = {"vlan_vid": 13, "vlan_pcp": 3, "ip_dscp": 6}
 

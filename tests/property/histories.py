@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
-from controller.model import (
+from tenantry.controller.model import (
     Address,
     AddressGroup,
     Agent,
@@ -44,8 +44,8 @@ from controller.model import (
     Trunk,
     Tunnel,
 )
-from controller.model.binding import dpid_text, rebind
-from controller.model.records import FixedIp
+from tenantry.controller.model.binding import dpid_text, rebind
+from tenantry.controller.model.records import FixedIp
 
 SWITCHES = (1, 2, 3, 4)  # 3 has no OVSDB; the others can be joined by tunnels
 NETWORKS = ("blue", "green", "red")

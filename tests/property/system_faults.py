@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from controller import runtime
-from controller.switch import codec, host, hosts
-from controller.switch.channel import Connection, Disconnected
+from tenantry.controller import runtime
+from tenantry.controller.openflow import codec
+from tenantry.controller.switch import host, hosts
+from tenantry.controller.switch.channel import Connection, Disconnected
 
 
 class Relay:

@@ -12,12 +12,12 @@ from typing import Any
 
 from hypothesis.stateful import RuleBasedStateMachine
 
-from controller import runtime
-from controller.api import held, operations
-from controller.model import Interface
-from controller.pipeline import PHYSICAL, Table
-from controller.store import Store
-from controller.switch.channel import Connection
+from tenantry.controller import runtime
+from tenantry.controller.api.tenantry import held, operations
+from tenantry.controller.model import Interface
+from tenantry.controller.openflow.pipeline import PHYSICAL, Table
+from tenantry.controller.store import Store
+from tenantry.controller.switch.channel import Connection
 from tests.lab import Lab, Refused, lab
 from tests.openvswitch import OpenVSwitch
 from tests.property.system_faults import Relay, impatience

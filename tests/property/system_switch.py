@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ovs.unixctl.client import UnixctlClient
 
-from controller.pipeline import Table
+from tenantry.controller.openflow.pipeline import Table
 from tests.openvswitch import OpenVSwitch
 
 

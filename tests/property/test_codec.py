@@ -15,9 +15,11 @@ from os_ken.ofproto import ofproto_v1_4 as ofp
 from os_ken.ofproto import ofproto_v1_4_parser as parser
 from os_ken.ofproto.ofproto_protocol import ProtocolDesc
 
-from apps import APPS
-from controller.engine import Engine
-from controller.flow import (
+from tenantry.apps import APPS
+from tenantry.controller.engine.engine import Engine
+from tenantry.controller.openflow import codec, fields, slots
+from tenantry.controller.openflow.fields import ORDER
+from tenantry.controller.openflow.flow import (
     OXM,
     Action,
     DecTtl,
@@ -35,11 +37,9 @@ from controller.flow import (
     Value,
     value_text,
 )
-from controller.pipeline import Table
-from controller.pipeline_sample import sample
-from controller.switch import codec, fields, slots
-from controller.switch.fields import ORDER
-from controller.switch.shapes import encode_instructions, encode_match
+from tenantry.controller.openflow.pipeline import Table
+from tenantry.controller.openflow.shapes import encode_instructions, encode_match
+from tenantry.controller.sample.topology import sample
 from tests import ofctl
 from tests.conftest import need
 from tests.openvswitch import OpenVSwitch

@@ -9,16 +9,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps import APPS
-from apps.overlay import OVERLAY
-from apps.overlay.rows import Tunnels
-from controller.app import App, Unit, Units
-from controller.engine import Engine
-from controller.flow import Flow, Output, SetField
-from controller.model import Change, Interface, Model, Network, Port, Switch, View, derived
-from controller.pipeline import OUT_PORT, Table
-from controller.rows import InterfaceRow
-from controller.switch.slots import is_flow
+from tenantry.apps import APPS
+from tenantry.apps.overlay import OVERLAY
+from tenantry.apps.overlay.rows import Tunnels
+from tenantry.controller.engine.engine import Engine
+from tenantry.controller.feature.app import App, Unit, Units
+from tenantry.controller.feature.ovsdb_rows import InterfaceRow
+from tenantry.controller.model import (
+    Change,
+    Interface,
+    Model,
+    Network,
+    Port,
+    Switch,
+    View,
+    derived,
+)
+from tenantry.controller.openflow.flow import Flow, Output, SetField
+from tenantry.controller.openflow.pipeline import OUT_PORT, Table
+from tenantry.controller.openflow.slots import is_flow
 from tests.property import histories
 
 

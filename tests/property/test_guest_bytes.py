@@ -14,18 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from webob import Request
 
-from apps.dhcp.packets import Dhcp
-from apps.dns import packets as dns_packets
-from apps.dns.answers import Resolver
-from apps.firewall import packets as firewall
-from apps.metadata.http import Metadata
-from apps.nat import packets as nat
-from apps.routing import packets as routing
-from apps.security_groups import packets as security_groups
-from controller import frames, neighbour_discovery, pipeline_doc
-from controller.model import Change, FixedIp, Model, Network, Port, Router, Subnet, View
-from controller.packet import Ask, Malformed, PacketIn, PacketOut, Seek
-from controller.pipeline import (
+from tenantry.apps.dhcp.packets import Dhcp
+from tenantry.apps.dns import packets as dns_packets
+from tenantry.apps.dns.answers import Resolver
+from tenantry.apps.firewall import packets as firewall
+from tenantry.apps.metadata.http import Metadata
+from tenantry.apps.nat import packets as nat
+from tenantry.apps.routing import packets as routing
+from tenantry.apps.security_groups import packets as security_groups
+from tenantry.controller.feature.effects import Ask, Malformed, PacketIn, PacketOut, Seek
+from tenantry.controller.model import Change, FixedIp, Model, Network, Port, Router, Subnet, View
+from tenantry.controller.openflow.pipeline import (
     ENTERED,
     EXIT,
     FLAGS,
@@ -37,7 +36,9 @@ from controller.pipeline import (
     ROUTER,
     SOURCE,
 )
-from controller.switch.packets import packet_out
+from tenantry.controller.packets import frames, neighbour_discovery
+from tenantry.controller.sample import pipeline_page
+from tenantry.controller.service.packet_in import packet_out
 
 EXAMPLES = 25_000 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 300
 """For each of the four handlers: 100,000 in `make fuzz`."""
@@ -79,7 +80,7 @@ def world() -> View:
 
 
 VIEW = world()
-ROUTED_VIEW = View(pipeline_doc.sample())
+ROUTED_VIEW = View(pipeline_page.sample())
 DHCP = Dhcp(86400, ("192.0.2.1", "2001:db8::1"), "test.")
 RESOLVER = Resolver("test.")
 

@@ -8,15 +8,8 @@ from typing import Any
 
 from hypothesis import given
 
-from controller.model import (
-    Binding,
-    Change,
-    Model,
-    Read,
-    Record,
-    View,
-)
-from controller.model.before import Before
+from tenantry.controller.model import Binding, Change, Model, Read, Record, View
+from tenantry.controller.model.before import Before
 from tests.property import histories
 
 KINDS: tuple[type[Record], ...] = (*histories.KINDS, Binding)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from controller.model import Change, Neighbour
+from tenantry.controller.model import Change, Neighbour
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
 from tests.property.routing_reference import Leg, Outcome, Packet, Router, World, forward

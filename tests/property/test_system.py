@@ -23,8 +23,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
-from controller import runtime
-from controller.switch import reconcile
+from tenantry.controller import runtime
+from tenantry.controller.switch import reconcile
 from tests.conftest import need
 from tests.openvswitch import OpenVSwitch
 from tests.property.system_faults import dying_after

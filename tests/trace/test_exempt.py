@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from controller.model.addresses import link_local
+from tenantry.controller.network.addresses import link_local
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
 from tests.story import trace

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.punt.flows import BURST, OTHERS_METER, OTHERS_PER_SECOND, PACKETS_PER_SECOND
-from controller.model import Port
+from tenantry.apps.punt.flows import BURST, OTHERS_METER, OTHERS_PER_SECOND, PACKETS_PER_SECOND
+from tenantry.controller.model import Port
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
 

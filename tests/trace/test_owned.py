@@ -16,14 +16,14 @@ from urllib.parse import urlencode
 import pytest
 from click.testing import CliRunner, Result
 
-from controller import serve
-from controller.api import held, operations
-from controller.app import App, Units
-from controller.cli import main
-from controller.client import Client
-from controller.flow import Bucket, Failover, Flow, Group, Output, SetField
-from controller.pipeline import OUT_PORT, Table
-from controller.switch.reconcile import Reconciler
+from tenantry.controller import serve
+from tenantry.controller.api.tenantry import held, operations
+from tenantry.controller.cli.client import Client
+from tenantry.controller.cli.main import main
+from tenantry.controller.feature.app import App, Units
+from tenantry.controller.openflow.flow import Bucket, Failover, Flow, Group, Output, SetField
+from tenantry.controller.openflow.pipeline import OUT_PORT, Table
+from tenantry.controller.switch.reconcile import Reconciler
 from tests.lab import Lab, Refused, lab
 from tests.openvswitch import OpenVSwitch
 from tests.property.system_switch import assert_untouched, installed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from controller.api import operations
+from tenantry.controller.api.tenantry import operations
 from tests.lab import lab
 from tests.openvswitch import OpenVSwitch
 

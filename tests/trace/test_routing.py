@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from controller.model import Change, Neighbour, Switch
-from controller.model.routers import routed_mac
+from tenantry.controller.model import Change, Neighbour, Switch
+from tenantry.controller.network.routers import routed_mac
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
 from tests.story import Told, trace

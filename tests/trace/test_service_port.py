@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.model import Port
+from tenantry.controller.model import Port
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
 from tests.trace.test_l2 import sent

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from controller.model import Change, FixedIp, Former, Model, Network, Port, Record, before
+from tenantry.controller.model import (
+    Change,
+    FixedIp,
+    Former,
+    Model,
+    Network,
+    Port,
+    Record,
+    before,
+)
 
 NETWORK = Network("net", 1, "project", "", True, 1500, "local", None, None)
 ONE, TWO = FixedIp("v4", 4, 0x0A000001), FixedIp("v6", 6, 0xFD << 120 | 1)

@@ -7,7 +7,7 @@ from itertools import permutations
 
 import pytest
 
-from controller.model import (
+from tenantry.controller.model import (
     Binding,
     Change,
     Interface,
@@ -18,7 +18,7 @@ from controller.model import (
     SubPort,
     Trunk,
 )
-from controller.model.binding import dpid_text, rebind
+from tenantry.controller.model.binding import dpid_text, rebind
 
 
 def port(id: str = "p", *, network_id: str = "n", host: str = "", interface_name: str = "") -> Port:

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from controller import certificates
-from controller.certificates import CertificateError
-from controller.cli import main
-from controller.switch.channel import Tls
+from tenantry.controller.cli.main import main
+from tenantry.controller.sockets import certificates
+from tenantry.controller.sockets.certificates import CertificateError
+from tenantry.controller.switch.channel import Tls
 from tests.conftest import need
 from tests.openvswitch import SCHEMA, OpenVSwitch
 

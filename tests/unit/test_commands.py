@@ -13,8 +13,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from controller import config, nearest, runtime
-from controller.cli import main
+from tenantry.controller import config, runtime
+from tenantry.controller.cli.main import main
+from tenantry.controller.config import nearest
 
 PYTHON = re.compile(
     r"Traceback|Error\(|Exception|\[Errno|<urlopen|NoneType|invalid literal|object is not|"

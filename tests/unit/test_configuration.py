@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from apps.dhcp import advertise, dhcp4, options
-from apps.metadata.instance import Instance
-from controller.model import Change, FixedIp, Model, Network, Port, Router, Subnet, View
-from controller.plug import _addresses_and_routes, resolv_conf
+from tenantry.apps.dhcp import advertise, dhcp4, options
+from tenantry.apps.metadata.instance import Instance
+from tenantry.controller.cli.plug import _addresses_and_routes, resolv_conf
+from tenantry.controller.model import Change, FixedIp, Model, Network, Port, Router, Subnet, View
 
 
 class Case(NamedTuple):

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from os_ken.lib.packet import dhcp, icmpv6, packet
 
-from apps.dhcp import advertise, dhcp4, dhcp6, options
-from apps.dhcp.advertise import Advertised, Prefix
-from controller import frames
-from controller.model import DhcpOption, Port, View
-from controller.packet import Malformed, PacketIn
+from tenantry.apps.dhcp import advertise, dhcp4, dhcp6, options
+from tenantry.apps.dhcp.advertise import Advertised, Prefix
+from tenantry.controller.feature.effects import Malformed, PacketIn
+from tenantry.controller.model import DhcpOption, Port, View
+from tenantry.controller.packets import frames
 from tests.property.test_guest_bytes import DHCP, MAC, PREFIX, SOLICITATION, VIEW, discover
 
 OWN, SERVER = "10.0.0.2", "10.0.0.254"

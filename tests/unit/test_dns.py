@@ -11,9 +11,9 @@ import dns.opcode
 import dns.rcode
 import pytest
 
-from apps.dns.answers import Resolver
-from controller.model import Port
-from controller.packet import Ask, Malformed
+from tenantry.apps.dns.answers import Resolver
+from tenantry.controller.feature.effects import Ask, Malformed
+from tenantry.controller.model import Port
 from tests.property.test_guest_bytes import VIEW
 
 RESOLVER = Resolver("test.")

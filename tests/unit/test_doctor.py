@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.doctor import Finding, diagnose
+from tenantry.controller.cli.doctor import Finding, diagnose
 from tests.namespace import run
 from tests.openvswitch import OpenVSwitch
 

@@ -6,9 +6,9 @@ import struct
 
 import pytest
 
-from controller import frames
-from controller.packet import Malformed
-from controller.refusals import fragments
+from tenantry.controller.feature.effects import Malformed
+from tenantry.controller.packets import frames
+from tenantry.controller.packets.icmp_errors import fragments
 
 SOURCE, DESTINATION = 0x0A000002, 0x0A000003
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from apps import APPS
-from controller.app import App
-from controller.pipeline_doc import compiled, listing
-from controller.switch.codec import encode_flow
+from tenantry.apps import APPS
+from tenantry.controller.feature.app import App
+from tenantry.controller.openflow.codec import encode_flow
+from tenantry.controller.sample.pipeline_page import compiled, listing
 from tests import ofctl
 from tests.conftest import need
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from webob import Request, Response
 
-from controller import http, runtime
-from controller.listener import Clients, Listener, listen
+from tenantry.controller import runtime
+from tenantry.controller.sockets import http
+from tenantry.controller.sockets.listener import Clients, Listener, listen
 
 Talk = Callable[[bytes], bytes]
 

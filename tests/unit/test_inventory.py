@@ -6,9 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.model import Address, Change, Health, Host, Interface, Model, Switch, Tunnel
-from controller.model.binding import dpid_text
-from controller.switch.inventory import PHYSICAL_NETWORK, Inventory
+from tenantry.controller.model import (
+    Address,
+    Change,
+    Health,
+    Host,
+    Interface,
+    Model,
+    Switch,
+    Tunnel,
+)
+from tenantry.controller.model.binding import dpid_text
+from tenantry.controller.switch.inventory import PHYSICAL_NETWORK, Inventory
 
 REMOTE, OTHER = "unix:/run/one.sock", "tcp:192.0.2.1:6640"
 

@@ -6,20 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from apps import APPS
-from controller.app import Unit
-from controller.journal import Journal
-from controller.model import Binding, Change, Model, Port, Resting, Router, View
-from controller.model.routers import active
-from controller.pipeline_sample import sample
-from controller.switch.reconcile import Push
+from tenantry.apps import APPS
+from tenantry.controller.feature.app import Unit
+from tenantry.controller.model import Binding, Change, Model, Port, Resting, Router, View
+from tenantry.controller.network.routers import active
+from tenantry.controller.sample.topology import sample
+from tenantry.controller.service.journal import Journal
+from tenantry.controller.switch.reconcile import Push
 
 
 class Bench:
     """A journal of the sample, with a clock of the test's own."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level("INFO", logger="controller.journal")
+        caplog.set_level("INFO", logger="tenantry.controller.service.journal")
         self.log = caplog
         self.now = 0.0
         self.model: Model = sample()

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from controller import runtime
-from controller.reader import Reader
-from controller.switch.jsonrpc import Peer, Refused, Unreachable, connected
+from tenantry.controller import runtime
+from tenantry.controller.sockets.reader import Reader
+from tenantry.controller.switch.jsonrpc import Peer, Refused, Unreachable, connected
 
 
 @pytest.fixture

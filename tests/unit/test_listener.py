@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from controller import descriptors, runtime, supervisor
-from controller.listener import Clients, Listener, listen
-from controller.reader import Reader, Unwelcome
+from tenantry.controller import runtime
+from tenantry.controller.service import supervisor
+from tenantry.controller.sockets import descriptors
+from tenantry.controller.sockets.listener import Clients, Listener, listen
+from tenantry.controller.sockets.reader import Reader, Unwelcome
 
 
 def echo(reader: Reader) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from controller.log import MOST, WINDOW_SECONDS, Repetitions
+from tenantry.controller.log import MOST, WINDOW_SECONDS, Repetitions
 
 
 class Bench(logging.Handler):

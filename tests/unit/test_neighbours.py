@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from controller.model import Change, Model
-from controller.neighbours import (
+from tenantry.controller.feature.effects import Heard, Neighbour, Neighbourhood, PacketOut, Seek
+from tenantry.controller.model import Change, Model
+from tenantry.controller.service.neighbours import (
     ATTEMPTS,
     IDLE_SECONDS,
     MOST_WAITING,
@@ -15,7 +16,6 @@ from controller.neighbours import (
     RETRANSMIT_SECONDS,
     Neighbours,
 )
-from controller.packet import Heard, Neighbour, Neighbourhood, PacketOut, Seek
 
 SOMEBODY, OTHER = Neighbour("network", 4, 1), Neighbour("network", 4, 2)
 MAC = 0x020000000001

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from eventlet.green.urllib import request
 
-from controller import runtime
-from controller.packet_log import REMEMBERED, PacketLog
+from tenantry.controller import runtime
+from tenantry.controller.service.packet_log import REMEMBERED, PacketLog
 
 
 def test_lines_are_kept_and_written(tmp_path: Path) -> None:

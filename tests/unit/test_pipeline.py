@@ -8,12 +8,11 @@ from typing import Literal
 
 import pytest
 
-from apps import APPS
-from controller import pipeline_doc
-from controller.app import PIPELINE
-from controller.engine import Engine
-from controller.flow import OXM, Ct, Flow, Goto, Learn, Move, Resubmit, SetField
-from controller.pipeline import (
+from tenantry.apps import APPS
+from tenantry.controller.engine.engine import Engine
+from tenantry.controller.feature.app import PIPELINE
+from tenantry.controller.openflow.flow import OXM, Ct, Flow, Goto, Learn, Move, Resubmit, SetField
+from tenantry.controller.openflow.pipeline import (
     FIELDS,
     NETWORK,
     OUT_PORT,
@@ -26,10 +25,11 @@ from controller.pipeline import (
     Miss,
     Table,
 )
-from controller.pipeline_doc import Compiled
-from controller.pipeline_sample import sample
+from tenantry.controller.sample import pipeline_page
+from tenantry.controller.sample.pipeline_page import Compiled
+from tenantry.controller.sample.topology import sample
 
-FLOWS = pipeline_doc.compiled()
+FLOWS = pipeline_page.compiled()
 STAGES = {*SWITCHED, *ROUTER_WAY}
 VISITED = {
     action.table for one in FLOWS for action in one.flow.actions if isinstance(action, Resubmit)

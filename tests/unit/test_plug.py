@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.plug import (
+from tenantry.controller.cli.plug import (
     PlugError,
     _addresses_and_routes,
     default_netns,

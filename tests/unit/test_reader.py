@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from controller import runtime
-from controller.reader import Account, Reader, TooMuch, Turns
+from tenantry.controller import runtime
+from tenantry.controller.sockets.reader import Account, Reader, TooMuch, Turns
 
 
 @pytest.fixture

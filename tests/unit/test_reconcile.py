@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from controller.switch import reconcile
-from controller.switch.reconcile import BUNDLE_MESSAGES, Push, Reconciler, Refusal
+from tenantry.controller.switch import reconcile
+from tenantry.controller.switch.reconcile import BUNDLE_MESSAGES, Push, Reconciler, Refusal
 
 
 class Numbers:

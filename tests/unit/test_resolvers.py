@@ -8,10 +8,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from controller import config, resolvers, runtime
-from controller.config import Address, ConfigError
-from controller.packet import Ask
-from controller.resolvers import MOST_OF_A_PORT, Resolvers
+from tenantry.controller import config, runtime
+from tenantry.controller.config import Address, ConfigError
+from tenantry.controller.feature.effects import Ask
+from tenantry.controller.service import resolvers
+from tenantry.controller.service.resolvers import MOST_OF_A_PORT, Resolvers
 
 QUERY = b"ab\1\0\0\1\0\0\0\0\0\0\1x\0\0\1\0\1"
 

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from controller.model import Address, Agent, Change, Health, Model, Resting, Switch, Tunnel
-from controller.resting import BACK_SECONDS, Rest
+from tenantry.controller.model import (
+    Address,
+    Agent,
+    Change,
+    Health,
+    Model,
+    Resting,
+    Switch,
+    Tunnel,
+)
+from tenantry.controller.service.holddown import BACK_SECONDS, Rest
 
 
 class Bench:

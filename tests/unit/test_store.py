@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from eventlet.green import subprocess
 
-from controller import runtime
-from controller.store import (
+from tenantry.controller import runtime
+from tenantry.controller.store import (
     Behind,
     Body,
     Change,
@@ -26,7 +26,7 @@ from controller.store import (
     StoreError,
     Unavailable,
 )
-from controller.store.replica import Replica
+from tenantry.controller.store.replica import Replica
 
 
 class Thing:
@@ -278,8 +278,8 @@ def test_the_database_itself_holds_claims_and_links(store: Store, tmp_path: Path
 
 WRITER = """
 import sys
-import controller.runtime
-from controller.store import Store
+import tenantry.controller.runtime
+from tenantry.controller.store import Store
 from tests.unit.test_store import SCHEMA, put
 
 store = Store(sys.argv[1], SCHEMA)
@@ -451,8 +451,8 @@ def test_a_full_database_is_said_and_nothing_is_written(url: str, tmp_path: Path
 
 HOLDER = """
 import sys
-import controller.runtime
-from controller.store import Store
+import tenantry.controller.runtime
+from tenantry.controller.store import Store
 store = Store(sys.argv[1], {})
 store.hold()
 print("held", flush=True)

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.rows import BridgeRow, InterfaceRow
-from controller.switch.tables import CLOSED_VLAN, STORE, WANTED, Tables, controller_columns
+from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow
+from tenantry.controller.switch.tables import CLOSED_VLAN, STORE, WANTED, Tables, controller_columns
 
 NONE = ["set", []]
 

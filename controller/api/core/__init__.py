@@ -1,0 +1,1 @@
+"""The resources that Neutron's core has, and what belongs to them."""

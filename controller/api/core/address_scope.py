@@ -1,0 +1,79 @@
+"""Address scopes: sets of subnet pools whose prefixes never overlap, so that their subnets can be
+routed to each other without translation."""
+
+from __future__ import annotations
+
+from neutron_lib.api.definitions import address_scope
+from neutron_lib.exceptions.address_scope import (
+    AddressScopeInUse,
+    AddressScopeNotFound,
+    AddressScopeUpdateError,
+)
+
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import Extension, NewKind, Reader, Rules, may_use
+from tenantry.controller.store import Body, Draft
+
+POOL = "subnetpool"
+"""The role in which a scope sees its subnet pools."""
+
+_SHOWN = {4: address_scope.IPV4_ADDRESS_SCOPE, 6: address_scope.IPV6_ADDRESS_SCOPE}
+
+
+class AddressScopeRules(Rules):
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        if body["shared"]:
+            context.require_admin("only an admin may share an address scope")
+
+    def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
+        if body["shared"] != before["shared"]:
+            context.require_admin("only an admin may share an address scope")
+            if not body["shared"]:
+                raise AddressScopeUpdateError(
+                    address_scope_id=body["id"], reason="Shared address scope can't be unshared"
+                )
+
+    def delete(self, draft: Draft, context: Context, body: Body) -> None:
+        if draft.linked(body["id"], POOL):
+            raise AddressScopeInUse(address_scope_id=body["id"])
+
+    def shared(self, reader: Reader, body: Body) -> bool:
+        return bool(body["shared"])
+
+
+class NetworkScopes(Rules):
+    """What a network shows of the scopes that its subnets are in: one of each family, since all
+    subnets of a family come from one pool."""
+
+    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+        shown.update(dict.fromkeys(_SHOWN.values()))
+        for id in reader.linked(body["id"], "subnet"):
+            subnet = reader.get("subnet", id)
+            if subnet and subnet["subnetpool_id"]:
+                pool = reader.get("subnetpool", subnet["subnetpool_id"])
+                if pool:
+                    shown[_SHOWN[pool["ip_version"]]] = pool["address_scope_id"]
+
+
+def scope_of(draft: Draft, context: Context, id: str) -> Body | None:
+    """The scope, if the caller may use it. AddressScopeNotFound if there is none of this id."""
+    found = draft.get("address_scope", id)
+    if found is None:
+        raise AddressScopeNotFound(address_scope_id=id)
+    return found if may_use(draft, context, found) else None
+
+
+def extension() -> Extension:
+    """The kind ``address_scope``."""
+    return Extension(
+        definitions=(address_scope,),
+        kinds=(
+            NewKind(
+                name="address_scope",
+                collection="address_scopes",
+                attributes=address_scope.RESOURCE_ATTRIBUTE_MAP["address_scopes"],
+                not_found=lambda id: AddressScopeNotFound(address_scope_id=id),
+            ),
+        ),
+        rules={"address_scope": AddressScopeRules(), "network": NetworkScopes()},
+    )

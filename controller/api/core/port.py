@@ -1,0 +1,179 @@
+"""Ports: MAC addresses, fixed IPs and binding."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from neutron_lib import exceptions
+from neutron_lib.api import validators
+from neutron_lib.api.definitions import (
+    ip_substring_port_filtering,
+    port,
+    portbindings,
+    tag_ports_during_bulk_creation,
+)
+from neutron_lib.constants import ATTR_NOT_SPECIFIED
+
+from tenantry.controller.api.core import ipam
+from tenantry.controller.api.core.network import network_of
+from tenantry.controller.api.faults import IpAddressAlreadyAllocated
+from tenantry.controller.api.standard import ATTRIBUTES, MAX_TAG_LENGTH
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import Extension, NewKind, Reader, Rules, given
+from tenantry.controller.openflow.pipeline import PORTS
+from tenantry.controller.store import Body, Claim, Draft, Link
+
+MAX_HOST_LENGTH = 255
+MAX_PROFILE_LENGTH = 65535
+"""Characters of JSON: cloud-init's user data is in the profile."""
+
+_MAC = "mac"
+INTERFACE = "interface"
+
+
+class InterfaceInUse(exceptions.Conflict):
+    message = (
+        "Interface %(interface)s on %(host)s is another port's: "
+        "two ports cannot be plugged into one interface."
+    )
+
+
+class PortRules(Rules):
+    def __init__(self, base_mac: str, allocator: ipam.Allocator) -> None:
+        octets = base_mac.split(":")
+        # As in Neutron: the first three octets stay, the fourth too unless it is 00.
+        fixed = 3 if int(octets[3], 16) == 0 else 4
+        self._mac_prefix = ":".join(octets[:fixed]).lower()
+        self._random_octets = 6 - fixed
+        self._allocator = allocator
+
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        network = network_of(draft, context, body)
+        if not given(body["mac_address"]):
+            body["mac_address"] = self._new_mac(draft, network["id"])
+        if body["port_security_enabled"] is ATTR_NOT_SPECIFIED:
+            body["port_security_enabled"] = network["port_security_enabled"]
+        requested = body["fixed_ips"]
+        body["fixed_ips"] = self._allocator.choose(
+            draft, body, None if requested is ATTR_NOT_SPECIFIED else requested
+        )
+        settle_binding(body)
+
+    def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
+        new_mac = body["mac_address"] != before["mac_address"]
+        if new_mac and before[portbindings.HOST_ID]:
+            raise exceptions.PortBound(
+                port_id=body["id"],
+                vif_type=portbindings.VIF_TYPE_OVS,
+                old_mac=before["mac_address"],
+                new_mac=body["mac_address"],
+            )
+        current = before["fixed_ips"]
+        if new_mac or body["fixed_ips"] is not current:
+            body["fixed_ips"] = self._allocator.choose(draft, body, body["fixed_ips"], current)
+        settle_binding(body)
+
+    def _new_mac(self, draft: Draft, network_id: str) -> str:
+        while True:
+            tail = secrets.token_hex(self._random_octets)
+            octets = [tail[at : at + 2] for at in range(0, len(tail), 2)]
+            mac = ":".join((self._mac_prefix, *octets))
+            if draft.owner(Claim(_MAC, network_id, mac)) is None:
+                return mac
+
+    def claims(self, body: Body) -> Iterable[Claim]:
+        yield Claim(_MAC, body["network_id"], body["mac_address"])
+        for ip in body["fixed_ips"]:
+            yield Claim(ipam.ADDRESS, ip["subnet_id"], ip["ip_address"])
+        interface = body[portbindings.PROFILE].get("interface_name")
+        if interface and body[portbindings.HOST_ID]:
+            yield Claim(INTERFACE, body[portbindings.HOST_ID], str(interface))
+
+    def links(self, body: Body) -> Iterable[Link]:
+        yield Link(body["network_id"], "port")
+        for subnet_id in {ip["subnet_id"]: None for ip in body["fixed_ips"]}:
+            yield Link(subnet_id, "fixed_ip")
+
+    def taken(self, claim: Claim, body: Body) -> Exception | None:
+        error: Exception | None = None
+        if claim.kind == _MAC:
+            error = exceptions.MacAddressInUse(net_id=claim.scope, mac=claim.value)
+        elif claim.kind == ipam.ADDRESS:
+            error = IpAddressAlreadyAllocated(ip=claim.value, subnet_id=claim.scope)
+        elif claim.kind == INTERFACE:
+            error = InterfaceInUse(host=claim.scope, interface=claim.value)
+        return error
+
+    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+        shown.setdefault("status", "DOWN")
+        bound = bool(shown[portbindings.HOST_ID])
+        vif_type = portbindings.VIF_TYPE_OVS if bound else portbindings.VIF_TYPE_UNBOUND
+        if bound and shown[portbindings.VNIC_TYPE] != portbindings.VNIC_NORMAL:
+            # As Neutron says it: there is nothing but Open vSwitch to bind it.
+            shown[portbindings.VIF_TYPE] = portbindings.VIF_TYPE_BINDING_FAILED
+        shown.setdefault(portbindings.VIF_TYPE, vif_type)  # unless it is observed to have failed
+        shown[portbindings.VIF_DETAILS] = (
+            {portbindings.VIF_DETAILS_CONNECTIVITY: portbindings.CONNECTIVITY_L2} if bound else {}
+        )
+
+
+def settle_binding(body: Body) -> None:
+    host, profile = body[portbindings.HOST_ID], body[portbindings.PROFILE]
+    host = host if given(host) else ""
+    wrong = validators.validate_string(host, MAX_HOST_LENGTH)
+    if wrong:
+        raise exceptions.InvalidInput(error_message=f"{portbindings.HOST_ID}: {wrong}")
+    profile = profile if given(profile) else {}
+    if len(json.dumps(profile)) > MAX_PROFILE_LENGTH:
+        raise exceptions.InvalidInput(error_message="binding:profile value too large")
+    for name, (is_right, form) in _METADATA.items():
+        if name in profile and not is_right(profile[name]):
+            raise exceptions.InvalidInput(error_message=f"binding:profile {name} must be {form}")
+    body[portbindings.HOST_ID], body[portbindings.PROFILE] = host, profile
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts(values: object) -> bool:
+    if isinstance(values, dict):
+        values = [*values.values()]
+    return isinstance(values, list) and all(map(_is_text, values))
+
+
+_METADATA: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "user_data": (_is_text, "a string, as it is or in base64"),
+    "ssh_keys": (_are_texts, "a list of keys, or an object of keys by name"),
+    "instance_id": (_is_text, "a string"),
+    "meta": (lambda value: isinstance(value, dict) and _are_texts(value), "an object of strings"),
+}
+"""What a profile may hold for the metadata service; other keys are other people's."""
+
+
+def extension(base_mac: str = "fa:16:3e:00:00:00") -> Extension:
+    """The kind ``port``. Generated MAC addresses begin like ``base_mac``."""
+    allocator = ipam.Allocator()
+    tags = {
+        **ATTRIBUTES["tags"],
+        "allow_post": True,
+        "validate": {"type:list_of_unique_strings": MAX_TAG_LENGTH},
+        "default": [],
+    }
+    return Extension(
+        definitions=(portbindings, ip_substring_port_filtering, tag_ports_during_bulk_creation),
+        kinds=(
+            NewKind(
+                name="port",
+                collection="ports",
+                attributes={**port.RESOURCE_ATTRIBUTE_MAP["ports"], "tags": tags},
+                not_found=lambda id: exceptions.PortNotFound(port_id=id),
+                keys=PORTS,
+            ),
+        ),
+        rules={"port": PortRules(base_mac, allocator)},
+        committed=allocator.committed,
+    )

@@ -1,0 +1,1 @@
+"""``/tenantry/v1``: what Neutron has no words for."""

@@ -1,0 +1,320 @@
+"""``/tenantry/v1``: what Neutron has no words for. How the controller stands, and how far what was
+asked for has come about; which flows are wanted beside which are installed is in ``held.py``.
+
+Every answer is JSON; ``tenantry status|flows|diff|verify`` shows it to people.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from prometheus_client import generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from webob import Request, Response
+from webob.exc import HTTPBadRequest, HTTPNotFound, HTTPServiceUnavailable
+
+from tenantry.controller.api.tenantry import hosts, reach
+from tenantry.controller.api.tenantry.held import (
+    SETTLE_SECONDS,
+    Silent,
+    ask,
+    chosen,
+    diff,
+    flows,
+    verify,
+)
+from tenantry.controller.api.tenantry.routers import routers
+from tenantry.controller.api.tenantry.rules import network_log, rules
+from tenantry.controller.api.tenantry.waiting import Waiting, hung_up, wait_until
+from tenantry.controller.api.wsgi import Route
+from tenantry.controller.feature.context import Context
+from tenantry.controller.model import Binding, Port, Switch, View
+from tenantry.controller.model.binding import dpid_text
+from tenantry.controller.openflow.codec import FlowStats
+from tenantry.controller.openflow.pipeline import Band, Table
+from tenantry.controller.service.service import Service
+from tenantry.controller.sockets import descriptors
+from tenantry.controller.switch.reconcile import Realised
+
+WAIT_SECONDS = 3600.0
+"""The longest that ``wait`` may be told to wait."""
+
+
+def routes(service: Service, most_waiting: int = 100) -> list[Route]:
+    """What :func:`tenantry.controller.api.application` serves beside Neutron's routes. No more than
+    ``most_waiting`` clients may wait, for something to happen or for switches to answer."""
+    waiting = Waiting(most_waiting)
+    at_once: AbstractContextManager[None] = nullcontext()
+
+    def route(path: str, function: Callable[..., Any], *names: str, waits: bool = False) -> Route:
+        def handler(request: Request, context: Context) -> tuple[int, Any]:
+            unknown = [name for name in request.GET if name not in names]
+            if unknown:
+                known = f"known: {', '.join(names)}" if names else "it takes none"
+                raise HTTPBadRequest(f"there is no parameter {unknown[0]}; {known}")
+            asked: dict[str, Any] = {name: request.GET.get(name) for name in names}
+            if function is wait:
+                asked["gone"] = hung_up(request)
+            try:
+                with waiting.place() if waits else at_once:
+                    return 200, function(service, **asked)
+            except LookupError as error:
+                raise HTTPNotFound(str(error)) from error
+            except ValueError as error:
+                raise HTTPBadRequest(str(error)) from error
+            except Silent as error:
+                raise HTTPServiceUnavailable(str(error)) from error
+
+        return Route("GET", f"/tenantry/v1/{path}", handler)
+
+    return [
+        route("status", status),
+        route("flows", flows, "switch", "app", "object", waits=True),
+        route("diff", diff, "switch", waits=True),
+        route("counters", counters, "switch", waits=True),
+        route("routers", routers),
+        route("rules", rules, "unused", waits=True),
+        network_log(service, waiting),
+        route("verify", verify, waits=True),
+        route("engine", engine),
+        route("wait", wait, "port", "revision", "seconds", waits=True),
+        Route("GET", "/metrics", lambda request, context: _metrics(service)),
+    ]
+
+
+def status(service: Service) -> dict[str, Any]:
+    """Revisions, switches, hosts, ports, and what is wrong if anything is."""
+    expires = service.certificate_expires
+    return {
+        "revision": service.store.head,
+        "realised": service.revision(),
+        "settled": service.settled() and not service.absent(),
+        "absent": service.absent(),
+        "waiting_for": service.inventory.waiting_for(),
+        "left_alone": sorted(service.inventory.left_alone.values()),
+        "failed": {str(unit): error for unit, error in service.engine.failed.items()},
+        "switches": [_switch(service, switch) for switch in service.switches()],
+        "service_port": service.service_port_state(),
+        "descriptors": descriptors.limit(),
+        "connections": {
+            kind: {"connected": here, "most": most}
+            for kind, (here, most) in service.connected_clients().items()
+        },
+        "warnings": list(reach.warnings(View(service.model), service.connections, expires)),
+        "certificate_expires": expires.isoformat(timespec="seconds") if expires else None,
+        "hosts": hosts.listed(service),
+        "ports": [_port(service, port) for port in service.model.all(Port).values()],
+    }
+
+
+def _switch(service: Service, switch: Switch) -> dict[str, Any]:
+    reconciler = service.reconcilers.get(switch.id)
+    connection = service.connections.get(switch.id)
+    wanted = service.engine.wanted.get(switch.id)
+    return {
+        "id": dpid_text(switch.id),
+        "name": switch.name,
+        "host": switch.host,
+        "connected": connection is not None,
+        "peer": connection.peer if connection else None,
+        "realised": service.realised.get(switch.id, Realised()).revision,
+        "flows": len(wanted.flows) if wanted else 0,
+        "added": reconciler.sent.added if reconciler else 0,
+        "deleted": reconciler.sent.deleted if reconciler else 0,
+        "audits": reconciler.audits if reconciler else 0,
+        "repaired": reconciler.repaired if reconciler else 0,
+        "refused": [
+            {"unit": refusal.unit, "error": refusal.error}
+            for refusal in (reconciler.refused if reconciler else ())
+        ],
+    }
+
+
+def _port(service: Service, port: Port) -> dict[str, Any]:
+    binding = service.model.get(Binding, port.id)
+    return {
+        "id": port.id,
+        "name": port.name,
+        "project_id": port.project_id,
+        "network_id": port.network_id,
+        "status": service.port_status(port.id),
+        "host": binding.host if binding else None,
+        "switch": dpid_text(binding.switch) if binding else None,
+        "interface": binding.interface if binding else None,
+        "ofport": binding.ofport if binding else None,
+    }
+
+
+def counters(service: Service, switch: str | None = None) -> list[dict[str, Any]]:
+    """What each port has sent since its flows were installed, in packets: all, those that the whole
+    network hears (a storm shows here first), and those that were for the controller. A port is an
+    ``impostor`` if it has sent something, but never by one of its own addresses: port security has
+    dropped all of it.
+
+    LookupError if there is no such switch, Silent if one does not answer.
+    """
+    found = []
+    for dpid in chosen(service, switch):
+        stats = ask(service, dpid, _COUNTED).flows if dpid in service.connections else []
+        by_port: dict[str, dict[str, int]] = {}
+        origins = service.engine.origins(dpid, (flow.cookie for flow in stats))
+        for flow in stats:
+            for unit in origins.get(flow.cookie, ()):
+                if unit.units.kind == "port":
+                    counts = by_port.setdefault(unit.id, dict.fromkeys(_COUNTS, 0))
+                    counts[_count(flow)] += flow.packets
+        for port_id, counts in by_port.items():
+            port = service.model.get(Port, port_id)
+            if port is not None:
+                sent = counts["unicast"] + counts["broadcasts"]
+                found.append(
+                    {
+                        **_port(service, port),
+                        "packets": sent,
+                        "broadcasts": counts["broadcasts"],
+                        "punted": counts["punted"],
+                        "impostor": bool(port.port_security and sent and not counts["identified"]),
+                    }
+                )
+    return sorted(found, key=lambda port: (-port["broadcasts"], port["id"]))
+
+
+_COUNTED = {Table.CLASSIFY.id, Table.PUNT_LIMIT.id, Table.IDENTITY.id}
+_COUNTS = ("unicast", "broadcasts", "punted", "identified")
+
+
+def _count(flow: FlowStats) -> str:
+    """What a flow of a port counts; that for group addresses is the more special one."""
+    if flow.table_id == Table.PUNT_LIMIT.id:
+        return "punted"
+    if flow.table_id == Table.IDENTITY.id:
+        return "identified"
+    return "broadcasts" if flow.priority == Band.SPECIFIC else "unicast"
+
+
+def engine(service: Service) -> dict[str, Any]:
+    """Units and reads, what ran why and for how long, the last passes, the audits."""
+    return {
+        "nodes": [
+            {"app": app, "kind": kind, "count": count, "reads": reads}
+            for (app, kind), (count, reads) in sorted(service.engine.size().items())
+        ],
+        "runs": [
+            {"app": app, "kind": kind, "cause": cause, "count": runs.count, "seconds": runs.seconds}
+            for (app, kind, cause), runs in sorted(service.engine.runs.items())
+        ],
+        "passes": [done._asdict() for done in service.passes],
+        "audits": service.engine_audits,
+        "differences": service.engine_differences,
+    }
+
+
+def wait(
+    service: Service,
+    port: str | None = None,
+    revision: str | None = None,
+    seconds: str | None = None,
+    gone: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Wait until a port is ACTIVE, or until all switches have confirmed a revision (the newest, if
+    none is named) and none is ``absent``, but no longer than ``seconds``, and not for somebody who
+    is ``gone``. LookupError if there is no such port, ValueError if a number is none."""
+    longest = min(_number("seconds", seconds, SETTLE_SECONDS), WAIT_SECONDS)
+    if port is not None:
+        port_id = port
+        if service.store.get("port", port_id) is None:
+            raise LookupError(f"there is no port {port_id}")
+        active = lambda: service.port_status(port_id) == "ACTIVE"  # noqa: E731
+        done = wait_until(service, active, longest, gone)
+        return {"ok": done, "port": port_id, "status": service.port_status(port_id)}
+    wanted = int(_number("revision", revision, service.store.head))
+    realised = lambda: service.revision() >= wanted and not service.absent()  # noqa: E731
+    done = wait_until(service, realised, longest, gone)
+    return {
+        "ok": done,
+        "revision": wanted,
+        "realised": service.revision(),
+        "absent": service.absent(),
+    }
+
+
+def _number(name: str, text: str | None, default: float) -> float:
+    """ValueError, with words, if it is no number."""
+    try:
+        number = float(text) if text else default
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a number, not {text}")
+    return number
+
+
+def _metrics(service: Service) -> Response:
+    """Counters for Prometheus."""
+    return Response(
+        generate_latest(_Registry(service)),
+        content_type="text/plain; version=0.0.4",
+        charset="utf8",
+    )
+
+
+class _Registry:
+    """What ``prometheus_client`` collects from: made of the counters that there are anyhow."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[Metric]:
+        service = self._service
+        runs = CounterMetricFamily(
+            "tenantry_engine_runs", "Computations, by what had changed.", labels=_RUN_LABELS
+        )
+        seconds = CounterMetricFamily(
+            "tenantry_engine_seconds", "Seconds spent on them.", labels=_RUN_LABELS
+        )
+        for labels, done in service.engine.runs.items():
+            runs.add_metric(labels, done.count)
+            seconds.add_metric(labels, done.seconds)
+        yield from (runs, seconds)
+        yield GaugeMetricFamily(
+            "tenantry_engine_failed_units", "Units that do not compile.", len(service.engine.failed)
+        )
+        packets = CounterMetricFamily(
+            "tenantry_packets",
+            "Packets that switches sent to the controller: handled, dropped "
+            "(a port's queue was full), malformed, failed (a mistake of ours).",
+            labels=("outcome",),
+        )
+        for outcome in ("handled", "dropped", "malformed", "failed"):
+            packets.add_metric([outcome], getattr(service.packets, outcome))
+        yield packets
+        connections = GaugeMetricFamily(
+            "tenantry_connections", "Connections of each kind of client.", labels=("kind",)
+        )
+        for kind, (here, _) in service.connected_clients().items():
+            connections.add_metric([kind], here)
+        yield connections
+        yield CounterMetricFamily(
+            "tenantry_engine_differences",
+            "Flows about which the engine's audit found it wrong.",
+            service.engine_differences,
+        )
+        for name, help, value in _SWITCH_GAUGES:
+            gauge = GaugeMetricFamily(name, help, labels=("switch",))
+            for switch in service.switches():
+                gauge.add_metric([dpid_text(switch.id)], float(_switch(service, switch)[value]))
+            yield gauge
+
+
+_RUN_LABELS = ("app", "kind", "cause")
+_SWITCH_GAUGES = (
+    ("tenantry_switch_connected", "Whether the switch is connected.", "connected"),
+    ("tenantry_switch_flows", "Flows that it should hold.", "flows"),
+    ("tenantry_switch_revision", "The newest commit that it has confirmed.", "realised"),
+    ("tenantry_switch_added", "Flows sent over this connection.", "added"),
+    ("tenantry_switch_deleted", "Flows deleted over this connection.", "deleted"),
+    ("tenantry_switch_repaired", "Flows that audits had to mend.", "repaired"),
+)

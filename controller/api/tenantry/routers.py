@@ -1,0 +1,48 @@
+"""``/tenantry/v1/routers``: where routers are at home, as whom they are seen outside, and which of
+their neighbours have answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenantry.controller.model import Neighbour, Router, View, routers_on
+from tenantry.controller.network.dns_names import address_text
+from tenantry.controller.network.routers import gateway, home, legs, translates
+from tenantry.controller.service.service import Service
+
+
+def routers(service: Service) -> list[dict[str, Any]]:
+    """Every router: the switch that is its home (None: nothing leads outside), the switches that it
+    is on, its gateway's network, the address that its networks share, and the neighbours on its
+    networks that the model does not know, with their MAC addresses."""
+    view = View(service.model)
+    names = {switch.id: switch.name for switch in service.switches()}
+    on = {dpid: routers_on(view, dpid) for dpid in names}
+    return [
+        _router(view, router, names, on)
+        for router in sorted(service.model.all(Router).values(), key=lambda r: (r.name, r.id))
+    ]
+
+
+def _router(
+    view: View, router: Router, names: dict[int, str], on: dict[int, frozenset[str]]
+) -> dict[str, Any]:
+    at, outside, shared = home(view, router.id), gateway(view, router.id), translates(view, router)
+    return {
+        "id": router.id,
+        "name": router.name,
+        "project_id": router.project_id,
+        "home": names.get(at) if at is not None else None,
+        "switches": sorted(names[dpid] for dpid, routers in on.items() if router.id in routers),
+        "outside": outside.network.name or outside.network.id if outside else None,
+        "shared_address": address_text(4, shared) if shared is not None else None,
+        "neighbours": [
+            {
+                "network": network.name or network.id,
+                "address": address_text(neighbour.version, neighbour.address),
+                "mac": ":".join(f"{octet:02x}" for octet in neighbour.mac.to_bytes(6, "big")),
+            }
+            for network in {leg.network.id: leg.network for leg in legs(view, router.id)}.values()
+            for neighbour in view.find(Neighbour, network_id=network.id)
+        ],
+    }

@@ -1,0 +1,208 @@
+"""The ``tenantry`` command. ``serve`` is the controller; nearly everything else talks to one over
+HTTP. What goes wrong exits with 1 (2 for wrong usage) and says what to do next.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import click
+
+from tenantry.controller import config
+from tenantry.controller.cli import doctor, drill, hosts, plug, show
+from tenantry.controller.cli.client import Context, api_url
+
+
+class Commands(click.Group):
+    """Commands that take ``--json`` after their names, too."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        super().add_command(cmd, name)
+        _take_json(cmd)
+
+
+def _take_json(command: click.Command) -> None:
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _take_json(each)
+        return
+
+    def said(context: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            context.ensure_object(Context).output.as_json = True
+
+    words = "The same as before the command."
+    command.params.append(
+        click.Option(["--json"], is_flag=True, expose_value=False, callback=said, help=words)
+    )
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config-file",
+    "files",
+    multiple=True,
+    envvar="TENANTRY_CONFIG",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Options for `serve`; see `tenantry sample-config`.",
+)
+@click.option(
+    "--url",
+    envvar="TENANTRY_URL",
+    default="http://127.0.0.1:9696",
+    callback=api_url,
+    show_default=True,
+    help="The API of the controller to talk to.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
+@click.version_option(package_name="tenantry")
+@click.pass_context
+def main(context: click.Context, files: tuple[str, ...], url: str, as_json: bool) -> None:
+    """Tenant networks on Open vSwitch, with the Neutron API and nothing else of OpenStack.
+
+    Start a controller with `tenantry serve`, then use the `openstack` client: `tenantry
+    cloud-config` prints what it needs to know. `tenantry doctor` tells what this machine lacks.
+    """
+    context.obj = Context(files, url, as_json)
+
+
+for command in (hosts.ca, hosts.host, *show.COMMANDS):
+    main.add_command(command)
+
+
+@main.command()
+@click.option("--verbose", is_flag=True, help="Log what libraries do, too.")
+@click.pass_obj
+def serve(context: Context, verbose: bool) -> None:
+    """Run the controller in the foreground, until Ctrl-C. Switches keep their flows."""
+    from tenantry.controller import serve as server  # loads os-ken, which no other command needs
+
+    try:
+        server.serve(config.load(context.files), verbose=verbose)
+    except (config.ConfigError, server.CannotServe) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@main.command("check-config")
+@click.pass_obj
+def check_config(context: Context) -> None:
+    """Say what is wrong with the configuration file, if anything is. Starts nothing."""
+    from tenantry.controller import serve as server
+
+    try:
+        server.check(config.load(context.files))
+    except config.ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    if not context.output.json({"ok": True, "files": context.files}):
+        click.echo(f"{', '.join(context.files) or 'the defaults'}: nothing is wrong")
+
+
+@main.command("sample-config")
+def sample_config() -> None:
+    """Print a configuration file with every option, its default and its meaning."""
+    click.echo(config.sample(), nl=False)
+
+
+@main.command("drill")
+@click.argument("event", type=click.Choice(list(drill.EVENTS)))
+@click.option(
+    "--packets",
+    type=click.IntRange(1),
+    default=10_000,
+    show_default=True,
+    help="1,000 are sent a second.",
+)
+@click.pass_obj
+def drill_command(context: Context, event: str, packets: int) -> None:
+    """Measure what EVENT costs: packets lost, at 1,000 a second, while it happens.
+
+    restart kills the controller, reconnect cuts its connection, tamper changes flows by hand,
+    ovs-restart kills Open vSwitch. In a namespace, with a controller and an Open vSwitch of its
+    own: nothing else on this machine is touched. Exits 1 if the event costs more than it may.
+    """
+    try:
+        result = drill.drill(event, packets)
+    except drill.DrillError as error:
+        raise click.ClickException(str(error)) from None
+    if not context.output.json(result.as_dict()):
+        click.echo(result.describe())
+    if not result.passed:
+        raise SystemExit(1)
+
+
+@main.command("cloud-config")
+@click.option("--name", default="tenantry", show_default=True, help="The name of the cloud.")
+@click.pass_obj
+def cloud_config(context: Context, name: str) -> None:
+    """Print a clouds.yaml entry; put it into ~/.config/openstack/clouds.yaml.
+
+    Then `openstack --os-cloud tenantry network list` works, and so do the SDK, Terraform and
+    Ansible.
+    """
+    cloud = {"auth_type": "none", "auth": {"endpoint": context.client.url}}
+    if context.output.json({"clouds": {name: cloud}}):
+        return
+    click.echo(f"clouds:\n  {name}:\n    auth_type: none")
+    click.echo(f"    auth:\n      endpoint: {context.client.url}")
+
+
+@main.command("plug")
+@click.argument("port")
+@click.option("--netns", help="The network namespace; made if it is missing.")
+@click.option("--bridge", default="br-int", show_default=True, help="The integration bridge.")
+@click.pass_obj
+def plug_command(context: Context, port: str, netns: str | None, bridge: str) -> None:
+    """Plug PORT (id or name) into a network namespace of this machine, with its addresses."""
+    body = context.client.find("ports", port)
+    network = context.client.get(f"/v2.0/networks/{body['network_id']}")["network"]
+    subnets = context.client.get("/v2.0/subnets", network_id=network["id"])["subnets"]
+    try:
+        plugged = plug.plug(body, network, subnets, bridge=bridge, netns=netns)
+    except plug.PlugError as error:
+        raise click.ClickException(str(error)) from None
+    if not context.output.json(plugged.as_dict()):
+        click.echo(plugged.describe())
+
+
+@main.command("unplug")
+@click.argument("port")
+@click.option("--netns", help="The network namespace, if it was named when plugging.")
+@click.option("--bridge", default="br-int", show_default=True, help="The integration bridge.")
+@click.pass_obj
+def unplug_command(context: Context, port: str, netns: str | None, bridge: str) -> None:
+    """Undo `plug`: remove the interface, and the namespace if plug had made it.
+
+    A port that is deleted already is named by its id.
+    """
+    try:
+        body = context.client.find("ports", port)
+    except click.ClickException:
+        if not _is_uuid(port):
+            raise
+        body = {"id": port}
+    try:
+        plug.unplug(body, bridge=bridge, netns=netns)
+    except plug.PlugError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@main.command("doctor")
+@click.pass_obj
+def doctor_command(context: Context) -> None:
+    """Name what is missing on this machine, and the command that mends it. Exits 1 if anything."""
+    findings = doctor.diagnose(context.client.url)
+    if not context.output.json([finding.as_dict() for finding in findings]):
+        rows = [
+            ["[green]ok[/]" if f.ok else "[red]no[/]", f.what, f.detail, "" if f.ok else f.remedy]
+            for f in findings
+        ]
+        context.output.table("This machine", ["", "what", "found", "to mend it"], rows)
+    if not all(finding.ok for finding in findings if finding.needed):
+        raise SystemExit(1)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False

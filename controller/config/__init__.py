@@ -1,0 +1,325 @@
+"""Options: one file, oslo.config, every option with its help. Nothing else reads files or argv.
+
+``tenantry serve`` without a file serves the Open vSwitch of this machine.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from oslo_config import cfg, types
+
+from tenantry.controller.config import parsing
+from tenantry.controller.config.values import (
+    Address,
+    ConfigError,
+    address,
+    base_mac,
+    connection,
+    domain,
+    interface,
+    is_address,
+    resolvers,
+    vlan_ranges,
+    vni_ranges,
+)
+
+__all__ = ["Address", "ConfigError", "address", "is_address", "load", "resolvers", "sample"]
+__all__ += ["vlan_ranges", "vni_ranges"]
+
+STORE = [
+    cfg.StrOpt(
+        "url",
+        default="sqlite:////var/lib/tenantry/tenantry.db",
+        help="Where networks, subnets and ports are kept: an SQLAlchemy URL.",
+    ),
+]
+
+API = [
+    cfg.StrOpt("listen", default="127.0.0.1:9696", help="ADDRESS:PORT of the API."),
+    cfg.StrOpt(
+        "auth_type",
+        default="none",
+        choices=[("none", "everybody who reaches the API is its administrator")],
+        help="How callers prove who they are.",
+    ),
+    cfg.StrOpt(
+        "default_project",
+        default="default",
+        help="The project of requests that name none (header X-Project-Id).",
+    ),
+    cfg.IntOpt(
+        "max_body_bytes",
+        default=1 << 20,
+        min=1 << 10,
+        help="Larger requests are refused with 413.",
+    ),
+]
+
+OPENFLOW = [
+    cfg.StrOpt("listen", default="127.0.0.1:6653", help="ADDRESS:PORT that switches connect to."),
+    cfg.StrOpt("tls_private_key", default="", help="PEM file; with it, switches must use ssl:."),
+    cfg.StrOpt("tls_certificate", default="", help="PEM file of our certificate."),
+    cfg.StrOpt(
+        "tls_ca_certificates",
+        default="",
+        help="PEM file of the CA that signs the certificates of switches and OVSDB servers.",
+    ),
+    cfg.FloatOpt(
+        "audit_interval",
+        default=120.0,
+        min=1.0,
+        help="Seconds between comparisons of what a switch holds with what it should hold.",
+    ),
+    cfg.FloatOpt(
+        "engine_audit_interval",
+        default=600.0,
+        min=1.0,
+        help="Seconds between recomputations of all wanted flows from nothing, in the background.",
+    ),
+    cfg.FloatOpt(
+        "coalesce",
+        default=0.002,
+        min=0.0,
+        help="Seconds to wait for more changes before computing flows.",
+    ),
+]
+
+OVSDB = [
+    cfg.ListOpt(
+        "connections",
+        default=["unix:/var/run/openvswitch/db.sock"],
+        help="OVSDB servers of the hosts: unix:PATH, tcp:HOST:PORT or ssl:HOST:PORT.",
+    ),
+    cfg.StrOpt(
+        "listen",
+        default="",
+        help="ADDRESS:PORT where hosts join (ovs-vsctl set-manager), 0.0.0.0:6640 say; "
+        "empty: nowhere. With the TLS files of [openflow], only ssl: is taken. See `tenantry host "
+        "invite`.",
+    ),
+    cfg.StrOpt(
+        "integration_bridge",
+        default="br-int",
+        help="The bridge to make and own on each of them; empty makes none.",
+    ),
+    cfg.StrOpt(
+        "service_port",
+        default="tenantry0",
+        help="The interface to make on the controller's own host, by which guests reach what the "
+        "controller answers in TCP: metadata, DNS. Empty makes none.",
+    ),
+    cfg.StrOpt(
+        "datapath_type",
+        default="",
+        help="system or netdev for the integration bridge; empty: what the host has.",
+    ),
+]
+
+NETWORKS = [
+    cfg.StrOpt(
+        "tenant_network_type",
+        default="",
+        choices=["", "local", "vlan", "vxlan", "geneve"],
+        help="How tenants' networks are carried between hosts: local (not at all), vlan, vxlan or "
+        "geneve. Empty: vlan if there are vlan_ranges, else vxlan, which costs one host nothing, "
+        "and is right when others join.",
+    ),
+    cfg.ListOpt(
+        "physical_networks",
+        default=[],
+        help="Names of the physical networks that may be used; empty allows any.",
+    ),
+    cfg.ListOpt(
+        "vlan_ranges",
+        default=[],
+        help="VLAN ids for tenants' networks, as PHYSICAL_NETWORK:FIRST:LAST.",
+    ),
+    cfg.ListOpt(
+        "vni_ranges",
+        default=["4096:16777215"],
+        help="VNIs for VXLAN and Geneve networks for which nobody names one, as FIRST:LAST; both "
+        "types use all of them. Others are an administrator's to give.",
+    ),
+    cfg.IntOpt(
+        "overlay_ip_version",
+        default=4,
+        choices=[4, 6],
+        help="The IP version of the ends of tunnels between hosts: the MTU of networks depends on "
+        "it.",
+    ),
+    cfg.DictOpt(
+        "physical_interfaces",
+        default={},
+        help="INTERFACE:PHYSICAL_NETWORK for switches whose OVSDB is not among the connections. "
+        "Others carry external_ids:tenantry-physical-network on the interface.",
+    ),
+    cfg.IntOpt(
+        "physical_mtu",
+        default=1500,
+        min=576,
+        max=65535,
+        help="The MTU of the wires between hosts; networks get theirs from it.",
+    ),
+    cfg.Opt(
+        "physical_mtus",
+        type=types.Dict(types.Integer(576, 65535)),
+        default={},
+        help="PHYSICAL_NETWORK:MTU of physical networks with another one.",
+    ),
+    cfg.StrOpt("base_mac", default="fa:16:3e:00:00:00", help="What generated MACs begin with."),
+]
+
+OVERLAY = [
+    cfg.IntOpt(
+        "bfd_interval",
+        default=100,
+        min=10,
+        help="Milliseconds between two messages by which switches watch each other's health, where "
+        "routers have several gateways.",
+    ),
+    cfg.IntOpt(
+        "bfd_multiplier",
+        default=4,
+        min=2,
+        max=255,
+        help="After so many of them with nothing heard, a gateway is taken for dead.",
+    ),
+    cfg.StrOpt(
+        "ipsec_psk",
+        default="",
+        secret=True,
+        help="A key that all hosts share; with it tunnels are encrypted by IPsec, where "
+        "openvswitch-ipsec runs on every host. Empty: they are not.",
+    ),
+]
+
+DHCP = [
+    cfg.IntOpt(
+        "lease_seconds",
+        default=86400,
+        min=120,
+        help="For how long addresses are leased; hosts ask again at half of it.",
+    ),
+    cfg.ListOpt(
+        "ntp_servers",
+        default=[],
+        item_type=types.IPAddress(),
+        help="NTP servers, IPv4 and IPv6, that hosts are told of.",
+    ),
+]
+
+DNS = [
+    cfg.StrOpt(
+        "domain",
+        default="tenantry.internal.",
+        help="The domain of names on networks that have no dns_domain of their own.",
+    ),
+    cfg.ListOpt(
+        "resolvers",
+        default=[],
+        help="ADDRESS or ADDRESS:PORT of the resolvers that are asked what is not on the asking "
+        "network; empty: those of this host (/etc/resolv.conf).",
+    ),
+]
+
+CONNTRACK = [
+    cfg.IntOpt(
+        "connections_per_port",
+        default=32768,
+        min=0,
+        help=(
+            "How many connections a port may begin in a minute, half of them at once; and twice "
+            "as many may begin with it from elsewhere. What a network, or a set of routers, holds "
+            "together on the controller's own host is limited to four times that for each port "
+            "plugged in. 0: no limit."
+        ),
+    ),
+]
+
+NETWORK_LOG = [
+    cfg.StrOpt(
+        "file",
+        default="/var/lib/tenantry/network.log",
+        help="Where the lines of the network log go, as JSON; nowhere if empty.",
+    ),
+]
+
+GROUPS: Mapping[str, Sequence[cfg.Opt]] = {
+    "store": STORE,
+    "api": API,
+    "openflow": OPENFLOW,
+    "conntrack": CONNTRACK,
+    "network_log": NETWORK_LOG,
+    "ovsdb": OVSDB,
+    "networks": NETWORKS,
+    "overlay": OVERLAY,
+    "dhcp": DHCP,
+    "dns": DNS,
+}
+
+
+def load(files: list[str]) -> cfg.ConfigOpts:
+    """The options from these files, defaults for the rest. Errors: ConfigError, for what is no
+    option, too."""
+    given = parsing.read(files, GROUPS)
+    conf = cfg.ConfigOpts()
+    for group, options in GROUPS.items():
+        conf.register_opts(options, group=group)
+    conf(
+        args=[],
+        project="tenantry",
+        default_config_files=files,
+        default_config_dirs=[],
+        use_env=False,
+    )
+    for group, options in GROUPS.items():
+        for option in options:
+            try:
+                value = conf[group][option.dest]
+            except (cfg.Error, ValueError):
+                value = None
+            if value is None or value in (_INFINITE, -_INFINITE) or value != value:
+                text = given.get((group, option.dest), "")
+                raise ConfigError(
+                    f"[{group}] {option.name} = {text}: must be {parsing.form(option.type)}"
+                ) from None
+    _check(conf)
+    return conf
+
+
+_INFINITE = float("inf")
+
+
+def _check(conf: cfg.ConfigOpts) -> None:
+    """Look at what oslo.config takes for text. Errors: ConfigError."""
+    address(conf.api.listen, "[api] listen")
+    address(conf.openflow.listen, "[openflow] listen")
+    if conf.ovsdb.listen:
+        address(conf.ovsdb.listen, "[ovsdb] listen")
+    for text in conf.ovsdb.connections:
+        connection(text, "[ovsdb] connections")
+    for name in ("integration_bridge", "service_port"):
+        interface(conf.ovsdb[name], f"[ovsdb] {name}")
+    base_mac(conf.networks.base_mac, "[networks] base_mac")
+    vlan_ranges(conf.networks.vlan_ranges)
+    vni_ranges(conf.networks.vni_ranges)
+    resolvers(conf.dns.resolvers)
+    domain(conf.dns.domain, "[dns] domain")
+
+
+def sample() -> str:
+    """A configuration file with every option, its default and its help."""
+    lines = ["# Tenantry; every line below shows a default."]
+    for group, options in GROUPS.items():
+        lines += ["", f"[{group}]"]
+        for option in options:
+            lines += ["", *(f"# {line}" for line in textwrap.wrap(option.help or "", 90))]
+            default = option.default
+            if isinstance(default, list):
+                default = ",".join(default)
+            elif isinstance(default, dict):
+                default = ",".join(f"{key}:{value}" for key, value in default.items())
+            lines.append(f"#{option.name} = {default}".rstrip())
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,28 @@
+"""Who is asking: whom a request acts for, and as whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neutron_lib import exceptions
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The project a request acts for, who acts (for the log), and whether as an admin."""
+
+    project_id: str
+    actor: str
+    is_admin: bool
+
+    @property
+    def can_set_project_id(self) -> bool:
+        """Whether resources may be made for other projects: neutron-lib asks for this."""
+        return self.is_admin
+
+    def require_admin(self, reason: str) -> None:
+        if not self.is_admin:
+            raise exceptions.AdminRequired(reason=reason)
+
+    def owns(self, body: dict[str, object]) -> bool:
+        return self.is_admin or body["project_id"] == self.project_id

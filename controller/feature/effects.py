@@ -1,0 +1,184 @@
+"""Packets as values: what an app gets when its flows send one to the controller, and what it sends.
+
+Handlers are pure functions like everything in an app: bytes and a view in, packets and learned
+records out. Which packets get here, and how many, is for ``service/packet_in.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+
+from webob import Request, Response
+
+from tenantry.controller.model import Binding, Change, Network, Port, View
+from tenantry.controller.openflow.flow import Action, Resubmit, SetField
+from tenantry.controller.openflow.pipeline import NETWORK, OUT_PORT, Field, Table
+
+
+class PacketIn(NamedTuple):
+    """A packet, where it came in, and what the pipeline knew of it by then."""
+
+    switch: int
+    cookie: int
+    ofport: int
+    network: int  # NETWORK, or 0
+    port: int  # IN_PORT, or 0
+    data: bytes
+    registers: tuple[int, ...] = (0,) * 16
+
+    def register(self, field: Field) -> int:
+        """A field that lies in a register of 32 bits."""
+        return self.registers[int(field.removeprefix("reg"))]
+
+    def address(self, field: Field) -> int:
+        """A field that lies in four of them."""
+        first = 4 * int(field.removeprefix("xxreg"))
+        words = self.registers[first : first + 4]
+        return words[0] << 96 | words[1] << 64 | words[2] << 32 | words[3]
+
+    def resume(self, table: Table, *changed: Action) -> tuple[Action, ...]:
+        """What puts a packet back with all that was known of it, but for what has ``changed``, to
+        go on in a table."""
+        known = [SetField(NETWORK, self.network)] if self.network else []
+        known += [SetField(f"reg{n}", value) for n, value in enumerate(self.registers) if value]
+        return (*known, *changed, Resubmit(table))
+
+
+class PacketOut(NamedTuple):
+    """A packet to be sent by a switch. It enters the pipeline as the controller's, and ``actions``
+    say where: at a table, with what is known of it by then. Nobody but the pipeline knows by which
+    port of the switch a packet leaves, and with which tag or tunnel."""
+
+    data: bytes
+    actions: tuple[Action, ...]
+
+
+def resubmitted(data: bytes, known: Iterable[tuple[Field, int]], table: Table) -> PacketOut:
+    """A packet that begins in a table, with what is known of it."""
+    return PacketOut(data, (*(SetField(*one) for one in known), Resubmit(table)))
+
+
+def to_port(network_key: int, port_key: int, data: bytes) -> PacketOut:
+    """To a port on the switch that sends it, as it is."""
+    return resubmitted(data, ((NETWORK, network_key), (OUT_PORT, port_key)), Table.OUTPUT)
+
+
+COPIES = 256
+"""Ports that one packet-out goes to."""
+
+
+def to_ports(
+    view: View, switch: int, network: Network, data: bytes, *, but: str = ""
+) -> Iterator[PacketOut]:
+    """To the network's ports on a switch, but for one of them (an id), and to nowhere beyond it."""
+    return (PacketOut(data, copies) for copies in copied_to_ports(view, switch, network, but=but))
+
+
+def copied_to_ports(
+    view: View, switch: int, network: Network, *, but: str = ""
+) -> Iterator[tuple[Action, ...]]:
+    """What is done with each of the packets that do this: for who sends several."""
+    ids = view.ids(Binding, switch=switch, network_id=network.id) - {but}
+    keys = sorted(port.key for id in ids if (port := view.get(Port, id)))
+    for start in range(0, len(keys), COPIES):
+        copies: list[Action] = [SetField(NETWORK, network.key)]
+        for key in keys[start : start + COPIES]:
+            copies += (SetField(OUT_PORT, key), Resubmit(Table.OUTPUT))
+        yield tuple(copies)
+
+
+T = TypeVar("T", covariant=True)
+
+
+class Ask(NamedTuple, Generic[T]):
+    """A DNS message for the configured resolvers; ``then`` makes of their answer (None: there was
+    none in time) what is to be sent."""
+
+    data: bytes
+    then: Callable[[bytes | None], T]
+
+
+class Neighbour(NamedTuple):
+    """An address on a network."""
+
+    network_id: str
+    version: int
+    address: int
+
+
+class Seek(NamedTuple):
+    """A neighbour's MAC address, for ``then``: what is to be sent when it is known, or (None) when
+    nobody answered."""
+
+    neighbour: Neighbour
+    then: Callable[[int | None], Iterable[PacketOut]]
+
+
+class Heard(NamedTuple):
+    """A neighbour that says what its MAC address is. Only one that was asked is believed."""
+
+    neighbour: Neighbour
+    mac: int
+
+
+class Neighbourhood(NamedTuple):
+    """How a feature finds neighbours: those that it needs to know all the time, and the questions
+    that are to be asked for one, each with the switch (datapath id) that sends it. Pure."""
+
+    wanted: Callable[[View], Iterable[Neighbour]]
+    questions: Callable[[View, Neighbour], Iterable[tuple[int, PacketOut]]]
+
+
+class Logged(NamedTuple):
+    """A line of the network log."""
+
+    fields: dict[str, Any]
+
+
+class Arrived(NamedTuple):
+    """A port that may move to a host, and runs there by now."""
+
+    port_id: str
+    host: str
+
+
+Result: TypeAlias = PacketOut | Change | Ask[PacketOut] | Seek | Heard | Logged | Arrived
+
+Handler: TypeAlias = Callable[[View, PacketIn], Iterable[Result]]
+"""What an app does with a packet: answers it, asks or learns, or nothing. Errors: Malformed."""
+
+
+class Http(NamedTuple):
+    """A feature that answers HTTP at the service port: the id of the asking port, its request."""
+
+    tcp_port: int
+    answer: Callable[[View, str, Request], Response]
+
+
+class Stream(NamedTuple):
+    """A feature that answers DNS messages in TCP (RFC 7766) at the service port, likewise."""
+
+    tcp_port: int
+    answer: Callable[[View, str, bytes], bytes | Ask[bytes]]
+
+
+Endpoint: TypeAlias = Http | Stream
+
+
+class Malformed(Exception):
+    """A packet that cannot be what it says: it is counted and dropped."""
+
+
+After: TypeAlias = Callable[[View, View, Change], Iterable[tuple[int, PacketOut]]]
+"""What is to be sent, by which switch (datapath id), once it has confirmed a change: who has moved
+says so, and what was told and no longer holds is taken back. It is the difference between what was
+before the change (and those beside it) and what is now. Pure; asked for every change, so it must be
+quick to see that one is none of its own."""
+
+
+class Every(NamedTuple):
+    """Packets that are sent unasked: every so many seconds, ``packets(view, switch)``, pure."""
+
+    seconds: float
+    packets: Callable[[View, int], Iterable[PacketOut]]

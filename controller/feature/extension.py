@@ -1,0 +1,210 @@
+"""What a feature may add to the API: the one module of this package that apps import.
+
+Networks, subnets and ports are made of the same parts: a kind is an attribute map and the rules
+of every feature that has a say in it. Rules work on drafts only; they never write, and they hold
+no state that a draft depends on, save what they give back by way of ``draft.undo``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any, Protocol, TypeAlias
+
+from neutron_lib.constants import ATTR_NOT_SPECIFIED
+
+from tenantry.controller.feature.context import Context
+from tenantry.controller.store import Body, Claim, Commit, Draft, Link, Store
+
+AttributeMap: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""Attributes of one collection, in the notation of ``neutron_lib.api.definitions``."""
+
+
+class Definition(Protocol):
+    """A Neutron API extension. The modules of ``neutron_lib.api.definitions`` are such."""
+
+    @property
+    def ALIAS(self) -> str: ...
+    @property
+    def NAME(self) -> str: ...
+    @property
+    def DESCRIPTION(self) -> str: ...
+    @property
+    def UPDATED_TIMESTAMP(self) -> str: ...
+    @property
+    def RESOURCE_ATTRIBUTE_MAP(self) -> Mapping[str, AttributeMap]: ...
+
+
+class Reader(Protocol):
+    """What a store and a draft have in common."""
+
+    def get(self, kind: str, id: str) -> Body | None: ...
+
+    def owner(self, claim: Claim) -> str | None: ...
+
+    def linked(self, target: str, role: str) -> Collection[str]: ...
+
+
+class Maker(Protocol):
+    """What makes, changes and shows resources of a kind, with the rules of all features."""
+
+    def make(self, draft: Draft, context: Context, attributes: Body) -> Body: ...
+
+    def update(self, draft: Draft, context: Context, before: Body, changes: Body) -> Body: ...
+
+    def shown(self, reader: Reader, body: Body) -> Body: ...
+
+    @property
+    def not_found(self) -> Callable[[str], Exception]: ...
+
+
+class Rules:
+    """What one feature has to say about one kind. It overrides what it needs.
+
+    ``kinds`` are all kinds by name, for rules that make resources of another kind.
+
+    A body holds every attribute of the kind; in :meth:`create` one that the request left out, and
+    that has no default, is ATTR_NOT_SPECIFIED, and becomes None if no feature fills it in. The
+    errors to raise are Neutron's. Values in a body are replaced, never changed in place.
+    """
+
+    kinds: Mapping[str, Maker]
+
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        """Check and complete ``body``."""
+
+    def created(self, draft: Draft, body: Body) -> None:
+        """``body`` is in the draft; change what else must change with it."""
+
+    def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
+        """Check and complete ``body``, which is ``before`` with the request's attributes."""
+
+    def delete(self, draft: Draft, context: Context, body: Body) -> None:
+        """Refuse if in use; delete what goes with it."""
+
+    def claims(self, body: Body) -> Iterable[Claim]:
+        """What a body wants for itself alone. Pure."""
+        return ()
+
+    def links(self, body: Body) -> Iterable[Link]:
+        """What a body needs to exist. Pure."""
+        return ()
+
+    def taken(self, claim: Claim, body: Body) -> Exception | None:
+        """The error for a claim of :meth:`claims` that another resource has."""
+        return None
+
+    def shared(self, reader: Reader, body: Body) -> bool:
+        """Whether every project may see and use the resource."""
+        return False
+
+    def before_list(self, store: Store, context: Context) -> None:
+        """Make what a caller expects to see, without having asked for it."""
+
+    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+        """Add computed attributes to ``shown``, a copy of the body's visible attributes."""
+
+
+Action: TypeAlias = Callable[[Draft, Context, Body, Any], Any]
+"""``action(draft, context, body, request)`` changes the draft as the JSON of the request asks for a
+resource, and answers what to return as JSON. It is given only what the caller owns."""
+
+
+@dataclass(frozen=True)
+class NewKind:
+    """A kind of resource that an extension brings: its collection's URL is ``/v2.0/COLLECTION``,
+    with dashes for underscores, or ``path`` behind ``/v2.0/``. With a ``parent``, the name of
+    another kind, it is part of one of those: ``/v2.0/PARENTS/ID/COLLECTION``, and its body has the
+    parent's id as ``PARENT_id``.
+
+    Each gets a small integer ``key`` from ``keys``, unique in its kind and hidden from the API:
+    what a register or a tunnel header carries in place of the id. ``actions`` by name are what can
+    be done to one besides updating it: ``PUT /v2.0/COLLECTION/ID/NAME``. What is ``internal`` has
+    no URL: rules keep it for themselves.
+    """
+
+    name: str
+    collection: str
+    attributes: AttributeMap
+    not_found: Callable[[str], Exception]
+    keys: range | None = None
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    path: str = ""
+    parent: str = ""
+    internal: bool = False
+
+
+@dataclass(frozen=True)
+class NewDefinition:
+    """A :class:`Definition` that neutron-lib does not have."""
+
+    ALIAS: str
+    NAME: str
+    DESCRIPTION: str
+    UPDATED_TIMESTAMP: str
+    RESOURCE_ATTRIBUTE_MAP: Mapping[str, AttributeMap] = field(default_factory=dict)
+
+
+Listed: TypeAlias = Callable[[Store, Context], Iterable[Body]]
+"""The items of a list that is made of what is stored, as far as the caller may see them."""
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A feature's part in the API.
+
+    ``definitions`` are listed under ``/v2.0/extensions`` and their attribute maps merged into the
+    kinds. ``rules`` by kind run after those of extensions that come earlier. ``committed`` is
+    told of every commit, for rules that keep a place to go on from. ``lists`` by path are made of
+    what is stored, and can only be listed.
+    """
+
+    definitions: tuple[Definition, ...] = ()
+    kinds: tuple[NewKind, ...] = ()
+    rules: Mapping[str, Rules] = field(default_factory=dict)
+    committed: Callable[[Commit], None] | None = None
+    lists: Mapping[str, Listed] = field(default_factory=dict)
+
+
+SYSTEM = Context(project_id="", actor="tenantry", is_admin=True)
+"""Who makes what belongs to no project."""
+
+
+EVERYBODY = "*"
+"""The target of a policy (``rbac.py``) that shares with all projects."""
+
+
+def access(id: str, target: str) -> Claim:
+    """What a policy claims that shares a resource with a project, or EVERYBODY."""
+    return Claim("rbac", id, target)
+
+
+def granted(reader: Reader, project_id: str, id: str) -> bool:
+    """Whether a policy gives a project access to a resource."""
+    return any(reader.owner(access(id, to)) is not None for to in (project_id, EVERYBODY))
+
+
+def may_use(reader: Reader, context: Context, body: Body) -> bool:
+    """Whether a resource is the caller's, or everybody's, or was shared with the caller."""
+    return (
+        context.owns(body)
+        or bool(body.get("shared"))
+        or granted(reader, context.project_id, body["id"])
+    )
+
+
+def given(value: object) -> bool:
+    """Whether the request set an attribute, to anything but null."""
+    return value is not None and value is not ATTR_NOT_SPECIFIED
+
+
+def timestamp() -> str:
+    """Now, as Neutron writes it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def changed(body: Body, **attributes: Any) -> Body:
+    """A new version of ``body`` with these attributes."""
+    version = {"revision_number": body["revision_number"] + 1, "updated_at": timestamp()}
+    return {**body, **attributes, **version}

@@ -1,0 +1,1 @@
+"""What features share: it knows what a router is, and compiles nothing of its own accord."""

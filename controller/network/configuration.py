@@ -1,0 +1,48 @@
+"""What the hosts of a subnet are told of it, whoever tells them: DHCP, router advertisements or the
+metadata service."""
+
+from __future__ import annotations
+
+from tenantry.controller.model.records import Route, Subnet
+
+
+def name_servers(subnet: Subnet) -> tuple[int, ...]:
+    """The DNS servers: those that the subnet's owner names, or its own. 0.0.0.0 and :: are what
+    Neutron's users say for none."""
+    if subnet.dns_nameservers:
+        return tuple(server for server in subnet.dns_nameservers if server)
+    own = subnet.service_address if subnet.enable_dhcp else None
+    return () if own is None else (own,)
+
+
+def default_router(subnet: Subnet) -> int | None:
+    """Where hosts send what is for elsewhere: to the gateway, or if there is none, where a default
+    route among ``host_routes`` leads. There is one at most, as Neutron has it."""
+    if subnet.gateway is not None:
+        return subnet.gateway
+    return next((route.nexthop for route in subnet.host_routes if not route.prefix_length), None)
+
+
+def is_link_local(address: int) -> bool:
+    """Whether an IPv6 address is of the link alone (RFC 4291, 2.5.6)."""
+    return address >> 118 == 0xFE80 >> 6
+
+
+def on_link(subnet: Subnet, address: int) -> bool:
+    """Whether hosts find an address on the link without being told."""
+    size = 32 if subnet.version == 4 else 128
+    shift = size - subnet.prefix_length
+    of_link = subnet.version == 6 and is_link_local(address)
+    return of_link or address >> shift == subnet.first >> shift
+
+
+def routes(subnet: Subnet) -> list[Route]:
+    """All routes of a host but that to the subnet itself, the default route last. The next hop 0
+    is the link: so hosts find a router that is not in the subnet."""
+    router, size = default_router(subnet), 32 if subnet.version == 4 else 128
+    found = [route for route in subnet.host_routes if route.prefix_length]
+    if router is not None:
+        if not on_link(subnet, router):
+            found.insert(0, Route(router, size, 0, subnet.version))
+        found.append(Route(0, 0, router, subnet.version))
+    return found

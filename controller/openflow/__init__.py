@@ -1,0 +1,1 @@
+"""OpenFlow as values and as bytes. No sockets, no features."""

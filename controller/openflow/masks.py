@@ -1,0 +1,25 @@
+"""Ranges of ports and of addresses as matches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tenantry.controller.openflow.flow import Value
+
+
+def port_masks(first: int, last: int) -> Iterator[Value]:
+    """A range of ports as few values under masks."""
+    while first <= last:
+        size = first & -first or 1 << 16
+        while first + size - 1 > last:
+            size >>= 1
+        yield first if size == 1 else (first, 0xFFFF & ~(size - 1))
+        first += size
+
+
+def prefix_value(version: int, first: int, length: int) -> Value:
+    """A prefix of addresses as the value of a field: under a mask, or one address. Bits behind the
+    prefix do not count."""
+    bits = 32 if version == 4 else 128
+    mask = (1 << bits) - (1 << bits - length)
+    return first if length == bits else (first & mask, mask)

@@ -1,0 +1,1 @@
+"""Frames as values, and as bytes. No sockets, no features."""

@@ -1,0 +1,1 @@
+"""The sample topology, and the page made of it."""

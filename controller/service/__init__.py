@@ -1,0 +1,1 @@
+"""The running controller: the one loop, and what runs beside it."""

@@ -1,0 +1,179 @@
+"""Packets that switches send to us: to the app whose flow sent them, fairly, and never too many.
+
+A packet-in bears the cookie of the flow that punted it, and the cookie names the app. Handlers are
+pure functions like everything in an app: bytes and a view in, packets and learned records out. A
+guest's bytes are hostile: each port has a short queue of its own, so one that floods loses its own
+packets only, and a handler that raises costs its packet and a count, nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeAlias
+
+from tenantry.controller import runtime
+from tenantry.controller.feature.effects import (
+    Arrived,
+    Ask,
+    Handler,
+    Heard,
+    Logged,
+    Malformed,
+    PacketIn,
+    PacketOut,
+    Seek,
+)
+from tenantry.controller.model import Change, Model, View
+from tenantry.controller.openflow import codec, fields, shapes
+from tenantry.controller.openflow.flow import CONTROLLER
+from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, Cookie
+from tenantry.controller.service.neighbours import Neighbours
+from tenantry.controller.switch.channel import Connection, Disconnected
+
+LOG = logging.getLogger(__name__)
+
+QUEUE_LENGTH = 32
+"""Packets of one port that may wait."""
+
+SLICE = 64
+"""Packets handled between two breaths."""
+
+
+Asked: TypeAlias = Callable[[Ask[PacketOut], int, Callable[[PacketOut], None]], None]
+"""Who asks resolvers: given a question, the key of the port on whose behalf, and whom to tell."""
+
+
+class PacketIns:
+    """The queues, and the one greenlet that empties them in turns."""
+
+    def __init__(
+        self,
+        model: Model,
+        handlers: Mapping[int, Handler],
+        learn: Callable[[list[Change]], None],
+        ask: Asked,
+        neighbours: Neighbours,
+        log: Callable[[dict[str, Any]], None],
+        arrived: Callable[[Arrived], None],
+    ) -> None:
+        """``handlers`` by app id; ``learn`` is given the records that they learned; ``ask``
+        asks what they ask; ``neighbours`` finds whom they seek; ``log`` writes what they log;
+        ``arrived`` is told who has moved."""
+        self.handled = self.dropped = self.malformed = self.failed = 0
+        self._model = model
+        self._ask = ask
+        self._neighbours = neighbours
+        self._handlers = handlers
+        self._learn = learn
+        self._log = log
+        self._arrived = arrived
+        self._queues: dict[tuple[int, int], deque[tuple[Connection, PacketIn]]] = {}
+        self._wake = runtime.Signal()
+
+    def receive(self, connection: Connection, data: bytes) -> None:
+        """Take in a packet-in message. Never blocks, never raises."""
+        try:
+            packet = read_packet_in(connection.dpid, data)
+        except (struct.error, ValueError):
+            self.failed += 1
+            return
+        queue = self._queues.setdefault((packet.switch, packet.ofport), deque())
+        if len(queue) >= QUEUE_LENGTH:
+            self.dropped += 1
+            return
+        queue.append((connection, packet))
+        self._wake.set()
+
+    def run(self) -> None:
+        """For as long as the process lives."""
+        while True:
+            self._wake.wait()
+            while self._queues:
+                for port in list(self._queues):
+                    queue = self._queues[port]
+                    connection, packet = queue.popleft()
+                    if not queue:
+                        del self._queues[port]
+                    self._handle(connection, packet)
+                    self.handled += 1
+                    if self.handled % SLICE == 0:
+                        runtime.breathe()
+
+    def _handle(self, connection: Connection, packet: PacketIn) -> None:
+        handler = self._handlers.get(Cookie.app_id(packet.cookie))
+        if handler is None:
+            return
+        learned = []
+        try:
+            for result in handler(View(self._model), packet):
+                if isinstance(result, PacketOut):
+                    self.send(connection, result)
+                elif isinstance(result, Ask):
+                    self._ask(result, packet.port, partial(self.send, connection))
+                elif isinstance(result, Seek):
+                    self._neighbours.seek(result, partial(self.send, connection))
+                elif isinstance(result, Heard):
+                    self._neighbours.heard(result)
+                elif isinstance(result, Logged):
+                    self._log(result.fields)
+                elif isinstance(result, Arrived):
+                    self._arrived(result)
+                else:
+                    learned.append(result)
+        except Malformed:
+            self.malformed += 1
+        except Exception:
+            self.failed += 1
+            LOG.exception("a packet of port %d was not understood", packet.port)
+        if learned:
+            self._learn(learned)
+
+    @staticmethod
+    def send(connection: Connection, packet: PacketOut) -> None:
+        """Send a packet, if the switch is still there."""
+        with suppress(Disconnected):
+            connection.send(packet_out(connection.xid(), packet))
+
+
+_PACKET_IN = struct.Struct("!8xIHBBQHH")
+_PACKET_OUT = struct.Struct("!IIH6x")
+_NO_BUFFER = 0xFFFFFFFF
+_IN_PORT, _METADATA = (fields.oxm_header(field) >> 8 for field in ("in_port", NETWORK))
+_REGISTERS = {fields.oxm_header(f"reg{number}") >> 8: number for number in range(16)}
+_PORT = int(IN_PORT.removeprefix("reg"))
+
+
+def read_packet_in(dpid: int, data: bytes) -> PacketIn:
+    """A packet-in message (OpenFlow 1.4, 7.4.1). Errors: struct.error, ValueError."""
+    _, _, _, _, cookie, _, match_length = _PACKET_IN.unpack_from(data)
+    ofport = network = 0
+    registers = [0] * 16
+    offset = _PACKET_IN.size
+    end = offset - 4 + match_length
+    if len(data) < end:
+        raise ValueError("the packet-in is shorter than its match")
+    while offset + 4 <= end:
+        kind, length = int.from_bytes(data[offset : offset + 3], "big"), data[offset + 3]
+        value = data[offset + 4 : offset + 4 + length]
+        if kind == _IN_PORT:
+            ofport = int.from_bytes(value, "big")
+        elif kind == _METADATA:
+            network = int.from_bytes(value, "big")
+        elif kind in _REGISTERS:
+            registers[_REGISTERS[kind]] = int.from_bytes(value, "big")
+        offset += 4 + length
+    start = (_PACKET_IN.size - 4 + match_length + 7 & ~7) + 2
+    port = registers[_PORT]
+    return PacketIn(dpid, cookie, ofport, network, port, data[start:], tuple(registers))
+
+
+def packet_out(xid: int, packet: PacketOut) -> bytes:
+    """A packet-out message (OpenFlow 1.4, 7.3.6)."""
+    actions = shapes.encode_actions(packet.actions)
+    head = _PACKET_OUT.pack(_NO_BUFFER, CONTROLLER, len(actions))
+    return codec.message(codec.PACKET_OUT, xid, head + actions + packet.data)

@@ -1,0 +1,81 @@
+"""The network log: lines of JSON, in a file and for whoever follows.
+
+A line is an object with the time, and what an app has put into it. The file is begun anew when it
+has grown to MOST_OCTETS; KEPT older ones stay beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+from tenantry.controller import runtime
+
+LOG = logging.getLogger(__name__)
+
+MOST_OCTETS, KEPT = 16 << 20, 4
+REMEMBERED = 1000
+"""Lines that whoever comes later still gets to see."""
+
+LOOK_SECONDS = 1.0
+"""How long it may take to notice that a follower is gone."""
+
+
+class PacketLog:
+    """``file``: "" for none."""
+
+    def __init__(self, file: str) -> None:
+        self.recent: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
+        self.written = 0
+        self._followers: set[runtime.Signal] = set()
+        self._file = file
+        self._handler: RotatingFileHandler | None = None
+
+    def write(self, fields: dict[str, Any]) -> None:
+        """Log a line. A file that cannot be written is said once, and the line goes on."""
+        line = {"time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"), **fields}
+        self.recent.append(line)
+        self.written += 1
+        for follower in self._followers:
+            follower.set()
+        if self._file:
+            self._append(json.dumps(line))
+
+    def _append(self, text: str) -> None:
+        try:
+            if self._handler is None:
+                Path(self._file).parent.mkdir(parents=True, exist_ok=True)
+                self._handler = RotatingFileHandler(
+                    self._file, maxBytes=MOST_OCTETS, backupCount=KEPT
+                )
+            self._handler.emit(logging.LogRecord("", 0, "", 0, text, None, None))
+        except OSError as error:
+            LOG.error("[network_log] file = %s: %s; the lines go on without it", self._file, error)
+            self._file = ""
+
+    def follow(self, gone: Callable[[], bool] = lambda: False) -> Iterator[bytes]:
+        """Lines as they come, for as long as somebody reads, and is not ``gone``; an empty one
+        first, with which the answer begins."""
+        seen, woken = self.written, runtime.Signal()
+        self._followers.add(woken)
+        try:
+            yield b"\n"
+            while True:
+                new, seen = min(self.written - seen, len(self.recent)), self.written
+                for line in list(self.recent)[len(self.recent) - new :]:
+                    yield json.dumps(line).encode() + b"\n"
+                while not woken.wait(LOOK_SECONDS):
+                    if gone():
+                        return
+        finally:
+            self._followers.discard(woken)
+
+    def close(self) -> None:
+        if self._handler is not None:
+            self._handler.close()

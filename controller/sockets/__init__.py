@@ -1,0 +1,1 @@
+"""Who connects: listeners, what is read of whom, certificates, how many files are open."""
