@@ -22,13 +22,16 @@ import eventlet
 
 eventlet.monkey_patch()
 
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
 import eventlet.event
+import eventlet.green.os
 import eventlet.green.ssl
+import eventlet.hubs
 import eventlet.patcher
 import eventlet.queue
 import eventlet.semaphore
@@ -50,6 +53,20 @@ HttpInput = eventlet.wsgi.Input
 ChunkError = eventlet.wsgi.ChunkReadError
 wsgi_server = eventlet.wsgi.server
 wrap_ssl = eventlet.wrap_ssl
+
+
+def _write(descriptor: int, data: Any) -> int:
+    """``os.write``, for pipes to children. eventlet's own (0.41) tries again for ever when nobody
+    will read any more (EPIPE): a child that died let :func:`subprocess.run` spin."""
+    while True:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # epoll takes no files
+            eventlet.hubs.trampoline(descriptor, write=True)
+        with suppress(BlockingIOError):
+            written: int = eventlet.green.os.__original_write__(descriptor, data)
+            return written
+
+
+os.write = _write
 
 
 def breathe() -> None:

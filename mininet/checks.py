@@ -43,10 +43,11 @@ def show_table(net, neutron, macs, routers, captures):
         for station, host in zip(stations, net.hosts, strict=True)
     ]
     (floating,) = neutron.list("floatingip")
-    seen = probe(stations, more=[floating["floating_ip_address"]], routers=routers)
+    expected = expectations(stations)
+    seen = probe(stations, expected, [floating["floating_ip_address"]], routers)
     for capture in (*captures, *(capture for _, capture in inside)):
         capture.stop()
-    lines, good = table(stations, expectations(stations), seen)
+    lines, good = table(stations, expected, seen)
     say()
     print("\n".join(lines), end="\n\n")
     print(f"{FLOATING} is {floating['floating_ip_address']} outside; others share an address.\n")

@@ -9,6 +9,7 @@ expected.
 import socket
 import subprocess
 import threading
+import time
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from namespaces import inside
 PORT = 7
 #: Sent after the name, so that an answer is many full-sized segments: a wrong MTU shows.
 FILLER = bytes(100_000)
-WAIT = 4.0  # seconds until silence counts as an answer; all ask at once, so some answers come late
+WAIT = 4.0  # seconds until silence counts as an answer
+PATIENCE = 60.0  # seconds for those who should answer: all ask at once, on whatever machine
 VERSIONS = ("IPv4", "IPv6")
 KINDS = ("ping", "TCP")
 
@@ -34,9 +36,11 @@ class Station:
     addresses: tuple
 
 
-def probe(stations, more=(), routers=()):
+def probe(stations, expected, more=(), routers=()):
     """Ask all addresses, and ``more``, from all stations at once: {station: {probe: {stations that
-    answered}}}, where a probe is a kind with an IP version. ``routers`` are MAC addresses."""
+    answered}}}, where a probe is a kind with an IP version. As long as somebody is missing who is
+    ``expected`` (as :func:`table` has it), those that were silent are asked again. ``routers`` are
+    MAC addresses."""
     servers = [inside(station.pid, listen).result() for station in stations]
     for station, server in zip(stations, servers, strict=True):
         threading.Thread(target=serve, args=(server, station.name), daemon=True).start()
@@ -50,22 +54,35 @@ def probe(stations, more=(), routers=()):
                 if address in station.addresses:
                     continue  # its own kernel would answer
                 version = "IPv6" if ":" in address else "IPv4"
-                for kind, ask in (("ping", ping), ("TCP", connect)):
-                    future = inside(station.pid, ask, address)
-                    asked.append((station.name, kind, version, address, future))
-        seen = {station.name: defaultdict(set) for station in stations}
-        answered = {(name, kind, at): future.result() for name, kind, _, at, future in asked}
-        for name, kind, version, address, _ in asked:
-            answer = answered[name, kind, address]
-            if answer is not None:
-                if kind == "ping":
-                    owner = owners.get(answer)
-                    if owner is not None and address in owner.addresses:
-                        answer = owner.name
-                    elif answer in routers:
-                        answer = answered[name, "TCP", address] or "a router"
-                seen[name][f"{kind} {version}"].add(answer)
-        return seen
+                for kind in KINDS:
+                    asked.append((station, kind, version, address))
+        answered = {}
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            futures = {
+                one: inside(one[0].pid, ASK[one[1]], one[3])
+                for one in asked
+                if answered.get(one) is None
+            }
+            answered |= {one: future.result() for one, future in futures.items()}
+            seen = {station.name: defaultdict(set) for station in stations}
+            for (station, kind, version, address), answer in answered.items():
+                if answer is not None:
+                    if kind == "ping":
+                        owner = owners.get(answer)
+                        if owner is not None and address in owner.addresses:
+                            answer = owner.name
+                        elif answer in routers:
+                            answer = answered[station, "TCP", version, address] or "a router"
+                    seen[station.name][f"{kind} {version}"].add(answer)
+            missing = any(
+                expected[name][version] - seen[name][f"{kind} {version}"]
+                for name in seen
+                for kind in KINDS
+                for version in VERSIONS
+            )
+            if not missing or time.monotonic() > deadline:
+                return seen
     finally:
         for server in servers:
             server.close()
@@ -118,6 +135,9 @@ def ping(address):
         ["ip", "neighbour", "show", "to", hop], capture_output=True, text=True
     ).stdout.split()
     return neighbour[neighbour.index("lladdr") + 1] if "lladdr" in neighbour else None
+
+
+ASK = dict(zip(KINDS, (ping, connect), strict=True))
 
 
 def table(stations, expected, seen):

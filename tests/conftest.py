@@ -3,12 +3,49 @@
 import tenantry.controller.runtime  # noqa: F401  isort: skip
 import os
 import shutil
+import signal
+import traceback
 from collections.abc import Iterator
+from types import FrameType
+from typing import Any
 
+import greenlet
 import pytest
+import pytest_timeout
+from eventlet import hubs
 
 from tests import namespace
 from tests.openvswitch import OpenVSwitch
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_set_timer(item: Any, settings: Any) -> bool:
+    """Time is up for the test, whatever runs at that moment: pytest-timeout's own handler would
+    raise in any greenlet of the controller, or in the one that waits for all of them."""
+    test = greenlet.getcurrent()
+
+    def over(_: int, frame: FrameType | None) -> None:
+        if pytest_timeout.is_debugging():
+            return
+        running = "".join(traceback.format_stack(frame))
+        failure = pytest.fail.Exception(f"{settings.timeout} s have passed; at last ran\n{running}")
+        if greenlet.getcurrent() is hubs.get_hub().greenlet:
+            raise failure  # it ends, the test hears why, and the next wait starts a new one
+        test.throw(failure)
+
+    item.timer = settings
+    item.cancel_timeout = lambda: signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, settings.timeout, settings.timeout)
+    return True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: Any) -> None:
+    """What is taken down has as much time again, also after a test that failed, whose timer
+    pytest-timeout has stopped."""
+    if hasattr(item, "timer"):
+        pytest_timeout_set_timer(item, item.timer)
 
 
 def need(condition: bool, what: str) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from socket import AF_INET
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from socket import AF_INET, AF_NETLINK, NETLINK_ROUTE, SOCK_RAW
 from socket import socket as Socket
 
 CLONE_NEWNET = 0x40000000
+RTMGRP_ALL = 0x1 | 0x4 | 0x10 | 0x40 | 0x100 | 0x400
+"""Links, neighbours, and addresses and routes of both families (linux/rtnetlink.h)."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -101,6 +103,15 @@ class Guest:
     def socket(self, kind: int, family: int = AF_INET, protocol: int = 0) -> Socket:
         """A socket of ours that lives in the guest."""
         return inside(self.pid, kind, family, protocol)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until it is so; looks again whenever the guest's kernel has news of links,
+        neighbours, addresses or routes."""
+        with self.socket(SOCK_RAW, AF_NETLINK, NETLINK_ROUTE) as news:
+            news.bind((0, RTMGRP_ALL))  # before the first look, so that nothing is missed
+            while not condition():
+                with suppress(OSError):  # there was more than the socket holds: that is news, too
+                    news.recv(65536)
 
     def pings(self, address: str, count: int = 1) -> bool:
         """Whether ``address`` answers; a second is given to each request."""

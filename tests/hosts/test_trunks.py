@@ -241,17 +241,14 @@ def test_what_the_controller_tells_comes_by_the_sub_ports_vlan(
             )
             assert guest.run(*words).strip() == address
             # To whom they belong: by now both interfaces have heard all that there is.
-            monitor = guest.start("stdbuf", "-oL", "ip", "-6", "monitor", "address")
-            assert monitor.stdout is not None
             for every in net.service.every * 2:
                 net.service.send_now(every)
-            while not all(
-                prefix in global_addresses(guest, interface)
-                for interface, prefix in (("eth0", "fd00:1:"), (name, "fd00:10:"))
-            ):
-                assert monitor.stdout.readline()
-            monitor.terminate()
-            monitor.communicate()
+            own = (("eth0", "fd00:1:"), (name, "fd00:10:"))
+            guest.until(
+                lambda guest=guest, own=own: all(
+                    prefix in global_addresses(guest, interface) for interface, prefix in own
+                )
+            )
             assert "fd00:10:" not in global_addresses(guest, "eth0")
             assert "fd00:1:" not in global_addresses(guest, name)
         net.verify()

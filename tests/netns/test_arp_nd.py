@@ -120,23 +120,22 @@ def test_a_duplicate_is_found_and_ones_own_address_is_none(net: Lab) -> None:
     theirs = ports[1]["fixed_ips"][0]["ip_address"]
     own = ports[0]["fixed_ips"][0]["ip_address"]
     a.run("ip", "address", "del", f"{own}/64", "dev", "eth0")
-    monitor = a.start("stdbuf", "-oL", "ip", "-6", "monitor", "address")
-    assert monitor.stdout is not None
+
+    def decided() -> dict[str, bool]:
+        """The addresses that are decided on, and whether somebody else has them."""
+        shown = a.run("ip", "-6", "-o", "address", "show", "dev", "eth0", "scope", "global")
+        rows = [line.split() for line in shown.splitlines()]
+        return {
+            words[3]: "dadfailed" in words
+            for words in rows
+            if "dadfailed" in words or "tentative" not in words
+        }
+
     with heard(a, "icmp6 and ip6[40] = 135"):
         a.run("ip", "address", "add", f"{theirs}/64", "dev", "eth0")
         a.run("ip", "address", "add", f"{own}/64", "dev", "eth0")
-        done: dict[str, str] = {}
-        while len(done) < 2:
-            line = monitor.stdout.readline()
-            assert line
-            for address in (own, theirs):
-                decided = "dadfailed" in line or "tentative" not in line
-                if f"{address}/64" in line and decided:
-                    done[address] = line
-    monitor.terminate()
-    monitor.communicate()
-    assert "dadfailed" in done[theirs]
-    assert "dadfailed" not in done[own]
+        a.until(lambda: len(decided()) == 2)
+    assert decided() == {f"{theirs}/64": True, f"{own}/64": False}
 
 
 def mac(port: Any) -> int:
@@ -199,17 +198,19 @@ def test_a_default_route_outlives_many_probes(net: Lab) -> None:
     there = net.port(far)
     net.guest(there).run("ip", "route", "add", "default", "via", "2001:db8:2::1")
     guest = net.guest(net.port(network), bare=True)
-    watch = guest.start("stdbuf", "-oL", "ip", "-6", "monitor", "route", "neigh")
-    assert watch.stdout is not None
     times = ("base_reachable_time_ms=300", "retrans_time_ms=200", "delay_first_probe_time=1")
     guest.run("sysctl", "-qw", *(f"net.ipv6.neigh.eth0.{time}" for time in times))
     settings = ("accept_dad=0", "accept_ra=2", "router_solicitation_delay=0")
     guest.run("sysctl", "-qw", *(f"net.ipv6.conf.eth0.{setting}" for setting in settings))
     guest.run("ip", "link", "set", "eth0", "up")
-    route = ""
-    while "default" not in route:
-        route = watch.stdout.readline()
-    gateway = route.split()[2]
+
+    def route() -> list[str]:
+        return guest.run("ip", "-6", "route", "show", "default").split()
+
+    guest.until(lambda: bool(route()))
+    gateway = route()[2]
+    watch = guest.start("stdbuf", "-oL", "ip", "-6", "monitor", "route", "neigh")
+    assert watch.stdout is not None
     # One ping at a time: from the second reply on, ping itself tells the kernel that all is well.
     again = "while ping -n -q -c 1 -W 1 $0 && sleep 0.1; do :; done"
     pings = guest.start("sh", "-c", again, there["fixed_ips"][0]["ip_address"])
@@ -221,4 +222,4 @@ def test_a_default_route_outlives_many_probes(net: Lab) -> None:
     for process in (pings, watch):
         process.terminate()
         process.communicate()
-    assert "default" in guest.run("ip", "-6", "route", "show", "default")
+    assert route()

@@ -175,13 +175,8 @@ def addresses(guest: Guest, scope: str = "global") -> set[str]:
 
 def configured(guest: Guest, address: str, scope: str = "global") -> None:
     """Wait until the kernel has an address that begins so, and is sure that nobody else has it."""
-    monitor = guest.start("stdbuf", "-oL", "ip", "-6", "monitor", "address", "dev", "eth0")
-    assert monitor.stdout is not None
     guest.run("ip", "link", "set", "eth0", "up")
-    while not any(found.startswith(address) for found in addresses(guest, scope)):
-        assert monitor.stdout.readline()
-    monitor.terminate()
-    monitor.communicate()
+    guest.until(lambda: any(found.startswith(address) for found in addresses(guest, scope)))
 
 
 def default_routes(guest: Guest) -> list[str]:
@@ -200,13 +195,8 @@ def test_slaac(net: Lab) -> None:
         configured(guest, address)
     assert addresses(guest) == expected
     assert default_routes(guest) == [], "nobody routes yet"
-    monitor = guest.start("stdbuf", "-oL", "ip", "-6", "monitor", "route")
-    assert monitor.stdout is not None
     net.interface(net.router(), subnet_id=first["id"])
-    while "default via fe80::" not in monitor.stdout.readline():
-        assert monitor.poll() is None
-    monitor.terminate()
-    monitor.communicate()
+    guest.until(lambda: bool(default_routes(guest)))
     (route,) = default_routes(guest)
     assert " via fe80::" in route
     assert guest.run("sysctl", "-n", "net.ipv6.conf.eth0.mtu").strip() == "1400"
@@ -278,13 +268,8 @@ def test_a_router_that_has_another_address_than_the_gateways_is_advertised(
     machine(net, far)
     guest = net.guest(net.port(one), bare=True)
     guest.run("sysctl", "-qw", "net.ipv6.conf.eth0.accept_dad=0", "net.ipv6.conf.eth0.accept_ra=2")
-    monitor = guest.start("stdbuf", "-oL", "ip", "-6", "monitor", "route")
     guest.run("ip", "link", "set", "eth0", "up")
-    assert monitor.stdout is not None
-    while "default" not in monitor.stdout.readline():
-        pass
-    monitor.terminate()
-    monitor.communicate()
+    guest.until(lambda: bool(default_routes(guest)))
     net.take_effect()
     assert guest.pings(far["fixed_ips"][0]["ip_address"], count=3)
 
