@@ -8,41 +8,18 @@ after ``kill -9``. Only the API looks out: its port in the machine's namespace i
 Run by the system's Python, which has Mininet; the controller runs from the virtual environment.
 """
 
-import argparse
-import os
-import signal
 import sys
-from pathlib import Path
 
 import checks
 import demo_hosts
 import stage
-from openvswitch import OpenVSwitch
 from stage import say
-from topology import SUBNETS, TRUNK, UPLINK, Controller, Tenants, TenantSwitch
+from topology import SUBNETS, Tenants, TenantSwitch
 from wire import Capture, report
-
-OPTIONS = f"""\
-[store]
-url = sqlite:///{{directory}}/tenantry.db
-[network_log]
-file = {{directory}}/network.log
-[api]
-listen = 127.0.0.1:{stage.API_PORT}
-[openflow]
-listen = 127.0.0.1:{stage.OPENFLOW_PORT}
-[ovsdb]
-connections = unix:{{directory}}/ovs/db.sock
-integration_bridge =
-[networks]
-vlan_ranges = {TRUNK}:1000:1999
-physical_networks = {TRUNK}, {UPLINK}
-"""
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tenantry", required=True, type=Path, help="the tenantry command to run")
+    parser = stage.parser(__doc__)
     parser.add_argument("--check", action="store_true", help="exit after the table; 1 if it is off")
     parser.add_argument(
         "--hosts",
@@ -52,9 +29,7 @@ def main():
         help="so many hosts, with an Open vSwitch each, instead of one",
     )
     arguments = parser.parse_args()
-    if arguments.hosts:
-        return stage.play(lambda cleanup: demo_hosts.demo(arguments, cleanup))
-    return stage.play(lambda cleanup: demo(arguments, cleanup))
+    return stage.play(arguments, demo_hosts.demo if arguments.hosts else demo)
 
 
 def demo(arguments, cleanup):
@@ -62,15 +37,10 @@ def demo(arguments, cleanup):
     listener = stage.outer_listener()
     directory = stage.enter(cleanup)
     say("starting Open vSwitch and the controller")
-    ovs = OpenVSwitch(directory / "ovs")
-    cleanup.callback(ovs.stop)
-    ovs.start(system_id="tenantry-demo")
-    os.environ.update(ovs.environment)  # for Mininet's switches
-    tenantry = stage.Tenantry(arguments.tenantry, directory, OPTIONS, cleanup)
+    tenantry, controller = stage.one_host(arguments.tenantry, directory, cleanup)
     api = stage.relay(listener)
 
     say("creating networks, ports and hosts")
-    controller = Controller("c0", ip="127.0.0.1", port=stage.OPENFLOW_PORT)
     topology = Tenants(tenantry.neutron.api)
     net = stage.build(topology, cleanup, [controller], switch=TenantSwitch)
 
@@ -78,14 +48,10 @@ def demo(arguments, cleanup):
     tenantry.wait_for_ports()
     say("asking every address from every host")
     good = show_checks(net, tenantry.neutron)
-    good &= tenantry.show("verify")
-    print("\nAll as expected." if good else "\nNOT as expected: see the lines above.")
-    tenantry.show("status")
-    if arguments.check:
-        return 0 if good else 1
-    show_farewell(net, tenantry, api)
-    while True:
-        signal.pause()
+    status = stage.conclude(good, tenantry, "status")
+    if not arguments.check:
+        stay(net, tenantry, api)
+    return status
 
 
 def show_checks(net, neutron):
@@ -109,19 +75,14 @@ def show_checks(net, neutron):
     return checks.show_inside(inside) and good
 
 
-def show_farewell(net, tenantry, api):
-    """Print what a person can do now."""
-    openstack = tenantry.program.parent / "openstack"
+def stay(net, tenantry, api):
+    """What a person can do now, until Ctrl-C."""
     red1 = net.get("red1")
-    print(
-        f"\nThe Neutron API is at {api}. Things to try from another terminal:\n\n"
-        f"  {openstack} --os-auth-type none --os-endpoint {api} port list\n"
-        f"  nsenter -t {red1.pid} -n ping 10.0.0.13            # from red1 to red3\n"
-        f"  nsenter -t {red1.pid} -n traceroute -n 198.51.100.7  # to the server outside\n"
-        f"  OVS_RUNDIR={tenantry.directory}/ovs ovs-ofctl -O OpenFlow14 --names dump-flows s1\n"
-        f"  less {tenantry.log}\n\n"
-        "Ctrl-C ends the demo and leaves nothing behind.",
-        flush=True,
+    stage.stay(
+        *(tenantry, api, "port list"),
+        f"nsenter -t {red1.pid} -n ping 10.0.0.13            # from red1 to red3",
+        f"nsenter -t {red1.pid} -n traceroute -n 198.51.100.7  # to the server outside",
+        f"OVS_RUNDIR={tenantry.directory}/ovs ovs-ofctl -O OpenFlow14 --names dump-flows s1",
     )
 
 

@@ -9,7 +9,6 @@ both routers, and stand in for each other.
 """
 
 import itertools
-import signal
 
 import checks
 import hosts
@@ -51,15 +50,10 @@ def demo(arguments, cleanup):
     hosts.join(net, tenantry)
     say("asking every address from every host")
     good = show_checks(net, tenantry)
-    good &= tenantry.show("verify")
-    print("\nAll as expected." if good else "\nNOT as expected: see the lines above.")
-    tenantry.show("host", "list")
-    tenantry.show("status")
-    if arguments.check:
-        return 0 if good else 1
-    show_farewell(net, tenantry, api)
-    while True:
-        signal.pause()
+    status = stage.conclude(good, tenantry, "host list", "status")
+    if not arguments.check:
+        stay(net, tenantry, api)
+    return status
 
 
 def show_checks(net, tenantry):
@@ -114,21 +108,16 @@ def show_underlay(captures, tenantry):
     return not foreign and len(carried) == len(vnis)
 
 
-def show_farewell(net, tenantry, api):
-    """Print what a person can do now."""
-    openstack = tenantry.program.parent / "openstack"
+def stay(net, tenantry, api):
+    """What a person can do now, until Ctrl-C."""
     red1, red2, host3 = net.get("red1", "red2", "host3")
     (router,) = tenantry.neutron.list("router", name="red")
     gateway = net.get(hosts.gateways(tenantry, router)[0])
-    print(
-        f"\nThe Neutron API is at {api}. Things to try from another terminal:\n\n"
-        f"  {openstack} --os-auth-type none --os-endpoint {api} network agent list\n"
-        f"  nsenter -t {red1.pid} -n ping 10.0.0.12              # from red1 to red2\n"
-        f"  nsenter -t {red2.pid} -n ping -i 0.1 198.51.100.7  # outside; its gateway dies:\n"
-        f"  kill -9 $(cat {gateway.ovs.directory}/ovs-vswitchd.pid)\n"
-        f"  nsenter -t {host3.pid} -n tcpdump -n -i under        # what host3 says to others\n"
-        f"  OVS_RUNDIR={host3.ovs.directory} ovs-ofctl -O OpenFlow14 --names dump-flows br-int\n"
-        f"  less {tenantry.log}\n\n"
-        "Ctrl-C ends the demo and leaves nothing behind.",
-        flush=True,
+    stage.stay(
+        *(tenantry, api, "network agent list"),
+        f"nsenter -t {red1.pid} -n ping 10.0.0.12              # from red1 to red2",
+        f"nsenter -t {red2.pid} -n ping -i 0.1 198.51.100.7  # outside; its gateway dies:",
+        f"kill -9 $(cat {gateway.ovs.directory}/ovs-vswitchd.pid)",
+        f"nsenter -t {host3.pid} -n tcpdump -n -i under        # what host3 says to others",
+        f"OVS_RUNDIR={host3.ovs.directory} ovs-ofctl -O OpenFlow14 --names dump-flows br-int",
     )

@@ -14,22 +14,16 @@ captures on the wire of ``gw``, and reads the counters of the switches' routes. 
 saw, draws the latencies (``--png``), and fails if a packet took the wrong way.
 """
 
-import argparse
-import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
-import demo
 import openvswitch
 import stage
 from mininet.topo import Topo
-from openvswitch import OpenVSwitch
 from topology import (
     TRUNK,
     UPLINK,
-    Controller,
     PhysicalSwitch,
     TenantHost,
     TenantSwitch,
@@ -99,12 +93,9 @@ class EastWest(Topo):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tenantry", required=True, type=Path, help="the tenantry command to run")
-    parser.add_argument("--png", required=True, type=Path, help="where to draw the latencies")
+    parser = stage.parser(__doc__, png="the latencies")
     parser.add_argument("--count", type=int, default=1000, help="pings each way of routing")
-    arguments = parser.parse_args()
-    return stage.play(lambda cleanup: experiment(arguments, cleanup))
+    return stage.play(parser.parse_args(), experiment)
 
 
 def experiment(arguments, cleanup):
@@ -122,12 +113,7 @@ def experiment(arguments, cleanup):
 def build(tenantry, cleanup):
     """A controller, three switches and their hosts, in a namespace of their own."""
     directory = stage.enter(cleanup)
-    ovs = OpenVSwitch(directory / "ovs")
-    cleanup.callback(ovs.stop)
-    ovs.start(system_id="tenantry-experiment")
-    os.environ.update(ovs.environment)  # for Mininet's switches
-    running = stage.Tenantry(tenantry, directory, demo.OPTIONS, cleanup)
-    controller = Controller("c0", ip="127.0.0.1", port=stage.OPENFLOW_PORT)
+    running, controller = stage.one_host(tenantry, directory, cleanup)
     net = stage.build(EastWest(running.neutron), cleanup, [controller], switch=TenantSwitch)
     running.wait_for_ports()
     return net

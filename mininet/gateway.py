@@ -12,19 +12,14 @@ that switches have nobody but each other. It prints for how long nobody answered
 around the failure (``--png``), and fails if that is a second or more.
 """
 
-import argparse
 import contextlib
 import sys
-import time
-from pathlib import Path
 
 import hosts
-import pacer
 import stage
 from stage import say
 
 PROVIDER, INSIDE, SERVER = ("203.0.113.0/24",), "10.0.0.0/24", "198.51.100.7"
-BEFORE, AFTER = 0.7, 1.5  # seconds of questions
 TOO_LONG = 1000  # milliseconds
 
 
@@ -40,11 +35,7 @@ class Gateways(hosts.Hosts):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tenantry", required=True, type=Path, help="the tenantry command to run")
-    parser.add_argument("--png", required=True, type=Path, help="where to draw the answers")
-    arguments = parser.parse_args()
-    return stage.play(lambda cleanup: experiment(arguments, cleanup))
+    return stage.play(stage.parser(__doc__, png="the answers").parse_args(), experiment)
 
 
 def experiment(arguments, cleanup):
@@ -74,13 +65,9 @@ def die(command, directory, controller, cleanup):
     inside.cmd(f"ping -n -q -c 3 -i 0.2 {SERVER}")  # neighbours are known
     if controller == "dead":
         tenantry.die()
-    with pacer.answering(server), pacer.asking(inside, SERVER) as questions:
-        time.sleep(BEFORE)
-        moment = time.monotonic()
-        active.ovs.crash()
-        time.sleep(AFTER)
-    say(f"{active.name} died: {questions}")
-    return questions.around(moment)
+    answers, moment = stage.asked_while(active.ovs.crash, inside, SERVER, server)
+    say(f"{active.name} died: {answers}")
+    return answers.around(moment)
 
 
 if __name__ == "__main__":

@@ -18,12 +18,6 @@ from topology import UPLINK, NeutronTopo, configure, silence
 
 CONTROLLER = "192.168.78.254"
 OPTIONS = f"""\
-[store]
-url = sqlite:///{{directory}}/tenantry.db
-[network_log]
-file = {{directory}}/network.log
-[api]
-listen = 127.0.0.1:{stage.API_PORT}
 [openflow]
 listen = 0.0.0.0:{stage.OPENFLOW_PORT}
 [ovsdb]

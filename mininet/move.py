@@ -12,22 +12,17 @@ calls the API for that: the port's other binding becomes the active one. It prin
 draws the answers around the move (``--png``), and fails if nobody answered for 100 ms or more.
 """
 
-import argparse
 import socket
 import sys
-import time
 from ipaddress import IPv4Address, ip_network
-from pathlib import Path
 
 import hosts
 import namespaces
-import pacer
 import stage
 from stage import say, until
 from topology import configure
 
 NETWORK = "10.0.0.0/24"
-BEFORE, AFTER = 0.7, 0.8  # seconds of questions
 TOO_LONG = 100  # milliseconds
 EVERYBODY = b"\xff" * 6
 
@@ -43,11 +38,7 @@ class Move(hosts.Hosts):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tenantry", required=True, type=Path, help="the tenantry command to run")
-    parser.add_argument("--png", required=True, type=Path, help="where to draw the answers")
-    arguments = parser.parse_args()
-    return stage.play(lambda cleanup: experiment(arguments, cleanup))
+    return stage.play(stage.parser(__doc__, png="the answers").parse_args(), experiment)
 
 
 def experiment(arguments, cleanup):
@@ -63,15 +54,15 @@ def experiment(arguments, cleanup):
 
     address = port["fixed_ips"][0]["ip_address"]
     asker.cmd(f"ping -n -q -c 3 -i 0.2 {address}")  # neighbours are known
-    with pacer.answering(guest), pacer.asking(asker, address) as questions:
-        time.sleep(BEFORE)
-        moment = time.monotonic()
+
+    def event():
         move(guest, address)
         announce()
-        time.sleep(AFTER)
-    say(f"moved: {questions}")
+
+    answers, moment = stage.asked_while(event, asker, address, guest)
+    say(f"moved: {answers}")
     (moved,) = tenantry.neutron.list("port", name="guest")
-    run = questions.around(moment)
+    run = answers.around(moment)
     picture = {
         "title": "A machine moves to another host",
         "event": "it leaves the first",

@@ -1,13 +1,18 @@
-"""Questions by a timetable: who is not answered, and when.
+"""Questions by a timetable, from one network namespace to another: who is not answered, and when.
 
-``pacer.py answer`` sends UDP back to whoever it came from. ``pacer.py ask ADDRESS PER_SECOND`` asks
-there until its input ends, and a second for stragglers; then it prints as JSON the milliseconds
-from each question to its answer, null for none, and when the first was asked on the clock
-``time.monotonic``. Both print a line when they have begun. From Python::
+``pacer.py answer`` sends UDP back to whoever it came from, both families. ``pacer.py ask ADDRESS
+PER_SECOND [SECONDS]`` asks there; then it prints as JSON the milliseconds from each question to its
+answer, null for none, and when the first was asked on the clock ``time.monotonic``. Both print a
+line when they have begun, and end when their input does. From Python::
 
-    with pacer.answering(server), pacer.asking(host, "198.51.100.7") as questions:
+    with pacer.reflecting(server):
+        asking = pacer.Pacer(host, "198.51.100.7")
         ...
-    print(questions.gap())
+        print(asking.result().gap)
+
+``server`` and ``host`` are whatever has a ``pid``, the namespace of which it is about: a node of
+Mininet's, a guest of the tests'. (``tests/pacer.py`` is a link to this file, which needs nothing
+but Python's standard library: it runs under the system's Python, too.)
 """
 
 import contextlib
@@ -17,25 +22,30 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 PORT = 7788
-STRAGGLER_SECONDS = 1.0
 PER_SECOND = 1000
+STRAGGLER_SECONDS = 1.0
 READY = "ready\n"
+IPV6_RECVPKTINFO, IP_PKTINFO = 49, 8  # linux/in6.h, linux/in.h: Python has no names for them
 
 
-class Questions:
-    """What became of them: the milliseconds to each answer, or None."""
+class Answers:
+    """What became of questions: ``times`` has the milliseconds to each answer, or None."""
 
-    def __init__(self):
-        self.began, self.times = 0.0, []
+    def __init__(self, began, times, per_second=PER_SECOND):
+        self.began, self.times, self.per_second = began, times, per_second
+
+    @property
+    def asked(self):
+        return len(self.times)
 
     @property
     def lost(self):
-        return sum(waited is None for waited in self.times)
+        """The numbers of the questions that nobody answered."""
+        return [number for number, waited in enumerate(self.times) if waited is None]
 
-    def gap(self):
+    def longest(self):
         """The longest time without an answer: the first question of it, and how many there were."""
         start = first = longest = 0
         for number, waited in enumerate([*self.times, 0.0]):
@@ -45,83 +55,93 @@ class Questions:
                 start = number + 1
         return first, longest
 
+    @property
+    def gap(self):
+        """For how long nobody answered, at the longest: seconds."""
+        return self.longest()[1] / self.per_second
+
     def around(self, moment):
         """As :mod:`plot_answers` has it, in milliseconds: when questions were asked, from
         ``moment`` on, and how long each waited; when the gap was, and how long."""
-        start, step = 1000 * (self.began - moment), 1000 / PER_SECOND
-        first, gap = self.gap()
-        asked = [round(start + step * number, 3) for number in range(len(self.times))]
+        start, step = 1000 * (self.began - moment), 1000 / self.per_second
+        first, gap = self.longest()
         return {
-            "asked": asked,
+            "asked": [round(start + step * number, 3) for number in range(self.asked)],
             "waited": self.times,
             "from": start + step * first,
             "gap": step * gap,
-            "lost": self.lost,
+            "lost": len(self.lost),
         }
 
     def __str__(self):
-        gap = 1000 / PER_SECOND * self.gap()[1]
-        return f"{self.lost} of {len(self.times)} questions lost; nobody answered for {gap:.0f} ms"
+        lost, gap = len(self.lost), 1000 * self.gap
+        return f"{lost} of {self.asked} questions lost; nobody answered for {gap:.0f} ms"
+
+
+class Pacer:
+    """Asks in the background, for so many seconds or until the result is wanted."""
+
+    def __init__(self, node, address, seconds=None, per_second=PER_SECOND):
+        self.per_second, self._endless = per_second, not seconds
+        self._process = _start(node, "ask", address, per_second, *([seconds] if seconds else []))
+
+    def result(self):
+        """The :class:`Answers`, when it has ended."""
+        if self._endless:
+            self._process.stdin.close()
+        with self._process:
+            return Answers(*json.load(self._process.stdout), self.per_second)
 
 
 @contextlib.contextmanager
-def answering(node):
-    """A node of Mininet's answers, for as long as the block lasts."""
+def reflecting(node):
+    """Somebody who answers, for as long as the block lasts."""
     process = _start(node, "answer")
     try:
         yield
     finally:
-        process.kill()
-        process.communicate()
-
-
-@contextlib.contextmanager
-def asking(node, address):
-    """A node asks, for as long as the block lasts; afterwards it is known what became of that."""
-    process = _start(node, "ask", address, PER_SECOND)
-    questions = Questions()
-    try:
-        yield questions
-        questions.began, questions.times = json.loads(process.communicate()[0])
-    finally:
-        process.kill()
         process.communicate()
 
 
 def _start(node, *words):
-    from openvswitch import die_with_parent  # not in the nodes, where there is no need of it
-
     process = subprocess.Popen(
         ["nsenter", f"--net=/proc/{node.pid}/ns/net", sys.executable, "-B", __file__]
         + [str(word) for word in words],
-        stdin=subprocess.PIPE,
+        stdin=subprocess.PIPE,  # it ends with us, however we end
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,
-        preexec_fn=die_with_parent,
+        start_new_session=True,  # Ctrl-C is for us
     )
     if process.stdout.readline() != READY:
-        raise RuntimeError(f"{Path(__file__).name} does not run in {node}")
+        raise RuntimeError(f"{__file__} does not run in the namespace of {node}")
     return process
 
 
+def _input_ended(wait=0.0, *others):
+    """Wait for the end of the input, or for something to read elsewhere."""
+    return sys.stdin in select.select([sys.stdin, *others], [], [], wait)[0]
+
+
 def answer():
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.bind(("", PORT))
+    udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    udp.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)  # to answer as who was asked
+    udp.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+    udp.bind(("::", PORT))
     print(READY, end="", flush=True)
-    while True:
-        data, peer = udp.recvfrom(100)
+    while not _input_ended(None, udp):
+        data, ancillary, _, peer = udp.recvmsg(100, 200)
         with contextlib.suppress(OSError):  # no way back, for the moment
-            udp.sendto(data, peer)
+            udp.sendmsg([data], ancillary, 0, peer)
 
 
-def ask(address, per_second):
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def ask(address, per_second, seconds=float("inf")):
+    udp = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
     udp.setblocking(False)
     udp.connect((address, PORT))
     times = []
     print(READY, end="", flush=True)
-    began, end = time.monotonic(), None
+    began = time.monotonic()
 
     def take(wait):
         if select.select([udp], [], [], max(0.0, wait))[0]:
@@ -130,8 +150,9 @@ def ask(address, per_second):
                     number = int.from_bytes(udp.recv(10), "big")
                     times[number] = 1000 * (time.monotonic() - began - number / per_second)
 
-    while not select.select([sys.stdin], [], [], 0)[0]:
-        while len(times) / per_second <= time.monotonic() - began:
+    count = seconds * per_second
+    while len(times) < count and not _input_ended():
+        while len(times) < count and len(times) / per_second <= time.monotonic() - began:
             times.append(None)
             with contextlib.suppress(OSError):
                 udp.send((len(times) - 1).to_bytes(4, "big"))
@@ -146,4 +167,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "answer":
         answer()
     else:
-        ask(sys.argv[2], int(sys.argv[3]))
+        ask(sys.argv[2], int(sys.argv[3]), *map(float, sys.argv[4:]))

@@ -4,6 +4,7 @@ Everything runs in a namespace with Open vSwitches of its own, so the machine's 
 and Open vSwitch are not touched, and the kernel clears away what is left even after ``kill -9``.
 """
 
+import argparse
 import contextlib
 import json
 import os
@@ -20,19 +21,53 @@ from pathlib import Path
 import mininet.net
 import namespaces
 import openvswitch
+import pacer
 from mininet.log import setLogLevel
-from topology import Neutron
+from topology import TRUNK, UPLINK, Controller, Neutron
 
 API_PORT, OPENFLOW_PORT, OVSDB_PORT = 9696, 6653, 6640  # the namespace is ours: they are free there
 PATIENCE = 30.0  # seconds until something that does not come up is an error
 POLL = 0.05  # seconds between two looks at the API
+BEFORE, AFTER = 0.7, 1.5  # seconds of questions, around what an experiment does
+
+COMMON = f"""\
+[store]
+url = sqlite:///{{directory}}/tenantry.db
+[network_log]
+file = {{directory}}/network.log
+[api]
+listen = 127.0.0.1:{API_PORT}
+"""
+"""Options of every controller here; {directory} is its own."""
+
+ONE_HOST = f"""\
+[openflow]
+listen = 127.0.0.1:{OPENFLOW_PORT}
+[ovsdb]
+connections = unix:{{directory}}/ovs/db.sock
+integration_bridge =
+[networks]
+vlan_ranges = {TRUNK}:1000:1999
+physical_networks = {TRUNK}, {UPLINK}
+"""
+"""... of one whose switches are bridges of one Open vSwitch, which Mininet makes."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def play(function):
-    """Run ``function(cleanup)`` as a program; its exit status. Whatever was made is undone by
-    ``cleanup``, however it ends."""
+def parser(description, png=None):
+    """Of the command line of a program here, which its docstring describes. ``png``: what it draws,
+    if it does."""
+    made = argparse.ArgumentParser(description=description.splitlines()[0])
+    made.add_argument("--tenantry", required=True, type=Path, help="the tenantry command to run")
+    if png is not None:
+        made.add_argument("--png", required=True, type=Path, help=f"where to draw {png}")
+    return made
+
+
+def play(arguments, function):
+    """Run ``function(arguments, cleanup)`` as a program; its exit status. Whatever was made is
+    undone by ``cleanup``, however it ends."""
     if os.geteuid():
         sys.exit("this makes network namespaces: run it as root, or with sudo")
     for number in _SIGNALS:
@@ -40,7 +75,7 @@ def play(function):
     try:
         with contextlib.ExitStack() as cleanup:
             try:
-                return function(cleanup)
+                return function(arguments, cleanup)
             finally:
                 say("removing everything")
                 for number in _SIGNALS:
@@ -67,6 +102,17 @@ def enter(cleanup):
     return directory
 
 
+def one_host(command, directory, cleanup):
+    """An Open vSwitch for the bridges of Mininet's, and its controller: ours, and as Mininet has
+    it."""
+    ovs = openvswitch.OpenVSwitch(directory / "ovs")
+    cleanup.callback(ovs.stop)
+    ovs.start(system_id="tenantry-mininet")
+    os.environ.update(ovs.environment)  # for Mininet's switches
+    tenantry = Tenantry(command, directory, ONE_HOST, cleanup)
+    return tenantry, Controller("c0", ip="127.0.0.1", port=OPENFLOW_PORT)
+
+
 def build(topology, cleanup, controllers=(), **params):
     """A Mininet of a topology, started."""
     net = mininet.net.Mininet(topology, controller=None, build=False, **params)
@@ -88,11 +134,11 @@ class Tenantry:
     """The controller, run from the virtual environment, and what one asks of it."""
 
     def __init__(self, command, directory, options, cleanup):
-        """``options``: the text of its configuration file, with {directory} for the directory."""
+        """``options``: what its configuration has beside :data:`COMMON`."""
         self.program, self.directory = command, directory
         self.log = directory / f"{command.name}.log"
         config = directory / "tenantry.conf"
-        config.write_text(options.format(directory=directory))
+        config.write_text((COMMON + options).format(directory=directory))
         self._words = (command, "--config-file", config)
         self.neutron = Neutron(f"http://127.0.0.1:{API_PORT}")
         self._process = openvswitch.daemon(*self._words, "serve", directory=directory)
@@ -149,10 +195,47 @@ def until(condition, otherwise, tenantry):
         time.sleep(POLL)
 
 
+def asked_while(event, asker, address, answerer):
+    """Do something, while a node asks another a thousand times a second: what became of that
+    (:class:`pacer.Answers`), and when it was done, on the clock ``time.monotonic``."""
+    with pacer.reflecting(answerer):
+        asking = pacer.Pacer(asker, address)
+        time.sleep(BEFORE)
+        moment = time.monotonic()
+        event()
+        time.sleep(AFTER)
+        return asking.result(), moment
+
+
 def draw(tenantry, script, png, picture):
     """Draw ``picture``, by the virtual environment's Python, which has matplotlib."""
     words = [tenantry.parent / "python", Path(__file__).with_name(script), png]
     subprocess.run(words, input=json.dumps(picture), text=True, check=True)
+
+
+def conclude(good, tenantry, *shown):
+    """Say whether all is as it should be, and what commands of tenantry's say; the exit status."""
+    good &= tenantry.show("verify")
+    print("\nAll as expected." if good else "\nNOT as expected: see the lines above.")
+    for command in shown:
+        tenantry.show(*command.split())
+    return 0 if good else 1
+
+
+def stay(tenantry, api, openstack, *to_try):
+    """Print what a person can do now, a line each, and wait for Ctrl-C. ``openstack``: a command
+    of that client's."""
+    client = tenantry.program.parent / "openstack"
+    lines = [
+        f"{client} --os-auth-type none --os-endpoint {api} {openstack}",
+        *to_try,
+        f"less {tenantry.log}",
+    ]
+    print(f"\nThe Neutron API is at {api}. Things to try from another terminal:\n")
+    print(*(f"  {line}" for line in lines), sep="\n")
+    print("\nCtrl-C ends the demo and leaves nothing behind.", flush=True)
+    while True:
+        signal.pause()
 
 
 def outer_listener():

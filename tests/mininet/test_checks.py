@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.pacer import Answers
+
 ROOT = Path(__file__).resolve().parents[2]
 RED, BLUE = "fa:16:3e:00:00:01", "fa:16:3e:00:00:02"
 
@@ -16,12 +18,6 @@ RED, BLUE = "fa:16:3e:00:00:01", "fa:16:3e:00:00:02"
 def wire(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(ROOT / "mininet"))
     return importlib.import_module("wire")
-
-
-@pytest.fixture
-def pacer(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "mininet"))
-    return importlib.import_module("pacer")
 
 
 @pytest.fixture
@@ -82,11 +78,11 @@ def test_tunnels_are_told_from_other_traffic(wire: ModuleType) -> None:
         ("nn", (0, 2)),
     ],
 )
-def test_the_longest_gap(pacer: ModuleType, answers: str, gap: tuple[int, int]) -> None:
-    questions = pacer.Questions()
-    questions.times = [0.5 if answer == "y" else None for answer in answers]
-    assert questions.gap() == gap
-    assert questions.lost == answers.count("n")
+def test_the_longest_gap(answers: str, gap: tuple[int, int]) -> None:
+    seen = Answers(0.0, [0.5 if answer == "y" else None for answer in answers], per_second=10)
+    assert seen.longest() == gap
+    assert seen.gap == gap[1] / 10
+    assert seen.lost == [number for number, answer in enumerate(answers) if answer == "n"]
 
 
 def seen(reachability: ModuleType, **answers: set[str]) -> dict[str, Any]:
