@@ -30,7 +30,7 @@ from tenantry.controller.openflow.pipeline import (
 )
 from tenantry.controller.sample.topology import SAMPLE, sample
 
-PAGE = Path(__file__).parent.parent / "docs" / "pipeline.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "pipeline.md"
 
 # --- its flows -------------------------------------------------------------------------------
 
