@@ -30,9 +30,9 @@ from tenantry.controller.api import auth
 from tenantry.controller.api.core import port_binding, scheduling
 from tenantry.controller.api.tenantry import hosts, operations
 from tenantry.controller.api.tenantry.membership import Membership
-from tenantry.controller.feature.app import App
+from tenantry.controller.feature.app import App, Parts
 from tenantry.controller.feature.effects import Arrived
-from tenantry.controller.feature.extension import SYSTEM, Extension
+from tenantry.controller.feature.extension import SYSTEM
 from tenantry.controller.model import Binding, Switch
 from tenantry.controller.service import supervisor
 from tenantry.controller.service.resolvers import Resolvers
@@ -61,12 +61,12 @@ class Controller:
 
     def __init__(self, conf: cfg.ConfigOpts, apps: Sequence[App] | None = None) -> None:
         apps = APPS if apps is None else apps
-        extensions = check(conf, apps)
+        self.parts = parts = check(conf, apps)
         shares = descriptors.shares(descriptors.limit())
         self.failed = False
         """Whether something that must go on does not."""
         self.kinds = kinds = api.kinds(
-            extensions,
+            [one.extension for one in parts.values() if one.extension],
             physical_mtu=conf.networks.physical_mtu,
             physical_mtus=conf.networks.physical_mtus,
             overlay_ip_version=conf.networks.overlay_ip_version,
@@ -78,12 +78,7 @@ class Controller:
         self.resolvers = Resolvers(config.resolvers(conf.dns.resolvers), shares.questions)
         self.service = Service(
             self.store,
-            apps,
-            rows={app.name: app.rows(conf) for app in apps if app.rows},
-            handlers={app.id: app.packets(conf) for app in apps if app.packets},
-            every=[app.every(conf) for app in apps if app.every],
-            after=[app.after(conf) for app in apps if app.after],
-            neighbourhoods=[app.neighbours(conf) for app in apps if app.neighbours],
+            parts,
             ask=self.resolvers.ask,
             set_mtus=lambda remote, mtus: self.hosts.set_mtus(remote, mtus),
             set_rows=lambda remote, rows: self.hosts.set_rows(remote, rows),
@@ -133,7 +128,7 @@ class Controller:
         self.service_port = ServicePort(
             conf.ovsdb.service_port if self._has_service_port(conf) else "",
             self.service.model,
-            [app.endpoint(conf) for app in apps if app.endpoint],
+            [one.endpoint for one in parts.values() if one.endpoint],
             self.resolvers,
             self._renew_service_port,
             shares.guests,
@@ -159,7 +154,7 @@ class Controller:
         ]
         if self.service_port.name:
             lasting.append(("following the service port", self.service_port.run))
-        for every in self.service.every:
+        for every in (one.periodic for one in parts.values() if one.periodic):
             what = f"sending something every {every.seconds:g} s"
             lasting.append((what, partial(self.service.repeat, every)))
         self._greenlets = [supervisor.keep(what, work, self._fail) for what, work in lasting]
@@ -273,8 +268,8 @@ def serve(conf: cfg.ConfigOpts, *, verbose: bool = False) -> None:
         raise CannotServe("a part of the controller fails again and again: see the log above")
 
 
-def check(conf: cfg.ConfigOpts, apps: Sequence[App] = APPS) -> list[Extension]:
-    """What the apps add to the API, if nothing is wrong with the options as far as that can be seen
+def check(conf: cfg.ConfigOpts, apps: Sequence[App] = APPS) -> dict[App, Parts]:
+    """What the apps hand in, if nothing is wrong with the options as far as that can be seen
     without opening anything. Errors: ConfigError."""
     try:
         make_url(conf.store.url).get_dialect().import_dbapi()
@@ -290,7 +285,7 @@ def check(conf: cfg.ConfigOpts, apps: Sequence[App] = APPS) -> list[Extension]:
         ) from None
     _tls(conf)
     _check_reachable(conf, config.address(conf.openflow.listen, "[openflow] listen"))
-    return [app.extension(conf) for app in apps if app.extension]
+    return {app: app.build(conf) for app in apps}
 
 
 def _open_store(url: str, kinds: api.Kinds) -> Store:

@@ -28,7 +28,7 @@ from tenantry.apps.arp_nd.flows import (
     routers_known,
 )
 from tenantry.apps.arp_nd.packets import announce
-from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.feature.app import App, Parts, Units, once
 from tenantry.controller.model import networks_with_ports
 
 ARP_ND = App(
@@ -41,5 +41,5 @@ ARP_ND = App(
         Units("router_port", routers_known, compile_router_port),
         Units("services", networks_with_ports, compile_services),
     ),
-    after=lambda conf: announce,
+    build=lambda conf: Parts(announce=announce),
 )

@@ -13,20 +13,23 @@ from oslo_config import cfg
 from tenantry.apps.dhcp import resources
 from tenantry.apps.dhcp.flows import compile_network
 from tenantry.apps.dhcp.packets import Dhcp
-from tenantry.controller.feature.app import App, Units
+from tenantry.controller.feature.app import App, Parts, Units
 from tenantry.controller.model import networks_with_ports
 
 
-def _dhcp(conf: cfg.ConfigOpts) -> Dhcp:
-    return Dhcp(conf.dhcp.lease_seconds, tuple(conf.dhcp.ntp_servers), conf.dns.domain)
+def _build(conf: cfg.ConfigOpts) -> Parts:
+    dhcp = Dhcp(conf.dhcp.lease_seconds, tuple(conf.dhcp.ntp_servers), conf.dns.domain)
+    return Parts(
+        extension=resources.extension(),
+        packet_in=dhcp.handle,
+        periodic=dhcp.unasked(),
+        announce=dhcp.advertise_changes,
+    )
 
 
 DHCP = App(
     id=6,
     name="dhcp",
     units=(Units("network", networks_with_ports, compile_network),),
-    extension=lambda conf: resources.extension(),
-    packets=lambda conf: _dhcp(conf).handle,
-    every=lambda conf: _dhcp(conf).unasked(),
-    after=lambda conf: _dhcp(conf).advertise_changes,
+    build=_build,
 )

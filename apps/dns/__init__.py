@@ -12,21 +12,24 @@ from oslo_config import cfg
 from tenantry.apps.dns import packets, resources
 from tenantry.apps.dns.answers import Resolver
 from tenantry.apps.dns.flows import compile_network
-from tenantry.controller.feature.app import App, Units
+from tenantry.controller.feature.app import App, Parts, Units
 from tenantry.controller.feature.effects import Stream
 from tenantry.controller.model import networks_with_ports
 from tenantry.controller.network.addresses import DNS_PORT
 
 
-def _resolver(conf: cfg.ConfigOpts) -> Resolver:
-    return Resolver(conf.dns.domain)
+def _build(conf: cfg.ConfigOpts) -> Parts:
+    resolver = Resolver(conf.dns.domain)
+    return Parts(
+        extension=resources.extension(conf.dns.domain),
+        packet_in=packets.handler(resolver),
+        endpoint=Stream(DNS_PORT, packets.stream(resolver)),
+    )
 
 
 DNS = App(
     id=7,
     name="dns",
     units=(Units("network", networks_with_ports, compile_network),),
-    extension=lambda conf: resources.extension(conf.dns.domain),
-    packets=lambda conf: packets.handler(_resolver(conf)),
-    endpoint=lambda conf: Stream(DNS_PORT, packets.stream(_resolver(conf))),
+    build=_build,
 )

@@ -23,7 +23,7 @@ from tenantry.apps.firewall.flows import (
     rules_on,
 )
 from tenantry.apps.firewall.packets import handle
-from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.feature.app import App, Parts, Units, once
 
 FIREWALL = App(
     id=13,
@@ -34,6 +34,5 @@ FIREWALL = App(
         Units("policy", policies_on, compile_policy),
         Units("rule", rules_on, compile_rule),
     ),
-    extension=lambda conf: resources.extension(),
-    packets=lambda conf: handle,
+    build=lambda conf: Parts(extension=resources.extension(), packet_in=handle),
 )

@@ -8,7 +8,7 @@ features (``provider``), who meet this one in L2_LOOKUP, FLOOD_PART and OUTPUT.
 
 from tenantry.apps.l2.flows import compile_frames, compile_network, compile_part, compile_port
 from tenantry.apps.l2.packets import handle
-from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.feature.app import App, Parts, Units, once
 from tenantry.controller.model import networks_on, parts_on, ports_on
 
 L2 = App(
@@ -20,5 +20,5 @@ L2 = App(
         Units("part", parts_on, compile_part),
         Units("port", ports_on, compile_port),
     ),
-    packets=lambda conf: handle,
+    build=lambda conf: Parts(packet_in=handle),
 )

@@ -10,18 +10,18 @@ from oslo_config import cfg
 
 from tenantry.apps.metadata.flows import compile_requests
 from tenantry.apps.metadata.http import Metadata
-from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.feature.app import App, Parts, Units, once
 from tenantry.controller.feature.effects import Http
 from tenantry.controller.network.addresses import METADATA_PORT
 
 
-def _endpoint(conf: cfg.ConfigOpts) -> Http:
-    return Http(METADATA_PORT, Metadata(conf.dns.domain).answer)
+def _build(conf: cfg.ConfigOpts) -> Parts:
+    return Parts(endpoint=Http(METADATA_PORT, Metadata(conf.dns.domain).answer))
 
 
 METADATA = App(
     id=8,
     name="metadata",
     units=(Units("requests", once, compile_requests),),
-    endpoint=_endpoint,
+    build=_build,
 )

@@ -24,7 +24,7 @@ from tenantry.apps.nat.flows import (
     floating_ips_on,
 )
 from tenantry.apps.nat.packets import announce, handle
-from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.feature.app import App, Parts, Units, once
 from tenantry.controller.model import routers_on
 
 NAT = App(
@@ -36,7 +36,5 @@ NAT = App(
         Units("shared", routers_on, compile_shared),
         Units("proxies", routers_on, compile_proxies),
     ),
-    extension=lambda conf: resources.extension(),
-    packets=lambda conf: handle,
-    after=lambda conf: announce,
+    build=lambda conf: Parts(extension=resources.extension(), packet_in=handle, announce=announce),
 )

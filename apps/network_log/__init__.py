@@ -9,12 +9,11 @@ packet it was, and for what was accepted which rule allows it.
 from tenantry.apps.network_log import resources
 from tenantry.apps.network_log.flows import compile_all, compile_port, logged_ports
 from tenantry.apps.network_log.packets import handle
-from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.feature.app import App, Parts, Units, once
 
 NETWORK_LOG = App(
     id=14,
     name="network_log",
     units=(Units("all", once, compile_all), Units("port", logged_ports, compile_port)),
-    extension=lambda conf: resources.extension(),
-    packets=lambda conf: handle,
+    build=lambda conf: Parts(extension=resources.extension(), packet_in=handle),
 )

@@ -20,12 +20,14 @@ from tenantry.apps.overlay.flows import (
     ports_beyond,
 )
 from tenantry.apps.overlay.rows import Tunnels
-from tenantry.controller.feature.app import App, Units
+from tenantry.controller.feature.app import App, Parts, Units
 from tenantry.controller.model import routers_on
 
 
-def _tunnels(conf: cfg.ConfigOpts) -> Tunnels:
-    return Tunnels(conf.overlay.bfd_interval, conf.overlay.bfd_multiplier, conf.overlay.ipsec_psk)
+def _build(conf: cfg.ConfigOpts) -> Parts:
+    overlay = conf.overlay
+    tunnels = Tunnels(overlay.bfd_interval, overlay.bfd_multiplier, overlay.ipsec_psk)
+    return Parts(interfaces=tunnels.rows)
 
 
 OVERLAY = App(
@@ -36,5 +38,5 @@ OVERLAY = App(
         Units("beyond", ports_beyond, compile_beyond),
         Units("router", routers_on, compile_router),
     ),
-    rows=lambda conf: _tunnels(conf).rows,
+    build=_build,
 )

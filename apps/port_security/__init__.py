@@ -18,7 +18,7 @@ from tenantry.apps.port_security.flows import (
     compile_questions,
     compile_wire,
 )
-from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.feature.app import App, Parts, Units, once
 from tenantry.controller.model import ports_on
 
 PORT_SECURITY = App(
@@ -30,5 +30,5 @@ PORT_SECURITY = App(
         Units("wire", once, compile_wire),
         Units("port", ports_on, compile_port),
     ),
-    extension=lambda conf: resources.extension(),
+    build=lambda conf: Parts(extension=resources.extension()),
 )

@@ -16,7 +16,7 @@ from tenantry.apps.provider.flows import (
     wired_networks,
 )
 from tenantry.controller import config
-from tenantry.controller.feature.app import App, Units
+from tenantry.controller.feature.app import App, Parts, Units
 from tenantry.controller.feature.extension import Extension
 
 
@@ -46,5 +46,5 @@ PROVIDER = App(
         Units("network", wired_networks, compile_network),
         Units("beyond", ports_beyond, compile_beyond),
     ),
-    extension=_extension,
+    build=lambda conf: Parts(extension=_extension(conf)),
 )

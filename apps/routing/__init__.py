@@ -22,7 +22,7 @@ from tenantry.apps.routing.nexthops import (
     networks_routed,
 )
 from tenantry.apps.routing.packets import ROUTERS, announce, handle
-from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.feature.app import App, Parts, Units, once
 from tenantry.controller.model import networks_on, routers_on
 
 ROUTING = App(
@@ -34,8 +34,10 @@ ROUTING = App(
         Units("neighbours", networks_on, compile_neighbours),
         Units("announcements", networks_routed, compile_announcements),
     ),
-    extension=lambda conf: resources.extension(),
-    packets=lambda conf: handle,
-    neighbours=lambda conf: ROUTERS,
-    after=lambda conf: announce,
+    build=lambda conf: Parts(
+        extension=resources.extension(),
+        packet_in=handle,
+        neighbours=ROUTERS,
+        announce=announce,
+    ),
 )

@@ -32,7 +32,7 @@ from tenantry.apps.security_groups.members import (
 from tenantry.apps.security_groups.packets import handle
 from tenantry.apps.security_groups.rules import compile_rule, rules_on
 from tenantry.apps.security_groups.zones import compile_network
-from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.feature.app import App, Parts, Units, once
 from tenantry.controller.model import networks_with_ports, ports_on, shares_on
 
 SECURITY_GROUPS = App(
@@ -49,6 +49,5 @@ SECURITY_GROUPS = App(
         Units("remote", all_remotes_on, compile_remote),
         Units("member", members_known_by_address, compile_member),
     ),
-    extension=lambda conf: resources.extension(),
-    packets=lambda conf: handle,
+    build=lambda conf: Parts(extension=resources.extension(), packet_in=handle),
 )

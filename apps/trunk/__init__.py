@@ -5,6 +5,6 @@ networks, whose packets the machine sends and receives with a VLAN tag. The ids 
 """
 
 from tenantry.apps.trunk import resources
-from tenantry.controller.feature.app import App
+from tenantry.controller.feature.app import App, Parts
 
-TRUNK = App(id=16, name="trunk", units=(), extension=lambda conf: resources.extension())
+TRUNK = App(id=16, name="trunk", build=lambda conf: Parts(extension=resources.extension()))

@@ -1,4 +1,5 @@
-"""What an app is: a feature's place in the core. Apps are pure; they never meet a switch."""
+"""What an app is: what a feature declares, and what it hands in. Apps are pure; they never meet a
+switch."""
 
 from __future__ import annotations
 
@@ -37,28 +38,39 @@ Rows: TypeAlias = Callable[[View, int], Iterable[InterfaceRow]]
 """The interfaces that a feature wants on a switch (a datapath id): as pure as flows are."""
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Parts:
+    """What a feature hands in, made once from the options. It has what it needs of these.
+
+    ``extension``: what it adds to the API (``resources.py``). ``packet_in``: what answers the
+    packets that its flows send to the controller (``packets.py``). ``announce``: what is sent when
+    something has changed; ``periodic``: what is sent now and then, unasked. ``endpoint``: what is
+    answered at the service port. ``neighbours``: whom it asks for their MAC addresses.
+    ``interfaces``: those that it wants on a switch (``rows.py``).
+    """
+
+    extension: Extension | None = None
+    packet_in: Handler | None = None
+    announce: After | None = None
+    periodic: Every | None = None
+    endpoint: Endpoint | None = None
+    neighbours: Neighbourhood | None = None
+    interfaces: Rows | None = None
+
+
+def _nothing(conf: cfg.ConfigOpts) -> Parts:
+    return Parts()
+
+
 @dataclass(frozen=True, eq=False)
 class App:
-    """A feature: a permanent id (the first byte of its flows' cookies), a name, its units.
-
-    What else there is of it is made from the options: ``extension``, what the feature adds to the
-    API (``resources.py``); ``packets``, which answers the packets that the feature's flows send to
-    the controller (``packets.py``); ``every``, packets that it sends now and then, unasked;
-    ``endpoint``, what it answers at the service port; ``neighbours``, whom it asks for their MAC
-    addresses; ``after``, what it sends when something has changed; ``rows``, the interfaces that it
-    wants on a switch.
-    """
+    """A feature: a permanent id (the first byte of its flows' cookies), a name, its units, and what
+    it makes of the options. ``build`` opens nothing and starts nothing. Errors: ConfigError."""
 
     id: int
     name: str
-    units: tuple[Units, ...]
-    extension: Callable[[cfg.ConfigOpts], Extension] | None = None
-    packets: Callable[[cfg.ConfigOpts], Handler] | None = None
-    every: Callable[[cfg.ConfigOpts], Every] | None = None
-    endpoint: Callable[[cfg.ConfigOpts], Endpoint] | None = None
-    neighbours: Callable[[cfg.ConfigOpts], Neighbourhood] | None = None
-    after: Callable[[cfg.ConfigOpts], After] | None = None
-    rows: Callable[[cfg.ConfigOpts], Rows] | None = None
+    units: tuple[Units, ...] = ()
+    build: Callable[[cfg.ConfigOpts], Parts] = _nothing
 
 
 class Unit(NamedTuple):

@@ -26,13 +26,11 @@ from neutron_lib.constants import DEVICE_OWNER_FLOATINGIP
 
 from tenantry.controller import runtime
 from tenantry.controller.engine.engine import Engine
-from tenantry.controller.feature.app import App, Rows
+from tenantry.controller.feature.app import App, Parts
 from tenantry.controller.feature.effects import (
     After,
     Arrived,
     Every,
-    Handler,
-    Neighbourhood,
     PacketOut,
 )
 from tenantry.controller.feature.ovsdb_rows import InterfaceRow
@@ -146,13 +144,8 @@ class Service:
     def __init__(
         self,
         store: Store,
-        apps: Iterable[App],
+        parts: Mapping[App, Parts],
         *,
-        rows: Mapping[str, Rows] | None = None,
-        handlers: Mapping[int, Handler] | None = None,
-        every: Iterable[Every] = (),
-        after: Iterable[After] = (),
-        neighbourhoods: Iterable[Neighbourhood] = (),
         ask: Asked = lambda ask, port, done: None,
         set_mtus: Callable[[str, dict[str, int]], None] = lambda remote, mtus: None,
         set_rows: Callable[[str, frozenset[InterfaceRow]], None] = lambda remote, rows: None,
@@ -171,7 +164,8 @@ class Service:
     ) -> None:
         self.store = store
         self.model = Model()
-        self.engine = Engine(self.model, apps, rows)
+        rows = {app.name: one.interfaces for app, one in parts.items() if one.interfaces}
+        self.engine = Engine(self.model, parts, rows)
         self.inventory = Inventory(
             ovsdb_connections,
             self._submit,
@@ -192,11 +186,12 @@ class Service:
         self._revision = store.head  # the newest commit in the inbox or before
         self._wake = runtime.Signal()
         self._progress: list[runtime.Signal] = []
+        neighbourhoods = [one.neighbours for one in parts.values() if one.neighbours]
         self.neighbours = Neighbours(self.model, neighbourhoods, self._submit, self._send)
         self.packet_log = PacketLog(packet_log_file)
         self.packets = PacketIns(
             self.model,
-            handlers or {},
+            {app.id: one.packet_in for app, one in parts.items() if one.packet_in},
             self._submit,
             ask,
             neighbours=self.neighbours,
@@ -205,10 +200,10 @@ class Service:
         )
         self.rest = Rest(self.model, self._submit, self._holds_its_flows)
         self.journal = Journal(self.model, self.port_status)
-        self._after = tuple(after)
+        self._after = tuple(one.announce for one in parts.values() if one.announce)
         self._to_send: dict[int, deque[Told]] = {}  # by switch, the oldest first
         self._befores: WeakSet[Before] = WeakSet()  # that some of them hold
-        self.every = tuple(every)
+        self.every = tuple(one.periodic for one in parts.values() if one.periodic)
         self.connected_clients: Callable[[], dict[str, tuple[int, int]]] = dict
         """How many of each kind of client are connected, and how many may be."""
         self.service_port_state: Callable[[], str] = lambda: "off"

@@ -46,6 +46,8 @@ HOSTS = {1: "host1", 2: "host2"}
 WIRES = ("wire", "wire2", "wire3", "uplink", "uplink2")
 TUNNELS = ("vxlan", "geneve")
 CONF = config.load([])
+PARTS = {app.name: app.build(CONF) for app in APPS}
+ROWS = {name: parts.interfaces for name, parts in PARTS.items() if parts.interfaces}
 
 
 class Observed:
@@ -61,7 +63,7 @@ class Observed:
 
     @cached_property
     def switches(self) -> Any:
-        engine = Engine(self._model, APPS, {app.name: app.rows(CONF) for app in APPS if app.rows})
+        engine = Engine(self._model, APPS, ROWS)
         for _ in engine.run():
             pass
         assert not engine.failed, engine.failed
@@ -121,19 +123,19 @@ def modelled(api: Api) -> Model:
 
 def answers(view: View) -> Iterator[Any]:
     """What every port is told when it asks for all there is, in order of their keys."""
-    handlers = [app.packets(CONF) for app in APPS if app.name == "dhcp" and app.packets]
+    dhcp = PARTS["dhcp"].packet_in
+    assert dhcp is not None
     resolver, metadata = Resolver(CONF.dns.domain), Metadata(CONF.dns.domain)
     bound = [view.get(Port, id) for s in HOSTS for id in view.ids(Binding, switch=s)]
     for port in sorted((p for p in bound if p is not None), key=lambda p: p.key):
         network = view.get(Network, port.network_id)
         assert network is not None
         for frame in questions(port):
-            for handle in handlers:
-                try:
-                    packet = PacketIn(1, 0, 1, network.key, port.key, frame)
-                    yield port.key, [packet.data for packet in handle(view, packet)]
-                except Malformed:
-                    yield port.key, "malformed"
+            try:
+                packet = PacketIn(1, 0, 1, network.key, port.key, frame)
+                yield port.key, [packet.data for packet in dhcp(view, packet)]
+            except Malformed:
+                yield port.key, "malformed"
         for query in ask_names(port, network):
             answer = resolver.answer(view, port, query)
             yield port.key, "asked on" if isinstance(answer, Ask) else answer[2:]

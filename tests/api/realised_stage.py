@@ -44,7 +44,7 @@ class Stage:
         api.store.close()
 
     def api(self, name: str) -> Api:
-        kinds = neutron.kinds([app.extension(CONF) for app in APPS if app.extension])
+        kinds = neutron.kinds(e for app in APPS if (e := app.build(CONF).extension))
         return Api(f"sqlite:///{self.directory}/{name}.db", kinds)
 
     def copy(self) -> Api:

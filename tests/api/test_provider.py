@@ -227,8 +227,9 @@ def configured(tmp_path: Path, *lines: str) -> neutron.Extension:
     """The extension of the app, as options have it."""
     file = tmp_path / "tenantry.conf"
     file.write_text("\n".join(("[networks]", *lines)))
-    assert PROVIDER.extension is not None
-    return PROVIDER.extension(config.load([str(file)]))
+    extension = PROVIDER.build(config.load([str(file)])).extension
+    assert extension is not None
+    return extension
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ NOTES = {
 
 
 def attributes() -> list[tuple[str, str, str]]:
-    kinds = neutron.kinds([app.extension(CONF) for app in APPS if app.extension])
+    kinds = neutron.kinds(e for app in APPS if (e := app.build(CONF).extension))
     return [
         (method, kind.name, name)
         for kind in kinds.values()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tenantry.controller import serve
-from tenantry.controller.feature.app import App, Units
+from tenantry.controller.feature.app import App, Parts, Units
 from tenantry.controller.feature.effects import PacketIn, PacketOut
 from tenantry.controller.model import Binding, Network, Port, View, ports_on
 from tenantry.controller.openflow.flow import CONTROLLER, Flow, Output, SetField
@@ -43,7 +43,9 @@ def echo(view: View, packet: PacketIn) -> Iterator[PacketOut]:
     yield PacketOut(source + destination + rest[:20] + known, (Output(packet.ofport),))
 
 
-ECHO = App(251, "echo", (Units("port", ports_on, compile_port),), packets=lambda conf: echo)
+ECHO = App(
+    251, "echo", (Units("port", ports_on, compile_port),), lambda conf: Parts(packet_in=echo)
+)
 
 TALK = """
 import socket, sys
