@@ -77,21 +77,33 @@ def breathe() -> None:
 @contextmanager
 def collections_paused() -> Iterator[None]:
     """While much is made that stays, garbage collections would look at all of it in vain, again
-    and again."""
-    enabled = gc.isenabled()
+    and again. Several may pause them at the same time."""
+    global _pauses
+    _pauses += 1
     gc.disable()
     try:
         yield
     finally:
-        if enabled:
+        _pauses -= 1
+        if not _pauses:
             gc.enable()
 
 
-def settle_memory() -> None:
-    """What is in memory now is there to stay: full garbage collections, which stop everything for
-    hundreds of milliseconds when there is much, need not look at it again. Records and flows are
-    freed all the same when nobody refers to them; no cycle holds them."""
-    gc.freeze()
+_pauses = 0
+
+MANY = 1000
+"""So many things, made at once, are worth to be set apart."""
+
+
+def settle_memory(made: int) -> None:
+    """So many things were ``made`` that are there to stay: full garbage collections, which stop
+    everything for hundreds of milliseconds when there is much, need not look at them again. Records
+    and flows are freed all the same when nobody refers to them; no cycle holds them. Call it before
+    the end of :func:`collections_paused`: the collection that is due by then looks at all that was
+    made.
+    """
+    if made > MANY:
+        gc.freeze()
 
 
 def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:

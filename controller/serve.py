@@ -59,6 +59,7 @@ class CannotServe(Exception):
 class Controller:
     """All the parts, started. Errors while starting: CannotServe, ConfigError."""
 
+    @runtime.collections_paused()
     def __init__(self, conf: cfg.ConfigOpts, apps: Sequence[App] | None = None) -> None:
         apps = APPS if apps is None else apps
         self.parts = parts = check(conf, apps)

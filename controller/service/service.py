@@ -86,9 +86,6 @@ REMEMBERED_SECONDS = 300.0
 """How long a switch that does not confirm a change may yet tell its hosts of it. Later they have
 looked for themselves."""
 
-MANY_NODES = 1000
-"""A pass that ran more nodes than this leaves much in memory that stays there."""
-
 BATCH = 500
 """Changes that go into the model between two breaths."""
 
@@ -124,8 +121,7 @@ def run_in_slices(engine: Engine, rest: float = 0.0) -> int:
             if time.monotonic() - started > SLICE_SECONDS:
                 runtime.sleep(rest)
                 started = time.monotonic()
-    if nodes > MANY_NODES:
-        runtime.settle_memory()
+        runtime.settle_memory(made=nodes)
     return nodes
 
 
@@ -229,6 +225,7 @@ class Service:
                 continue
             for id, body in store.read(kind).items():
                 self._inbox.append(Change(record, id, parse(body)))
+        runtime.settle_memory(made=len(self._inbox))
         store.subscribe(self._committed)
         self._started = time.monotonic()
         self._asked: float | None = None  # when neighbours were asked, after the start
@@ -296,6 +293,7 @@ class Service:
         self.inventory.give_up()
         self._wake.set()
 
+    @runtime.collections_paused()
     def _pass(self) -> None:
         started = time.monotonic()
         all_here = self._all_here()  # as of the changes taken now: more may come meanwhile
@@ -345,6 +343,7 @@ class Service:
             elif dpid in self.connections and all_here and self._neighbours_known():
                 self._start_reconciler(self.connections[dpid])
         self.passes.append(Pass(generation, len(changes), nodes, time.monotonic() - started))
+        runtime.settle_memory(made=len(changes))
 
     def _touch(self, touched: set[Read]) -> None:
         for engine in (self.engine, *self._shadows):
