@@ -127,6 +127,11 @@ def priority(body: bytes) -> bytes:
     return body[22:24]
 
 
+def adds(body: bytes) -> bool:
+    """Whether an encoded body adds a flow; else it deletes some."""
+    return body[17] == _ADD
+
+
 def table_id(body: bytes) -> int:
     """The table in an encoded body."""
     return body[16]

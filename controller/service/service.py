@@ -119,7 +119,9 @@ def run_in_slices(engine: Engine, rest: float = 0.0) -> int:
         for _ in engine.run():
             nodes += 1
             if time.monotonic() - started > SLICE_SECONDS:
-                runtime.sleep(rest)
+                if rest:
+                    runtime.sleep(rest)
+                runtime.breathe()
                 started = time.monotonic()
         runtime.settle_memory(made=nodes)
     return nodes

@@ -14,18 +14,10 @@ from tenantry.controller.openflow import codec
 from tenantry.controller.switch.channel import Connection, Disconnected
 
 
-class Message(NamedTuple):
-    """A flow-mod to be sent."""
-
-    cookie: int
-    body: bytes
-    adds: bool
-
-
 class Bundle(NamedTuple):
-    """Messages ready to go: one request, with a barrier at its end."""
+    """Flow-mods ready to go, as encoded bodies: one request, with a barrier at its end."""
 
-    messages: list[Message]
+    bodies: list[bytes]
     number: int
     first: int  # xid of the first flow-mod; the others follow
     barrier: int
@@ -45,15 +37,15 @@ class Ahead:
         return self.value
 
 
-def prepared(connection: Connection, number: int, messages: list[Message]) -> Bundle:
-    """A bundle of these messages, under a number of the connection's own."""
-    first, barrier = connection.xids(len(messages)), connection.xid()
+def prepared(connection: Connection, number: int, bodies: list[bytes]) -> Bundle:
+    """A bundle of these flow-mods, under a number of the connection's own."""
+    first, barrier = connection.xids(len(bodies)), connection.xid()
     parts = (
         codec.bundle_control(connection.xid(), number, codec.BUNDLE_OPEN),
-        codec.bundle_flow_mods(first, number, [message.body for message in messages]),
+        codec.bundle_flow_mods(first, number, bodies),
         codec.message(codec.BARRIER_REQUEST, barrier),
     )
-    return Bundle(messages, number, first, barrier, b"".join(parts))
+    return Bundle(bodies, number, first, barrier, b"".join(parts))
 
 
 def transfer(
@@ -82,9 +74,9 @@ def transfer(
         errors = connection.errors_of(lambda: connection.call(commit, request))
     if not errors:
         return {}
-    last = bundle.first + len(bundle.messages)
+    last = bundle.first + len(bundle.bodies)
     blamed = {
-        bundle.messages[error.xid - bundle.first].cookie: error
+        codec.cookie(bundle.bodies[error.xid - bundle.first]): error
         for error in errors
         if bundle.first <= error.xid < last
     }
@@ -94,7 +86,7 @@ def transfer(
     return blamed
 
 
-def chunks(items: list[Message], size: int) -> Iterator[list[Message]]:
+def chunks(items: list[bytes], size: int) -> Iterator[list[bytes]]:
     for start in range(0, len(items), size):
         runtime.breathe()
         yield items[start : start + size]

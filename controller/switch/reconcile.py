@@ -23,7 +23,7 @@ from tenantry.controller.engine.engine import Engine
 from tenantry.controller.engine.wanted import Wanted
 from tenantry.controller.feature.app import Unit
 from tenantry.controller.openflow import codec, slots
-from tenantry.controller.switch.bundle import Ahead, Bundle, Message, chunks, prepared, transfer
+from tenantry.controller.switch.bundle import Ahead, Bundle, chunks, prepared, transfer
 from tenantry.controller.switch.channel import Connection, Disconnected
 
 LOG = logging.getLogger(__name__)
@@ -32,6 +32,9 @@ Some = TypeVar("Some", int, bytes)
 
 BUNDLE_MESSAGES = 2000
 """Flow-mods in one bundle: userspace OVS commits in the thread that forwards packets."""
+
+MANY = 500
+"""So many flows are work enough for one turn."""
 
 SUSPICION_SECONDS = 0.05
 """From a change by somebody else to the look that mends it: they may not have finished."""
@@ -213,10 +216,16 @@ class Reconciler:
 
     def _take(self) -> tuple[Realised, Wanted, set[int]]:
         """What is wanted, as of which pass, and what that pass and those before it touched."""
+        if len(self._wanted().touched) > MANY:
+            runtime.breathe()  # all the others were woken, too
+        wanted = self._wanted()
+        return self.target(), wanted, wanted.take_touched()
+
+    def _wanted(self) -> Wanted:
         wanted = self.engine.wanted.get(self.connection.dpid)
         if wanted is None or not self.connection.alive:
             raise Disconnected(f"switch {self.connection.dpid:016x} is gone")
-        return self.target(), wanted, wanted.take_touched()
+        return wanted
 
     def _push(
         self,
@@ -229,12 +238,12 @@ class Reconciler:
         """``strange`` are flows that are not what their cookies say, as they would be added."""
         push = Push()
         # The bodies are taken now: while bundles are under way, the engine may run again.
-        messages = [Message(c, wanted.flows[c], True) for c in adds if slots.is_flow(c)]
-        if len(messages) > BUNDLE_MESSAGES:
+        bodies = [wanted.flows[c] for c in adds if slots.is_flow(c)]
+        if len(bodies) > BUNDLE_MESSAGES:
             # Between two bundles packets flow: no exception may be in later than its rule.
-            messages.sort(key=lambda message: codec.priority(message.body), reverse=True)
+            bodies.sort(key=codec.priority, reverse=True)
         self._set_slots([(c, wanted.flows[c]) for c in adds if not slots.is_flow(c)], push)
-        self._send(messages + _deletions(deletes), push)
+        self._send(bodies + _deletions(deletes), push)
         # Parts of a refused unit that were in before it was refused.
         halves = [(c, self._installed[c]) for c in self._installed.keys() & self._refused_cookies()]
         self._send(_deletions(halves), push)
@@ -303,48 +312,46 @@ class Reconciler:
         errors = connection.errors_of(lambda: connection.call(barrier, b"".join(requests)))
         return {items[error.xid - first]: error for error in errors if error.xid < barrier}
 
-    def _send(self, messages: list[Message], push: Push) -> None:
+    def _send(self, bodies: list[bytes], push: Push) -> None:
         """Bundle after bundle, until each is in but for what the switch refuses."""
-        parts = chunks(messages, BUNDLE_MESSAGES)
+        parts = chunks(bodies, BUNDLE_MESSAGES)
         bundle = self._prepare_next(parts)
-        while bundle.messages:
+        while bundle.bodies:
             following = Ahead(lambda: self._prepare_next(parts))
-            while bundle.messages and (errors := transfer(self.connection, bundle, following)):
+            while bundle.bodies and (errors := transfer(self.connection, bundle, following)):
                 self._refuse(errors)
                 # A deletion that is refused is left, too: the next audit sees what it was about.
-                left = [m for m in bundle.messages if m.adds or m.cookie not in errors]
+                left = [b for b in bundle.bodies if codec.adds(b) or codec.cookie(b) not in errors]
                 bundle = self._prepare(left)
-                following.value = self._prepare(following.get().messages)
-            for cookie, body, adds in bundle.messages:
-                if adds:
-                    self._installed[cookie] = codec.table_id(body)
+                following.value = self._prepare(following.get().bodies)
+            for body in bundle.bodies:
+                if codec.adds(body):
+                    self._installed[codec.cookie(body)] = codec.table_id(body)
                     push.added += 1
                 else:
-                    self._installed.pop(cookie, None)
+                    self._installed.pop(codec.cookie(body), None)
                     push.deleted += 1
             bundle = following.get()
-            if not bundle.messages:  # all of it was refused meanwhile; others may follow
+            if not bundle.bodies:  # all of it was refused meanwhile; others may follow
                 bundle = self._prepare_next(parts)
 
-    def _prepare_next(self, parts: Iterator[list[Message]]) -> Bundle:
+    def _prepare_next(self, parts: Iterator[list[bytes]]) -> Bundle:
         """The next bundle in which anything is left to send; an empty one if there is none."""
         for part in parts:
             if self._not_refused(part):
                 return self._prepare(part)
         return self._prepare([])
 
-    def _prepare(self, messages: list[Message]) -> Bundle:
-        """A bundle of those messages that are not refused."""
+    def _prepare(self, bodies: list[bytes]) -> Bundle:
+        """A bundle of those flow-mods that are not refused."""
         self._bundle += 1
-        return prepared(self.connection, self._bundle, self._not_refused(messages))
+        return prepared(self.connection, self._bundle, self._not_refused(bodies))
 
-    def _not_refused(self, messages: list[Message]) -> list[Message]:
+    def _not_refused(self, bodies: list[bytes]) -> list[bytes]:
         if not self.refused:
-            return messages
+            return bodies
         refused = self._refused_cookies()
-        return [
-            message for message in messages if not message.adds or message.cookie not in refused
-        ]
+        return [b for b in bodies if not codec.adds(b) or codec.cookie(b) not in refused]
 
     def _refused_cookies(self) -> frozenset[int]:
         return frozenset[int]().union(*(refusal.cookies for refusal in self.refused))
@@ -366,10 +373,6 @@ class Reconciler:
             self.refused.append(refusal)
 
 
-def _deletions(flows: Iterable[tuple[int, int]]) -> list[Message]:
+def _deletions(flows: Iterable[tuple[int, int]]) -> list[bytes]:
     """Of flows, by cookie and table."""
-    return [
-        Message(cookie, codec.delete_flow(cookie, table), False)
-        for cookie, table in flows
-        if slots.is_flow(cookie)
-    ]
+    return [codec.delete_flow(cookie, table) for cookie, table in flows if slots.is_flow(cookie)]

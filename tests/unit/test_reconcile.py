@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tenantry.controller.openflow import codec
 from tenantry.controller.switch import reconcile
 from tenantry.controller.switch.reconcile import BUNDLE_MESSAGES, Push, Reconciler, Refusal
 
@@ -28,9 +29,9 @@ def test_chunks_after_one_that_is_refused_whole_are_sent(monkeypatch: pytest.Mon
 
     def transfer(connection: Any, bundle: Any, following: Any) -> dict[int, Any]:
         following.get()  # prepared ahead, before the errors are known
-        if any(message.cookie in refused for message in bundle.messages):
+        if any(codec.cookie(body) in refused for body in bundle.bodies):
             return {0: None}
-        sent.extend(message.cookie for message in bundle.messages)
+        sent.extend(codec.cookie(body) for body in bundle.bodies)
         return {}
 
     def refuse(errors: Any) -> None:
@@ -40,6 +41,6 @@ def test_chunks_after_one_that_is_refused_whole_are_sent(monkeypatch: pytest.Mon
     monkeypatch.setattr(reconciler, "_refuse", refuse)
     every = range(BUNDLE_MESSAGES * 4)
     push = Push()
-    reconciler._send([reconcile.Message(cookie, bytes(60), True) for cookie in every], push)
+    reconciler._send([cookie.to_bytes(8, "big") + bytes(52) for cookie in every], push)
     assert sent == list(range(len(refused), len(every)))
     assert push.added == len(sent)
