@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tenantry.controller.cli import plug
+from tenantry.controller.cli.openvswitch import CommandError, OpenVSwitch, daemon
 from tenantry.controller.cli.traffic import Heard, Talk, nanoseconds_between
 
 PER_SECOND = 1000
@@ -39,12 +40,11 @@ STAGE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mo
 DIRECTORY = Path("/run/tenantry-drill")  # on a tmpfs that only the stage sees
 API = "http://127.0.0.1:9696"  # the network is the stage's own, so the port is free
 BRIDGE = "br-int"
-SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 CONFIGURATION = f"""\
 [store]
 url = sqlite:///{DIRECTORY}/tenantry.db
 [ovsdb]
-connections = unix:{DIRECTORY}/db.sock
+connections = unix:{DIRECTORY}/ovs/db.sock
 integration_bridge = {BRIDGE}
 """
 
@@ -122,54 +122,36 @@ class Stage:
     """A controller, its switch, and the guests. Everything ends with this process."""
 
     def __init__(self) -> None:
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
         plug.run("mount -t tmpfs tmpfs /run")
         plug.run("ip link set lo up")
         DIRECTORY.mkdir()
-        for variable in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"):
-            os.environ[variable] = str(DIRECTORY)
-        plug.run(f"ovsdb-tool create {DIRECTORY}/conf.db {SCHEMA}")
-        socket_path = DIRECTORY / "db.sock"
-        self.start("ovsdb-server", f"{DIRECTORY}/conf.db", f"--remote=punix:{socket_path}")
-        self.until(socket_path.exists, "ovsdb-server")
-        plug.run("ovs-vsctl --timeout=10 --no-wait init")
-        self.start_switch()
+        self.ovs = OpenVSwitch(DIRECTORY / "ovs")
+        self.ovs.start(hostname="drill")
+        os.environ.update(self.ovs.environment)
         (DIRECTORY / "tenantry.conf").write_text(CONFIGURATION)
         self.start_controller()
-        self.until(self.whole, "controller")
+        self.until(self.whole)
         self._make_guests()
 
     # What runs here.
 
-    def start(self, name: str, *words: str) -> None:
-        """Start a process; ``name`` is its command, or the controller."""
-        command = [*words] if name == "controller" else [name, *words, "--pidfile"]
-        with open(DIRECTORY / f"{name}.log", "ab") as log:
-            self.processes[name] = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-
-    def kill(self, name: str) -> None:
-        """``kill -9``."""
-        self.processes[name].kill()
-        self.processes[name].wait()
-
-    def start_switch(self) -> None:
-        self.start("ovs-vswitchd", f"unix:{DIRECTORY}/db.sock")
-        # Without --no-wait it returns when the switch has taken the database in.
-        plug.run("ovs-vsctl --timeout=30 set Open_vSwitch . external_ids:hostname=drill")
-
     def start_controller(self) -> None:
-        command = ("-m", "controller", "--config-file", f"{DIRECTORY}/tenantry.conf", "serve")
-        self.start("controller", sys.executable, *command)
+        words = ("-m", "tenantry.controller", "--config-file", DIRECTORY / "tenantry.conf", "serve")
+        self._controller = daemon(sys.executable, *words, directory=DIRECTORY, name="controller")
 
-    def until(self, condition: Callable[[], bool], who: str) -> None:
-        """Look again and again. Raises DrillError, with the log of ``who`` is to bring it about."""
+    def kill_controller(self) -> None:
+        """``kill -9``."""
+        self._controller.kill()
+        self._controller.wait()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Look again and again. Raises DrillError, with the log of the controller, which is to
+        bring it about."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not condition():
-            if self.processes[who].poll() is not None or time.monotonic() > deadline:
-                log = (DIRECTORY / f"{who}.log").read_text(errors="replace")[-2000:]
-                raise DrillError(f"the drill waits in vain for its {who}, whose log ends:\n{log}")
+            if self._controller.poll() is not None or time.monotonic() > deadline:
+                log = (DIRECTORY / "controller.log").read_text(errors="replace")[-2000:]
+                raise DrillError(f"the drill waits in vain; the controller's log ends:\n{log}")
             time.sleep(POLL_SECONDS)
 
     # What the controller says.
@@ -221,10 +203,10 @@ class Stage:
         self.stranger = self._guest(3, "stranger", **same)
         self.unbound = self._guest(4, "drill")
         guests = (self.one, self.two, self.stranger, self.unbound)
-        self.until(lambda: all(map(self.is_active, guests)), "controller")
+        self.until(lambda: all(map(self.is_active, guests)))
         interface = self.unbound.plugged.interface
         plug.run(f"ovs-vsctl --timeout=10 remove Interface {interface} external_ids iface-id")
-        self.until(lambda: not self.is_active(self.unbound) and self.whole(), "controller")
+        self.until(lambda: not self.is_active(self.unbound) and self.whole())
         for intruder in (self.stranger, self.unbound):
             for address in self.one.addresses:  # no neighbour would ever tell them
                 plug.run(
@@ -262,7 +244,7 @@ class Stage:
 
 def restart(stage: Stage) -> None:
     """the controller is killed (-9) and started again"""
-    stage.kill("controller")
+    stage.kill_controller()
     stage.start_controller()
 
 
@@ -275,7 +257,7 @@ def reconnect(stage: Stage) -> None:
         plug.run(f"ovs-vsctl --timeout=10 set-controller {BRIDGE} tcp:127.0.0.1:1")
         return not stage.peers() & gone
 
-    stage.until(led_away, "controller")  # it may be back before Open vSwitch has noticed
+    stage.until(led_away)  # it may be back before Open vSwitch has noticed
 
 
 def tamper(stage: Stage) -> None:
@@ -283,7 +265,7 @@ def tamper(stage: Stage) -> None:
     victim = stage.stranger
     plug.run(f"ovs-vsctl --timeout=10 del-port {BRIDGE} {victim.plugged.interface}")
     stage.plug(victim.port)
-    stage.until(lambda: stage.is_active(victim), "controller")
+    stage.until(lambda: stage.is_active(victim))
     flows = [f"delete cookie={flow['cookie']}/-1" for flow in stage.flows_of(victim)]
     flows += [f"add table={n},priority=7,dl_type=0x88b5,actions=drop" for n in range(100)]
     plug.run(f"ovs-ofctl -O OpenFlow14 add-flows {BRIDGE} -", stdin="\n".join(flows) + "\n")
@@ -291,8 +273,8 @@ def tamper(stage: Stage) -> None:
 
 def ovs_restart(stage: Stage) -> None:
     """ovs-vswitchd is killed (-9) and started again, with no flow in it"""
-    stage.kill("ovs-vswitchd")
-    stage.start_switch()
+    stage.ovs.crash()
+    stage.ovs.start_switch()
 
 
 EVENTS: dict[str, Callable[[Stage], None]] = {
@@ -324,7 +306,7 @@ def play(event: str, packets: int) -> Result:
     _say(f"{event}: {EVENTS[event].__doc__}")
     began = time.time_ns()
     EVENTS[event](stage)
-    stage.until(lambda: stage.whole(gone), "controller")
+    stage.until(lambda: stage.whole(gone))
     whole = time.time_ns()
     _say(f"whole again after {(whole - began) / 1e9:.2f} s")
     time.sleep(max(AFTERMATH_SECONDS, seconds - (whole - start) / 1e9))
@@ -381,7 +363,7 @@ def judge(event: str, heard: list[Heard], start: int, began: int, whole: int) ->
 if __name__ == "__main__":
     try:
         json.dump(play(sys.argv[1], int(sys.argv[2])).as_dict(), sys.stdout)
-    except (DrillError, plug.PlugError, OSError) as error:
+    except (DrillError, CommandError, plug.PlugError, OSError) as error:
         print(error)
         sys.exit(1)
     except KeyboardInterrupt:

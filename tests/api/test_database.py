@@ -61,7 +61,7 @@ def _serving(directory: Path, **options: str) -> Iterator[subprocess.Popen]:
     values = {"openflow__listen": "127.0.0.1:0", "ovsdb__connections": "", **options}
     file = written(directory, values)
     with open(directory / "log", "w") as log:
-        words = [sys.executable, "-m", "controller", "--config-file", str(file), "serve"]
+        words = [sys.executable, "-m", "tenantry.controller", "--config-file", str(file), "serve"]
         process = subprocess.Popen(
             words, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": os.getcwd()}
         )

@@ -60,7 +60,13 @@ class Stage(Lab):
 
     def start(self) -> None:
         """Start it, and wait until it has the switch."""
-        words = [sys.executable, "-m", "controller", "--config-file", str(self._configuration)]
+        words = [
+            sys.executable,
+            "-m",
+            "tenantry.controller",
+            "--config-file",
+            str(self._configuration),
+        ]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [*words, "serve"],

@@ -29,7 +29,7 @@ MANY = 5000
 def tenantry(directory: Path, **options: str) -> Iterator[tuple[int, str, str]]:
     """``tenantry serve``: its process, and where its API and its OpenFlow listen."""
     file = configuration(directory, **options)
-    words = [sys.executable, "-m", "controller", "--config-file", str(file), "serve"]
+    words = [sys.executable, "-m", "tenantry.controller", "--config-file", str(file), "serve"]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr

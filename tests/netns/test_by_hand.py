@@ -222,7 +222,7 @@ def serving(ovs: OpenVSwitch, directory: Path, number: int) -> Iterator[subproce
         "ovsdb__datapath_type": "netdev",
     }
     file = written(directory, values)
-    words = [sys.executable, "-m", "controller", "--config-file", str(file), "serve"]
+    words = [sys.executable, "-m", "tenantry.controller", "--config-file", str(file), "serve"]
     process = subprocess.Popen(
         words, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.getcwd()}
     )

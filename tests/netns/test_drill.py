@@ -42,7 +42,7 @@ from tenantry.controller.cli import drill, plug
 
 def mistake(stage):
     '''one guest's packets go to another tenant, for as long as the controller is away'''
-    stage.kill("controller")
+    stage.kill_controller()
     one, stranger = (
         plug.run(f"ovs-vsctl get Interface {{guest.plugged.interface}} ofport").strip()
         for guest in (stage.one, stage.stranger)
