@@ -8,7 +8,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,8 @@ import pytest
 
 from tenantry.controller import runtime
 from tenantry.controller.openflow import codec
-from tenantry.controller.sockets import certificates
-from tests.farm import CONTROLLER, bridges
-from tests.hosts.test_join_tls import Invited, certified
+from tests.farm import CONTROLLER
+from tests.hosts.invited import Invited, certified
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
 
@@ -61,25 +60,6 @@ class Claimant:
         self._connection.close()
 
 
-@pytest.fixture
-def authority(tmp_path: Path) -> Path:
-    certificates.create(tmp_path / "ca", [CONTROLLER])
-    return tmp_path / "ca"
-
-
-@pytest.fixture
-def started(own_netns: None, authority: Path, tmp_path: Path) -> Iterator[list[Invited]]:
-    bridges()
-    with ExitStack() as stack:
-        ready: list[Invited] = []
-        for number in (1, 2):
-            machine = stack.enter_context(Invited(number))
-            machine.authority = authority
-            machine.installed = tmp_path / machine.name / "tenantry"
-            ready.append(machine)
-        yield ready
-
-
 @contextmanager
 def claimant(machine: Invited, dpid: int) -> Iterator[Claimant]:
     """Somebody on a machine, with its certificate, who says to be this switch."""
@@ -99,39 +79,39 @@ def claimant(machine: Invited, dpid: int) -> Iterator[Claimant]:
 
 @pytest.mark.parametrize("away", [False, True])
 def test_a_certificate_is_good_for_the_switches_of_its_own_host(
-    started: list[Invited], authority: Path, tmp_path: Path, away: bool
+    invited: list[Invited], authority: Path, tmp_path: Path, away: bool
 ) -> None:
     """Also for one that is away, and after a restart of the controller."""
-    with certified(tmp_path, authority, started) as net:
-        dpid = net._dpid(started[0])
+    with certified(tmp_path, authority, invited) as net:
+        dpid = net._dpid(invited[0])
         if not away:
             own = net.service.connections[dpid]
-            with claimant(started[1], dpid) as thief:
+            with claimant(invited[1], dpid) as thief:
                 assert thief.refused.wait(20)
             assert net.service.connections[dpid] is own
             net.verify()
             return
-        started[0].crash()
+        invited[0].crash()
         net.until(lambda: dpid not in net.service.connections)
-    started[0].guest.run("ip", "link", "set", "mgmt", "down")
-    with certified(tmp_path, authority, started[1:]) as net, claimant(started[1], dpid) as one:
+    invited[0].guest.run("ip", "link", "set", "mgmt", "down")
+    with certified(tmp_path, authority, invited[1:]) as net, claimant(invited[1], dpid) as one:
         assert one.refused.wait(20)
         assert dpid not in net.service.connections
 
 
 def test_who_turns_out_to_be_on_another_host_is_hung_up_on(
-    started: list[Invited], authority: Path, tmp_path: Path
+    invited: list[Invited], authority: Path, tmp_path: Path
 ) -> None:
     """It was first: nobody had said whose the switch is."""
-    with certified(tmp_path, authority, started[1:]) as net:
+    with certified(tmp_path, authority, invited[1:]) as net:
         dpid = 0xABCDEF
-        with claimant(started[1], dpid) as thief:
+        with claimant(invited[1], dpid) as thief:
             net.until(lambda: dpid in net.service.connections)
-            started[0].vsctl(
+            invited[0].vsctl(
                 *("add-br", "br-int", "--", "set", "bridge", "br-int", "datapath_type=netdev"),
                 f"other_config:datapath-id={dpid:016x}",
             )
-            net.join(started[0])
+            net.join(invited[0])
             assert thief.refused.wait(20)
             net.until(lambda: dpid in net.service.connections)
         net.settle()

@@ -4,11 +4,9 @@ invitation."""
 from __future__ import annotations
 
 import logging
-import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,66 +14,12 @@ import pytest
 
 from tenantry.controller.api.tenantry import operations
 from tenantry.controller.sockets import certificates
-from tests.farm import CONTROLLER, Farm, Machine, OwnHost, answered, bridges, farm
+from tests.farm import CONTROLLER, Farm, OwnHost, answered, bridges
+from tests.hosts.invited import Invited, certified
 from tests.lab import lab
 from tests.namespace import run
 
 OPENFLOW, OVSDB = 6653, 6640
-
-
-class Invited(Machine):
-    """A machine whose root runs the script that it was sent."""
-
-    authority: Path
-    installed: Path
-
-    def join(self, port: int) -> None:
-        script = run(
-            *(sys.executable, "-m", "controller", "host", "invite", self.name),
-            *("--controller", CONTROLLER, "--port", port, "--directory", self.authority),
-            *("--tunnel-address", self.tunnel_address, "--install-to", self.installed),
-        )
-        done = subprocess.run(
-            self.guest.command("sh"),
-            input=script,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-        )
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Path:
-    certificates.create(tmp_path / "ca", [CONTROLLER])
-    return tmp_path / "ca"
-
-
-@pytest.fixture
-def started(own_netns: None, authority: Path, tmp_path: Path) -> Iterator[list[Machine]]:
-    bridges()
-    with ExitStack() as stack:
-        ready: list[Machine] = []
-        for number in (1, 2):
-            machine = stack.enter_context(Invited(number))
-            machine.authority = authority
-            machine.installed = tmp_path / machine.name / "tenantry"
-            ready.append(machine)
-        yield ready
-
-
-@contextmanager
-def certified(
-    directory: Path, authority: Path, started: list[Machine], **more: str
-) -> Iterator[Farm]:
-    """A controller with the authority's certificate, and machines that have joined it."""
-    options = {
-        "openflow__tls_private_key": str(authority / certificates.CONTROLLER_KEY),
-        "openflow__tls_certificate": str(authority / certificates.CONTROLLER),
-        "openflow__tls_ca_certificates": str(authority / certificates.AUTHORITY),
-    }
-    with farm(directory, started, **options, **more) as net:
-        yield net
 
 
 class Told(logging.Handler):
@@ -120,10 +64,10 @@ def reach_each_other(net: Farm) -> None:
 
 
 def test_hosts_join_by_what_the_invitation_says(
-    started: list[Machine], authority: Path, tmp_path: Path
+    invited: list[Invited], authority: Path, tmp_path: Path
 ) -> None:
-    with certified(tmp_path, authority, started) as net:
-        for machine in started:
+    with certified(tmp_path, authority, invited) as net:
+        for machine in invited:
             assert machine.vsctl("get-manager").strip() == f"ssl:{CONTROLLER}:{OVSDB}"
             controller = machine.vsctl("get-controller", "br-int").strip()
             assert controller == f"ssl:{CONTROLLER}:{OPENFLOW}"
@@ -142,14 +86,18 @@ def test_the_own_host_and_two_more(own_netns: None, tmp_path: Path) -> None:
         with lab(own, tmp_path, networks__tenant_network_type="") as alone:
             network = alone.network("10.0.0.0/24", "fd00:a::/64")
         run(
-            *(sys.executable, "-m", "controller", "--config-file", tmp_path / "tenantry.conf"),
+            *(
+                sys.executable,
+                "-m",
+                "tenantry.controller",
+                "--config-file",
+                tmp_path / "tenantry.conf",
+            ),
             *("ca", "init", "--address", CONTROLLER, "--directory", authority),
             *("--install-to", tmp_path / "own" / "tenantry"),
         )
-        started = [stack.enter_context(Invited(number)) for number in (1, 2)]
-        for machine in started:
-            machine.authority, machine.installed = authority, tmp_path / machine.name / "tenantry"
-        with certified(tmp_path, authority, started, **before) as net:
+        invited = [stack.enter_context(Invited(n, authority, tmp_path)) for n in (1, 2)]
+        with certified(tmp_path, authority, invited, **before) as net:
             net.ovs = own
             assert len(net.service.reconcilers) == 3
             assert own.vsctl("get-controller", "br-int").strip() == f"ssl:{CONTROLLER}:{OPENFLOW}"
@@ -158,12 +106,12 @@ def test_the_own_host_and_two_more(own_netns: None, tmp_path: Path) -> None:
             assert told["certificate_expires"] is not None
             ports = [net.port(network) for _ in range(3)]
             guests = [net.guest(ports[0])]
-            guests += [net.plug(*at) for at in zip(started, ports[1:], strict=True)]
+            guests += [net.plug(*at) for at in zip(invited, ports[1:], strict=True)]
             addresses = [ip["ip_address"] for port in ports for ip in port["fixed_ips"]]
             assert all(answered([(guest, to) for guest in guests for to in addresses]))
             # A host whose certificate is gone is named, with what to do.
-            started[1].vsctl("del-ssl")
-            dpid = net._dpid(started[1])
+            invited[1].vsctl("del-ssl")
+            dpid = net._dpid(invited[1])
             net.service.connections[dpid].close()
             net.until(lambda: len(net.service.reconcilers) == 2)
             (warning,) = operations.status(net.service)["warnings"]
@@ -172,10 +120,10 @@ def test_the_own_host_and_two_more(own_netns: None, tmp_path: Path) -> None:
 
 
 def test_a_host_is_called_what_its_certificate_says(
-    started: list[Machine], authority: Path, tmp_path: Path
+    invited: list[Invited], authority: Path, tmp_path: Path
 ) -> None:
-    with certified(tmp_path, authority, started) as net:
-        machine, database = started[0], net.controller.hosts.of("host1")
+    with certified(tmp_path, authority, invited) as net:
+        machine, database = invited[0], net.controller.hosts.of("host1")
         before = database.peer
         machine.vsctl("del-manager")
         machine.vsctl("set", "Open_vSwitch", ".", "external_ids:hostname=host2")
@@ -187,9 +135,9 @@ def test_a_host_is_called_what_its_certificate_says(
 
 
 def test_a_connection_that_we_end_is_no_error(
-    started: list[Machine], authority: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    invited: list[Invited], authority: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with certified(tmp_path, authority, started[:1]) as net:
+    with certified(tmp_path, authority, invited[:1]) as net:
         (reconciler,) = net.service.reconcilers.values()
         reconciler.connection.close()
         net.until(lambda: reconciler not in net.service.reconcilers.values())
@@ -201,10 +149,10 @@ def test_a_connection_that_we_end_is_no_error(
 
 @pytest.mark.parametrize("how", ["tcp", "ssl"])
 def test_nobody_gets_in_without_a_certificate_of_ours(
-    started: list[Machine], authority: Path, tmp_path: Path, how: str
+    invited: list[Invited], authority: Path, tmp_path: Path, how: str
 ) -> None:
-    with certified(tmp_path, authority, started[:1]) as net:
-        stranger = started[1]
+    with certified(tmp_path, authority, invited[:1]) as net:
+        stranger = invited[1]
         if how == "ssl":
             # It believes us; but it was certified by somebody else.
             certificates.create(tmp_path / "another", [CONTROLLER])
