@@ -30,6 +30,7 @@ from typing import Any, TypeVar
 
 import eventlet.event
 import eventlet.green.os
+import eventlet.green.socket
 import eventlet.green.ssl
 import eventlet.hubs
 import eventlet.patcher
@@ -43,6 +44,7 @@ T = TypeVar("T")
 Lock = eventlet.semaphore.Semaphore
 Queue = eventlet.queue.LightQueue
 Timeout = eventlet.Timeout
+epoll = eventlet.patcher.original("select").epoll
 listen = partial(eventlet.listen, reuse_port=False)  # two at one address share it in silence
 sleep = eventlet.sleep
 spawn = eventlet.spawn
@@ -67,6 +69,25 @@ def _write(descriptor: int, data: Any) -> int:
 
 
 os.write = _write
+
+
+def accept(listening: Any) -> tuple[Any, Any]:
+    """A connection that has come, and whose: no green one, which takes longer. Errors: OSError,
+    of which BlockingIOError is that there is none."""
+    accepted: tuple[Any, Any] = listening.fd.accept()
+    return accepted
+
+
+def green(connection: Any) -> Any:
+    """A connection that was accepted, as greenlets use it."""
+    eventlet.hubs.notify_opened(connection.fileno())
+    return eventlet.green.socket.socket(connection)
+
+
+def wait_readable(file: Any, seconds: float | None) -> None:
+    """Wait until there is something to read, or time is up."""
+    with suppress(TimeoutError):
+        eventlet.hubs.trampoline(file, read=True, timeout=seconds, timeout_exc=TimeoutError)
 
 
 def pause() -> None:

@@ -162,7 +162,12 @@ class Controller:
         self._greenlets.append(runtime.spawn(self.membership.look_back, self.hosts.of))
         self.membership.on_forgotten(self.hosts.forget)
         self._clients = Clients("client at", shares.clients, part=1.0)
-        self._api = Listener(self._listener, self._clients, http.Http(self.application).serve)
+        self._api = Listener(
+            self._listener,
+            self._clients,
+            http.Http(self.application, keep=lambda: not self._clients.are_many).serve,
+            first_words=http.first_words,
+        )
         self.hosts.start()
 
     def stop(self) -> None:

@@ -109,14 +109,16 @@ class ServicePort:
         try:
             _configure(self.name)
             for endpoint in self._endpoints:
-                serve = (
-                    self._http(endpoint)
+                serve, first_words = (
+                    (self._http(endpoint), http.first_words)
                     if isinstance(endpoint, Http)
-                    else partial(self._talk, endpoint)
+                    else (partial(self._talk, endpoint), None)
                 )
                 for version in _FAMILIES:
                     listening = self._listen(version, endpoint.tcp_port)
-                    self._listeners.append(Listener(listening, self.clients, serve))
+                    self._listeners.append(
+                        Listener(listening, self.clients, serve, first_words=first_words)
+                    )
             self.state = "up"
             self.up.set()
             return True
@@ -153,7 +155,7 @@ class ServicePort:
             response = self._answer(endpoint, Request(environ))
             return response(environ, start_response)
 
-        return http.Http(application, keep=False).serve
+        return http.Http(application, keep=lambda: False).serve
 
     def _answer(self, endpoint: Http, request: Request) -> Response:
         port_id = self._port_of(request.environ["REMOTE_ADDR"])

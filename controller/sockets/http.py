@@ -35,22 +35,51 @@ _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(;[^\r\n]*)?\r\n")
 _LINE = 1024  # octets, where nobody needs more
 _LONGEST_METHOD = 20
 _BEGIN = re.compile(rb"[A-Z]*( .*)?", re.DOTALL)
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_END = re.compile(rb"\n\r?\n")
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_NAME = re.compile(_TOKEN)
+_HEAD = re.compile(
+    rb"[A-Z]+ [^ \r\n]+ HTTP/[0-9]\.[0-9]\r\n(%b:[^\r\n]*\r\n)*\r\n" % _TOKEN.encode()
+)
+
+
+def _fault(code: int, message: str | None = None, explain: str | None = None) -> bytes:
+    """A whole answer, as the API answers errors."""
+    phrase = HTTPStatus(code).phrase
+    fault = {"type": f"HTTP{phrase.title().replace(' ', '')}", "message": message or phrase}
+    body = json.dumps({"NeutronError": {**fault, "detail": explain or ""}}).encode()
+    head = f"HTTP/1.1 {code} {phrase}\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + body
+
+
+_NO_REQUEST = _fault(400, "This is no HTTP request; https:// is not spoken here")
+_NO_HEAD = _fault(400, "The head of the request is no HTTP")
+
+
+def first_words(said: bytes) -> bytes | None:
+    """What a connection begins with, see ``FirstWords``: the head of a request (RFC 9112, 2.1)."""
+    if not _BEGIN.fullmatch(said[:_LONGEST_METHOD]):
+        return _NO_REQUEST
+    if not _END.search(said):
+        return None
+    return b"" if _HEAD.match(said) else _NO_HEAD
 
 
 class Http:
     """Answers the requests of connections by a WSGI application."""
 
-    def __init__(self, application: Callable[..., Any], *, keep: bool = True) -> None:
-        """``keep``: connections, for more than one request."""
-        self._server = runtime.HttpServer(
-            None, None, application, keepalive=keep, log_output=False, debug=False
-        )
+    def __init__(
+        self, application: Callable[..., Any], *, keep: Callable[[], bool] = lambda: True
+    ) -> None:
+        """``keep``: whether connections are kept, for another request."""
+        self._keep = keep
+        self._server = runtime.HttpServer(None, None, application, log_output=False, debug=False)
 
     def serve(self, reader: Reader) -> None:
         """Until the connection ends."""
         reader.stream.settimeout(SEND_SECONDS)
-        _Protocol(reader, self._server)
+        _Protocol(reader, self._server, self._keep)
 
 
 class _Stream(io.RawIOBase):
@@ -118,8 +147,9 @@ class _Body(runtime.HttpInput):  # type: ignore[misc]
 
 
 class _Protocol(runtime.HttpProtocol):  # type: ignore[misc]
-    def __init__(self, reader: Reader, server: Any) -> None:
+    def __init__(self, reader: Reader, server: Any, keep: Callable[[], bool]) -> None:
         self._reader = reader
+        self._keep = keep
         super().__init__([reader.peer, reader.stream, "idle"], server)
 
     def setup(self) -> None:
@@ -132,10 +162,7 @@ class _Protocol(runtime.HttpProtocol):  # type: ignore[misc]
         while True:
             self._reader.waiting_since = time.monotonic()
             self._reader.expect(STRANGER_OCTETS, STRANGER_SECONDS)
-            if _BEGIN.fullmatch(self.rfile.peek(1)[:_LONGEST_METHOD]):
-                self.handle_one_request()
-            else:  # TLS, perhaps: no line of it need ever end
-                self._refuse(400, "This is no HTTP request; https:// is not spoken here")
+            self.handle_one_request()
             if self.close_connection:
                 return
             self._reader.settle()
@@ -167,6 +194,7 @@ class _Protocol(runtime.HttpProtocol):  # type: ignore[misc]
             return self._refuse(400, "Transfer-Encoding does not go with what is besides")
         if codings and [coding.lower() for coding in codings] != ["chunked"]:
             return self._refuse(501, "The only Transfer-Encoding that is understood is chunked")
+        self.close_connection = self.close_connection or not self._keep()
         self._reader.waiting_since = None
         self._reader.expect(BODY_OCTETS, BODY_SECONDS)
         return True
@@ -184,13 +212,7 @@ class _Protocol(runtime.HttpProtocol):  # type: ignore[misc]
         return False
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """As the API answers errors."""
-        phrase = HTTPStatus(code).phrase
-        fault = {"type": f"HTTP{phrase.title().replace(' ', '')}", "message": message or phrase}
-        body = json.dumps({"NeutronError": {**fault, "detail": explain or ""}}).encode()
-        head = f"HTTP/1.1 {code} {phrase}\r\nContent-Type: application/json\r\n"
-        head += f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        self.wfile.write(head.encode() + body)
+        self.wfile.write(_fault(code, message, explain))
         self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:

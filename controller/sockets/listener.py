@@ -2,22 +2,34 @@
 
 All listeners of the process are :class:`Listener`: OpenFlow's, OVSDB's, the API's, and those of the
 service port. Each serves one kind of client (:class:`Clients`), which has a share of what there is.
+
+The kernel's queue is first come, first served: behind somebody who connects thousands of times a
+second, everybody waits in it. So whoever connects is accepted at once. Until its first words are
+here and it is its turn, it is a newcomer, which costs microseconds, a descriptor, and no greenlet.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
+import select
 import socket
 import ssl
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import Any
 
 from tenantry.controller import runtime
-from tenantry.controller.sockets.reader import Account, Reader, Turns, Unwelcome
+from tenantry.controller.sockets.reader import (
+    STRANGER_OCTETS,
+    STRANGER_SECONDS,
+    Account,
+    Reader,
+    Turns,
+    Unwelcome,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -28,13 +40,17 @@ BACKLOG = 4096
 """Connections that the kernel keeps until we accept them; net.core.somaxconn may say fewer."""
 
 STRANGERS = 1000
-"""At a time, at a listener, of those who have not said who they are."""
+"""At a time, of one kind, of those who have not said who they are."""
 
 CROWD = 16
-"""While more are here, who has hung up by its turn is not answered: it may be one of a flood."""
+"""Newcomers that have a greenlet, and wait for their first turn. While more are connected, who has
+hung up before is not answered: it may be one of a flood."""
+
+AT_ONCE = 64
+"""Connections, before others are let work."""
 
 PATIENCE_SECONDS = 0.25
-"""Before somebody who is waited for may have to give way."""
+"""Before somebody who is served and waited for may have to give way."""
 
 PAUSE_SECONDS = 0.1
 """Until we try again where the system has nothing left for another connection."""
@@ -42,6 +58,10 @@ PAUSE_SECONDS = 0.1
 TOLD_SECONDS = 60.0
 TOLD_AT_ONCE = 8
 """So many lines in so many seconds; one more line says how many there were besides."""
+
+FirstWords = Callable[[bytes], bytes | None]
+"""Given all that a newcomer has said so far: b"" if it is to be served, None if more must come
+before, else what it is answered before it is hung up on."""
 
 _OF_ONE = {errno.ECONNABORTED, errno.ECONNRESET, errno.EPROTO, errno.ETIMEDOUT}
 """What accepting says of a connection that is over already. All else is of ours (accept(2))."""
@@ -99,26 +119,37 @@ class Clients:
         self.most = most
         self.turns = Turns(part)
         self.complaints = Complaints(kind)
+        self.silent: dict[int, Reader] = {}
+        """Newcomers whose first words are not here yet, by descriptor; who came first is first."""
         self._most_of_one = most_of_one
         self._one = one
         self._here: dict[Reader, Hashable] = {}
         self._of_one: Counter[Hashable] = Counter()
         self._accounts: dict[Hashable, Account] = {}  # kept: who comes again is no newcomer
+        self._waiting: dict[Hashable, deque[tuple[Reader, Callable[[Reader], None]]]] = {}
+        self._starting: set[Reader] = set()  # and have had no turn yet
+        self._room = 0  # for so many more, at least
         self._left = runtime.Signal()
 
     def __len__(self) -> int:
         return len(self._here)
 
+    @property
+    def are_many(self) -> bool:
+        """Whether so many are here that who has been served had better leave."""
+        return len(self) > min(self.most, STRANGERS) // 2
+
     def enter(self, reader: Reader) -> bool:
         """Let somebody in, unless its owner has as many connections as one may have.
         :meth:`leave` follows."""
         one = self._one(reader.address)
-        if self._most_of_one is not None and self._of_one[one] >= self._most_of_one:
-            return False
+        if self._most_of_one is not None:
+            if self._of_one[one] >= self._most_of_one:
+                return False
+            reader.account = self._accounts.setdefault(one, reader.account)
         self._here[reader] = one
         self._of_one[one] += 1
-        if self._most_of_one is not None:
-            reader.account = self._accounts.setdefault(one, reader.account)
+        self._room -= 1
         return True
 
     def leave(self, reader: Reader) -> None:
@@ -126,33 +157,91 @@ class Clients:
         self._of_one[one] -= 1
         if not self._of_one[one]:
             del self._of_one[one]
+        self.silent.pop(reader.stream.fileno(), None)
+        with suppress(OSError):
+            reader.stream.close()
         self._left.set()
 
+    def start(self, reader: Reader, serve: Callable[[Reader], None]) -> None:
+        """Serve a newcomer in a greenlet; :meth:`started` follows."""
+        self._waiting.setdefault(self._here[reader], deque()).append((reader, serve))
+        self._start_some()
+
+    def started(self, reader: Reader) -> None:
+        """It has a turn, or will never have one."""
+        if reader in self._starting:
+            self._starting.remove(reader)
+            self._start_some()
+
+    def _start_some(self) -> None:
+        """One of each owner's, again and again: who has thousands keeps nobody else waiting."""
+        while self._waiting and len(self._starting) < CROWD:
+            one = next(iter(self._waiting))
+            line = self._waiting.pop(one)
+            reader, serve = line.popleft()
+            if line:
+                self._waiting[one] = line
+            if reader not in self._here:
+                continue
+            if len(self._here) > CROWD and reader.hung_up:
+                self.leave(reader)
+                continue
+            self._starting.add(reader)
+            reader.at_turn = self.started
+            reader.waiting_since = None  # until it runs it cannot be ended
+            reader.stream = runtime.green(reader.stream)
+            reader.greenlet = runtime.spawn(serve, reader)
+
+    def hang_up_on_the_silent(self) -> float | None:
+        """Those that have been for too long; in how many seconds the next one will have been."""
+        now = time.monotonic()
+        while self.silent:
+            first = next(iter(self.silent.values()))
+            left = (first.waiting_since or 0.0) + STRANGER_SECONDS - now
+            if left > 0:
+                return left
+            self.complaints.tell(first.address, "nothing whole was said in time")
+            self.leave(first)
+        return None
+
     def make_room(self) -> None:
-        """Wait until one more may be here. Who is only waited for gives way: of those who have the
-        most connections, the one that has been for the longest."""
-        while self._full():
-            now = time.monotonic()
-            idle = [r for r in self._here if now - (r.waiting_since or now) > PATIENCE_SECONDS]
-            if idle:
-                many = Counter(self._here[reader] for reader in idle)
-                first = max(idle, key=lambda r: (many[self._here[r]], -(r.waiting_since or now)))
-                self.complaints.tell(first.address, "makes room for others")
-                first.waiting_since = None  # if its end takes a while
-                first.greenlet.kill()
-            else:
+        """Wait until one more may be here."""
+        while self._room <= 0:
+            strangers = sum(not reader.is_named for reader in self._here)
+            self._room = min(self.most - len(self._here), STRANGERS - strangers)
+            if self._room <= 0 and not self._some_give_way():
                 self.complaints.tell("anybody", f"must wait: {len(self._here)} are connected")
                 self._left.wait(PAUSE_SECONDS)
 
-    def _full(self) -> bool:
-        return len(self._here) >= self.most or (
-            len(self._here) >= STRANGERS
-            and sum(not reader.is_named for reader in self._here) >= STRANGERS
-        )
+    def _some_give_way(self) -> bool:
+        """Of whoever has the most, those who have been waited for the longest, several at once:
+        newcomers, if they are more than half of its own, else those who are served."""
+        now = time.monotonic()
+        groups: dict[Hashable, list[Reader]] = {}
+        for reader, one in self._here.items():
+            if reader.is_newcomer or now - (reader.waiting_since or now) > PATIENCE_SECONDS:
+                groups.setdefault(one, []).append(reader)
+        if not groups:
+            return False
+        group = groups[max(groups, key=self._of_one.__getitem__)]
+        newcomers = [reader for reader in group if reader.is_newcomer]
+        served = [reader for reader in group if not reader.is_newcomer]
+        some = newcomers if len(newcomers) > len(served) else served
+        some.sort(key=lambda reader: reader.waiting_since or now)
+        for reader in some[: 1 + len(some) // 20]:
+            self.complaints.tell(reader.address, "makes room for others")
+            if reader.is_newcomer:
+                self.leave(reader)
+            else:
+                reader.waiting_since = None  # if its end takes a while
+                reader.greenlet.kill()
+        return True
 
     def close(self) -> None:
         for reader in list(self._here):
             reader.close()
+            if reader.is_newcomer:
+                self.leave(reader)
 
 
 class Listener:
@@ -164,53 +253,93 @@ class Listener:
         clients: Clients,
         serve: Callable[[Reader], None],
         tls: ssl.SSLContext | None = None,
+        first_words: FirstWords | None = None,
     ) -> None:
         """``serve`` may end by OSError or Unwelcome, which is told, or by any other error of who
-        has not said who it is."""
+        has not said who it is. Without ``first_words`` and TLS, it may be us who speaks first."""
         self._listening = listening
         self._clients = clients
         self._serve = serve
         self._tls = tls
-        self._accepting = runtime.spawn(self._accept)
+        self._first_words = first_words or (_anything if tls else None)
+        self._poll = runtime.epoll()
+        self._poll.register(listening.fileno(), select.EPOLLIN)
+        self._running = runtime.spawn(self._run)
 
     def close(self) -> None:
         # Killed first: whoever waits on a number that the system gives to another file would
         # wake for that one.
-        self._accepting.kill()
+        self._running.kill()
+        self._poll.close()
         self._listening.close()
         self._clients.close()
 
-    def _accept(self) -> None:
-        began = time.monotonic()
+    def _run(self) -> None:
         while True:
-            if time.monotonic() - began > Turns.SECONDS:
-                runtime.breathe()
-                began = time.monotonic()
             try:
-                self._clients.make_room()
-                self._accept_one()
+                runtime.wait_readable(self._poll, self._clients.hang_up_on_the_silent())
+                began = time.monotonic()
+                for number, _ in self._poll.poll(0, AT_ONCE):
+                    if number == self._listening.fileno():
+                        self._accept()
+                    elif number in self._clients.silent:
+                        self._listen_to(self._clients.silent[number])
+                self._clients.turns.rest(time.monotonic() - began)
             except Exception as error:
                 if getattr(error, "errno", None) not in _OF_ONE:
                     self._clients.complaints.tell("anybody", f"cannot be accepted: {error}")
                     runtime.sleep(PAUSE_SECONDS)
 
-    def _accept_one(self) -> None:
-        stream, address = self._listening.accept()
-        reader = Reader(stream, address[:2], self._clients.turns)
-        if self._clients.enter(reader):
-            reader.greenlet = runtime.spawn(self._take, reader)
+    def _accept(self) -> None:
+        for _ in range(AT_ONCE):
+            self._clients.make_room()
+            try:
+                stream, address = runtime.accept(self._listening)
+            except BlockingIOError:
+                return
+            reader = Reader(stream, address[:2], self._clients.turns)
+            reader.waiting_since = time.monotonic()
+            if not self._clients.enter(reader):
+                stream.close()
+            elif self._first_words is None:
+                self._clients.start(reader, self._take)
+            else:
+                self._clients.silent[stream.fileno()] = reader
+                self._poll.register(stream.fileno(), select.EPOLLIN | select.EPOLLET)
+
+    def _listen_to(self, reader: Reader) -> None:
+        """To a newcomer, of whom something has come since: words, or the end."""
+        assert self._first_words is not None
+        try:
+            said = reader.stream.recv(STRANGER_OCTETS, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except OSError:
+            said = b""
+        answer = self._first_words(said)
+        if answer is None and len(said) < STRANGER_OCTETS and said and not reader.hung_up:
+            return
+        if answer:
+            self._clients.complaints.tell(reader.address, "sends what cannot be read")
+            with suppress(OSError):
+                # Whoever closes with something unread takes back what it has answered.
+                reader.stream.recv(STRANGER_OCTETS, socket.MSG_DONTWAIT)
+                reader.stream.send(answer, socket.MSG_DONTWAIT)
+        if answer or not said:
+            self._clients.leave(reader)
         else:
-            stream.close()
+            self._poll.unregister(reader.stream.fileno())
+            del self._clients.silent[reader.stream.fileno()]
+            self._clients.start(reader, self._take)
 
     def _take(self, reader: Reader) -> None:
         complaints = self._clients.complaints
         reader.waiting_since = time.monotonic()
         try:
-            reader.take_turn()
-            if len(self._clients) > CROWD and reader.hung_up:
-                return
+            if self._tls is not None or self._first_words is None:
+                reader.take_turn()
             if self._tls is not None:
-                self._shake_hands(reader, self._tls)
+                with runtime.Timeout(HANDSHAKE_SECONDS, TimeoutError("no TLS handshake in time")):
+                    reader.stream = self._tls.wrap_socket(reader.stream, server_side=True)
+                reader.common_name = _common_name(reader.stream.getpeercert() or {})
             self._serve(reader)
         except (OSError, Unwelcome, runtime.Timeout) as error:
             complaints.tell(reader.address, error)
@@ -221,16 +350,12 @@ class Listener:
         finally:
             reader.settle()
             reader.close()
-            with suppress(OSError):
-                reader.stream.close()
             self._clients.leave(reader)
+            self._clients.started(reader)
 
-    def _shake_hands(self, reader: Reader, context: ssl.SSLContext) -> None:
-        with runtime.Timeout(HANDSHAKE_SECONDS, TimeoutError("no TLS handshake in time")):
-            reader.stream.recv(1, socket.MSG_PEEK)
-            reader.take_turn()  # what costs is our answer to the first words
-            reader.stream = context.wrap_socket(reader.stream, server_side=True)
-        reader.common_name = _common_name(reader.stream.getpeercert() or {})
+
+def _anything(said: bytes) -> bytes:
+    return b""
 
 
 def _common_name(certificate: Any) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from heapq import heappop, heappush
 from itertools import count
@@ -74,6 +75,10 @@ class Turns:
         account.ends = max(account.ends, account.begins) + seconds
         self._worked += seconds
 
+    def rest(self, seconds: float) -> None:
+        """After as much work for all of them, which is no one's turn."""
+        runtime.sleep(min(seconds, self._LONGEST) * self._rest)
+
     def _deal(self) -> None:
         at_once = 1
         while self._waiting:
@@ -84,7 +89,7 @@ class Turns:
                     begins, _, turn = heappop(self._waiting)
                     self._now = max(self._now, begins)
                     turn.set()
-            runtime.breathe()  # now they work
+            runtime.pause()  # now they work
             worked = self._worked - worked
             at_once = 1 if worked > SLICE_SECONDS else min(at_once + 1, self._AT_ONCE)
             self._owed += worked * self._rest
@@ -120,6 +125,8 @@ class Reader:
         self.waiting_since: float | None = None
         """Since when we wait for the other side; None while it does not depend on it, or is known.
         Who has been waited for the longest gives way when there are too many."""
+        self.at_turn: Callable[[Reader], None] = lambda reader: None
+        """Called whenever it has a turn."""
         self._turns = turns
         self._octets: int | None = None
         self._deadline: float | None = None
@@ -168,6 +175,11 @@ class Reader:
             self._let_others_work()
         elif time.monotonic() - self._began >= Turns.SECONDS:
             self.take_turn()
+
+    @property
+    def is_newcomer(self) -> bool:
+        """Whether nobody serves it yet."""
+        return self.greenlet is None
 
     @property
     def is_named(self) -> bool:
@@ -227,6 +239,7 @@ class Reader:
             waited_for, self.waiting_since = self.waiting_since, None
             self._turns.take(self.account)
             self._in_turn = True
+            self.at_turn(self)
             self.waiting_since = waited_for and time.monotonic()
         self._began = time.monotonic()
         if self._deadline is not None:

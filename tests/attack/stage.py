@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import math
 import os
 import resource
 import subprocess
@@ -60,21 +61,10 @@ class Stage(Lab):
 
     def start(self) -> None:
         """Start it, and wait until it has the switch."""
-        words = [
-            sys.executable,
-            "-m",
-            "tenantry.controller",
-            "--config-file",
-            str(self._configuration),
-        ]
+        words = ["prlimit", f"--nofile={DESCRIPTORS}:", sys.executable, "-m"]
+        words += ["tenantry.controller", "--config-file", str(self._configuration), "serve"]
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
-                [*words, "serve"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=_few_descriptors,
-            )
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.until(self.ready, START_SECONDS)
 
     def kill(self) -> None:
@@ -178,7 +168,7 @@ class Stage(Lab):
                 attacker.kill()
                 attacker.communicate()
         connections, descriptors, resident = before
-        percentile = sorted(times)[int(len(times) * 0.99) - 1]
+        percentile = sorted(times)[math.ceil(len(times) * 0.99) - 1]
         assert percentile < calm.limit(API_SECONDS), f"the API took {percentile:.2f} s"
         assert all(wait < calm.limit(GUEST_SECONDS) for wait in waits), waits
         assert self.connections() == connections, f"a switch was hung up on; {self.tail()}"
@@ -205,16 +195,18 @@ class _Watch:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._times: list[float] = []
+        self._over = False
         self._asking = runtime.spawn(self._ask)
 
     def _ask(self) -> None:
-        while True:
+        while not self._over:
             self._times.append(_timed(self._stage))
             runtime.sleep(0.02)
 
     def stop(self) -> list[float]:
-        self._asking.kill()
-        assert len(self._times) > 1, "the API did not answer at all"
+        """How long each answer took, that which is waited for now, too."""
+        self._over = True
+        self._asking.wait()
         return self._times
 
 
@@ -257,11 +249,6 @@ def _holds(condition: Callable[[], bool]) -> bool:
         return bool(condition())
     except (OSError, Refused, ValueError):
         return False
-
-
-def _few_descriptors() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, hard))
 
 
 @contextmanager

@@ -15,12 +15,15 @@ import socket
 import struct
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 HOST = "127.0.0.1"
 CROWD = 2000
+FLOOD = 5000
+"""Connections a second."""
 
 _HEADER = struct.Struct("!BBHI")  # OpenFlow 1.4, 7.1.1
 _POST = b"POST /v2.0/networks HTTP/1.1\r\nHost: x\r\n"
@@ -146,6 +149,27 @@ def _requests(chance: random.Random) -> Iterator[bytes]:
     yield chance.choice(bodies)
 
 
+def _flood(port: int, end: float, seed: int) -> None:
+    """Connect, say nothing or one thing, read no answer, away; however many have not been accepted
+    yet, the next one comes."""
+    chance = random.Random(seed)
+    words = (b"", chance.randbytes(300), b"GET /v2.0/ports HTTP/1.1\r\nHost:", b"X\r\n\r\n", HELLO)
+    few: deque[socket.socket] = deque()
+    began, number = time.monotonic(), 0
+    while (now := time.monotonic()) < end:
+        if number > (now - began) * FLOOD:
+            time.sleep(0.0005)
+            continue
+        number += 1
+        with suppress(OSError):
+            few.append(socket.socket())
+            few[-1].setblocking(False)
+            few[-1].connect_ex((HOST, port))
+            few[-1].send(chance.choice(words))
+        while len(few) > CROWD // 4:
+            few.popleft().close()
+
+
 Attack = Callable[[int, float, int], None]
 
 KINDS: dict[str, Attack] = {
@@ -154,6 +178,7 @@ KINDS: dict[str, Attack] = {
     "lying switch": _stream(_lie),
     "lying database": _stream(_database_lies),
     "crowd": _crowd,
+    "flood": _flood,
     "requests": _stream(_requests),
 }
 

@@ -12,9 +12,9 @@ from tests.attack.stage import API, OPENFLOW, OVSDB, SECONDS, SEED, Stage, stage
 from tests.openvswitch import OpenVSwitch
 
 AT = {
-    OPENFLOW: ("garbage", "lying switch", "long message", "crowd"),
-    OVSDB: ("garbage", "lying database", "crowd"),
-    API: ("garbage", "requests", "crowd"),
+    OPENFLOW: ("garbage", "lying switch", "long message", "crowd", "flood"),
+    OVSDB: ("garbage", "lying database", "crowd", "flood"),
+    API: ("garbage", "requests", "crowd", "flood"),
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 from webob import Request, Response
 
 from tenantry.controller import runtime
-from tenantry.controller.sockets import http
+from tenantry.controller.sockets import http, listener
 from tenantry.controller.sockets.listener import Clients, Listener, listen
 
 Talk = Callable[[bytes], bytes]
@@ -32,11 +32,12 @@ def answer(environ: dict[str, Any], start_response: Any) -> Any:
 def served(application: Any = answer, **options: Any) -> Iterator[Any]:
     listening = listen("127.0.0.1", 0)
     serve = http.Http(application, **options).serve
-    listener = Listener(listening, Clients("client at", 100, part=1.0), serve)
+    clients = Clients("client at", 100, part=1.0)
+    served = Listener(listening, clients, serve, first_words=http.first_words)
     try:
         yield listening.getsockname()
     finally:
-        listener.close()
+        served.close()
 
 
 @pytest.fixture
@@ -170,7 +171,8 @@ def test_an_endless_head_ends(talk: Talk) -> None:
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", head()[:-2], head("Content-Length: 9") + b"{"])
 def test_who_says_nothing_whole_is_hung_up_on(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-    monkeypatch.setattr(http, "STRANGER_SECONDS", 0.2)
+    for module in (http, listener):
+        monkeypatch.setattr(module, "STRANGER_SECONDS", 0.2)
     monkeypatch.setattr(http, "BODY_SECONDS", 0.2)
     with served() as address, socket.create_connection(address, 10) as client:
         client.sendall(sent)

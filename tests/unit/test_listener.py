@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from tenantry.controller import runtime
 from tenantry.controller.service import supervisor
 from tenantry.controller.sockets import descriptors
-from tenantry.controller.sockets.listener import Clients, Listener, listen
+from tenantry.controller.sockets.listener import Clients, FirstWords, Listener, listen
 from tenantry.controller.sockets.reader import Reader, Unwelcome
 
 
@@ -30,12 +30,15 @@ def echo(reader: Reader) -> None:
 
 @contextmanager
 def served(
-    most: int, serve: Callable[[Reader], None] = echo, **options: Any
+    most: int,
+    serve: Callable[[Reader], None] = echo,
+    first_words: FirstWords | None = None,
+    **options: Any,
 ) -> Iterator[tuple[Clients, Callable[[], Any]]]:
     """The clients, and what makes one more."""
     listening = listen("127.0.0.1", 0)
     clients = Clients("client at", most, **options)
-    listener = Listener(listening, clients, serve)
+    listener = Listener(listening, clients, serve, first_words=first_words)
     made = []
 
     def connect() -> Any:
@@ -86,6 +89,41 @@ def test_where_nobody_can_make_room_one_waits() -> None:
         until(lambda: len(clients) == 3)
         known[0].close()
         assert waiting.recv(10) == b"me"
+
+
+def test_first_words_decide() -> None:
+    def first_words(said: bytes) -> bytes | None:
+        return b"no" if b"?" in said else b"" if said.endswith(b"me") else None
+
+    with served(100, first_words=first_words) as (clients, connect):
+        slow, wrong, silent = (connect() for _ in range(3))
+        slow.sendall(b"m")
+        wrong.sendall(b"m?" + bytes(1000))
+        assert wrong.recv(10) == b"no"
+        assert wrong.recv(10) == b""
+        assert len(clients) == 2
+        slow.sendall(b"e")
+        assert slow.recv(10) == b"me"
+        assert asks(silent)
+
+
+def test_newcomers_of_one_address_keep_those_of_another_waiting_for_a_few() -> None:
+    order: list[str] = []
+
+    def serve(reader: Reader) -> None:
+        reader.receive()
+        order.append(reader.address)
+
+    with listen("127.0.0.1", 0) as listening, ExitStack() as stack:
+        for number in range(401):  # they wait in the kernel's queue, one after the other
+            host = "127.0.0.2" if number == 400 else "127.0.0.1"
+            one = socket.create_connection(listening.getsockname(), 10, (host, 0))
+            stack.enter_context(one).sendall(b"me")
+        clients = Clients("client at", 1000, part=1.0)
+        listener = Listener(listening, clients, serve, first_words=lambda said: b"")
+        until(lambda: "127.0.0.2" in order)
+        assert order.index("127.0.0.2") < 200
+        listener.close()
 
 
 def test_one_may_have_so_many() -> None:
