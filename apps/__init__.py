@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The features, one folder each. This list is the only place that names them all.
 
 In pipeline order, for the reader; flows do not depend on the order. An app's id is permanent.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The log: what a person wants to know, a line each; and one line for what happens all the time."""
 
 from __future__ import annotations

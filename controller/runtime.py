@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The one place that knows how concurrency is done: cooperative greenlets on eventlet.
 
 Importing this module patches the standard library and selects os-ken's eventlet hub, so it must
@@ -6,7 +8,7 @@ be the first import of every process that talks to switches (``tenantry.controll
 two threads a connection; see docs/architecture.md, section 5.
 
 One cooperative scheduler is also why the model and the engine need no locks. The price: code that
-computes for long must call :func:`breathe`, and code that blocks in C must go through
+computes for long must call :func:`yield_now`, and code that blocks in C must go through
 :func:`in_thread`. Leaving eventlet one day means rewriting this file.
 """
 
@@ -95,7 +97,7 @@ def pause() -> None:
     eventlet.sleep(0)
 
 
-def breathe() -> None:
+def yield_now() -> None:
     """The same of who has much to do; call it every few hundred flows. Of those who do, one goes on
     at a time, and who was told something runs in between: a hundred of them keep nobody waiting for
     longer than one does."""
@@ -127,7 +129,7 @@ MANY = 1000
 """So many things, made at once, are worth to be set apart."""
 
 
-def settle_memory(made: int) -> None:
+def freeze_heap(made: int) -> None:
     """So many things were ``made`` that are there to stay: full garbage collections, which stop
     everything for hundreds of milliseconds when there is much, need not look at them again. Records
     and flows are freed all the same when nobody refers to them; no cycle holds them. Call it before

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """From options to a running controller, and ``tenantry serve``.
 
 The only place where the core meets the list of apps. A controller that stops hangs up and leaves
@@ -25,13 +27,14 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from tenantry.apps import APPS
-from tenantry.controller import api, config, log, runtime
-from tenantry.controller.api import auth
+from tenantry.controller import config, log, runtime
+from tenantry.controller.api import application, auth
 from tenantry.controller.api.core import port_binding, scheduling
+from tenantry.controller.api.kind import Kinds
 from tenantry.controller.api.tenantry import hosts, operations
 from tenantry.controller.api.tenantry.membership import Membership
 from tenantry.controller.feature.app import App, Parts
-from tenantry.controller.feature.effects import Arrived
+from tenantry.controller.feature.effects import PortMigrated
 from tenantry.controller.feature.extension import SYSTEM
 from tenantry.controller.model import Binding, Switch
 from tenantry.controller.service import supervisor
@@ -44,7 +47,7 @@ from tenantry.controller.store import Body, Draft, Store, StoreError, Unavailabl
 from tenantry.controller.switch import channel
 from tenantry.controller.switch.hosts import Hosts
 from tenantry.controller.switch.own_rows import IntegrationBridge
-from tenantry.controller.switch.words import Words
+from tenantry.controller.switch.words import HostReport
 
 LOG = logging.getLogger("tenantry")
 
@@ -66,7 +69,7 @@ class Controller:
         shares = descriptors.shares(descriptors.limit())
         self.failed = False
         """Whether something that must go on does not."""
-        self.kinds = kinds = api.kinds(
+        self.kinds = kinds = application.kinds(
             [one.extension for one in parts.values() if one.extension],
             physical_mtu=conf.networks.physical_mtu,
             physical_mtus=conf.networks.physical_mtus,
@@ -115,7 +118,7 @@ class Controller:
             tunnels={each.host: each.tunnel_address for each in remembered if each.tunnel_address},
         )
         self.joining = _listen_for_hosts(conf, self.hosts)
-        self.application = api.application(
+        self.application = application.application(
             self.store,
             kinds,
             auth.none(conf.api.default_project),
@@ -213,7 +216,7 @@ class Controller:
             "started_at": _shown(database.since),
         }
 
-    def _arrived(self, arrived: Arrived) -> None:
+    def _arrived(self, arrived: PortMigrated) -> None:
         """A guest runs on another host: its port is to be bound there."""
 
         def change(draft: Draft) -> None:
@@ -226,7 +229,7 @@ class Controller:
         except (NeutronException, Unavailable) as error:
             LOG.warning("port %s stays where it is: %s", arrived.port_id, error)
 
-    def _reported(self, words: Words) -> None:
+    def _reported(self, words: HostReport) -> None:
         """A host says something new of itself."""
         self.membership.note(words)
         self.channel.check_hosts()
@@ -294,7 +297,7 @@ def check(conf: cfg.ConfigOpts, apps: Sequence[App] = APPS) -> dict[App, Parts]:
     return {app: app.build(conf) for app in apps}
 
 
-def _open_store(url: str, kinds: api.Kinds) -> Store:
+def _open_store(url: str, kinds: Kinds) -> Store:
     parsed = make_url(url)
     try:
         if parsed.get_backend_name() == "sqlite" and parsed.database:

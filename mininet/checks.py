@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What the demos check: that those who should reach each other do, and that nobody hears what is
 none of their business."""
 

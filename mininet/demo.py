@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``make demo``: two tenants with equal addresses, each with a router to a shared outside, a table
 of who reaches whom, and then yours. With ``--hosts``, several Open vSwitches (:mod:`demo_hosts`).
 

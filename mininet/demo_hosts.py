@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``make demo HOSTS=3``: the demo's two tenants on several hosts, joined by tunnels::
 
     host1: red                   host2: red and blue          host3: blue

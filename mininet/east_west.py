@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Experiment: where does traffic between two networks of a tenant go, and what does it cost?
 
 Two machines on different networks and switches, and a third switch where the router's gateway is::

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Experiment: a gateway dies. For how long is the world outside gone?
 
 Four hosts with an Open vSwitch each, two of which lead outside and stand in for each other::

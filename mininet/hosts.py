@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Hosts with an Open vSwitch each, in Mininet's terms: switches that are machines of their own.
 
 Each is a network namespace with three legs at most::

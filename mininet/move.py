@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Experiment: a machine moves to another host while it is talked to. How much is lost?
 
 Three hosts with an Open vSwitch each. ``guest`` has a cable to two of them, as a machine that is

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Entering Linux network namespaces from Python's threads.
 
 A namespace belongs to a thread, and what the thread makes belongs to the namespace: its sockets,

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Questions by a timetable, from one network namespace to another: who is not answered, and when.
 
 ``pacer.py answer`` sends UDP back to whoever it came from, both families. ``pacer.py ask ADDRESS

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Draws the answers to questions around an event: ``plot_answers.py FILE.png``, on standard input
 as JSON what :meth:`pacer.Questions.around` returns, for each run. Runs in the project's virtual
 environment, which has matplotlib."""

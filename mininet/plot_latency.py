@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Draws latencies as cumulative distributions: ``plot_latency.py FILE.png``, the times in ms by
 name as JSON on standard input. Runs in the project's virtual environment, which has matplotlib."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Who reaches whom: asks every address from inside every host, and notes who answers.
 
 Equal addresses are no obstacle to that: a TCP server in each host answers with the host's name. An

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What demos and experiments stand on: a network namespace of their own, the controller, patience.
 
 Everything runs in a namespace with Open vSwitches of its own, so the machine's interfaces, bridges

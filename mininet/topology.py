@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The demo network in Mininet's terms, and the Mininet classes that know Neutron ports.
 
 Two tenants with the same addresses, each with two networks and a router between them, on two

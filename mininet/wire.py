@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What passes a wire: counts the frames on one interface by VLAN and source address, or the VXLAN
 packets by their ends and VNI.
 

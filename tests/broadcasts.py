@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What is said to everybody on a network by one guest, and how often another hears it."""
 
 from __future__ import annotations

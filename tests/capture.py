@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Which VLANs passed a wire. The kernel keeps the frames: nothing is missed, nothing races."""
 
 from __future__ import annotations

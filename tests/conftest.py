@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Fixtures for all layers. The first import patches the standard library, as in production."""
 
 import tenantry.controller.runtime  # noqa: F401  isort: skip

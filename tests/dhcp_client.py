@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Real DHCP clients in a guest, with a script that configures its interface and tells of it."""
 
 from __future__ import annotations

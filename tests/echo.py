@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Servers and clients to run inside guests: who reaches whom, and as whom they are seen.
 
 ``python -m tests.echo`` serves TCP and UDP at port 7777, both families: it answers with the address

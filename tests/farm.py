@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Several machines with an Open vSwitch each, an underlay between them, and a controller that they
 join by one command.
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A whole controller in the test's own process, on a real Open vSwitch, with guests plugged in.
 
 The API is called as WSGI; switches and OVSDB are reached as in production. Everything waits on

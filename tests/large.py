@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Datagrams larger than the MTU: who gets them whole, and as whom their sender is seen.
 
 ``python -m tests.large`` serves UDP at port 7778, both families: it answers with what it got, but

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Network namespaces for tests: one that the test itself lives in, and guests beside it.
 
 They have no names: a namespace is gone when the last process in it is, also if a test is killed.

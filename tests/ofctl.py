@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``ovs-ofctl`` as a second opinion: how Open vSwitch itself reads our bytes and our text."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """An Open vSwitch of a test's own: database, daemon and sockets in one directory."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What is outside in tests: a router and a server behind it, on an uplink of the first switch."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What ``ofproto/trace`` tells of a packet: where it leaves, as what, and after how many passes.
 
 A packet that conntrack sends round again is followed there; what its state is on each round is

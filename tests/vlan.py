@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A VLAN of a guest's interface, as ``ip link add ... type vlan`` makes it, also where the kernel
 has no 802.1Q: a TAP device and a process in the guest that puts the tags on and takes them off.
 

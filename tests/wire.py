@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """OpenFlow over a bridge's own socket, as bytes: what a switch makes of ours, and what it tells."""
 
 from __future__ import annotations

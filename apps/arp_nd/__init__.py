@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """ARP and ND: who has an address is answered by the switch, and nobody else hears the question.
 
 Requests (RFC 826) and solicitations (RFC 4861, 7.2) are answered where they are asked, by flows
@@ -28,15 +30,15 @@ from tenantry.apps.arp_nd.flows import (
     routers_known,
 )
 from tenantry.apps.arp_nd.packets import announce
-from tenantry.controller.feature.app import App, Parts, Units, once
+from tenantry.controller.feature.app import App, Parts, Units, per_switch
 from tenantry.controller.model import networks_with_ports
 
 ARP_ND = App(
     id=4,
     name="arp_nd",
     units=(
-        Units("questions", once, compile_questions),
-        Units("answers", once, compile_answers),
+        Units("questions", per_switch, compile_questions),
+        Units("answers", per_switch, compile_answers),
         Units("port", ports_known, compile_port),
         Units("router_port", routers_known, compile_router_port),
         Units("services", networks_with_ports, compile_services),

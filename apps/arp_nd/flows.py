@@ -1,30 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Flows that answer ARP and neighbour discovery; see the package."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenantry.controller.model import (
-    Binding,
-    Network,
-    Port,
-    Router,
-    Subnet,
-    View,
-    derived,
-    networks_on,
-)
-from tenantry.controller.network.addresses import (
-    METADATA_ADDRESSES,
-    SERVICE_LINK_LOCAL,
-    SERVICE_MAC,
-    is_router,
-    link_local,
-    mapped,
-)
-from tenantry.controller.network.routers import faces, gateways, routers_in
+from tenantry.controller.model import Binding, Network, Port, Router, Subnet, View, derived
+from tenantry.controller.network.gateways import is_router
+from tenantry.controller.network.routers import gateway_addresses, gateways, networks_on, routers_in
 from tenantry.controller.openflow.flow import (
-    FROM_NOWHERE,
+    CLEAR_IN_PORT,
     Action,
     Flow,
     Goto,
@@ -53,7 +39,13 @@ from tenantry.controller.openflow.pipeline import (
     Table,
     version_bits,
 )
+from tenantry.controller.packets.addresses import link_local, mapped
 from tenantry.controller.packets.frames import ARP, ICMPV6, IPV6
+from tenantry.controller.packets.own_addresses import (
+    METADATA_ADDRESSES,
+    SERVICE_LINK_LOCAL,
+    SERVICE_MAC,
+)
 
 REQUEST, REPLY = 1, 2  # RFC 826
 SOLICITATION, ADVERTISEMENT = 135, 136  # RFC 4861, 4.3 and 4.4
@@ -175,7 +167,7 @@ def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
 
 
 _BACK: Actions = (
-    *(Move(IN_PORT, OUT_PORT, 32), FROM_NOWHERE),
+    *(Move(IN_PORT, OUT_PORT, 32), CLEAR_IN_PORT),
     Goto(Table.OUTPUT),
 )
 """By way of OUTPUT, for on a wire the answer needs its tag."""
@@ -220,7 +212,9 @@ def addresses(view: View, port: Port) -> dict[int, int]:
     found = {mapped(ip.version, ip.address): port.mac for ip in port.fixed_ips}
     found[link_local(port.mac)] = port.mac
     if port.is_gateway:
-        found |= {mapped(4, face.address): face.mac for face in faces(view, port.router_id)}
+        found |= {
+            mapped(4, face.address): face.mac for face in gateway_addresses(view, port.router_id)
+        }
     return found
 
 
@@ -248,7 +242,7 @@ def compile_router_port(view: View, switch: int, port_id: str) -> Iterator[Flow]
     if port is None or network is None:
         return
     several = gateways(view, port.router_id)
-    own = faces(view, port.router_id) if port.is_gateway else ()
+    own = gateway_addresses(view, port.router_id) if port.is_gateway else ()
     places = {mapped(4, face.address): face.switches for face in own}
     for address, mac in sorted(addresses(view, port).items()):
         here = (SetField(OUT_PORT, ROUTED),) if switch in places.get(address, several) else ()

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Who has been told an address is told when it changes: by the model, which knows the moment."""
 
 from __future__ import annotations
@@ -7,9 +9,10 @@ from collections.abc import Iterator
 from tenantry.apps.arp_nd.flows import addresses
 from tenantry.controller.feature.effects import PacketOut, copied_to_ports, resubmitted
 from tenantry.controller.model import Binding, Change, Former, Network, Port, View
-from tenantry.controller.network.addresses import is_router, mapped, unmapped
+from tenantry.controller.network.gateways import is_router
 from tenantry.controller.network.routers import active
 from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, OUT_PORT, PHYSICAL, Table
+from tenantry.controller.packets.addresses import mapped, unmapped
 from tenantry.controller.packets.neighbour_discovery import announcement
 
 

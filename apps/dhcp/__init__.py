@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """DHCP: hosts are told who they are and where, in both families, and by router advertisements.
 
 DHCPv4 (RFC 2131), DHCPv6 (RFC 8415) and router advertisements (RFC 4861) for subnets with

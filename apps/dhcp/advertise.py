@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Router advertisements: what a network tells its hosts of itself, and what of it no longer holds
 (RFC 4861, 4.2; RFC 4191; RFC 8106)."""
 
@@ -10,14 +12,11 @@ from typing import NamedTuple
 
 from tenantry.apps.dhcp import options as o
 from tenantry.controller.model import Network, Subnet, View
-from tenantry.controller.network.addresses import SERVICE_MAC, gateway_port, link_local
-from tenantry.controller.network.configuration import (
-    default_router,
-    is_link_local,
-    name_servers,
-    routes,
-)
+from tenantry.controller.network.configuration import default_router, name_servers, routes
+from tenantry.controller.network.gateways import gateway_port
 from tenantry.controller.packets import frames
+from tenantry.controller.packets.addresses import is_link_local, link_local
+from tenantry.controller.packets.own_addresses import SERVICE_MAC
 
 ALL_NODES, ALL_NODES_MAC = 0xFF02 << 112 | 1, 0x333300000001
 ROUTER_ADVERTISEMENT = 134

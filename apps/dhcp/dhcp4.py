@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """DHCPv4 messages: what a client says, and what it is answered (RFC 2131, RFC 2132).
 
 The model is the only truth: nothing is leased or remembered, so a release or a decline changes
@@ -12,10 +14,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tenantry.apps.dhcp import options as o
-from tenantry.controller.feature.effects import Malformed
 from tenantry.controller.model import DhcpOption, FixedIp, Port, Route, Subnet
-from tenantry.controller.network.addresses import METADATA_ADDRESSES
 from tenantry.controller.network.configuration import default_router, name_servers, routes
+from tenantry.controller.packets.malformed import Malformed
+from tenantry.controller.packets.own_addresses import METADATA_ADDRESSES
 
 DISCOVER, OFFER, REQUEST, DECLINE, ACK, NAK, RELEASE, INFORM = range(1, 9)
 BOOT_REQUEST, BOOT_REPLY, ETHERNET = 1, 2, 1

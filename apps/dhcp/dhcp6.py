@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """DHCPv6 messages: what a client says, and what it is answered (RFC 8415).
 
 As with DHCPv4 the model is the only truth: a port's addresses are its own, for as long as it has
@@ -12,9 +14,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tenantry.apps.dhcp import options as o
-from tenantry.controller.feature.effects import Malformed
 from tenantry.controller.model import Port
-from tenantry.controller.network.addresses import SERVICE_MAC
+from tenantry.controller.packets.malformed import Malformed
+from tenantry.controller.packets.own_addresses import SERVICE_MAC
 
 SOLICIT, ADVERTISE, REQUEST, CONFIRM, RENEW, REBIND, REPLY, RELEASE, DECLINE = range(1, 10)
 INFORMATION_REQUEST = 11

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Flows that take questions to the controller, on networks where it answers them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """DHCP options by name and number: which there are, and how a value in words becomes bytes.
 
 Names are dnsmasq's, which Neutron's users know. Numbers: RFC 2132 and the registries of IANA.

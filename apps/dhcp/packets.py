@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Answers to DHCP, DHCPv6 and router solicitations: from the model to bytes, and nothing kept."""
 
 from __future__ import annotations
@@ -7,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from tenantry.apps.dhcp import advertise, dhcp4, dhcp6
-from tenantry.controller.feature.effects import Every, PacketIn, PacketOut, to_port, to_ports
+from tenantry.controller.feature.effects import PacketIn, PacketOut, Periodic, to_port, to_ports
 from tenantry.controller.model import (
     Binding,
     Change,
@@ -18,11 +20,12 @@ from tenantry.controller.model import (
     View,
     networks_with_ports,
 )
-from tenantry.controller.network.addresses import SERVICE_LINK_LOCAL, SERVICE_MAC, is_router
 from tenantry.controller.network.configuration import name_servers
 from tenantry.controller.network.dns_names import domain, host_name
+from tenantry.controller.network.gateways import is_router
 from tenantry.controller.network.routers import networks_of
 from tenantry.controller.packets import frames
+from tenantry.controller.packets.own_addresses import SERVICE_LINK_LOCAL, SERVICE_MAC
 
 SECONDS_BETWEEN_ADVERTISEMENTS = 200.0
 """A third of MaxRtrAdvInterval, which is also MinRtrAdvInterval: RFC 4861, 6.2.1."""
@@ -108,9 +111,9 @@ class Dhcp:
         addresses = map(ip_address, self.ntp_servers)
         return tuple(int(address) for address in addresses if address.version == version)
 
-    def unasked(self) -> Every:
+    def unasked(self) -> Periodic:
         """Advertisements to all ports of a network: RFC 4861, 6.2.4."""
-        return Every(SECONDS_BETWEEN_ADVERTISEMENTS, self._advertise_all)
+        return Periodic(SECONDS_BETWEEN_ADVERTISEMENTS, self._advertise_all)
 
     def _advertise_all(self, view: View, switch: int) -> Iterator[PacketOut]:
         for network_id in sorted(networks_with_ports(view, switch)):

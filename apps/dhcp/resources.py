@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What the API accepts of DHCP options: ``extra_dhcp_opts`` of ports, by name or by number."""
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from neutron_lib.api.definitions import extra_dhcp_opt
 
 from tenantry.apps.dhcp import options
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Extension, Reader, Rules
+from tenantry.controller.feature.extension import Extension, Reader, ResourceHooks
 from tenantry.controller.model import DhcpOption
 from tenantry.controller.store import Body, Draft
 
@@ -24,7 +26,7 @@ MAX_CODE = {4: 254, 6: 65535}
 _NUMBER = re.compile(r"[1-9][0-9]{0,4}")
 
 
-class DhcpOptionRules(Rules):
+class DhcpOptionHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         body[OPTIONS] = _merged([], body[OPTIONS] or [])
 
@@ -90,4 +92,4 @@ def _invalid(message: str) -> Exception:
 
 def extension() -> Extension:
     """The attribute ``extra_dhcp_opts`` of ports."""
-    return Extension(definitions=(extra_dhcp_opt,), rules={"port": DhcpOptionRules()})
+    return Extension(definitions=(extra_dhcp_opt,), rules={"port": DhcpOptionHooks()})

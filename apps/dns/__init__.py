@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """DNS: the names of a network's ports, and a resolver on every subnet.
 
 Ports are named by ``dns_name``, or by their address (``host-10-0-0-5``), in the domain of their
@@ -15,7 +17,7 @@ from tenantry.apps.dns.flows import compile_network
 from tenantry.controller.feature.app import App, Parts, Units
 from tenantry.controller.feature.effects import Stream
 from tenantry.controller.model import networks_with_ports
-from tenantry.controller.network.addresses import DNS_PORT
+from tenantry.controller.packets.own_addresses import DNS_PORT
 
 
 def _build(conf: cfg.ConfigOpts) -> Parts:

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Answers to DNS queries of a network's ports: from the model, or asked of other resolvers.
 
 Messages are read and written by dnspython. What is under a network's domain, and the names of its
@@ -23,9 +25,10 @@ import dns.rdatatype
 import dns.reversename
 import dns.rrset
 
-from tenantry.controller.feature.effects import Ask, Malformed
+from tenantry.controller.feature.effects import DnsQuery
 from tenantry.controller.model import FixedIp, Network, Port, Subnet, View
 from tenantry.controller.network.dns_names import address_text, domain, full_name, host_name
+from tenantry.controller.packets.malformed import Malformed
 
 TTL = 30
 """Seconds: names follow the model, so answers must not live long."""
@@ -48,7 +51,7 @@ class Resolver:
 
     def answer(
         self, view: View, port: Port, query: bytes, *, stream: bool = False
-    ) -> bytes | Ask[bytes]:
+    ) -> bytes | DnsQuery[bytes]:
         """The answer to a query of a port, or what is to be asked of others. Errors: Malformed,
         for what is not even a query."""
         try:
@@ -70,7 +73,7 @@ class Resolver:
             return _failed(message, dns.rcode.REFUSED)
         own = self._own(view, network, question.name, question.rdtype)
         if own is None:
-            return Ask(query, lambda reply: _forwarded(message, reply, size))
+            return DnsQuery(query, lambda reply: _forwarded(message, reply, size))
         response = dns.message.make_response(
             message, recursion_available=True, our_payload=UDP_SIZE
         )

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Flows that take queries to the resolver; all other DNS passes untouched."""
 
 from __future__ import annotations

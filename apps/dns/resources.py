@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What the API accepts of DNS: names of ports, domains of networks and ports, and the names that
 follow from them (``dns_assignment``).
 
@@ -16,7 +18,7 @@ from neutron_lib.constants import DNS_DOMAIN_DEFAULT
 from oslo_config import cfg
 
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Extension, Reader, Rules
+from tenantry.controller.feature.extension import Extension, Reader, ResourceHooks
 from tenantry.controller.store import Body, Draft
 
 NAME, DOMAIN, ASSIGNMENT = dns.DNSNAME, dns.DNSDOMAIN, dns.DNSASSIGNMENT
@@ -34,7 +36,7 @@ _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 cfg.CONF.register_opt(cfg.StrOpt("dns_domain", default=DNS_DOMAIN_DEFAULT))
 
 
-class NetworkDomain(Rules):
+class NetworkDomainHooks(ResourceHooks):
     def __init__(self, default: str) -> None:
         self._default = default
 
@@ -54,7 +56,7 @@ class NetworkDomain(Rules):
         shown.setdefault(DOMAIN, "")  # networks from before there was such an attribute
 
 
-class PortNames(Rules):
+class PortNameHooks(ResourceHooks):
     def __init__(self, default: str) -> None:
         self._default = default
 
@@ -146,5 +148,5 @@ def extension(dns_domain: str) -> Extension:
     none of their own, with its final dot."""
     return Extension(
         definitions=(dns, dns_domain_ports),
-        rules={"network": NetworkDomain(dns_domain), "port": PortNames(dns_domain)},
+        rules={"network": NetworkDomainHooks(dns_domain), "port": PortNameHooks(dns_domain)},
     )

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Firewalls (FWaaS v2): ordered rules that allow, deny or reject, on ports of routers and of
 machines.
 
@@ -14,7 +16,7 @@ as they live; errors about a connection pass with it. What is rejected is told s
 
 from tenantry.apps.firewall import resources
 from tenantry.apps.firewall.flows import (
-    compile_all,
+    compile_common,
     compile_policy,
     compile_port,
     compile_rule,
@@ -23,13 +25,13 @@ from tenantry.apps.firewall.flows import (
     rules_on,
 )
 from tenantry.apps.firewall.packets import handle
-from tenantry.controller.feature.app import App, Parts, Units, once
+from tenantry.controller.feature.app import App, Parts, Units, per_switch
 
 FIREWALL = App(
     id=13,
     name="firewall",
     units=(
-        Units("all", once, compile_all),
+        Units("all", per_switch, compile_common),
         Units("port", ports_with_firewall, compile_port),
         Units("policy", policies_on, compile_policy),
         Units("rule", rules_on, compile_rule),

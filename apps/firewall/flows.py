@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Flows of firewalls; see the package for what they do."""
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from tenantry.controller.model import (
     View,
     derived,
     ports_on,
-    routers_on,
 )
 from tenantry.controller.network.conntrack import (
     LOOKED_UP,
@@ -28,7 +29,7 @@ from tenantry.controller.network.conntrack import (
     committed,
     judged,
 )
-from tenantry.controller.network.routers import joint, legs
+from tenantry.controller.network.routers import joint, router_interfaces, routers_on
 from tenantry.controller.openflow.flow import (
     CONTROLLER,
     CT_TRACKED,
@@ -77,7 +78,7 @@ VERDICTS: dict[Table, tuple[int, Match]] = {
 """Where a packet is let through or not; what a port's security groups drop is told nobody."""
 
 
-def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
+def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
     """How a router's ports are judged, and what becomes of what they do not let through."""
     on = Goto(Table.ROUTER_FIREWALL.next)
     acl, verdict = Table.ROUTER_FIREWALL_ACL, Table.ROUTER_FIREWALL_VERDICT
@@ -105,7 +106,7 @@ def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
 @derived
 def router_ports_on(view: View, switch: int) -> frozenset[str]:
     """The interfaces of the routers on a switch."""
-    every = (legs(view, router_id) for router_id in routers_on(view, switch))
+    every = (router_interfaces(view, router_id) for router_id in routers_on(view, switch))
     return frozenset(leg.port.id for some in every for leg in some if not leg.gateway)
 
 

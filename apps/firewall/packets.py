@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What a firewall that rejects says to the sender: a TCP reset, or ICMP's port unreachable. And
 errors about what is not tracked, which pass like others."""
 
@@ -8,7 +10,7 @@ from collections.abc import Iterable
 from tenantry.controller.feature.effects import PacketIn, PacketOut, resubmitted, to_port
 from tenantry.controller.model import View
 from tenantry.controller.network.conntrack import untracked
-from tenantry.controller.network.router_entry import answered
+from tenantry.controller.network.router_entry import router_reply
 from tenantry.controller.openflow.pipeline import (
     IN_PORT,
     NAT,
@@ -40,7 +42,7 @@ def handle(view: View, packet: PacketIn) -> Iterable[PacketOut]:
     if packet.register(POLICY) == IN_ROUTER:
         # What came from outside to a translated address, nobody here can answer for.
         translated = packet.register(NAT) and packet.register(SOURCE) == OUTSIDE
-        return [] if translated else [answered(packet, refusal)]
+        return [] if translated else [router_reply(packet, refusal)]
     turned = packet.data[6:12] + packet.data[:6] + refusal[12:]
     here, origin = packet.register(IN_PORT), packet.register(ORIGIN)
     if packet.register(POLICY) == LEAVING_PORT or here == origin:

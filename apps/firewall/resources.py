@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """FWaaS v2 in the API: rules, policies (ordered lists of rules), and groups (ports with a policy
 for each direction)."""
 
@@ -16,9 +18,9 @@ from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     SYSTEM,
     Extension,
-    NewKind,
     Reader,
-    Rules,
+    ResourceHooks,
+    ResourceSpec,
     changed,
     may_use,
 )
@@ -37,7 +39,7 @@ _POLICIES = {"ingress": "ingress_firewall_policy_id", "egress": "egress_firewall
 _WITH_PORTS = ("tcp", "udp", "sctp")  # Open vSwitch knows the ports of no other
 
 
-class RuleRules(Rules):
+class FirewallRuleHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         _settle(body)
 
@@ -91,7 +93,7 @@ def _range(text: str) -> str:
     return str(low) if low == high else f"{low}:{high}"
 
 
-class PolicyRules(Rules):
+class FirewallPolicyHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         _check_rules(draft, context, body)
 
@@ -166,7 +168,7 @@ def _check_rules(draft: Draft, context: Context, body: Body) -> None:
             )
 
 
-class GroupRules(Rules):
+class FirewallGroupHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         body["is_default"] = context is SYSTEM
         if context is not SYSTEM:
@@ -277,7 +279,7 @@ def _check_port(draft: Draft, context: Context, group: Body, id: str) -> None:
         )
 
 
-class FirewalledPortRules(Rules):
+class FirewallPortHooks(ResourceHooks):
     """A port that goes leaves its firewall group."""
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
@@ -306,18 +308,18 @@ _HIDDEN = {"allow_post": False, "allow_put": False, "is_visible": False}
 
 def extension() -> Extension:
     """FWaaS v2."""
-    policies = PolicyRules()
+    policies = FirewallPolicyHooks()
     return Extension(
         definitions=(firewall_v2, firewall_v2_stdattrs),
         kinds=(
-            NewKind(
+            ResourceSpec(
                 name=RULE,
                 collection=RULES,
                 attributes=_attributes(RULES),
                 not_found=_not_found(errors.FirewallRuleNotFound, "firewall_rule_id"),
                 path="fwaas/firewall_rules",
             ),
-            NewKind(
+            ResourceSpec(
                 name=POLICY,
                 collection="firewall_policies",
                 attributes=_attributes("firewall_policies"),
@@ -329,7 +331,7 @@ def extension() -> Extension:
                     "remove_rule": policies.remove_rule,
                 },
             ),
-            NewKind(
+            ResourceSpec(
                 name=GROUP,
                 collection="firewall_groups",
                 attributes={**_attributes("firewall_groups"), "is_default": _HIDDEN},
@@ -338,9 +340,9 @@ def extension() -> Extension:
             ),
         ),
         rules={
-            RULE: RuleRules(),
+            RULE: FirewallRuleHooks(),
             POLICY: policies,
-            GROUP: GroupRules(),
-            "port": FirewalledPortRules(),
+            GROUP: FirewallGroupHooks(),
+            "port": FirewallPortHooks(),
         },
     )

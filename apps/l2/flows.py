@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Flows of L2 switching; see the package for what they do and ``controller/openflow/pipeline.py``
 for the tables."""
 
@@ -6,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tenantry.controller.model import Binding, Network, Port, Standby, View
-from tenantry.controller.network.addresses import SERVICE_MAC
 from tenantry.controller.openflow.flow import (
     VLAN_PRESENT,
     Action,
@@ -36,6 +37,7 @@ from tenantry.controller.openflow.pipeline import (
 )
 from tenantry.controller.packets.frames import ARP, ICMPV6, IPV6, RARP
 from tenantry.controller.packets.neighbour_discovery import ADVERTISEMENT
+from tenantry.controller.packets.own_addresses import SERVICE_MAC
 
 LEARNED_IDLE_SECONDS = 300  # the ageing time of IEEE 802.1Q, 8.8.3
 LEARNED_PER_PORT = 64

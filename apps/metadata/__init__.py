@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Metadata: what a machine asks at 169.254.169.254 (or fe80::a9fe:a9fe) when it starts.
 
 The answers of OpenStack and of EC2, for the port that asks: it is known by the switch port that the
@@ -10,9 +12,9 @@ from oslo_config import cfg
 
 from tenantry.apps.metadata.flows import compile_requests
 from tenantry.apps.metadata.http import Metadata
-from tenantry.controller.feature.app import App, Parts, Units, once
+from tenantry.controller.feature.app import App, Parts, Units, per_switch
 from tenantry.controller.feature.effects import Http
-from tenantry.controller.network.addresses import METADATA_PORT
+from tenantry.controller.packets.own_addresses import METADATA_PORT
 
 
 def _build(conf: cfg.ConfigOpts) -> Parts:
@@ -22,6 +24,6 @@ def _build(conf: cfg.ConfigOpts) -> Parts:
 METADATA = App(
     id=8,
     name="metadata",
-    units=(Units("requests", once, compile_requests),),
+    units=(Units("requests", per_switch, compile_requests),),
     build=_build,
 )

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Flows that take requests for metadata to the service port."""
 
 from __future__ import annotations
@@ -5,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tenantry.controller.model import View
-from tenantry.controller.network.addresses import METADATA_ADDRESSES
 from tenantry.controller.openflow.flow import Flow, Goto, Value
 from tenantry.controller.openflow.pipeline import IN_PORT, TENANT, Band, Table
 from tenantry.controller.packets.frames import IPV4, IPV6, TCP
+from tenantry.controller.packets.own_addresses import METADATA_ADDRESSES
 
 HTTP = 80
 

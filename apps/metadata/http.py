@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Requests for metadata and their answers: HTTP, as OpenStack's Nova and Amazon's EC2 give them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What there is to tell of a machine: its port, its network, and what its owner stored with it."""
 
 from __future__ import annotations

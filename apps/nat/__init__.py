@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """NAT: floating IPs, port forwarding, and one address that many share.
 
 - A *floating IP* is translated one to one, both ways, by plain actions: no connection is tracked, a
@@ -17,21 +19,21 @@ IPv6 is not translated; an NDP proxy makes the router answer for a tenant's addr
 
 from tenantry.apps.nat import resources
 from tenantry.apps.nat.flows import (
-    compile_all,
+    compile_common,
     compile_floating,
     compile_proxies,
     compile_shared,
     floating_ips_on,
 )
 from tenantry.apps.nat.packets import announce, handle
-from tenantry.controller.feature.app import App, Parts, Units, once
-from tenantry.controller.model import routers_on
+from tenantry.controller.feature.app import App, Parts, Units, per_switch
+from tenantry.controller.network.routers import routers_on
 
 NAT = App(
     id=12,
     name="nat",
     units=(
-        Units("all", once, compile_all),
+        Units("all", per_switch, compile_common),
         Units("floating", floating_ips_on, compile_floating),
         Units("shared", routers_on, compile_shared),
         Units("proxies", routers_on, compile_proxies),

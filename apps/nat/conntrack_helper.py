@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Conntrack helpers in the API: which ports of a router carry protocols that open connections."""
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from neutron_lib import exceptions
 from neutron_lib.api.definitions import l3_conntrack_helper as definition
 
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import NewKind, Reader, Rules
+from tenantry.controller.feature.extension import Reader, ResourceHooks, ResourceSpec
 from tenantry.controller.store import Body, Claim, Draft, Link
 
 HELPER = "conntrack_helper"
@@ -33,7 +35,7 @@ class ConntrackHelperTaken(exceptions.Conflict):
     message = "Router %(router)s has a conntrack helper at %(protocol)s port %(port)s already."
 
 
-class HelperRules(Rules):
+class ConntrackHelperHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         _check(body)
 
@@ -63,7 +65,7 @@ def _check(body: Body) -> None:
         )
 
 
-class HelpedRouterRules(Rules):
+class HelpedRouterHooks(ResourceHooks):
     """A router shows its helpers, and takes them along."""
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
@@ -78,7 +80,7 @@ class HelpedRouterRules(Rules):
 
 _PARAMETERS = definition.SUB_RESOURCE_ATTRIBUTE_MAP["conntrack_helpers"]["parameters"]
 
-KIND = NewKind(
+KIND = ResourceSpec(
     name="conntrack_helper",
     collection="conntrack_helpers",
     attributes={

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Flows of NAT; see the package for what they do."""
 
 from __future__ import annotations
@@ -15,22 +17,26 @@ from tenantry.controller.model import (
     Router,
     View,
     derived,
-    networks_on,
-    routers_on,
 )
-from tenantry.controller.network.addresses import mapped
 from tenantry.controller.network.conntrack import ERRORS_4
-from tenantry.controller.network.failover import answering, stands_in, whole
-from tenantry.controller.network.router_entry import ANEW, admitted, admitting, for_itself
+from tenantry.controller.network.failover import answering, is_ha_gateway, is_primary
+from tenantry.controller.network.router_entry import (
+    CLEAR_CONNTRACK,
+    enter_router,
+    entry_flows,
+    for_itself,
+)
 from tenantry.controller.network.routers import (
-    Leg,
+    RouterInterface,
     gateway,
     gateways,
-    legs,
-    own_face,
-    places,
+    networks_on,
+    own_gateway_address,
+    router_interfaces,
+    routers_on,
     scope,
-    translates,
+    shared_snat_address,
+    translating_switches,
 )
 from tenantry.controller.openflow.flow import (
     CONTROLLER,
@@ -70,6 +76,7 @@ from tenantry.controller.openflow.pipeline import (
     Table,
     Zone,
 )
+from tenantry.controller.packets.addresses import mapped
 from tenantry.controller.packets.frames import IPV4, IPV6
 
 Match = dict[str, Value]
@@ -83,7 +90,7 @@ SHARED_PORTS = (1024, 65535)
 _IPV4: Match = {"eth_type": IPV4}
 
 
-def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
+def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
     """What quotes a packet that a floating IP's translation has changed; and fragments that became
     something else than what they should, by a connection from before a floating IP moved."""
     for table in (Table.ROUTER_NAT_IN_DONE, Table.ROUTER_NAT_DONE):
@@ -135,16 +142,16 @@ def compile_floating(view: View, switch: int, id: str) -> Iterator[Flow]:
     leg = gateway(view, router.id)
     if leg is None or not outside.admin_state_up:
         return
-    here = switch in places(view, floating)
+    here = switch in translating_switches(view, floating)
     answer = (SetField(OUT_PORT, ROUTED),) if here else ()
     asked: Match = {NETWORK: outside.key, ADDRESS: mapped(4, floating.address)}
     yield Flow(Table.NEIGHBOURS, Band.SPECIFIC, asked, (SetField(MAC, port.mac), *answer))
     if here:
-        if places(view, floating) == (switch,):
+        if translating_switches(view, floating) == (switch,):
             admit: Match = {NETWORK: outside.key, "eth_dst": port.mac}
-            yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, admit, admitted(router, leg))
+            yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, admit, enter_router(router, leg))
         else:
-            yield from admitting(view, switch, router, leg, port.mac)
+            yield from entry_flows(view, switch, router, leg, port.mac)
             yield from answering(view, switch, router, [port.mac])
     if floating.fixed_port_id:
         yield from _one_to_one(view, switch, floating, router, port, outside, here)
@@ -163,17 +170,17 @@ def _one_to_one(
     outside: Network,
     here: bool,
 ) -> Iterator[Flow]:
-    at_home, stands = whole(view, switch, router.id), stands_in(view, switch, router.id)
+    at_home, stands = is_primary(view, switch, router.id), is_ha_gateway(view, switch, router.id)
     its: Match = {ROUTER: router.key, **_IPV4}
     to_fixed: Actions = (
-        *(SetField("ipv4_dst", floating.fixed_address), SetField(NAT, TRANSLATE), *ANEW),
+        *(SetField("ipv4_dst", floating.fixed_address), SetField(NAT, TRANSLATE), *CLEAR_CONNTRACK),
         Goto(Table.ROUTER_NAT_IN.next),
     )
     # Plain actions would put a checksum right in each fragment, and only the first has one.
-    zone, proven = Zone.forwarded(router.key), (SetField(NAT, TRANSLATE), *ANEW)
+    zone, proven = Zone.forwarded(router.key), (SetField(NAT, TRANSLATE), *CLEAR_CONNTRACK)
     dst = Nat("dst", floating.fixed_address)
     gathered: Actions = (
-        *(SetField(NAT, UNPROVEN), *ANEW),
+        *(SetField(NAT, UNPROVEN), *CLEAR_CONNTRACK),
         Ct(zone, Table.ROUTER_NAT_IN_DONE, dst, commit=True),
     )
     destination: Match = {**its, "ipv4_dst": floating.address}
@@ -201,7 +208,7 @@ def _one_to_one(
         (SetField(SOURCE, FLOATING), Goto(Table.ROUTER_SOURCE.next)),
     )
     leaving: Match = {**fixed, NAT: TRANSLATE, SOURCE: FLOATING}
-    as_floating: Actions = (SetField("ipv4_src", floating.address), *ANEW)
+    as_floating: Actions = (SetField("ipv4_src", floating.address), *CLEAR_CONNTRACK)
     seen_outside: Actions = (SetField("eth_src", port.mac), SetField(NAT, TRANSLATED))
     done = Goto(Table.ROUTER_NAT_DONE)
     yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC, leaving, (*as_floating, done))
@@ -238,7 +245,7 @@ def compile_shared(view: View, switch: int, router_id: str) -> Iterator[Flow]:
     if leg is None:
         return
     forwardings = view.find(PortForwarding, router_id=router_id)
-    address, own = translates(view, router), own_face(view, switch, router_id)
+    address, own = shared_snat_address(view, router), own_gateway_address(view, switch, router_id)
     for forwarding in forwardings:
         yield from forwarded(view, router, forwarding, pinned=own is not None)
     if forwardings:
@@ -251,7 +258,7 @@ def compile_shared(view: View, switch: int, router_id: str) -> Iterator[Flow]:
         return
     # What its own ports send, it translates to its own address, with a MAC address of its own.
     admit: Match = {NETWORK: leg.network.key, "eth_dst": own.mac}
-    yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, admit, admitted(router, leg))
+    yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, admit, enter_router(router, leg))
     as_own: Actions = (SetField("eth_src", own.mac), SetField(NAT, TRANSLATED))
     its: Match = {FLAGS: (0, HERE)}
     yield from _translated(view, router, leg, own.address, its, as_own, bool(forwardings))
@@ -264,7 +271,7 @@ ALGS = {"ftp": 21, "tftp": 69}
 def _translated(
     view: View,
     router: Router,
-    leg: Leg,
+    leg: RouterInterface,
     address: int,
     whose: Match,
     seen_as: Actions,
@@ -278,7 +285,7 @@ def _translated(
         Table.ROUTER_NAT_IN,
         Band.DEFAULT,
         {**its, "ipv4_dst": address},
-        (SetField(NAT, TRANSLATE), *ANEW, Ct(zone, Table.ROUTER_NAT_IN_DONE, Nat())),
+        (SetField(NAT, TRANSLATE), *CLEAR_CONNTRACK, Ct(zone, Table.ROUTER_NAT_IN_DONE, Nat())),
     )
     if helpers:
         opened = CT_NEW | CT_RELATED | CT_TRACKED
@@ -300,7 +307,7 @@ def _translated(
         yield Flow(Table.ROUTER_NAT_OUT, Band.DEFAULT + 1, called, (helped,))
     # In one address scope with the outside, addresses mean the same there and here.
     scopes = {scope(view, subnet) for subnet in leg.subnets if subnet.version == 4} - {""}
-    for other in legs(view, router.id):
+    for other in router_interfaces(view, router.id):
         for subnet in other.subnets:
             if not other.gateway and subnet.version == 4 and scope(view, subnet) in scopes:
                 mask = (1 << 32) - (1 << 32 - subnet.prefix_length)

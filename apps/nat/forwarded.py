@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Port forwarding: destinations that connection tracking translates, by their port.
 
 Which port a packet in fragments is for, only the first one says; but it is the last one to come
@@ -13,7 +15,7 @@ from collections.abc import Iterator
 from tenantry.controller.feature.effects import PacketIn, PacketOut
 from tenantry.controller.model import FloatingIp, PortForwarding, Router, View
 from tenantry.controller.network.conntrack import ERRORS_4, NEW
-from tenantry.controller.network.router_entry import ANEW
+from tenantry.controller.network.router_entry import CLEAR_CONNTRACK
 from tenantry.controller.openflow.flow import (
     CONTROLLER,
     CT_REPLY,
@@ -65,7 +67,7 @@ def forwarded(
     zone, name = Zone.forwarded(router.key), forwarding.protocol
     its: Match = {ROUTER: router.key, "eth_type": IPV4, "ip_proto": protocol}
     there: Match = {**its, "ipv4_dst": floating.address}
-    known: Actions = (SetField(NAT, TRANSLATE), *ANEW)
+    known: Actions = (SetField(NAT, TRANSLATE), *CLEAR_CONNTRACK)
     for external, nat in _translations(forwarding):
         whole = {**there, f"{name}_dst": external}
         begin = Ct(zone, Table.ROUTER_NAT_IN_DONE, nat, commit=True)

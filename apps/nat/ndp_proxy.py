@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """NDP proxies in the API: IPv6 addresses of tenants for which a router answers outside."""
 
 from __future__ import annotations
@@ -8,9 +10,9 @@ from neutron_lib import exceptions
 from neutron_lib.api.definitions import l3_ndp_proxy as definition
 from neutron_lib.exceptions import l3 as l3_exceptions
 
-from tenantry.controller.api.core import ipam
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import NewKind, Rules
+from tenantry.controller.feature.extension import ResourceHooks, ResourceSpec
+from tenantry.controller.network import ipam
 from tenantry.controller.store import Body, Claim, Draft, Link
 
 PROXY = "ndp_proxy"
@@ -40,7 +42,7 @@ class AddressIsProxied(exceptions.Conflict):
     message = "Router %(router)s has an ndp proxy for %(address)s already."
 
 
-class ProxyRules(Rules):
+class NdpProxyHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         router = draft.get("router", body["router_id"])
         if router is None or not context.owns(router):
@@ -98,7 +100,7 @@ def _text(length: int) -> dict[str, object]:
 
 _ATTRIBUTES = definition.RESOURCE_ATTRIBUTE_MAP["ndp_proxies"]
 
-KIND = NewKind(
+KIND = ResourceSpec(
     name="ndp_proxy",
     collection="ndp_proxies",
     attributes={

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """ICMP errors that quote what a floating IP's translation has changed, and who has moved.
 
 An error quotes the packet that it is about, as it was where the error arose; whoever sent that
@@ -16,15 +18,15 @@ from tenantry.controller.model import (
     Binding,
     Change,
     FloatingIp,
+    HeldDown,
     Interface,
     Network,
     Port,
-    Resting,
     Router,
     View,
 )
-from tenantry.controller.network.router_entry import said
-from tenantry.controller.network.routers import gateway, place, places
+from tenantry.controller.network.router_entry import flood_packet
+from tenantry.controller.network.routers import gateway, translating_switch, translating_switches
 from tenantry.controller.openflow.flow import SetField
 from tenantry.controller.openflow.pipeline import PUNTED, ROUTER, Table
 from tenantry.controller.packets import frames
@@ -74,21 +76,23 @@ def announce(was: View, view: View, change: Change) -> Iterator[tuple[int, Packe
     elif isinstance(record, Binding):
         for bound in view.find(FloatingIp, fixed_port_id=record.id):
             yield from _announced(view, bound)
-    elif change.type is Resting or (isinstance(record, Interface) and record.physical_network):
+    elif change.type is HeldDown or (isinstance(record, Interface) and record.physical_network):
         switch = record.switch if isinstance(record, Interface) else change.id
         for id in sorted(view.ids(FloatingIp)):
             floating = view.get(FloatingIp, id)
-            if floating is not None and switch in places(view, floating):
+            if floating is not None and switch in translating_switches(view, floating):
                 yield from _announced(view, floating)
 
 
 def _announced(view: View, floating: FloatingIp) -> Iterator[tuple[int, PacketOut]]:
-    switch = place(view, floating)
+    switch = translating_switch(view, floating)
     port, network = view.get(Port, floating.port_id), view.get(Network, floating.network_id)
     leg = gateway(view, floating.router_id) if floating.router_id else None
     if switch is None or port is None or network is None or leg is None:
         return
     yield (
         switch,
-        said(network, leg.port.key, announcement(4, port.mac, floating.address, router=True)),
+        flood_packet(
+            network, leg.port.key, announcement(4, port.mac, floating.address, router=True)
+        ),
     )

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Port forwardings in the API: ports of a floating IP that lead to ports of tenants' addresses."""
 
 from __future__ import annotations
@@ -10,9 +12,9 @@ from neutron_lib.api.converters import convert_to_int_if_not_none
 from neutron_lib.api.definitions import fip_pf_description, fip_pf_port_range
 from neutron_lib.api.definitions import floating_ip_port_forwarding as definition
 
-from tenantry.controller.api.core import ipam
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import NewKind, Rules, changed
+from tenantry.controller.feature.extension import ResourceHooks, ResourceSpec, changed
+from tenantry.controller.network import ipam
 from tenantry.controller.store import Body, Draft, Link
 
 FORWARDING = "port_forwarding"
@@ -48,7 +50,7 @@ Between = Callable[[Draft, Body, str, Body], str]
 """The router between a port's subnet and a floating IP's network."""
 
 
-class PortForwardingRules(Rules):
+class PortForwardingHooks(ResourceHooks):
     def __init__(self, between: Between) -> None:
         self._between = between
 
@@ -178,7 +180,7 @@ def _attributes() -> dict[str, dict[str, Any]]:
     return {**found, "floatingip_id": hidden, "router_id": hidden}
 
 
-KIND = NewKind(
+KIND = ResourceSpec(
     name="port_forwarding",
     collection="port_forwardings",
     attributes=_attributes(),

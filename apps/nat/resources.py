@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Floating IPs in the API, and the list of their pools. What else there is of NAT has files of its
 own beside this one."""
 
@@ -28,17 +30,17 @@ from neutron_lib.constants import (
 from neutron_lib.exceptions import l3 as l3_exceptions
 
 from tenantry.apps.nat import conntrack_helper, ndp_proxy, port_forwarding
-from tenantry.controller.api.core import ipam
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     SYSTEM,
     Extension,
-    NewKind,
     Reader,
-    Rules,
+    ResourceHooks,
+    ResourceSpec,
     changed,
-    given,
+    is_set,
 )
+from tenantry.controller.network import ipam
 from tenantry.controller.store import Body, Claim, Draft, Link, Store
 
 FLOATING = "floatingip"
@@ -53,7 +55,7 @@ def _bad(message: str) -> Exception:
     return error
 
 
-class FloatingIpRules(Rules):
+class FloatingIpHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         network = draft.get("network", body["floating_network_id"])
         if network is None:
@@ -65,7 +67,7 @@ class FloatingIpRules(Rules):
         body["floating_ip_address"] = port["fixed_ips"][0]["ip_address"]
         body["router_id"] = None
         for name in ("dns_name", "dns_domain"):
-            if given(body.get(name)) and body[name]:
+            if is_set(body.get(name)) and body[name]:
                 raise _bad(
                     f"{name}: names of floating IPs are published nowhere; put them into the DNS "
                     "of those outside. Guests of a network know its ports by their dns_name"
@@ -236,7 +238,7 @@ class FloatingIpInUseByPortForwarding(exceptions.Conflict):
     )
 
 
-class FloatedPortRules(Rules):
+class FloatingIpPortHooks(ResourceHooks):
     """What floating IPs, port forwardings and NDP proxies make of a port that goes, or changes."""
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
@@ -288,7 +290,7 @@ def extension() -> Extension:
             *(l3_conntrack_helper, expose_l3_conntrack_helper, l3_ndp_proxy),
         ),
         kinds=(
-            NewKind(
+            ResourceSpec(
                 name=FLOATING,
                 collection="floatingips",
                 attributes=l3.RESOURCE_ATTRIBUTE_MAP["floatingips"],
@@ -299,12 +301,12 @@ def extension() -> Extension:
             ndp_proxy.KIND,
         ),
         rules={
-            FLOATING: FloatingIpRules(),
-            "port_forwarding": port_forwarding.PortForwardingRules(router_between),
-            "conntrack_helper": conntrack_helper.HelperRules(),
-            "ndp_proxy": ndp_proxy.ProxyRules(),
-            "router": conntrack_helper.HelpedRouterRules(),
-            "port": FloatedPortRules(),
+            FLOATING: FloatingIpHooks(),
+            "port_forwarding": port_forwarding.PortForwardingHooks(router_between),
+            "conntrack_helper": conntrack_helper.ConntrackHelperHooks(),
+            "ndp_proxy": ndp_proxy.NdpProxyHooks(),
+            "router": conntrack_helper.HelpedRouterHooks(),
+            "port": FloatingIpPortHooks(),
         },
         lists={"floatingip_pools": _pools},
     )

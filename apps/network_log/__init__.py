@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Network logging: a line for each connection that the security groups of chosen ports accept, and
 for each packet that they, or a firewall there, drop.
 
@@ -7,13 +9,13 @@ packet it was, and for what was accepted which rule allows it.
 """
 
 from tenantry.apps.network_log import resources
-from tenantry.apps.network_log.flows import compile_all, compile_port, logged_ports
+from tenantry.apps.network_log.flows import compile_common, compile_port, logged_ports
 from tenantry.apps.network_log.packets import handle
-from tenantry.controller.feature.app import App, Parts, Units, once
+from tenantry.controller.feature.app import App, Parts, Units, per_switch
 
 NETWORK_LOG = App(
     id=14,
     name="network_log",
-    units=(Units("all", once, compile_all), Units("port", logged_ports, compile_port)),
+    units=(Units("all", per_switch, compile_common), Units("port", logged_ports, compile_port)),
     build=lambda conf: Parts(extension=resources.extension(), packet_in=handle),
 )

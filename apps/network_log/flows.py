@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Flows of network logging; see the package."""
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ EVENTS = {"ACCEPT": (ALLOWED, ALLOWED), "DROP": (0, ALLOWED)}
 """What VERDICT is then, as (value, mask)."""
 
 
-def compile_all(view: View, switch: int, id: str) -> Iterator[Flow | Limit]:
+def compile_common(view: View, switch: int, id: str) -> Iterator[Flow | Limit]:
     """The meter, if anything is logged. Of a packet in fragments, that is the first one."""
     if logs(view):
         yield Limit(LOG_METER, PACKETS_PER_SECOND, BURST)

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Lines of the network log: whose packet it was, what became of it, and by which rule."""
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from tenantry.apps.network_log.flows import logs_of
-from tenantry.controller.feature.effects import Logged, PacketIn
+from tenantry.controller.feature.effects import LogLine, PacketIn
 from tenantry.controller.model import AddressGroup, Port, Prefix, SecurityGroupRule, View
 from tenantry.controller.openflow.pipeline import ALLOWED, ENTERING, IN_PORT, OUT_PORT, VERDICT, WAY
 from tenantry.controller.packets import frames
@@ -17,7 +19,7 @@ from tenantry.controller.packets.frames import ICMP, ICMPV6, SCTP, TCP, UDP, Ip
 _NAMES = {TCP: "tcp", UDP: "udp", SCTP: "sctp", ICMP: "icmp", ICMPV6: "ipv6-icmp"}
 
 
-def handle(view: View, packet: PacketIn) -> Iterable[Logged]:
+def handle(view: View, packet: PacketIn) -> Iterable[LogLine]:
     """A line, if a log asks for it. Errors: Malformed."""
     original = frames.unwrapped(frames.parse_ip(packet.data))
     ingress = packet.register(WAY) & ENTERING[1] == ENTERING[0]
@@ -27,7 +29,7 @@ def handle(view: View, packet: PacketIn) -> Iterable[Logged]:
         ids = [log.id for log in logs_of(view, port) if log.event in (event, "ALL")]
         if ids:
             rule = _allowing(view, port, original, ingress) if accepted else None
-            yield Logged(
+            yield LogLine(
                 {
                     "event": event,
                     "direction": "ingress" if ingress else "egress",

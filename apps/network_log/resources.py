@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The logging API: which events of which ports are logged."""
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from neutron_lib.api.definitions import logging
 from neutron_lib.exceptions import PortNotFound
 
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Extension, NewKind, Rules, may_use
+from tenantry.controller.feature.extension import Extension, ResourceHooks, ResourceSpec, may_use
 from tenantry.controller.store import Body, Draft, Link, Store
 
 TYPES = ("security_group",)
@@ -31,7 +33,7 @@ class InvalidResourceConstraint(exceptions.InvalidInput):
     message = "Port %(port)s is not in security group %(group)s: nothing would be logged."
 
 
-class LogRules(Rules):
+class LogHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         if body["resource_type"] not in TYPES:
             raise InvalidLogResourceType(
@@ -53,7 +55,7 @@ class LogRules(Rules):
                 yield Link(body[name], "log")
 
 
-class LoggedRules(Rules):
+class LoggedResourceHooks(ResourceHooks):
     """What is gone is logged no more."""
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
@@ -72,7 +74,7 @@ def extension() -> Extension:
     return Extension(
         definitions=(logging,),
         kinds=(
-            NewKind(
+            ResourceSpec(
                 name="log",
                 collection="logs",
                 attributes={**attributes, "tenant_id": attributes["project_id"]},
@@ -80,6 +82,10 @@ def extension() -> Extension:
                 path="log/logs",
             ),
         ),
-        rules={"log": LogRules(), "security_group": LoggedRules(), "port": LoggedRules()},
+        rules={
+            "log": LogHooks(),
+            "security_group": LoggedResourceHooks(),
+            "port": LoggedResourceHooks(),
+        },
         lists={"log/loggable-resources": _types},
     )

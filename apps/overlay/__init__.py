@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Overlays: networks of type VXLAN and Geneve, through tunnels from switch to switch.
 
 A switch has one tunnel port for each type, which leads to wherever a flow says
@@ -21,7 +23,7 @@ from tenantry.apps.overlay.flows import (
 )
 from tenantry.apps.overlay.rows import Tunnels
 from tenantry.controller.feature.app import App, Parts, Units
-from tenantry.controller.model import routers_on
+from tenantry.controller.network.routers import routers_on
 
 
 def _build(conf: cfg.ConfigOpts) -> Parts:

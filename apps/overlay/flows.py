@@ -1,26 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Flows of overlays: the way between a network and the tunnels that carry it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenantry.controller.model import (
-    Address,
-    Binding,
-    Network,
-    Port,
-    Router,
-    View,
-    derived,
-    networks_on,
-)
-from tenantry.controller.network.failover import TO_GATEWAY, ahead, group_id
-from tenantry.controller.network.routers import gateways, legs
+from tenantry.controller.model import Address, Binding, Network, Port, Router, View, derived
+from tenantry.controller.network.failover import TO_GATEWAY, group_id, preferred_over
+from tenantry.controller.network.routers import gateways, networks_on, router_interfaces
 from tenantry.controller.network.tunnels import (
     by_tunnel,
-    carried,
     endpoint,
     health_port,
+    tunnel_of,
     tunnel_port,
     tunneled,
 )
@@ -67,7 +60,7 @@ def networks_carried(view: View, switch: int) -> frozenset[str]:
     """The networks on a switch that tunnels carry."""
     if endpoint(view, switch) is None:
         return frozenset()
-    return frozenset(id for id in networks_on(view, switch) if carried(view, id))
+    return frozenset(id for id in networks_on(view, switch) if tunnel_of(view, id))
 
 
 def ports_beyond(view: View, switch: int) -> frozenset[str]:
@@ -123,7 +116,7 @@ def _carrier(
     view: View, switch: int, network_id: str
 ) -> tuple[Network | None, tuple[int, int] | None, Address | None]:
     """A network, its tunnel port on a switch with the VNI, and the switch's own end."""
-    network, how = view.get(Network, network_id), carried(view, network_id)
+    network, how = view.get(Network, network_id), tunnel_of(view, network_id)
     if network is None or how is None or not network.admin_state_up:
         return None, None, None
     port = tunnel_port(view, switch, how[0])
@@ -163,11 +156,11 @@ def compile_router(view: View, switch: int, router_id: str) -> Iterator[Item]:
     """What is for a router's gateway goes to the first of those before this switch that is there;
     if nobody can tell which are, to the first."""
     router = view.get(Router, router_id)
-    before = ahead(view, switch, router_id)
+    before = preferred_over(view, switch, router_id)
     if router is None:
         return
     ends = [(other, there) for other in before if (there := endpoint(view, other)) is not None]
-    for leg in legs(view, router_id):
+    for leg in router_interfaces(view, router_id):
         network, by, _ = _carrier(view, switch, leg.network.id)
         if network is None or by is None or leg.gateway or not ends:
             continue

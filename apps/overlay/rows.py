@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The tunnel ports of a switch, as rows of OVSDB: see ovs-vswitchd.conf.db(5), Interface."""
 
 from __future__ import annotations
@@ -6,23 +8,15 @@ from collections.abc import Iterator
 from hashlib import blake2b
 
 from tenantry.controller.feature.ovsdb_rows import Columns, InterfaceRow, columns
-from tenantry.controller.model import (
-    Address,
-    Network,
-    Resting,
-    Segment,
-    Switch,
-    View,
-    networks_on,
-)
+from tenantry.controller.model import Address, HeldDown, Network, Segment, Switch, View
 from tenantry.controller.network.dns_names import address_text
-from tenantry.controller.network.routers import watched
+from tenantry.controller.network.routers import networks_on, watched
 from tenantry.controller.network.tunnels import (
     SERVICE_TYPE,
     TYPES,
-    carried,
     endpoint,
     service_peers,
+    tunnel_of,
     tunneled,
 )
 
@@ -80,7 +74,7 @@ class Tunnels:
             "min_tx": str(self._interval),
             "mult": str(self._multiplier),
         }
-        if view.get(Resting, switch) is not None:
+        if view.get(HeldDown, switch) is not None:
             bfd["cpath_down"] = "true"  # it answers, but is not to be sent anything
         return columns(bfd)
 
@@ -89,7 +83,7 @@ class Tunnels:
         the two encrypted, that of tn-vxlan and tn-geneve, too."""
         if not self._psk:
             return frozenset()
-        networks = (id for id in networks_on(view, switch) if carried(view, id))
+        networks = (id for id in networks_on(view, switch) if tunnel_of(view, id))
         served = service_peers(view, switch)
         return served.union(*(tunneled(view, switch, id) for id in networks))
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Port security: a tenant's port is who it says it is, or is not heard.
 
 Every packet says who sent it: in its frame, its IP header, and ARP and neighbour discovery say it
@@ -18,16 +20,16 @@ from tenantry.apps.port_security.flows import (
     compile_questions,
     compile_wire,
 )
-from tenantry.controller.feature.app import App, Parts, Units, once
+from tenantry.controller.feature.app import App, Parts, Units, per_switch
 from tenantry.controller.model import ports_on
 
 PORT_SECURITY = App(
     id=3,
     name="port_security",
     units=(
-        Units("questions", once, compile_questions),
-        Units("answers", once, compile_answers),
-        Units("wire", once, compile_wire),
+        Units("questions", per_switch, compile_questions),
+        Units("answers", per_switch, compile_answers),
+        Units("wire", per_switch, compile_wire),
         Units("port", ports_on, compile_port),
     ),
     build=lambda conf: Parts(extension=resources.extension()),

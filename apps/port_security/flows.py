@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Flows of port security; see the package for what they do."""
 
 from __future__ import annotations
@@ -5,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tenantry.controller.model import Port, View
-from tenantry.controller.network.addresses import link_local, mapped, mapped_prefix
 from tenantry.controller.openflow.flow import (
     FRAGMENT,
     Action,
@@ -29,6 +30,7 @@ from tenantry.controller.openflow.pipeline import (
     Table,
     version_bits,
 )
+from tenantry.controller.packets.addresses import link_local, mapped, mapped_prefix
 from tenantry.controller.packets.frames import ARP, ICMPV6, IPV4, IPV6, UDP
 
 ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT, SOLICITATION, ADVERTISEMENT, REDIRECT = range(133, 138)

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What the API accepts of port security: allowed address pairs, the addresses that a port may use
 beside its own."""
 
@@ -14,7 +16,7 @@ from neutron_lib.exceptions.allowedaddresspairs import (
 from oslo_config import cfg
 
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Extension, Reader, Rules
+from tenantry.controller.feature.extension import Extension, Reader, ResourceHooks
 from tenantry.controller.store import Body, Draft
 
 PAIRS = allowedaddresspairs.ADDRESS_PAIRS
@@ -26,7 +28,7 @@ MAX_PAIRS = 10
 cfg.CONF.register_opt(cfg.IntOpt("max_allowed_address_pair", default=MAX_PAIRS))
 
 
-class AddressPairRules(Rules):
+class AddressPairHooks(ResourceHooks):
     """A pair without a MAC address is stored with the one that the port has at the time; the IP
     address stays in the words of the request, so that a client that compares finds it again."""
 
@@ -64,4 +66,4 @@ def _check_security(body: Body) -> None:
 
 def extension() -> Extension:
     """The attribute ``allowed_address_pairs`` of ports."""
-    return Extension(definitions=(allowedaddresspairs,), rules={"port": AddressPairRules()})
+    return Extension(definitions=(allowedaddresspairs,), rules={"port": AddressPairHooks()})

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Provider networks: flat and VLAN networks on named physical networks.
 
 A switch reaches a physical network by the interfaces that carry its name

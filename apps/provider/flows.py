@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Flows of provider networks: the way between a network and the wire that it is on."""
 
 from __future__ import annotations
@@ -5,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from tenantry.controller.model import Binding, Network, Port, Segment, View, derived, networks_on
-from tenantry.controller.model.queries import wires
+from tenantry.controller.model import Binding, Network, Port, Segment, View, derived
+from tenantry.controller.network.routers import networks_on
 from tenantry.controller.network.tunnels import by_tunnel
+from tenantry.controller.network.wires import wires
 from tenantry.controller.openflow.flow import (
     VLAN_PRESENT,
     Action,

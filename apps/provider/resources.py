@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """How networks are carried: the provider attributes and segments, by an admin's word or allocated.
 
 What a network's segments claim is the network's, so that no two networks ever share one, and what
@@ -38,10 +40,10 @@ from tenantry.controller.feature.extension import (
     SYSTEM,
     Extension,
     NewDefinition,
-    NewKind,
     Reader,
-    Rules,
-    given,
+    ResourceHooks,
+    ResourceSpec,
+    is_set,
 )
 from tenantry.controller.store import Body, Claim, Draft, Link
 
@@ -74,7 +76,7 @@ class SubnetsNotAllAssociatedWithSegments(exceptions.BadRequest):
     )
 
 
-class ProviderRules(Rules):
+class ProviderNetworkHooks(ResourceHooks):
     """A network with one segment has it as ``provider:*``; one with several has them all in
     ``segments``, too, which is None otherwise."""
 
@@ -90,8 +92,8 @@ class ProviderRules(Rules):
         body[SEGMENTS] = _several(settled)
 
     def _wanted(self, context: Context, body: Body) -> list[Segment]:
-        named = any(given(body[name]) for name in provider_net.ATTRIBUTES)
-        listed = body[SEGMENTS] if given(body[SEGMENTS]) else []
+        named = any(is_set(body[name]) for name in provider_net.ATTRIBUTES)
+        listed = body[SEGMENTS] if is_set(body[SEGMENTS]) else []
         if named and listed:
             raise SegmentsSetInConjunctionWithProviders()
         if named or listed:
@@ -127,7 +129,7 @@ class ProviderRules(Rules):
             shown.pop(name, None)
 
 
-class SegmentRules(Rules):
+class SegmentHooks(ResourceHooks):
     """Segments that have an id and a name.
 
     A network gets them when it gets a second segment, then for its first one, too. So the list of
@@ -172,7 +174,7 @@ class SegmentRules(Rules):
         yield Link(body["network_id"], SEGMENT)
 
 
-class SubnetRules(Rules):
+class SegmentSubnetHooks(ResourceHooks):
     """The subnets of a network are all on segments of it, or none is."""
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
@@ -222,7 +224,7 @@ def _unnamed(draft: Draft, network: Body) -> list[Segment]:
     return [one for one in segments_of(network) if one not in named]
 
 
-def _store_segments(rules: Rules, draft: Draft, network: Body) -> None:
+def _store_segments(rules: ResourceHooks, draft: Draft, network: Body) -> None:
     """Make resources of all segments that the network has."""
     for one in _unnamed(draft, network):
         values = {name: value for name, value in _without_prefix(one).items() if value is not None}
@@ -263,7 +265,7 @@ def extension(
     return Extension(
         definitions=(provider_net, _multi_provider(), segment_api, standard_attr_segment),
         kinds=(
-            NewKind(
+            ResourceSpec(
                 name=SEGMENT,
                 collection=segment_api.COLLECTION_NAME,
                 attributes=segment_api.RESOURCE_ATTRIBUTE_MAP[segment_api.COLLECTION_NAME],
@@ -271,8 +273,8 @@ def extension(
             ),
         ),
         rules={
-            "network": ProviderRules(tenant_network_type, segments),
-            SEGMENT: SegmentRules(segments),
-            "subnet": SubnetRules(),
+            "network": ProviderNetworkHooks(tenant_network_type, segments),
+            SEGMENT: SegmentHooks(segments),
+            "subnet": SegmentSubnetHooks(),
         },
     )

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Segments as values: what one may be, which are free, and what each claims.
 
 A segment is one way in which a network is carried between hosts: a wire, or tunnels. It is the
@@ -26,7 +28,7 @@ from neutron_lib.constants import (
 )
 from neutron_lib.exceptions.multiprovidernet import SegmentsContainDuplicateEntry
 
-from tenantry.controller.feature.extension import given
+from tenantry.controller.feature.extension import is_set
 from tenantry.controller.store import Body, Claim, Draft
 
 TYPE, PHYSICAL_NETWORK, SEGMENTATION_ID = provider_net.ATTRIBUTES
@@ -52,7 +54,7 @@ def segment_of(values: Mapping[str, Any], prefix: str = "provider:") -> Segment:
     segment = {}
     for name in provider_net.ATTRIBUTES:
         value = values.get(prefix + name.removeprefix("provider:"))
-        segment[name] = value if given(value) and value != "" else None
+        segment[name] = value if is_set(value) and value != "" else None
     return segment
 
 

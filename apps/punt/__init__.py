@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Punt: what goes to the controller, and how much of it.
 
 TRAP stands where a tenant's packet has been judged and not yet forwarded: features (DHCP, DNS,
@@ -8,11 +10,11 @@ packet, which is right for what would have ended at the controller anyway.
 """
 
 from tenantry.apps.punt.flows import compile_others, compile_port
-from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.feature.app import App, Units, per_switch
 from tenantry.controller.model import ports_on
 
 PUNT = App(
     id=5,
     name="punt",
-    units=(Units("others", once, compile_others), Units("port", ports_on, compile_port)),
+    units=(Units("others", per_switch, compile_others), Units("port", ports_on, compile_port)),
 )

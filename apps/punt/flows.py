@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A meter for each port; see the package."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Routing: from network to network, on the switch where the packet starts.
 
 A router is a MAC address on each of its networks, and a table of prefixes. Every switch from which
@@ -15,21 +17,21 @@ Routers of several tenants may have the same prefixes: every flow names its rout
 """
 
 from tenantry.apps.routing import resources
-from tenantry.apps.routing.flows import compile_all, compile_router
+from tenantry.apps.routing.flows import compile_common, compile_router
 from tenantry.apps.routing.nexthops import (
     compile_announcements,
     compile_neighbours,
     networks_routed,
 )
 from tenantry.apps.routing.packets import ROUTERS, announce, handle
-from tenantry.controller.feature.app import App, Parts, Units, once
-from tenantry.controller.model import networks_on, routers_on
+from tenantry.controller.feature.app import App, Parts, Units, per_switch
+from tenantry.controller.network.routers import networks_on, routers_on
 
 ROUTING = App(
     id=11,
     name="routing",
     units=(
-        Units("all", once, compile_all),
+        Units("all", per_switch, compile_common),
         Units("router", routers_on, compile_router),
         Units("neighbours", networks_on, compile_neighbours),
         Units("announcements", networks_routed, compile_announcements),

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``router:external``: networks that lead outside, where routers have their gateways."""
 
 from __future__ import annotations
@@ -7,13 +9,13 @@ from neutron_lib.constants import DEVICE_OWNER_FLOATINGIP, DEVICE_OWNER_ROUTER_G
 from neutron_lib.exceptions.external_net import ExternalNetworkInUse
 
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Reader, Rules
+from tenantry.controller.feature.extension import Reader, ResourceHooks
 from tenantry.controller.store import Body, Draft
 
 EXTERNAL = external_net.EXTERNAL
 
 
-class ExternalNetworkRules(Rules):
+class ExternalNetworkHooks(ResourceHooks):
     """Everybody sees them, and uses them by way of routers and floating IPs; for ports of one's own
     there a network must be shared, too."""
 

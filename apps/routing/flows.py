@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Flows of routers; see the package for what they do, and ``controller/openflow/pipeline.py`` for
 the way through a router."""
 
@@ -12,38 +14,42 @@ from tenantry.apps.routing.nexthops import (
     NO_ROUTE,
     TOO_BIG,
     UNRESOLVED,
-    Hop,
+    NextHop,
     alive,
     hops,
 )
 from tenantry.apps.routing.replies import echoes
 from tenantry.apps.routing.unrouted import nevers
 from tenantry.controller.model import Router, View
-from tenantry.controller.network.addresses import LINK_LOCAL, link_local, mapped
 from tenantry.controller.network.failover import (
     LEAVING,
     answering,
     group_id,
     groups,
-    stands_in,
-    whole,
+    is_ha_gateway,
+    is_primary,
 )
-from tenantry.controller.network.router_entry import OWN_ADDRESS, admitted, admitting, for_itself
+from tenantry.controller.network.router_entry import (
+    OWN_ADDRESS,
+    enter_router,
+    entry_flows,
+    for_itself,
+)
 from tenantry.controller.network.routers import (
     ROUTED_MAC,
     ROUTED_MAC_MASK,
-    Leg,
-    legs,
-    own_face,
+    RouterInterface,
+    own_gateway_address,
     routed_mac,
+    router_interfaces,
     scope,
+    shared_snat_address,
     switches_at,
-    translates,
 )
 from tenantry.controller.openflow.flow import (
+    CLEAR_IN_PORT,
     CONTROLLER,
     FRAGMENT,
-    FROM_NOWHERE,
     Action,
     CheckLarger,
     DecTtl,
@@ -91,6 +97,7 @@ from tenantry.controller.openflow.pipeline import (
     Table,
     version_bits,
 )
+from tenantry.controller.packets.addresses import LINK_LOCAL, link_local, mapped
 from tenantry.controller.packets.frames import ARP, ICMPV6, IPV4, IPV6
 
 Match = dict[str, Value]
@@ -121,7 +128,7 @@ def _punt(why: int) -> Actions:
     return (SetField(PUNTED, why), Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
 
 
-def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
+def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
     """What is the same for all routers of a switch."""
     arp: Match = {"eth_type": ARP}
     advertisement: Match = {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": ADVERTISEMENT}
@@ -165,7 +172,7 @@ def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
     yield Flow(Table.ROUTER_OUT, Band.MISS, {}, (*_SENT, Goto(Table.ROUTER_OUT.next)))
 
 
-_SENT: Actions = (Move(EXIT, IN_PORT, 32), FROM_NOWHERE)
+_SENT: Actions = (Move(EXIT, IN_PORT, 32), CLEAR_IN_PORT)
 """From now on it comes from the router's port, and may go wherever it came from."""
 
 
@@ -178,11 +185,11 @@ def compile_router(view: View, switch: int, router_id: str) -> Iterator[Item]:
     router = view.get(Router, router_id)
     if router is None:
         return
-    at_home, stands = whole(view, switch, router_id), stands_in(view, switch, router_id)
-    for leg in legs(view, router_id):
+    at_home, stands = is_primary(view, switch, router_id), is_ha_gateway(view, switch, router_id)
+    for leg in router_interfaces(view, router_id):
         yield from _admitting(view, switch, router, leg, at_home or stands)
         if router.admin_state_up:
-            shared = None if at_home else translates(view, router)
+            shared = None if at_home else shared_snat_address(view, router)
             yield from _own_addresses(router, leg, shared, stands)
     if router.admin_state_up:
         yield from _routes(view, switch, router)
@@ -197,15 +204,15 @@ def compile_router(view: View, switch: int, router_id: str) -> Iterator[Item]:
 
 
 def _admitting(
-    view: View, switch: int, router: Router, leg: Leg, is_gateway: bool
+    view: View, switch: int, router: Router, leg: RouterInterface, is_gateway: bool
 ) -> Iterator[Flow]:
     there: Match = {NETWORK: leg.network.key, "eth_dst": leg.port.mac}
     if router.admin_state_up and is_gateway:
-        yield from admitting(view, switch, router, leg, leg.port.mac)
+        yield from entry_flows(view, switch, router, leg, leg.port.mac)
         yield from answering(view, switch, router, [leg.port.mac])
     elif router.admin_state_up and not leg.gateway:
         match = {**there, IN_PORT: TENANT}
-        yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, match, admitted(router, leg))
+        yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, match, enter_router(router, leg))
     if not leg.gateway:
         # Every switch on the wire may hear it, but one of them routes it; and none if it is off.
         yield Flow(Table.L2_LOOKUP, Band.DEFAULT, there, ())
@@ -222,7 +229,9 @@ def _admitting(
     )
 
 
-def _own_addresses(router: Router, leg: Leg, shared: int | None, stands: bool) -> Iterator[Flow]:
+def _own_addresses(
+    router: Router, leg: RouterInterface, shared: int | None, stands: bool
+) -> Iterator[Flow]:
     """``shared``: an address that stands for others, which the router's gateway must see first."""
     for ip in leg.port.fixed_ips:
         bits = 32 if ip.version == 4 else 128
@@ -246,7 +255,7 @@ def _own_addresses(router: Router, leg: Leg, shared: int | None, stands: bool) -
     yield Flow(Table.ROUTE, Band.GUARD + 1, answers, (*_out(leg), *_to_itself(6)))
 
 
-def _out(leg: Leg) -> Actions:
+def _out(leg: RouterInterface) -> Actions:
     return (
         *(SetField(NETWORK, leg.network.key), SetField(EXIT, leg.port.key)),
         SetField("eth_src", leg.port.mac),
@@ -256,8 +265,8 @@ def _out(leg: Leg) -> Actions:
 def _to_itself(version: int) -> Actions:
     """The destination is its own next hop."""
     if version == 4:
-        whole = SetField(NEXT_HOP, mapped(4, 0))
-        return (whole, Move("ipv4_dst", NEXT_HOP, 32), Goto(Table.NEXT_HOP))
+        is_primary = SetField(NEXT_HOP, mapped(4, 0))
+        return (is_primary, Move("ipv4_dst", NEXT_HOP, 32), Goto(Table.NEXT_HOP))
     return (Move("ipv6_dst", NEXT_HOP, 128), Goto(Table.NEXT_HOP))
 
 
@@ -276,9 +285,9 @@ def _to_home(router: Router, stands: bool) -> Actions:
 
 def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
     """One flow a prefix, or two where what shares an address has to go to the router's gateway."""
-    at_home, stands = whole(view, switch, router.id), stands_in(view, switch, router.id)
-    largest = max((leg.network.mtu for leg in legs(view, router.id)), default=0)
-    shared = translates(view, router) is not None
+    at_home, stands = is_primary(view, switch, router.id), is_ha_gateway(view, switch, router.id)
+    largest = max((leg.network.mtu for leg in router_interfaces(view, router.id)), default=0)
+    shared = shared_snat_address(view, router) is not None
     seen: set[tuple[int, int, int]] = set()
     for (version, first, length), ways in _table(view, router):
         if (version, first, length) in seen:
@@ -293,7 +302,9 @@ def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
         whose: tuple[Match, ...] = ({},)
         if outside and version == 4 and shared and not at_home:
             from_inside: Match = {**match, SOURCE: INSIDE}
-            if own_face(view, switch, router.id):  # its own ports' packets it translates itself
+            if own_gateway_address(
+                view, switch, router.id
+            ):  # its own ports' packets it translates itself
                 from_inside[FLAGS] = (PINNED, PINNED | HERE)
             elif stands:
                 from_inside[FLAGS] = (0, HERE)
@@ -306,12 +317,12 @@ def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
 
 
 def _apart(
-    view: View, router: Router, leg: Leg, prefix: tuple[int, int, int], match: Match
+    view: View, router: Router, leg: RouterInterface, prefix: tuple[int, int, int], match: Match
 ) -> Iterator[Flow]:
     """Address scopes: what is not translated goes from one into the same only."""
     version, first, length = prefix
     scopes = {scope(view, s) for s in leg.subnets if (s.first, s.prefix_length) == (first, length)}
-    for other in legs(view, router.id):
+    for other in router_interfaces(view, router.id):
         for subnet in other.subnets:
             if subnet.version != version or scope(view, subnet) in scopes:
                 continue
@@ -325,22 +336,22 @@ def _apart(
 
 def _table(
     view: View, router: Router
-) -> Iterator[tuple[tuple[int, int, int], list[tuple[Leg, int | None]]]]:
+) -> Iterator[tuple[tuple[int, int, int], list[tuple[RouterInterface, int | None]]]]:
     """Prefixes (version, first address, length), each with its ways: by which leg, and over which
     router (None: the destination is on the link). What is on a link comes before other routes to
     the same prefix."""
-    every = legs(view, router.id)
+    every = router_interfaces(view, router.id)
     for leg in every:
         for subnet in leg.subnets:
             yield (subnet.version, subnet.first, subnet.prefix_length), [(leg, None)]
-    static: dict[tuple[int, int, int], list[Hop]] = {}
+    static: dict[tuple[int, int, int], list[NextHop]] = {}
     for hop in hops(view, router):
         static.setdefault(hop.prefix, []).append(hop)
     for prefix in sorted(static):
         yield prefix, [(hop.leg, hop.address) for hop in alive(view, static[prefix])]
 
 
-def _reaches(view: View, switch: int, ways: Iterable[tuple[Leg, int | None]]) -> bool:
+def _reaches(view: View, switch: int, ways: Iterable[tuple[RouterInterface, int | None]]) -> bool:
     return all(switch in switches_at(view, leg.network.id) for leg, _ in ways if leg.gateway)
 
 
@@ -348,7 +359,7 @@ def _route(
     match: Match,
     priority: int,
     version: int,
-    ways: list[tuple[Leg, int | None]],
+    ways: list[tuple[RouterInterface, int | None]],
     largest: int,
     whose: tuple[Match, ...],
 ) -> Iterator[Flow]:
@@ -367,7 +378,7 @@ def _route(
         yield Flow(Table.ROUTE_PATH, priority, {**match, PATH: number}, actions)
 
 
-def _way(version: int, leg: Leg, nexthop: int | None, largest: int) -> Actions:
+def _way(version: int, leg: RouterInterface, nexthop: int | None, largest: int) -> Actions:
     mtu = leg.network.mtu
     check: Actions = (CheckLarger(mtu + ETHERNET, FLAGS),) if mtu < largest else ()
     translate: Actions = (SetField(NAT, TRANSLATE),) if leg.gateway and version == 4 else ()

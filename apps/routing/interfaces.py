@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A router's interfaces in the API: ports of its networks, added and removed."""
 
 from __future__ import annotations
@@ -17,9 +19,9 @@ from neutron_lib.constants import (
 from neutron_lib.exceptions import l3 as l3_exceptions
 from neutron_lib.exceptions.extraroute import RouterInterfaceInUseByRoute
 
-from tenantry.controller.api.core import ipam
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import SYSTEM, Maker, Rules, changed, may_use
+from tenantry.controller.feature.extension import SYSTEM, Maker, ResourceHooks, changed, may_use
+from tenantry.controller.network import ipam
 from tenantry.controller.store import Body, Draft, Link
 
 ROUTER_PORT = "router_port"
@@ -66,7 +68,7 @@ def _bad(message: str) -> Exception:
 class Interfaces:
     """``add_router_interface`` and ``remove_router_interface``."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: ResourceHooks) -> None:
         self._rules = rules  # it knows the kinds
 
     @property
@@ -257,7 +259,7 @@ class RouterInterfaceInUse(exceptions.Conflict):
     )
 
 
-class RouterPortRules(Rules):
+class RouterPortHooks(ResourceHooks):
     """Ports of routers belong to their routers, and come and go with them."""
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
@@ -312,7 +314,7 @@ def _check_same_subnets(draft: Draft, before: Body, body: Body) -> None:
         )
 
 
-class RouterSubnetRules(Rules):
+class RouterSubnetHooks(ResourceHooks):
     """The gateway of a subnet stays where it is while a router has its address."""
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Over which routers a router's routes lead, which of those are there, and the flows to those that
 have answered."""
 
@@ -18,13 +20,12 @@ from tenantry.controller.model import (
     derived,
 )
 from tenantry.controller.network import configuration
-from tenantry.controller.network.addresses import mapped
 from tenantry.controller.network.routers import (
-    Leg,
+    RouterInterface,
     active,
     gateways,
-    legs,
     networks_on,
+    router_interfaces,
     routers_in,
     switches_at,
 )
@@ -44,6 +45,7 @@ from tenantry.controller.openflow.pipeline import (
     Band,
     Table,
 )
+from tenantry.controller.packets.addresses import mapped
 from tenantry.controller.packets.frames import ARP, ICMPV6, IPV4, IPV6
 from tenantry.controller.packets.neighbour_discovery import (
     ADVERTISEMENT,
@@ -56,18 +58,18 @@ EXPIRED, NO_ROUTE, TOO_BIG, UNRESOLVED, FOR_ITSELF, HEARD = range(1, 7)
 """PUNTED: why the controller gets a packet."""
 
 
-class Hop(NamedTuple):
+class NextHop(NamedTuple):
     """A next hop of the route to a prefix (version, first address, length), and the leg to it."""
 
     prefix: tuple[int, int, int]
-    leg: Leg
+    leg: RouterInterface
     address: int
 
 
-def hops(view: View, router: Router) -> Iterator[Hop]:
+def hops(view: View, router: Router) -> Iterator[NextHop]:
     """The next hops of all routes: those that were asked for, then the gateway's. One that is on no
     link of the router leads nowhere. A route that was asked for replaces the gateway's."""
-    every = legs(view, router.id)
+    every = router_interfaces(view, router.id)
     asked = set()
     for route in router.routes:
         for leg in every:
@@ -82,11 +84,11 @@ def hops(view: View, router: Router) -> Iterator[Hop]:
                     yield _hop(route, leg)
 
 
-def _hop(route: Route, leg: Leg) -> Hop:
-    return Hop((route.version, route.destination, route.prefix_length), leg, route.nexthop)
+def _hop(route: Route, leg: RouterInterface) -> NextHop:
+    return NextHop((route.version, route.destination, route.prefix_length), leg, route.nexthop)
 
 
-def on_link(leg: Leg, version: int, address: int) -> bool:
+def on_link(leg: RouterInterface, version: int, address: int) -> bool:
     """Whether an address is on the link that a router's port is on: in one of its subnets, or the
     gateway of one, wherever that is (fe80::1, say)."""
     return any(
@@ -96,7 +98,7 @@ def on_link(leg: Leg, version: int, address: int) -> bool:
     )
 
 
-def default_routes(leg: Leg) -> Iterator[Route]:
+def default_routes(leg: RouterInterface) -> Iterator[Route]:
     """The routes that a router has by its gateway: one of each family at most."""
     for version in (4, 6):
         for subnet in leg.subnets:
@@ -106,7 +108,7 @@ def default_routes(leg: Leg) -> Iterator[Route]:
                 break
 
 
-def alive(view: View, several: list[Hop]) -> list[Hop]:
+def alive(view: View, several: list[NextHop]) -> list[NextHop]:
     """Those of several next hops that are there; if none is known to be, all of them, so that the
     first packet asks."""
     if len(several) == 1:
@@ -115,7 +117,7 @@ def alive(view: View, several: list[Hop]) -> list[Hop]:
     return found or several
 
 
-def _is_there(view: View, hop: Hop) -> bool:
+def _is_there(view: View, hop: NextHop) -> bool:
     version = hop.prefix[0]
     if (version, hop.address) in addresses_on(view, hop.leg.network.id):
         return True
@@ -218,14 +220,16 @@ def wanted(view: View) -> Iterator[Asked]:
                 yield Asked(network.id, version, hop.address)
 
 
-def asker(view: View, network_id: str, version: int, address: int) -> tuple[int, Leg] | None:
+def asker(
+    view: View, network_id: str, version: int, address: int
+) -> tuple[int, RouterInterface] | None:
     """The switch and the router's leg in whose name a neighbour is asked for: of the routers that
     have the address on their link, the first whose gateway reaches the network."""
     for router_id in sorted(view.distinct(Port, "router_id", network_id=network_id) - {""}):
         switch = active(view, router_id)
         if switch is None or not _reaches(view, switch, network_id):
             continue
-        for leg in legs(view, router_id):
+        for leg in router_interfaces(view, router_id):
             there = leg.network.id == network_id and on_link(leg, version, address)
             if there and leg.address(version) is not None:
                 return switch, leg

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What a router says by the controller: that a packet goes nowhere, and who its neighbours are.
 
 Pure: from the packet and the model to what is to be sent. A packet comes with all that the pipeline
@@ -12,29 +14,34 @@ from functools import partial
 from tenantry.apps.routing import nexthops
 from tenantry.apps.routing.nexthops import EXPIRED, FOR_ITSELF, HEARD, NO_ROUTE, TOO_BIG, UNRESOLVED
 from tenantry.controller.feature.effects import (
-    Heard,
     Neighbour,
     Neighbourhood,
+    NeighbourReply,
     PacketIn,
     PacketOut,
+    ResolveNeighbour,
     Result,
-    Seek,
 )
 from tenantry.controller.model import (
     Change,
     FloatingIp,
+    HeldDown,
     Interface,
     Network,
     Port,
     PortForwarding,
-    Resting,
     Router,
     View,
 )
-from tenantry.controller.network.addresses import link_local, unmapped
-from tenantry.controller.network.configuration import is_link_local
-from tenantry.controller.network.router_entry import answered, returned, said
-from tenantry.controller.network.routers import active, faces, gateways, legs, own_face, translates
+from tenantry.controller.network.router_entry import flood_packet, returned_packet, router_reply
+from tenantry.controller.network.routers import (
+    active,
+    gateway_addresses,
+    gateways,
+    own_gateway_address,
+    router_interfaces,
+    shared_snat_address,
+)
 from tenantry.controller.openflow.flow import Action, DecTtl, SetField
 from tenantry.controller.openflow.pipeline import (
     ENTERED,
@@ -51,6 +58,7 @@ from tenantry.controller.openflow.pipeline import (
     Table,
 )
 from tenantry.controller.packets import frames
+from tenantry.controller.packets.addresses import is_link_local, link_local, unmapped
 from tenantry.controller.packets.frames import UDP, Ip
 from tenantry.controller.packets.icmp_errors import Error, build, fragments, refuse
 from tenantry.controller.packets.neighbour_discovery import announcement, question, speaker
@@ -68,7 +76,7 @@ def handle(view: View, packet: PacketIn) -> Iterable[Result]:
         return _too_big(view, packet, original)
     if why == FOR_ITSELF:
         refusal = refuse(original)
-        return [answered(packet, refusal)] if refusal else []
+        return [router_reply(packet, refusal)] if refusal else []
     error = {EXPIRED: Error.TIME_EXCEEDED, NO_ROUTE: Error.NO_ROUTE}[why]
     return _error(view, packet, error, original)
 
@@ -82,11 +90,11 @@ def _error(
     if seen is None:
         data = build(error, original, original.dst, mtu)
         if data:
-            yield returned(packet, data)
+            yield returned_packet(packet, data)
     elif source is not None:
         data = build(error, seen, source, mtu)
         if data:
-            yield answered(packet, data)
+            yield router_reply(packet, data)
 
 
 def _address(view: View, packet: PacketIn, version: int) -> int | None:
@@ -124,9 +132,9 @@ def _shared(view: View, packet: PacketIn, router: Router, fragment: Ip) -> Ip | 
             asked = (external + port - low).to_bytes(2, "big")
             seen = fragment._replace(payload=fragment.payload[:2] + asked + fragment.payload[4:])
             return frames.with_addresses(seen, dst=floating.address)
-    own = own_face(view, packet.switch, router.id)
+    own = own_gateway_address(view, packet.switch, router.id)
     here = packet.register(FLAGS) & HERE
-    address = own.address if own and not here else translates(view, router)
+    address = own.address if own and not here else shared_snat_address(view, router)
     return frames.with_addresses(fragment, dst=address) if address else None
 
 
@@ -149,11 +157,11 @@ def _too_big(view: View, packet: PacketIn, original: Ip) -> Iterator[PacketOut]:
             )
 
 
-def _seek(view: View, packet: PacketIn, original: Ip) -> Iterator[Seek]:
+def _seek(view: View, packet: PacketIn, original: Ip) -> Iterator[ResolveNeighbour]:
     """Find the next hop, and let the packet go on; or say that it is not there."""
     for network in view.find(Network, key=packet.network):
         neighbour = Neighbour(network.id, *unmapped(packet.address(NEXT_HOP)))
-        yield Seek(neighbour, partial(_found, view, packet, original))
+        yield ResolveNeighbour(neighbour, partial(_found, view, packet, original))
 
 
 def _found(view: View, packet: PacketIn, original: Ip, mac: int | None) -> Iterator[PacketOut]:
@@ -167,11 +175,11 @@ def _found(view: View, packet: PacketIn, original: Ip, mac: int | None) -> Itera
 # --- neighbours ------------------------------------------------------------------------------
 
 
-def _heard(view: View, packet: PacketIn) -> Iterator[Heard]:
+def _heard(view: View, packet: PacketIn) -> Iterator[NeighbourReply]:
     version, address, mac = speaker(packet.data)
     for network in view.find(Network, key=packet.network):
         if mac and not mac >> 40 & 1:
-            yield Heard(Neighbour(network.id, version, address), mac)
+            yield NeighbourReply(Neighbour(network.id, version, address), mac)
 
 
 def _questions(view: View, neighbour: Neighbour) -> Iterator[tuple[int, PacketOut]]:
@@ -185,7 +193,7 @@ def _questions(view: View, neighbour: Neighbour) -> Iterator[tuple[int, PacketOu
     address = link_local(leg.port.mac) if of_link else leg.address(neighbour.version)
     if address is not None:
         data = question(neighbour.version, leg.port.mac, address, neighbour.address)
-        yield switch, said(leg.network, leg.port.key, data)
+        yield switch, flood_packet(leg.network, leg.port.key, data)
 
 
 ROUTERS = Neighbourhood(nexthops.wanted, _questions)
@@ -194,7 +202,7 @@ ROUTERS = Neighbourhood(nexthops.wanted, _questions)
 def announce(was: View, view: View, change: Change) -> Iterator[tuple[int, PacketOut]]:
     """The addresses of a gateway port that is new, or has moved to this switch."""
     record = change.record
-    if change.type is Resting:
+    if change.type is HeldDown:
         for router_id in sorted(view.ids(Router)):
             if change.id in gateways(view, router_id):
                 yield from _announced(view, router_id)
@@ -208,11 +216,13 @@ def announce(was: View, view: View, change: Change) -> Iterator[tuple[int, Packe
 
 def _announced(view: View, router_id: str) -> Iterator[tuple[int, PacketOut]]:
     at = active(view, router_id)
-    own = {face.address: face for face in faces(view, router_id) if len(face.switches) == 1}
-    for leg in legs(view, router_id):
+    own = {
+        face.address: face for face in gateway_addresses(view, router_id) if len(face.switches) == 1
+    }
+    for leg in router_interfaces(view, router_id):
         if leg.gateway and at is not None:
             for ip in leg.port.fixed_ips:
                 face = own.get(ip.address) if ip.version == 4 else None
                 mac, switch = (face.mac, face.switches[0]) if face else (leg.port.mac, at)
                 data = announcement(ip.version, mac, ip.address, router=True)
-                yield switch, said(leg.network, leg.port.key, data)
+                yield switch, flood_packet(leg.network, leg.port.key, data)

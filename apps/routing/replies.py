@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Pings to a router's own addresses: answered by flows, whole or in fragments."""
 
 from __future__ import annotations
@@ -5,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tenantry.controller.network.conntrack import ASKING
-from tenantry.controller.network.router_entry import ANEW
+from tenantry.controller.network.router_entry import CLEAR_CONNTRACK
 from tenantry.controller.openflow.flow import (
     LATER_FRAGMENT,
     Action,
@@ -39,7 +41,12 @@ def echoes() -> Iterator[Flow]:
         )
         back: Actions = (
             # Routing takes one off.
-            *(SetField("ip_ttl", TTL + 1), SetField(SOURCE, ITSELF), SetField(NAT, 0), *ANEW),
+            *(
+                SetField("ip_ttl", TTL + 1),
+                SetField(SOURCE, ITSELF),
+                SetField(NAT, 0),
+                *CLEAR_CONNTRACK,
+            ),
             Resubmit(Table.ROUTE),
         )
         message: Match = {"eth_type": eth_type, "ip_proto": protocol}

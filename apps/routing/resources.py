@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Routers in the API: gateways and routes. Their interfaces are in ``interfaces.py``."""
 
 from __future__ import annotations
@@ -22,26 +24,26 @@ from neutron_lib.constants import ATTR_NOT_SPECIFIED, DEVICE_OWNER_ROUTER_GW
 from neutron_lib.exceptions import l3 as l3_exceptions
 from neutron_lib.exceptions.extraroute import InvalidRoutes, RoutesExhausted
 
-from tenantry.apps.routing.external import EXTERNAL, ExternalNetworkRules
+from tenantry.apps.routing.external import EXTERNAL, ExternalNetworkHooks
 from tenantry.apps.routing.interfaces import (
     Interfaces,
-    RouterPortRules,
-    RouterSubnetRules,
+    RouterPortHooks,
+    RouterSubnetHooks,
     check_overlap,
     interface_subnets,
     router_ports,
 )
-from tenantry.controller.api.core import ipam
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     SYSTEM,
     Extension,
-    NewKind,
     Reader,
-    Rules,
+    ResourceHooks,
+    ResourceSpec,
     changed,
-    given,
+    is_set,
 )
+from tenantry.controller.network import ipam
 from tenantry.controller.openflow.pipeline import Zone
 from tenantry.controller.store import Body, Draft, Link
 
@@ -71,17 +73,17 @@ def _check_kind(asked: Mapping[str, Any]) -> None:
         )
 
 
-class RouterRules(Rules):
+class RouterHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         for name, default in (
             *(("routes", []), *EVERY_ROUTER.items()),
             *(("enable_ndp_proxy", False), ("availability_zone_hints", [])),
         ):
-            if not given(body.get(name)):
+            if not is_set(body.get(name)):
                 body[name] = default
         _check_kind(body)
         asked, body[GATEWAY], body[GATEWAY_PORT] = body[GATEWAY], None, None
-        if given(asked) and asked:
+        if is_set(asked) and asked:
             self._set_gateway(draft, context, body, asked)
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
@@ -272,7 +274,7 @@ def _is_reachable(connected: list[ipam.Net], nexthop: str) -> bool:
 
 def extension() -> Extension:
     """The kind ``router``, and external networks."""
-    rules = RouterRules()
+    rules = RouterHooks()
     interfaces = Interfaces(rules)
     attributes = {
         **l3.RESOURCE_ATTRIBUTE_MAP["routers"],
@@ -287,7 +289,7 @@ def extension() -> Extension:
             *(dvr, l3_ext_ha_mode, router_availability_zone, l3_ext_ndp_proxy),
         ),
         kinds=(
-            NewKind(
+            ResourceSpec(
                 name="router",
                 collection="routers",
                 attributes=attributes,
@@ -303,8 +305,8 @@ def extension() -> Extension:
         ),
         rules={
             "router": rules,
-            "network": ExternalNetworkRules(),
-            "port": RouterPortRules(),
-            "subnet": RouterSubnetRules(),
+            "network": ExternalNetworkHooks(),
+            "port": RouterPortHooks(),
+            "subnet": RouterSubnetHooks(),
         },
     )

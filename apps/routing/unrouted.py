@@ -1,12 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What no router passes on, whatever its routes: what is for one link only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenantry.controller.network.addresses import LINK_LOCAL
 from tenantry.controller.openflow.flow import Value
 from tenantry.controller.openflow.pipeline import INSIDE, OUTSIDE, SOURCE
+from tenantry.controller.packets.addresses import LINK_LOCAL
 from tenantry.controller.packets.frames import ICMPV6, IPV4, IPV6, UDP
 
 Match = dict[str, Value]

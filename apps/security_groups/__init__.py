@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Security groups: which connections a port may begin, and which it takes.
 
 A packet is judged twice: where it leaves a port, by the egress rules of that port's groups, and
@@ -32,14 +34,14 @@ from tenantry.apps.security_groups.members import (
 from tenantry.apps.security_groups.packets import handle
 from tenantry.apps.security_groups.rules import compile_rule, rules_on
 from tenantry.apps.security_groups.zones import compile_network
-from tenantry.controller.feature.app import App, Parts, Units, once
+from tenantry.controller.feature.app import App, Parts, Units, per_switch
 from tenantry.controller.model import networks_with_ports, ports_on, shares_on
 
 SECURITY_GROUPS = App(
     id=10,
     name="security_groups",
     units=(
-        Units("all", once, compile_all),
+        Units("all", per_switch, compile_all),
         Units("network", networks_with_ports, compile_network),
         Units("servers", networks_with_ports, compile_servers),
         Units("port", ports_on, compile_port),

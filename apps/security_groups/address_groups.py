@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Address groups in the API: addresses that rules name together."""
 
 from __future__ import annotations
@@ -11,16 +13,16 @@ from neutron_lib.api.definitions import address_group
 from neutron_lib.exceptions import address_group as errors
 
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import NewKind, Rules, changed, given
+from tenantry.controller.feature.extension import ResourceHooks, ResourceSpec, changed, is_set
 from tenantry.controller.store import Body, Draft
 
 RULE = "address_group_rule"
 """The role in which an address group sees the rules that name it."""
 
 
-class AddressGroupRules(Rules):
+class AddressGroupHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
-        addresses = body["addresses"] if given(body["addresses"]) else []
+        addresses = body["addresses"] if is_set(body["addresses"]) else []
         body["addresses"] = list(dict.fromkeys(map(_canonical, addresses)))
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
@@ -64,7 +66,7 @@ def _canonical(address: str) -> str:
 
 _ATTRIBUTES = address_group.RESOURCE_ATTRIBUTE_MAP["address_groups"]
 
-KIND = NewKind(
+KIND = ResourceSpec(
     name="address_group",
     collection="address_groups",
     attributes={

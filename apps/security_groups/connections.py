@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A connection becomes known; and how many of them a port may begin.
 
 All that is tracked on a host is in one table, which everybody shares. So each port has an account
@@ -37,7 +39,7 @@ SECONDS = 60
 "CT Timeout Policies": by default in its own datapath; Linux forgets UDP sooner)."""
 
 
-def compile_all() -> Iterator[Flow]:
+def compile_common() -> Iterator[Flow]:
     """What begins counts. Where Linux tracks, every packet is new until the first answer: what is
     known by now has a mark, and counts no more."""
     commit, limit = committed("ct_zone"), Resubmit(Table.CONNECTION_LIMIT)

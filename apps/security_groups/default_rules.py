@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Default rules in the API: the templates of the rules that a new security group has."""
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ from tenantry.controller.feature.extension import (
     SYSTEM,
     Maker,
     NewDefinition,
-    NewKind,
     Reader,
-    Rules,
+    ResourceHooks,
+    ResourceSpec,
 )
 from tenantry.controller.store import Body, Claim, Draft, Link, Store
 
@@ -43,7 +45,7 @@ DEFINITION = NewDefinition(
 )
 
 
-class TemplateRules(Rules):
+class DefaultRuleHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         context.require_admin("only an admin may change the default rules of security groups")
         ensure(draft, self.kinds[TEMPLATE])
@@ -122,7 +124,7 @@ _COPIED = (
 
 
 KINDS = (
-    NewKind(
+    ResourceSpec(
         name=TEMPLATE,
         collection="default_security_group_rules",
         attributes={
@@ -133,7 +135,7 @@ KINDS = (
         },
         not_found=lambda id: errors.DefaultSecurityGroupRuleNotFound(id=id),
     ),
-    NewKind(
+    ResourceSpec(
         name=MARK,
         collection=MARK,
         attributes={"tenant_id": ATTRIBUTES["tenant_id"]},

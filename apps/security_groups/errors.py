@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Neutron's errors about security groups, which neutron-lib does not have."""
 
 from __future__ import annotations

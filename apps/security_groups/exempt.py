@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What passes a port without a rule: what no network can do without, and no further than its link.
 
 Each is known by what no router lets through, or what no router could have sent: so whatever comes
@@ -11,10 +13,10 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from tenantry.controller.model import Network, Subnet, View
-from tenantry.controller.network.addresses import LINK_LOCAL
 from tenantry.controller.openflow.flow import Flow, Goto, Value
 from tenantry.controller.openflow.masks import prefix_value
 from tenantry.controller.openflow.pipeline import NETWORK, Band, Table
+from tenantry.controller.packets.addresses import LINK_LOCAL
 from tenantry.controller.packets.frames import ARP, ICMPV6, IPV4, IPV6, UDP
 
 Match = dict[str, Value]

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Flows of security groups that are the same for all of them: the way of a packet past its judges.
 
 ::
@@ -18,7 +20,6 @@ from tenantry.apps.security_groups import connections, exempt, zones
 from tenantry.apps.security_groups.connections import COMMIT
 from tenantry.apps.security_groups.members import ADDRESS_GROUP
 from tenantry.controller.model import View
-from tenantry.controller.network.addresses import LINK_LOCAL, mapped
 from tenantry.controller.network.conntrack import LOOKED_UP, NEW, REPLY, by_state, judged
 from tenantry.controller.openflow.flow import (
     CONTROLLER,
@@ -55,6 +56,7 @@ from tenantry.controller.openflow.pipeline import (
     Band,
     Table,
 )
+from tenantry.controller.packets.addresses import LINK_LOCAL, mapped
 from tenantry.controller.packets.frames import IPV4, IPV6
 
 Match = dict[str, Value]
@@ -80,7 +82,7 @@ def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
     yield from _from_port()
     yield from _to_router()
     yield from _to_port()
-    yield from connections.compile_all()
+    yield from connections.compile_common()
 
 
 def _from_port() -> Iterator[Flow]:

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Who is in which group: the identities of ports, and who may be meant by a rule's remote group.
 
 A port of one group goes by the identity of the group, so that one flow speaks for all of them. A
@@ -18,9 +20,8 @@ from tenantry.controller.model import (
     SecurityGroupRule,
     View,
     derived,
-    networks_on,
 )
-from tenantry.controller.network.addresses import mapped_prefix
+from tenantry.controller.network.routers import networks_on
 from tenantry.controller.openflow.flow import Action, Flow, Resubmit, SetField, Value
 from tenantry.controller.openflow.pipeline import (
     EGRESS,
@@ -40,6 +41,7 @@ from tenantry.controller.openflow.pipeline import (
     Band,
     Table,
 )
+from tenantry.controller.packets.addresses import mapped_prefix
 
 Match = dict[str, Value]
 Actions = tuple[Action, ...]

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """ICMP errors about what is not tracked: they pass if they are about a packet that the port may
 have sent, or got."""
 
@@ -15,9 +17,9 @@ from tenantry.controller.model import (
     SecurityGroupRule,
     View,
 )
-from tenantry.controller.network.addresses import link_local
 from tenantry.controller.network.conntrack import untracked
 from tenantry.controller.openflow.pipeline import ENTERING, IN_PORT, OUT_PORT, WAY, Table
+from tenantry.controller.packets.addresses import link_local
 from tenantry.controller.packets.frames import Ip
 
 

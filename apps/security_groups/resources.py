@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Security groups in the API, their rules, and the groups of ports."""
 
 from __future__ import annotations
@@ -41,11 +43,11 @@ from tenantry.controller.feature.extension import (
     Extension,
     Maker,
     NewDefinition,
-    NewKind,
     Reader,
-    Rules,
-    given,
+    ResourceHooks,
+    ResourceSpec,
     granted,
+    is_set,
     may_use,
 )
 from tenantry.controller.store import Body, Claim, Draft, Link, Store
@@ -96,7 +98,7 @@ def default_group(draft: Draft, groups: Maker, project_id: str) -> str:
     return id
 
 
-class GroupRules(Rules):
+class SecurityGroupHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         body["is_default"] = context is SYSTEM
         if context is not SYSTEM:
@@ -154,7 +156,7 @@ class GroupRules(Rules):
         ]
 
 
-class RuleRules(Rules):
+class SecurityGroupRuleHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         settle(body)
         self._check_groups(draft, context, body)
@@ -198,13 +200,13 @@ def _identity(body: Body) -> Claim:
     return Claim(RULE, body["security_group_id"], identity(body))
 
 
-class GroupedPortRules(Rules):
+class SecurityGroupPortHooks(ResourceHooks):
     """The groups of a port: its project's default group, if it has port security and nobody says
     otherwise. What belongs to the network itself, as a router's port does, has none."""
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         asked = body[GROUPS]
-        if not given(asked):
+        if not is_set(asked):
             wants = body["port_security_enabled"] and not _of_network(body)
             body[GROUPS] = [self._default(draft, body)] if wants else []
         elif asked and not body["port_security_enabled"]:
@@ -292,14 +294,14 @@ def extension() -> Extension:
             address_group,
         ),
         kinds=(
-            NewKind(
+            ResourceSpec(
                 name=GROUP,
                 collection=GROUPS,
                 attributes=_ATTRIBUTES,
                 not_found=lambda id: errors.SecurityGroupNotFound(id=id),
                 keys=range(1, 2**24),
             ),
-            NewKind(
+            ResourceSpec(
                 name=RULE,
                 collection="security_group_rules",
                 attributes=RULE_ATTRIBUTES,
@@ -309,10 +311,10 @@ def extension() -> Extension:
             address_groups.KIND,
         ),
         rules={
-            GROUP: GroupRules(),
-            RULE: RuleRules(),
-            default_rules.TEMPLATE: default_rules.TemplateRules(),
-            address_groups.KIND.name: address_groups.AddressGroupRules(),
-            "port": GroupedPortRules(),
+            GROUP: SecurityGroupHooks(),
+            RULE: SecurityGroupRuleHooks(),
+            default_rules.TEMPLATE: default_rules.DefaultRuleHooks(),
+            address_groups.KIND.name: address_groups.AddressGroupHooks(),
+            "port": SecurityGroupPortHooks(),
         },
     )

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What a rule may say in the API: the attributes of rules and of the templates of default rules."""
 
 from __future__ import annotations

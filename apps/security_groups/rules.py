@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """One rule as flows.
 
 A connection that is tracked is matched as it was begun (``ct_nw_proto``, ``ct_tp_dst`` ...; see

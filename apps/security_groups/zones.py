@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """In which zone of connection tracking a packet is looked up at a port.
 
 That follows from the port's network and the packet's other address, never from the way between
@@ -18,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tenantry.controller.model import Network, Subnet, View
-from tenantry.controller.network.addresses import LINK_LOCAL
 from tenantry.controller.network.conntrack import INVALID
 from tenantry.controller.network.routers import joint
 from tenantry.controller.openflow.flow import (
@@ -44,6 +45,7 @@ from tenantry.controller.openflow.pipeline import (
     Table,
     Zone,
 )
+from tenantry.controller.packets.addresses import LINK_LOCAL
 from tenantry.controller.packets.frames import IPV4, IPV6
 
 Match = dict[str, Value]

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Service port: where guests' TCP to the controller ends.
 
 What needs TCP (metadata, DNS in TCP) cannot be answered packet by packet. It goes to one internal
@@ -13,8 +15,8 @@ from tunnels comes from the hosts that have joined. A host costs it one flow, a 
 """
 
 from tenantry.apps.service_port.flows import compile_service_port
-from tenantry.controller.feature.app import App, Units, once
+from tenantry.controller.feature.app import App, Units, per_switch
 
 SERVICE_PORT = App(
-    id=9, name="service_port", units=(Units("services", once, compile_service_port),)
+    id=9, name="service_port", units=(Units("services", per_switch, compile_service_port),)
 )

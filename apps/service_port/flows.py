@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Flows to the service port and back; see the package."""
 
 from __future__ import annotations
@@ -6,15 +8,6 @@ from collections.abc import Iterator
 from itertools import chain, product
 
 from tenantry.controller.model import Address, Interface, View
-from tenantry.controller.network.addresses import (
-    DNS_PORT,
-    GUEST_BITS,
-    KEY_BITS,
-    METADATA_PORT,
-    SERVICE_MAC,
-    SERVICE_PORT_ADDRESSES,
-    SERVICE_PORT_MAC,
-)
 from tenantry.controller.network.tunnels import (
     SERVICE_TYPE,
     SERVICE_VNI,
@@ -47,6 +40,15 @@ from tenantry.controller.openflow.pipeline import (
     Table,
 )
 from tenantry.controller.packets.frames import IPV4, IPV6, TCP
+from tenantry.controller.packets.own_addresses import (
+    DNS_PORT,
+    GUEST_BITS,
+    KEY_BITS,
+    METADATA_PORT,
+    SERVICE_MAC,
+    SERVICE_PORT_ADDRESSES,
+    SERVICE_PORT_MAC,
+)
 
 ETH_TYPES = {4: IPV4, 6: IPV6}
 _ADDRESSES = {4: ("ipv4_src", "ipv4_dst"), 6: ("ipv6_src", "ipv6_dst")}

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Trunks: a machine with one interface is in many networks, each as a VLAN of that interface.
 
 A trunk has a *parent*, the port that is plugged in, and *subports*: ports, as a rule of other

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Trunks in the API: which ports are subports of which, and by what VLAN id.
 
 A port is in one trunk at most, as its parent or as a subport: that is a claim of the trunk. By the
@@ -22,7 +24,13 @@ from neutron_lib.services.trunk.constants import (
 )
 
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Extension, NewKind, Reader, Rules, changed
+from tenantry.controller.feature.extension import (
+    Extension,
+    Reader,
+    ResourceHooks,
+    ResourceSpec,
+    changed,
+)
 from tenantry.controller.store import Body, Claim, Draft, Link
 
 TRUNK, SUB_PORTS = trunk.TRUNK, trunk.SUB_PORTS
@@ -41,7 +49,7 @@ def _trunk_of(reader: Reader, port_id: str) -> Body | None:
     return reader.get(TRUNK, id) if id else None
 
 
-class TrunkRules(Rules):
+class TrunkHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         parent = _free_port(draft, context, body["port_id"])
         if parent["device_owner"].startswith(DEVICE_OWNER_NETWORK_PREFIX):
@@ -195,7 +203,7 @@ def _check_mtu(draft: Draft, body: Body, port: Body) -> None:
         )
 
 
-class TrunkedPortRules(Rules):
+class TrunkPortHooks(ResourceHooks):
     """What a trunk makes of its ports: they stay, and the parent shows the others."""
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
@@ -274,11 +282,11 @@ class PortInUseAsSubPort(exceptions.InUse):
 
 def extension() -> Extension:
     """Trunks."""
-    rules = TrunkRules()
+    rules = TrunkHooks()
     return Extension(
         definitions=(trunk, trunk_details),
         kinds=(
-            NewKind(
+            ResourceSpec(
                 name=TRUNK,
                 collection=trunk.TRUNKS,
                 attributes=trunk.RESOURCE_ATTRIBUTE_MAP[trunk.TRUNKS],
@@ -290,5 +298,5 @@ def extension() -> Extension:
                 },
             ),
         ),
-        rules={TRUNK: rules, "port": TrunkedPortRules()},
+        rules={TRUNK: rules, "port": TrunkPortHooks()},
     )

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Who is asking. An :data:`Authenticator` makes a :class:`Context` of a request, or raises 401.
 
 ``none`` trusts everybody: the caller is an admin and names the project. Other kinds (HTTP basic,

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """From an exception to the error that Neutron would answer, and Neutron's own exceptions that
 neutron-lib does not have."""
 
@@ -16,31 +18,13 @@ from webob.exc import (
     HTTPPreconditionFailed,
 )
 
-from tenantry.controller.store import Behind, ClaimTaken, LinkBroken, Unavailable
+from tenantry.controller.store import ClaimTaken, LinkBroken, StaleDraft, Unavailable
 
 LOG = logging.getLogger(__name__)
 
 MALFORMED = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 """What neutron-lib's converters and validators may raise beside their own errors: they are written
 for well-formed values of the right type."""
-
-
-class IpAddressAlreadyAllocated(exceptions.Conflict):
-    message = "IP address %(ip)s already allocated in subnet %(subnet_id)s."
-
-
-class IpAddressGenerationFailureNoMatchingSubnet(exceptions.IpAddressGenerationFailure):
-    message = (
-        "No valid service subnet for the given device owner, network %(network_id)s, service type "
-        "%(service_type)s."
-    )
-
-
-class AllocationOnAutoAddressSubnet(exceptions.InvalidInput):
-    message = (
-        "IPv6 address %(ip)s cannot be directly assigned to a port on subnet %(subnet_id)s as "
-        "the subnet is configured for automatic addresses"
-    )
 
 
 class TagNotFound(exceptions.NotFound):
@@ -93,7 +77,7 @@ def response(error: Exception) -> Response:
         )
     elif isinstance(error, ClaimTaken):
         error = AlreadyTaken(reason=str(error))
-    elif isinstance(error, Behind):
+    elif isinstance(error, StaleDraft):
         error = exceptions.ServiceUnavailable()
     elif isinstance(error, Unavailable):
         error = DatabaseUnavailable(reason=str(error))

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What the API knows about each kind: its attributes, the rules of all features, and how a
 request's attributes become a body. Built once, from the core's and the apps' extensions.
 """
@@ -18,9 +20,9 @@ from tenantry.controller.api.faults import MALFORMED
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     Extension,
-    NewKind,
     Reader,
-    Rules,
+    ResourceHooks,
+    ResourceSpec,
     changed,
     timestamp,
 )
@@ -33,10 +35,10 @@ class NoMoreOfThese(exceptions.ServiceUnavailable):
     )
 
 
-class Kind:
+class ResourceType:
     """One kind of resource. It is also the store's :class:`Shape` of the kind."""
 
-    def __init__(self, new: NewKind, extensions: Sequence[Extension]) -> None:
+    def __init__(self, new: ResourceSpec, extensions: Sequence[Extension]) -> None:
         self.name = new.name
         self.collection = new.collection
         self.path = f"/v2.0/{new.path or new.collection.replace('_', '-')}"
@@ -44,7 +46,9 @@ class Kind:
         self.internal = new.internal
         self.actions = new.actions
         self.not_found = self.parent_not_found = new.not_found
-        self.rules: list[Rules] = [e.rules[new.name] for e in extensions if new.name in e.rules]
+        self.rules: list[ResourceHooks] = [
+            e.rules[new.name] for e in extensions if new.name in e.rules
+        ]
         self.attributes: dict[str, Mapping[str, Any]] = {**standard.ATTRIBUTES, **new.attributes}
         for extension in extensions:
             for definition in extension.definitions:
@@ -180,13 +184,13 @@ class Kind:
         yield from dict.fromkeys(link for rules in self.rules for link in rules.links(body))
 
 
-class Kinds(Mapping[str, Kind]):
+class Kinds(Mapping[str, ResourceType]):
     """All kinds by name: the schema to open a store with."""
 
     def __init__(self, extensions: Iterable[Extension]) -> None:
         self.extensions = (standard.EXTENSION, *extensions)
         self._kinds = {
-            new.name: Kind(new, self.extensions)
+            new.name: ResourceType(new, self.extensions)
             for extension in self.extensions
             for new in extension.kinds
         }
@@ -199,7 +203,7 @@ class Kinds(Mapping[str, Kind]):
             for rules in kind.rules:
                 rules.kinds = self._kinds
 
-    def __getitem__(self, name: str) -> Kind:
+    def __getitem__(self, name: str) -> ResourceType:
         return self._kinds[name]
 
     def __iter__(self) -> Iterator[str]:

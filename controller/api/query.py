@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What a list request asks for: filters, sorting, paging. Neutron's parameters, Neutron's 400s."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The operations that all kinds share: create, show, list, update, delete, and tags.
 
 What is special about a kind is in its rules. A write is one function of a draft, run by
@@ -18,7 +20,7 @@ from webob.exc import HTTPBadRequest
 
 from tenantry.controller import runtime
 from tenantry.controller.api.faults import RevisionNumberConstraintFailed, TagNotFound
-from tenantry.controller.api.kind import Kind
+from tenantry.controller.api.kind import ResourceType
 from tenantry.controller.api.query import Query
 from tenantry.controller.api.standard import MAX_TAG_LENGTH
 from tenantry.controller.api.wsgi import Answer, Route, read_json
@@ -38,7 +40,7 @@ _IF_MATCH = re.compile(r'"?revision_number=(\d{1,18})"?')
 class Collection:
     """The resources of one kind, as their collection's URL shows them."""
 
-    def __init__(self, store: Store, kind: Kind, computed: Computed) -> None:
+    def __init__(self, store: Store, kind: ResourceType, computed: Computed) -> None:
         self._store = store
         self._kind = kind
         self._computed = computed
@@ -97,7 +99,7 @@ class Collection:
         # A snapshot: others may write while this one breathes.
         for number, body in enumerate([*self._store.read(self._kind.name).values()], 1):
             if number % _SLICE == 0:
-                runtime.breathe()
+                runtime.yield_now()
             if body["id"] != query.marker and not self._may_see(self._store, context, body):
                 continue
             if body["id"] == query.marker:
@@ -156,7 +158,7 @@ class Collection:
         for number, item in enumerate(items, 1):
             parsed.append(self._kind.parse_new(context, item))
             if number % _SLICE == 0:
-                runtime.breathe()
+                runtime.yield_now()
 
         def change(draft: Draft) -> list[Body]:
             whole = self._find_parent(draft, context, parent) if self._kind.parent else None
@@ -169,7 +171,7 @@ class Collection:
                 self._kind.create(draft, context, body)
                 bodies.append(body)
                 if number % _SLICE == 0:
-                    runtime.breathe()
+                    runtime.yield_now()
             return bodies
 
         bodies = self._store.write(change, context.actor)

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Attributes that every kind has, and the names of what the generic layer does.
 
 Neutron keeps these definitions in its own tree rather than in neutron-lib.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Discovery: which versions of the API there are, which resources, which extensions."""
 
 from __future__ import annotations

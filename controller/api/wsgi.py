@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """From WSGI to handlers and back: routes, authentication, JSON, the limit on bodies, errors.
 
 A handler takes the request, the caller's context and what the path says, and answers a status

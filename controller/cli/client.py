@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What the ``tenantry`` commands share: the API of a running controller, and how answers are shown.
 
 Tables for people, colour only on a terminal; ``--json`` for programs. Errors say what to do next.

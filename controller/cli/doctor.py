@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``tenantry doctor``: what this machine lacks, and the command that mends it.
 
 Owns the diagnosis alone: it looks and changes nothing, needs no configuration beyond what it is

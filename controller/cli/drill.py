@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``tenantry drill``: how many packets an event costs, measured on this machine.
 
 Owns a stage of its own: an Open vSwitch, a controller and four guests, in network, mount and

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``tenantry ca`` and ``tenantry host``: how hosts join, which there are, how they leave.
 
 Owns the shell lines that make an Open vSwitch one of ours. They are printed, not run: whoever runs

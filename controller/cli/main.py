@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The ``tenantry`` command. ``serve`` is the controller; nearly everything else talks to one over
 HTTP. What goes wrong exits with 1 (2 for wrong usage) and says what to do next.
 """

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """An Open vSwitch of one's own: database, switch daemon and sockets in a private directory.
 
 It shares nothing with an Open vSwitch that the machine may run, as long as each is in a network

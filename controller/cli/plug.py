@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``tenantry plug`` and ``unplug``: a port's other end, for a person without a hypervisor.
 
 Owns the veth pair between the integration bridge and a network namespace, with what the port says

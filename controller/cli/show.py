@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``tenantry status`` and the other commands that show how a running controller stands, and its
 switches: what it answers under ``/tenantry/v1``, for people.
 """

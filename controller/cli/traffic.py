@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Packets between guests by a timetable, and who heard which: what the drill counts with.
 
 Owns what runs inside a guest's network namespace, as a process of its own so that the guests keep

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Options: one file, oslo.config, every option with its help. Nothing else reads files or argv.
 
 ``tenantry serve`` without a file serves the Open vSwitch of this machine.

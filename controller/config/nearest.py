@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What somebody may have meant by a name that there is not."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Configuration files as such: which options they have, and what is wrong with them, in words.
 
 oslo.config ignores what it does not know, and its errors are for those who write Python.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """How the text of options is read, and what is wrong with it: addresses, ranges, connections."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The engine: keeps every switch's wanted flows equal to a pure function of the model.
 
 ::

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What a switch should hold: flows, as bytes by cookie, meters, groups; and which came or went."""
 
 from __future__ import annotations

@@ -1,1 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The door: what a feature declares, hands in, and may cause. Its author reads this."""

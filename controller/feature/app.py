@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What an app is: what a feature declares, and what it hands in. Apps are pure; they never meet a
 switch."""
 
@@ -10,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 from oslo_config import cfg
 
-from tenantry.controller.feature.effects import After, Endpoint, Every, Handler, Neighbourhood
+from tenantry.controller.feature.effects import Announce, Endpoint, Handler, Neighbourhood, Periodic
 from tenantry.controller.feature.extension import Extension
 from tenantry.controller.feature.ovsdb_rows import InterfaceRow
 from tenantry.controller.model import View
@@ -51,8 +53,8 @@ class Parts:
 
     extension: Extension | None = None
     packet_in: Handler | None = None
-    announce: After | None = None
-    periodic: Every | None = None
+    announce: Announce | None = None
+    periodic: Periodic | None = None
     endpoint: Endpoint | None = None
     neighbours: Neighbourhood | None = None
     interfaces: Rows | None = None
@@ -85,7 +87,7 @@ class Unit(NamedTuple):
         return f"{self.app.name} {self.units.kind} {self.id}".rstrip()
 
 
-def once(view: View, switch: int) -> AbstractSet[str]:
+def per_switch(view: View, switch: int) -> AbstractSet[str]:
     """The ids of a kind that has a single unit on each switch."""
     return _ONCE
 
@@ -100,5 +102,5 @@ def _misses(view: View, switch: int, id: str) -> Iterator[Flow]:
             yield Flow(table, Band.MISS, {}, (Goto(table.next),))
 
 
-PIPELINE = App(id=0, name="pipeline", units=(Units("misses", once, _misses),))
+PIPELINE = App(id=0, name="pipeline", units=(Units("misses", per_switch, _misses),))
 """The core's own app: the frame that the features' flows stand in."""

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Who is asking: whom a request acts for, and as whom."""
 
 from __future__ import annotations

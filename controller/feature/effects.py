@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Packets as values: what an app gets when its flows send one to the controller, and what it sends.
 
 Handlers are pure functions like everything in an app: bytes and a view in, packets and learned
@@ -91,7 +93,7 @@ def copied_to_ports(
 T = TypeVar("T", covariant=True)
 
 
-class Ask(NamedTuple, Generic[T]):
+class DnsQuery(NamedTuple, Generic[T]):
     """A DNS message for the configured resolvers; ``then`` makes of their answer (None: there was
     none in time) what is to be sent."""
 
@@ -107,7 +109,7 @@ class Neighbour(NamedTuple):
     address: int
 
 
-class Seek(NamedTuple):
+class ResolveNeighbour(NamedTuple):
     """A neighbour's MAC address, for ``then``: what is to be sent when it is known, or (None) when
     nobody answered."""
 
@@ -115,7 +117,7 @@ class Seek(NamedTuple):
     then: Callable[[int | None], Iterable[PacketOut]]
 
 
-class Heard(NamedTuple):
+class NeighbourReply(NamedTuple):
     """A neighbour that says what its MAC address is. Only one that was asked is believed."""
 
     neighbour: Neighbour
@@ -130,20 +132,28 @@ class Neighbourhood(NamedTuple):
     questions: Callable[[View, Neighbour], Iterable[tuple[int, PacketOut]]]
 
 
-class Logged(NamedTuple):
+class LogLine(NamedTuple):
     """A line of the network log."""
 
     fields: dict[str, Any]
 
 
-class Arrived(NamedTuple):
+class PortMigrated(NamedTuple):
     """A port that may move to a host, and runs there by now."""
 
     port_id: str
     host: str
 
 
-Result: TypeAlias = PacketOut | Change | Ask[PacketOut] | Seek | Heard | Logged | Arrived
+Result: TypeAlias = (
+    PacketOut
+    | Change
+    | DnsQuery[PacketOut]
+    | ResolveNeighbour
+    | NeighbourReply
+    | LogLine
+    | PortMigrated
+)
 
 Handler: TypeAlias = Callable[[View, PacketIn], Iterable[Result]]
 """What an app does with a packet: answers it, asks or learns, or nothing. Errors: Malformed."""
@@ -160,24 +170,20 @@ class Stream(NamedTuple):
     """A feature that answers DNS messages in TCP (RFC 7766) at the service port, likewise."""
 
     tcp_port: int
-    answer: Callable[[View, str, bytes], bytes | Ask[bytes]]
+    answer: Callable[[View, str, bytes], bytes | DnsQuery[bytes]]
 
 
 Endpoint: TypeAlias = Http | Stream
 
 
-class Malformed(Exception):
-    """A packet that cannot be what it says: it is counted and dropped."""
-
-
-After: TypeAlias = Callable[[View, View, Change], Iterable[tuple[int, PacketOut]]]
+Announce: TypeAlias = Callable[[View, View, Change], Iterable[tuple[int, PacketOut]]]
 """What is to be sent, by which switch (datapath id), once it has confirmed a change: who has moved
 says so, and what was told and no longer holds is taken back. It is the difference between what was
 before the change (and those beside it) and what is now. Pure; asked for every change, so it must be
 quick to see that one is none of its own."""
 
 
-class Every(NamedTuple):
+class Periodic(NamedTuple):
     """Packets that are sent unasked: every so many seconds, ``packets(view, switch)``, pure."""
 
     seconds: float

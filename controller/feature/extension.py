@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What a feature may add to the API: the one module of this package that apps import.
 
 Networks, subnets and ports are made of the same parts: a kind is an attribute map and the rules
@@ -59,7 +61,7 @@ class Maker(Protocol):
     def not_found(self) -> Callable[[str], Exception]: ...
 
 
-class Rules:
+class ResourceHooks:
     """What one feature has to say about one kind. It overrides what it needs.
 
     ``kinds`` are all kinds by name, for rules that make resources of another kind.
@@ -112,7 +114,7 @@ resource, and answers what to return as JSON. It is given only what the caller o
 
 
 @dataclass(frozen=True)
-class NewKind:
+class ResourceSpec:
     """A kind of resource that an extension brings: its collection's URL is ``/v2.0/COLLECTION``,
     with dashes for underscores, or ``path`` behind ``/v2.0/``. With a ``parent``, the name of
     another kind, it is part of one of those: ``/v2.0/PARENTS/ID/COLLECTION``, and its body has the
@@ -161,8 +163,8 @@ class Extension:
     """
 
     definitions: tuple[Definition, ...] = ()
-    kinds: tuple[NewKind, ...] = ()
-    rules: Mapping[str, Rules] = field(default_factory=dict)
+    kinds: tuple[ResourceSpec, ...] = ()
+    rules: Mapping[str, ResourceHooks] = field(default_factory=dict)
     committed: Callable[[Commit], None] | None = None
     lists: Mapping[str, Listed] = field(default_factory=dict)
 
@@ -194,7 +196,7 @@ def may_use(reader: Reader, context: Context, body: Body) -> bool:
     )
 
 
-def given(value: object) -> bool:
+def is_set(value: object) -> bool:
     """Whether the request set an attribute, to anything but null."""
     return value is not None and value is not ATTR_NOT_SPECIFIED
 

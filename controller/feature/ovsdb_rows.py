@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Rows of OVSDB as values: what features, and the controller itself, want of a switch beside its
 flows. What is there is read as the same values, so that the two can be compared."""
 

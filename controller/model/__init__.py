@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What Tenantry knows, in memory: records, their indexes, and the view by which apps read them."""
 
 from tenantry.controller.model.model import Change, Model, Read, Record
@@ -18,6 +20,7 @@ from tenantry.controller.model.records import (
     FloatingIp,
     Former,
     Health,
+    HeldDown,
     Host,
     Interface,
     NdpProxy,
@@ -28,7 +31,6 @@ from tenantry.controller.model.records import (
     Port,
     PortForwarding,
     Prefix,
-    Resting,
     Route,
     Router,
     SecurityGroup,
@@ -43,7 +45,6 @@ from tenantry.controller.model.records import (
     Tunnel,
 )
 from tenantry.controller.model.view import View, derived
-from tenantry.controller.network.routers import networks_on, routers_on
 
 __all__ = [
     "SHARES",
@@ -62,6 +63,7 @@ __all__ = [
     "FloatingIp",
     "Former",
     "Health",
+    "HeldDown",
     "Host",
     "Interface",
     "Model",
@@ -75,7 +77,6 @@ __all__ = [
     "Prefix",
     "Read",
     "Record",
-    "Resting",
     "Route",
     "Router",
     "SecurityGroup",
@@ -90,10 +91,8 @@ __all__ = [
     "Tunnel",
     "View",
     "derived",
-    "networks_on",
     "networks_with_ports",
     "parts_on",
     "ports_on",
-    "routers_on",
     "shares_on",
 ]

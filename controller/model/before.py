@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What was: a model as it was at a time, to be compared with what is."""
 
 from __future__ import annotations

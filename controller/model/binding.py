@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Where ports and interfaces meet: the Binding records, kept up to date with both sides.
 
 An interface is a port's if its ``iface-id`` names the port, or, if it has no ``iface-id``, if the

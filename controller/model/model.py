@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The model: all records of all types, with indexes, and what a change touches.
 
 It changes only through :meth:`Model.apply`, which answers with the *reads* the change invalidates:

@@ -1,10 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Queries that more than one feature asks."""
 
 from __future__ import annotations
 
-from tenantry.controller.model.records import Binding, Interface, Network, Segment, Standby
+from tenantry.controller.model.records import Binding, Standby
 from tenantry.controller.model.view import View, derived
-from tenantry.controller.network.tunnels import segments
 
 
 @derived
@@ -28,17 +29,3 @@ def parts_on(view: View, switch: int) -> frozenset[str]:
 def shares_on(view: View, switch: int) -> frozenset[str]:
     """The shares (see Binding) that have a port on this switch."""
     return view.distinct(Binding, "share", switch=switch)
-
-
-def wires(view: View, switch: int, network: Network) -> list[tuple[Segment, list[int]]]:
-    """The segments of a network that are wires, and the OpenFlow ports of the switch that lead to
-    each; only those that any do."""
-    if not network.admin_state_up:
-        return []
-    found = []
-    for segment in segments(view, network.id):
-        name = segment.physical_network
-        interfaces = view.find(Interface, switch=switch, physical_network=name) if name else []
-        if interfaces:
-            found.append((segment, sorted(interface.ofport for interface in interfaces)))
-    return found

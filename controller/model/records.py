@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The records: every kind of thing the model holds, with the indexes by which it is found.
 
 A record is a frozen value. What is in :data:`FROM_STORE` comes from the store (the API's resources,
@@ -737,7 +739,7 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
-class Resting:
+class HeldDown:
     """A switch that is not to be a gateway for now: it was gone, and is not yet back for good."""
 
     INDEXES: ClassVar[Indexes] = ()

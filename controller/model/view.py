@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """How apps read the model: a view records every read, so that the engine knows who must run again.
 
 Derived queries are functions of the view and of plain arguments::

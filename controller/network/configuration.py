@@ -1,9 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What the hosts of a subnet are told of it, whoever tells them: DHCP, router advertisements or the
 metadata service."""
 
 from __future__ import annotations
 
 from tenantry.controller.model.records import Route, Subnet
+from tenantry.controller.packets.addresses import is_link_local
 
 
 def name_servers(subnet: Subnet) -> tuple[int, ...]:
@@ -21,11 +24,6 @@ def default_router(subnet: Subnet) -> int | None:
     if subnet.gateway is not None:
         return subnet.gateway
     return next((route.nexthop for route in subnet.host_routes if not route.prefix_length), None)
-
-
-def is_link_local(address: int) -> bool:
-    """Whether an IPv6 address is of the link alone (RFC 4291, 2.5.6)."""
-    return address >> 118 == 0xFE80 >> 6
 
 
 def on_link(subnet: Subnet, address: int) -> bool:

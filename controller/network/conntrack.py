@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What features that judge connections have in common, and what a fragment is worth to them.
 
 **Fragments** (``ip_frag``) are tracked as whatever else may be part of a connection: ``ct`` gathers

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What the addresses of a network are called: the same for DHCP, DNS, metadata and the API."""
 
 from __future__ import annotations

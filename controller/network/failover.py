@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """One gateway for another, by the switches' own eyes: groups that ask the health of tunnels.
 
 A router's gateways (``network/routers.py``) have an order. Whoever sends to them takes the first
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tenantry.controller.model import Resting, Router, View
+from tenantry.controller.model import HeldDown, Router, View
 from tenantry.controller.network.routers import gateways, watched
 from tenantry.controller.network.tunnels import TYPES, health_port, tunnel_port
 from tenantry.controller.openflow.flow import (
@@ -48,34 +50,36 @@ def group_id(router: Router, purpose: int, port_key: int = 0) -> int:
     return port_key << 3 | purpose if port_key else 1 << 31 | router.key << 3 | purpose
 
 
-def stands_in(view: View, switch: int, router_id: str) -> bool:
+def is_ha_gateway(view: View, switch: int, router_id: str) -> bool:
     """Whether a switch is one of several gateways of a router."""
     several = gateways(view, router_id)
     return len(several) > 1 and switch in several
 
 
-def ahead(view: View, switch: int, router_id: str) -> tuple[int, ...]:
+def preferred_over(view: View, switch: int, router_id: str) -> tuple[int, ...]:
     """The gateways of a router that come before a switch: for one that rests, all the others; for
     one that is none, all there are."""
     several = gateways(view, router_id)
-    if switch not in several or view.get(Resting, switch) is not None:
+    if switch not in several or view.get(HeldDown, switch) is not None:
         return tuple(other for other in several if other != switch)
     return several[: several.index(switch)]
 
 
-def whole(view: View, switch: int, router_id: str) -> bool:
+def is_primary(view: View, switch: int, router_id: str) -> bool:
     """Whether a switch is a router's gateway and need ask nobody."""
-    return switch in gateways(view, router_id) and not ahead(view, switch, router_id)
+    return switch in gateways(view, router_id) and not preferred_over(view, switch, router_id)
 
 
-def guarded(view: View, switch: int, router: Router, purpose: int, *actions: Action) -> Failover:
+def if_active_group(
+    view: View, switch: int, router: Router, purpose: int, *actions: Action
+) -> Failover:
     """The group that does ``actions`` at one of several gateways, if it is the one to do so: those
     before it are not there, and somebody is who can tell. With nobody else about, that is itself.
     """
-    several, before = gateways(view, router.id), ahead(view, switch, router.id)
+    several, before = gateways(view, router.id), preferred_over(view, switch, router.id)
     theirs = [health_port(view, switch, other) for other in before]
     id = group_id(router, purpose)
-    if view.get(Resting, switch) is not None or None in theirs:
+    if view.get(HeldDown, switch) is not None or None in theirs:
         return Failover(id, ())
     others = watched(view, switch)
     behind = [other for other in several if other in others and other not in before]
@@ -88,16 +92,16 @@ def guarded(view: View, switch: int, router: Router, purpose: int, *actions: Act
     return Failover(id, tuple(buckets))
 
 
-def passed_on(
+def hand_over_group(
     view: View, switch: int, router: Router, purpose: int, out_port: int, *itself: Action
 ) -> Failover:
     """The group at one of several gateways for what its own ports send: by ``out_port``, if one of
     those before it is there to take it, or else it does ``itself``. One that rests does not: the
     outside would take it for the active one."""
     on = (SetField(OUT_PORT, out_port), Resubmit(Table.FLOOD.next))
-    ports = [health_port(view, switch, other) for other in ahead(view, switch, router.id)]
+    ports = [health_port(view, switch, other) for other in preferred_over(view, switch, router.id)]
     buckets = [Bucket(port, on) for port in ports if port is not None]
-    if view.get(Resting, switch) is None:
+    if view.get(HeldDown, switch) is None:
         buckets += [Bucket(port, itself) for port in _always(view, switch)]
     return Failover(group_id(router, purpose), tuple(buckets))
 
@@ -105,12 +109,12 @@ def passed_on(
 def groups(view: View, switch: int, router: Router) -> Iterator[Failover]:
     """All of a router's groups at one of several gateways."""
     admit, answer = Resubmit(Table.ROUTER_IN), (SetField(OUT_PORT, HOME), _ANSWER)
-    yield guarded(view, switch, router, ADMITTED, admit)
-    yield guarded(view, switch, router, ANSWERED, *answer)
-    if not whole(view, switch, router.id):
+    yield if_active_group(view, switch, router, ADMITTED, admit)
+    yield if_active_group(view, switch, router, ANSWERED, *answer)
+    if not is_primary(view, switch, router.id):
         route = (SetField(FLAGS, HERE), Resubmit(Table.ROUTE))
-        yield passed_on(view, switch, router, LEAVING, HOME, *route)
-        yield passed_on(view, switch, router, BESIDE, PHYSICAL, admit)
+        yield hand_over_group(view, switch, router, LEAVING, HOME, *route)
+        yield hand_over_group(view, switch, router, BESIDE, PHYSICAL, admit)
 
 
 _ANSWER = Resubmit(Table.ARP_ND_REPLY)
@@ -119,7 +123,7 @@ _ANSWER = Resubmit(Table.ARP_ND_REPLY)
 def answering(view: View, switch: int, router: Router, macs: Iterable[int]) -> Iterator[Flow]:
     """Questions from a physical network for addresses that come with these MAC addresses, which any
     of several gateways could answer: whichever is the one to do so."""
-    for mac in macs if stands_in(view, switch, router.id) else ():
+    for mac in macs if is_ha_gateway(view, switch, router.id) else ():
         there = (mac, A_ROUTER - 1)
         match: dict[str, Value] = {IN_PORT: PHYSICAL, MAC: there, OUT_PORT: ROUTED}
         group = Group(group_id(router, ANSWERED))

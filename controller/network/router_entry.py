@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What features that route have in common: how packets enter a router, and what a router says."""
 
 from __future__ import annotations
@@ -6,8 +8,14 @@ from collections.abc import Iterator
 
 from tenantry.controller.feature.effects import PacketIn, PacketOut, resubmitted
 from tenantry.controller.model import Network, Router, View
-from tenantry.controller.network.failover import ADMITTED, BESIDE, group_id, stands_in, whole
-from tenantry.controller.network.routers import Leg
+from tenantry.controller.network.failover import (
+    ADMITTED,
+    BESIDE,
+    group_id,
+    is_ha_gateway,
+    is_primary,
+)
+from tenantry.controller.network.routers import RouterInterface
 from tenantry.controller.openflow.flow import (
     FRAGMENT,
     Action,
@@ -51,17 +59,17 @@ OWN_ADDRESS = Band.GUARD + 90
 """Priority in ROUTE of the router's own addresses, above all prefixes."""
 
 
-ANEW: tuple[Action, ...] = (CtClear(), SetField(ORIGIN, 0))
+CLEAR_CONNTRACK: tuple[Action, ...] = (CtClear(), SetField(ORIGIN, 0))
 """What it was is not what it is now, an answer or translated: who judges it begins anew."""
 
 
-def admitted(router: Router, leg: Leg, *, here: bool = False) -> tuple[Action, ...]:
+def enter_router(router: Router, leg: RouterInterface, *, here: bool = False) -> tuple[Action, ...]:
     """What is known of a packet that a router has got by one of its ports. ``here``: this gateway
     is to take it."""
     return (*_entered(router, leg, HERE if here else 0), Goto(Table.ROUTER_IN))
 
 
-def _entered(router: Router, leg: Leg, flags: int) -> tuple[Action, ...]:
+def _entered(router: Router, leg: RouterInterface, flags: int) -> tuple[Action, ...]:
     return (
         *(SetField(ROUTER, router.key), SetField(ENTERED, leg.port.key)),
         *(SetField(SOURCE, OUTSIDE if leg.gateway else INSIDE), SetField(NAT, 0)),
@@ -70,21 +78,23 @@ def _entered(router: Router, leg: Leg, flags: int) -> tuple[Action, ...]:
     )
 
 
-def admitting(view: View, switch: int, router: Router, leg: Leg, mac: int) -> Iterator[Flow]:
+def entry_flows(
+    view: View, switch: int, router: Router, leg: RouterInterface, mac: int
+) -> Iterator[Flow]:
     """Take what is for one of a router's MAC addresses, at a switch that is its home, or stands in
     for that: what comes from a physical network, only if this is the one to do so."""
     there: Match = {NETWORK: leg.network.key, "eth_dst": mac}
-    if not stands_in(view, switch, router.id):
-        yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, there, admitted(router, leg))
+    if not is_ha_gateway(view, switch, router.id):
+        yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, there, enter_router(router, leg))
         return
     from_guests: Match = {**there, IN_PORT: TENANT}
-    if leg.gateway and not whole(view, switch, router.id):
+    if leg.gateway and not is_primary(view, switch, router.id):
         beside = (*_entered(router, leg, HERE), Group(group_id(router, BESIDE)))
         yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, from_guests, beside)
     else:
-        yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, from_guests, admitted(router, leg))
+        yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, from_guests, enter_router(router, leg))
     from_tunnels: Match = {**there, IN_PORT: TUNNEL}
-    here = admitted(router, leg, here=True)
+    here = enter_router(router, leg, here=True)
     yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT + 1, from_tunnels, here)
     if_active = (*_entered(router, leg, HERE), Group(group_id(router, ADMITTED)))
     from_wire: Match = {**there, IN_PORT: PHYSICAL}
@@ -99,13 +109,13 @@ def for_itself(router: Router, match: Match) -> Iterator[Flow]:
     yield Flow(Table.ROUTE, OWN_ADDRESS + 1, {**match, "ip_frag": FRAGMENT}, gathered)
 
 
-def said(network: Network, port_key: int, data: bytes) -> PacketOut:
+def flood_packet(network: Network, port_key: int, data: bytes) -> PacketOut:
     """What a router says by a port to all on its network whom the model does not know."""
     fields = ((NETWORK, network.key), (IN_PORT, port_key), (OUT_PORT, UNKNOWN))
     return resubmitted(data, fields, Table.FLOOD)
 
 
-def returned(packet: PacketIn, data: bytes) -> PacketOut:
+def returned_packet(packet: PacketIn, data: bytes) -> PacketOut:
     """An error about a packet from outside whose destination connection tracking has translated, as
     if the machine inside had sent it: so on its way out all that it quotes is translated back."""
     known = ((ROUTER, packet.register(ROUTER)), (ENTERED, packet.register(EXIT)))
@@ -114,7 +124,7 @@ def returned(packet: PacketIn, data: bytes) -> PacketOut:
     return resubmitted(data, (*known, *fresh, flags, (SOURCE, INSIDE)), Table.ROUTE)
 
 
-def answered(packet: PacketIn, data: bytes) -> PacketOut:
+def router_reply(packet: PacketIn, data: bytes) -> PacketOut:
     """What a router says itself about a packet that it has got, on its way from there."""
     known = tuple((field, packet.register(field)) for field in (ROUTER, ENTERED))
     fresh = tuple((field, 0) for field in (NAT, FLAGS, OUT_PORT, EXIT))

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Routers: what they lead to, and where.
 
 A router is on every switch from which its networks can be reached: packets are routed where they
@@ -17,19 +19,19 @@ from tenantry.controller.model.records import (
     Agent,
     Binding,
     FloatingIp,
+    HeldDown,
     Network,
     Port,
-    Resting,
     Router,
     Subnet,
     SubnetPool,
     Switch,
 )
 from tenantry.controller.model.view import View, derived
-from tenantry.controller.network.tunnels import endpoint, wired
+from tenantry.controller.network.tunnels import endpoint, wired_switches
 
 
-class Leg(NamedTuple):
+class RouterInterface(NamedTuple):
     """A port of a router, with its network, the subnets that it has an address on, and all others
     that it reaches directly."""
 
@@ -47,7 +49,7 @@ class Leg(NamedTuple):
 
 
 @derived
-def legs(view: View, router_id: str) -> tuple[Leg, ...]:
+def router_interfaces(view: View, router_id: str) -> tuple[RouterInterface, ...]:
     """The ports of a router that lead anywhere, in the order of their keys."""
     found = []
     for port in view.find(Port, router_id=router_id):
@@ -59,16 +61,16 @@ def legs(view: View, router_id: str) -> tuple[Leg, ...]:
         else:
             ids = dict.fromkeys(ip.subnet_id for ip in port.fixed_ips)
             subnets = [subnet for id in ids if (subnet := view.get(Subnet, id))]
-        found.append(Leg(port, network, tuple(subnets)))
+        found.append(RouterInterface(port, network, tuple(subnets)))
     return tuple(sorted(found, key=lambda leg: leg.port.key))
 
 
-def gateway(view: View, router_id: str) -> Leg | None:
+def gateway(view: View, router_id: str) -> RouterInterface | None:
     """The port by which a router leads outside."""
-    return next((leg for leg in legs(view, router_id) if leg.gateway), None)
+    return next((leg for leg in router_interfaces(view, router_id) if leg.gateway), None)
 
 
-def translates(view: View, router: Router) -> int | None:
+def shared_snat_address(view: View, router: Router) -> int | None:
     """The address that all IPv4 of the router's networks shares outside, if it shares one."""
     leg = gateway(view, router.id) if router.enable_snat else None
     return leg.address(4) if leg else None
@@ -146,7 +148,7 @@ def switches_at(view: View, network_id: str) -> frozenset[int]:
     network = view.get(Network, network_id)
     if network is None or not network.admin_state_up:
         return frozenset()
-    wires = frozenset(switch for _, switch in wired(view, network_id))
+    wires = frozenset(switch for _, switch in wired_switches(view, network_id))
     return wires or view.distinct(Binding, "switch", network_id=network_id)
 
 
@@ -179,7 +181,7 @@ def gateways(view: View, router_id: str) -> tuple[int, ...]:
     return seen[:MOST_GATEWAYS]
 
 
-def home(view: View, router_id: str) -> int | None:
+def primary_gateway(view: View, router_id: str) -> int | None:
     """The switch that is a router's gateway as long as all is well."""
     return next(iter(gateways(view, router_id)), None)
 
@@ -187,7 +189,7 @@ def home(view: View, router_id: str) -> int | None:
 def active(view: View, router_id: str) -> int | None:
     """The switch that is a router's gateway now, as far as the controller knows."""
     several = gateways(view, router_id)
-    awake = (switch for switch in several if view.get(Resting, switch) is None)
+    awake = (switch for switch in several if view.get(HeldDown, switch) is None)
     return next(awake, next(iter(several), None))
 
 
@@ -220,7 +222,7 @@ def routers_homed(view: View, switch: int) -> frozenset[str]:
     return frozenset(router_id for router_id in routers if switch in gateways(view, router_id))
 
 
-def places(view: View, floating: FloatingIp) -> tuple[int, ...]:
+def translating_switches(view: View, floating: FloatingIp) -> tuple[int, ...]:
     """The switches that translate a floating IP: the port's own if it reaches the external network,
     else the router's gateways."""
     if not floating.router_id:
@@ -231,13 +233,13 @@ def places(view: View, floating: FloatingIp) -> tuple[int, ...]:
     return gateways(view, floating.router_id)
 
 
-def place(view: View, floating: FloatingIp) -> int | None:
+def translating_switch(view: View, floating: FloatingIp) -> int | None:
     """The one of them that does so now; None: none does."""
-    several = places(view, floating)
+    several = translating_switches(view, floating)
     return several[0] if len(several) == 1 else active(view, floating.router_id)
 
 
-class Face(NamedTuple):
+class GatewayAddress(NamedTuple):
     """How an address of a router's gateway is seen outside: the MAC address that goes with it, and
     the switches that answer for it (one at a time)."""
 
@@ -247,7 +249,7 @@ class Face(NamedTuple):
 
 
 @derived
-def faces(view: View, router_id: str) -> tuple[Face, ...]:
+def gateway_addresses(view: View, router_id: str) -> tuple[GatewayAddress, ...]:
     """The IPv4 addresses of a router's gateway. With several of both, each gateway has one of its
     own beside the first, which goes with the router: with that it translates what its own ports
     send, whoever is active."""
@@ -255,16 +257,16 @@ def faces(view: View, router_id: str) -> tuple[Face, ...]:
     if leg is None:
         return ()
     addresses = [ip.address for ip in leg.port.fixed_ips if ip.version == 4]
-    found = [Face(address, leg.port.mac, several) for address in addresses]
+    found = [GatewayAddress(address, leg.port.mac, several) for address in addresses]
     for number in range(1, min(len(addresses), len(several))):
         mac = OWN_MAC | number << 24 | leg.port.key
-        found[number] = Face(addresses[number], mac, several[number : number + 1])
+        found[number] = GatewayAddress(addresses[number], mac, several[number : number + 1])
     return tuple(found)
 
 
-def own_face(view: View, switch: int, router_id: str) -> Face | None:
+def own_gateway_address(view: View, switch: int, router_id: str) -> GatewayAddress | None:
     """The address that is a gateway's own, if it has one."""
-    own = (face for face in faces(view, router_id) if face.switches == (switch,))
+    own = (face for face in gateway_addresses(view, router_id) if face.switches == (switch,))
     return next(own, None) if len(gateways(view, router_id)) > 1 else None
 
 

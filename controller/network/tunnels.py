@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Tunnels between switches: which networks they carry, where they end, and whose health is watched.
 
 A network of type ``vxlan`` or ``geneve`` reaches every switch that has a tunnel address; one of
@@ -40,7 +42,7 @@ def segments(view: View, network_id: str) -> tuple[Segment, ...]:
 
 
 @derived
-def carried(view: View, network_id: str) -> tuple[str, int] | None:
+def tunnel_of(view: View, network_id: str) -> tuple[str, int] | None:
     """The type of tunnel that carries a network, and its VNI there; None: none does."""
     for segment in segments(view, network_id):
         if segment.network_type in TYPES and segment.segmentation_id is not None:
@@ -75,7 +77,7 @@ def service_ports(view: View, switch: int, other: Address) -> frozenset[int]:
 
 
 @derived
-def wired(view: View, network_id: str) -> frozenset[tuple[str, int]]:
+def wired_switches(view: View, network_id: str) -> frozenset[tuple[str, int]]:
     """The switches that have a wire of a network, each with the physical network."""
     names = {s.physical_network for s in segments(view, network_id) if s.physical_network}
     return frozenset(
@@ -87,9 +89,12 @@ def wired(view: View, network_id: str) -> frozenset[tuple[str, int]]:
 
 def by_tunnel(view: View, switch: int, other: int, network_id: str) -> bool:
     """Whether packets of a network go from a switch to another one through a tunnel."""
-    if carried(view, network_id) is None or None in (endpoint(view, switch), endpoint(view, other)):
+    if tunnel_of(view, network_id) is None or None in (
+        endpoint(view, switch),
+        endpoint(view, other),
+    ):
         return False
-    wires = wired(view, network_id)
+    wires = wired_switches(view, network_id)
     mine = {name for name, at in wires if at == switch}
     return not any(at == other and name in mine for name, at in wires)
 
@@ -108,7 +113,7 @@ def apart(view: View, network_id: str) -> Apart | None:
     if len(switches) < 2:
         return None
     ways = {switch: _tunnels(view, network_id, switch) for switch in switches}
-    for name, switch in wired(view, network_id):
+    for name, switch in wired_switches(view, network_id):
         if switch in ways:
             ways[switch] |= {name}
     if frozenset.intersection(*ways.values()):
@@ -125,7 +130,7 @@ def apart(view: View, network_id: str) -> Apart | None:
 
 def _tunnels(view: View, network_id: str, switch: int) -> frozenset[str]:
     """What tunnels of a switch, if they carry a network, have in common with those of others."""
-    end = endpoint(view, switch) if carried(view, network_id) else None
+    end = endpoint(view, switch) if tunnel_of(view, network_id) else None
     return frozenset({f"IPv{end.version}"} if end else ())
 
 

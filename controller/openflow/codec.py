@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Flows to OpenFlow 1.4 bytes, and the few messages that a reconciler needs, both ways.
 
 Packed from integers (``shapes.py``): some twenty times os-ken's object path, whose serialiser it is

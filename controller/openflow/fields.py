@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Fields on the wire, as Open vSwitch tells them.
 
 There are many ways to write a match, and one in which Open vSwitch tells it: fields in an order of

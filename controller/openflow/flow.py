@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Flows as values: what apps yield, and how a person reads it.
 
 Nothing here knows bytes (``openflow/codec.py`` does) or any feature. Matches and arguments are
@@ -193,7 +195,7 @@ class SetField(NamedTuple):
 
 
 CONTROLLER = 0xFFFFFFFD  # OFPP_CONTROLLER: as a port to output to, and to enter the pipeline by
-BACK = 0xFFFFFFF8  # OFPP_IN_PORT: where the packet came from
+TO_INGRESS = 0xFFFFFFF8  # OFPP_IN_PORT: where the packet came from
 WHOLE_PACKET = 0xFFFF  # OFPCML_NO_BUFFER: the controller gets all of it
 
 
@@ -206,7 +208,7 @@ class Output(NamedTuple):
     def text(self) -> str:
         if self.port == CONTROLLER:
             return f"CONTROLLER:{WHOLE_PACKET}"
-        return "IN_PORT" if self.port == BACK else f"output:{self.port}"
+        return "IN_PORT" if self.port == TO_INGRESS else f"output:{self.port}"
 
 
 class Move(NamedTuple):
@@ -439,7 +441,7 @@ class CheckLarger(NamedTuple):
         return f"check_pkt_larger({self.octets})->{_span(self.register, 0, 1)}"
 
 
-FROM_NOWHERE = SetField("nxm_in_port", CONTROLLER & 0xFFFF)
+CLEAR_IN_PORT = SetField("nxm_in_port", CONTROLLER & 0xFFFF)
 """As if the controller had sent it: it may leave by the port that it came by, which OVS otherwise
 does not let it, and goes on after Ct even if the controller has sent it (not so with port 0)."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Ranges of ports and of addresses as matches."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Nicira's actions that have no fixed length, or are too rare for a packer of ``shapes.py``: see
 ovs-actions(7), and Open vSwitch's ``lib/ofp-actions.c`` for the bytes."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The language of the switch: its tables, the fields a packet carries between them, the bands of
 priority inside a table, the zones of connection tracking, and the layout of cookies.
 

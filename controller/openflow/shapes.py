@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Matches, actions and whole flows to bytes, by their shape.
 
 Flows come in few shapes: which fields are matched, which actions follow. For each shape a packer is

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Meters and groups, of which a switch has one in each slot.
 
 They are wanted, compared and counted as flows are, under a key of more bits than a cookie has: the

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Ethernet frames to values and back, as far as apps that answer packets need it.
 
 Guests' bytes are hostile: what parses them yields a value or raises Malformed, nothing else.
@@ -9,7 +11,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from tenantry.controller.feature.effects import Malformed
+from tenantry.controller.packets.malformed import Malformed
 
 ARP, RARP, IPV4, IPV6 = 0x0806, 0x8035, 0x0800, 0x86DD  # EtherTypes
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132  # IP protocols

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What a router says when it cannot forward a packet: ICMP (RFC 792, RFC 1812) and ICMPv6 (RFC
 4443) errors, and TCP resets for connections to itself."""
 

@@ -1,13 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What is asked of neighbours, and told them: ARP (RFC 826) and neighbour discovery (RFC 4861)."""
 
 from __future__ import annotations
 
 import struct
 
-from tenantry.controller.feature.effects import Malformed
-from tenantry.controller.network.addresses import link_local
 from tenantry.controller.packets import frames
+from tenantry.controller.packets.addresses import link_local
 from tenantry.controller.packets.frames import ARP, Arp
+from tenantry.controller.packets.malformed import Malformed
 
 REQUEST, REPLY = 1, 2  # RFC 826
 SOLICITATION, ADVERTISEMENT = 135, 136  # RFC 4861, 4.3 and 4.4

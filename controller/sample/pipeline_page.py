@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Writes ``docs/pipeline.md``: ``make docs`` (``--check``: is it stale?).
 
 The page says nothing of its own. Tables and fields come from ``pipeline.py``, and every flow and

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The sample topology from which ``docs/pipeline.md`` is made: a small model with one of each thing
 that there is. The tests hold its flows against the pipeline's contract, and against a review."""
 

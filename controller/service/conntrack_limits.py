@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """How many connections a network, or what a router leads to, may have: limits on the zones of
 connection tracking, so that no tenant can fill the table that all share with what stays open.
 

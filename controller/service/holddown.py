@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Which switches are not to be gateways for now: one that its peers have lost rests until it has
 been back for a while, with all of its flows. So a gateway that comes and goes does not take its
 routers along each time, and one that has just started, and holds nothing yet, is sent nothing.
@@ -11,13 +13,13 @@ import time
 from collections.abc import Callable, Iterable
 
 from tenantry.controller import runtime
-from tenantry.controller.model import Agent, Change, Health, Model, Resting, Switch, Tunnel, View
+from tenantry.controller.model import Agent, Change, Health, HeldDown, Model, Switch, Tunnel, View
 
 BACK_SECONDS = 10.0
 """How long one must have been back."""
 
 
-class Rest:
+class HoldDown:
     """Follows what tunnels say; emits records of Resting."""
 
     def __init__(
@@ -51,14 +53,14 @@ class Rest:
         return all(h.up and self._model.get(Tunnel, h.id) is not None for h in healths)
 
     def _look_at(self, view: View, switch: int, agent: Agent) -> None:
-        resting = view.get(Resting, switch) is not None
+        resting = view.get(HeldDown, switch) is not None
         up = self._is_up(view, agent)
         if up is None:
             return
         if not up:
             self._back.pop(switch, None)
             if not resting:
-                self._emit([Change(Resting, switch, Resting(switch))])
+                self._emit([Change(HeldDown, switch, HeldDown(switch))])
         elif resting and switch not in self._back:
             self._back[switch] = self._clock()
             self._later(BACK_SECONDS, self._end)
@@ -71,7 +73,7 @@ class Rest:
             for health in view.find(Health, peer=agent.tunnel)
             if view.get(Tunnel, health.id) is not None
             and self._ready(health.switch)
-            and view.get(Resting, health.switch) is None
+            and view.get(HeldDown, health.switch) is None
         ]
         return any(health.up for health in reports) if reports else None
 
@@ -83,6 +85,6 @@ class Rest:
                 continue
             if self._ready(switch):
                 del self._back[switch]
-                self._emit([Change(Resting, switch, None)])
+                self._emit([Change(HeldDown, switch, None)])
             else:
                 self._later(1.0, self._end)

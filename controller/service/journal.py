@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What the log says of the model's changes: ports that came up, ports that went, gateways that
 moved. A few are named; of many at once there is one line.
 """
@@ -15,10 +17,10 @@ from tenantry.controller.model import (
     Agent,
     Binding,
     Change,
+    HeldDown,
     Model,
     Network,
     Port,
-    Resting,
     Router,
     Switch,
     View,
@@ -67,9 +69,9 @@ class Journal:
                     gone.setdefault(left.switch, []).append(left)
             elif change.type is Router:
                 routers[str(change.id)] = None
-            elif change.type in (Agent, Resting, Switch):
+            elif change.type in (Agent, HeldDown, Switch):
                 routers |= dict.fromkeys(map(str, self._model.all(Router)))
-                if change.type is Resting:
+                if change.type is HeldDown:
                     where = self.switch_text(cast("int", change.id))
                     LOG.info("%s %s", where, _BACK if change.record is None else _LOST)
         for switch, ports in gone.items():
@@ -163,7 +165,7 @@ class Journal:
         moved: dict[tuple[int, int], list[str]] = {}
         for number, id in enumerate(routers, 1):
             if number % BREATH == 0:
-                runtime.breathe()
+                runtime.yield_now()
             before = self._gateways.pop(id, None)
             at = active(view, id) if gateway(view, id) is not None else None
             if at is not None:

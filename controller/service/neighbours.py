@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Neighbours that the model does not know: asks for their MAC addresses, and keeps the answers.
 
 What waits for an answer is queued, and goes on as soon as there is one. An answer becomes a record
@@ -14,7 +16,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from tenantry.controller import runtime
-from tenantry.controller.feature.effects import Heard, Neighbour, Neighbourhood, PacketOut, Seek
+from tenantry.controller.feature.effects import (
+    Neighbour,
+    Neighbourhood,
+    NeighbourReply,
+    PacketOut,
+    ResolveNeighbour,
+)
 from tenantry.controller.model import Change, Model, View
 from tenantry.controller.model import Neighbour as Record
 
@@ -43,7 +51,7 @@ class _Entry:
     asked: float = 0.0
     attempts: int = 0
     wanted: bool = False
-    waiting: list[tuple[Seek, Send]] = field(default_factory=list)
+    waiting: list[tuple[ResolveNeighbour, Send]] = field(default_factory=list)
 
 
 class Neighbours:
@@ -76,7 +84,7 @@ class Neighbours:
             except Exception:
                 LOG.exception("looking after neighbours failed")
 
-    def seek(self, seek: Seek, send: Send) -> None:
+    def seek(self, seek: ResolveNeighbour, send: Send) -> None:
         """Have what waits for a neighbour sent when it is known. Never waits itself."""
         now = self._clock()
         entry = self._entry(seek.neighbour, now)
@@ -95,7 +103,7 @@ class Neighbours:
         if not entry.attempts:
             self._ask(seek.neighbour, entry, now)
 
-    def heard(self, heard: Heard) -> None:
+    def heard(self, heard: NeighbourReply) -> None:
         """Take an answer from somebody who was asked."""
         entry = self._entries.get(heard.neighbour)
         if entry is None:
@@ -168,6 +176,6 @@ class Neighbours:
             self._go_on(seek, mac, send)
 
     @staticmethod
-    def _go_on(seek: Seek, mac: int | None, send: Send) -> None:
+    def _go_on(seek: ResolveNeighbour, mac: int | None, send: Send) -> None:
         for packet in seek.then(mac):
             send(packet)

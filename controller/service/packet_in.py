@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Packets that switches send to us: to the app whose flow sent them, fairly, and never too many.
 
 A packet-in bears the cookie of the flow that punted it, and the cookie names the app. Handlers are
@@ -18,20 +20,20 @@ from typing import Any, TypeAlias
 
 from tenantry.controller import runtime
 from tenantry.controller.feature.effects import (
-    Arrived,
-    Ask,
+    DnsQuery,
     Handler,
-    Heard,
-    Logged,
-    Malformed,
+    LogLine,
+    NeighbourReply,
     PacketIn,
     PacketOut,
-    Seek,
+    PortMigrated,
+    ResolveNeighbour,
 )
 from tenantry.controller.model import Change, Model, View
 from tenantry.controller.openflow import codec, fields, shapes
 from tenantry.controller.openflow.flow import CONTROLLER
 from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, Cookie
+from tenantry.controller.packets.malformed import Malformed
 from tenantry.controller.service.neighbours import Neighbours
 from tenantry.controller.switch.channel import Connection, Disconnected
 
@@ -44,7 +46,7 @@ SLICE = 64
 """Packets handled between two breaths."""
 
 
-Asked: TypeAlias = Callable[[Ask[PacketOut], int, Callable[[PacketOut], None]], None]
+Asked: TypeAlias = Callable[[DnsQuery[PacketOut], int, Callable[[PacketOut], None]], None]
 """Who asks resolvers: given a question, the key of the port on whose behalf, and whom to tell."""
 
 
@@ -59,7 +61,7 @@ class PacketIns:
         ask: Asked,
         neighbours: Neighbours,
         log: Callable[[dict[str, Any]], None],
-        arrived: Callable[[Arrived], None],
+        arrived: Callable[[PortMigrated], None],
     ) -> None:
         """``handlers`` by app id; ``learn`` is given the records that they learned; ``ask``
         asks what they ask; ``neighbours`` finds whom they seek; ``log`` writes what they log;
@@ -102,7 +104,7 @@ class PacketIns:
                     self._handle(connection, packet)
                     self.handled += 1
                     if self.handled % SLICE == 0:
-                        runtime.breathe()
+                        runtime.yield_now()
 
     def _handle(self, connection: Connection, packet: PacketIn) -> None:
         handler = self._handlers.get(Cookie.app_id(packet.cookie))
@@ -113,15 +115,15 @@ class PacketIns:
             for result in handler(View(self._model), packet):
                 if isinstance(result, PacketOut):
                     self.send(connection, result)
-                elif isinstance(result, Ask):
+                elif isinstance(result, DnsQuery):
                     self._ask(result, packet.port, partial(self.send, connection))
-                elif isinstance(result, Seek):
+                elif isinstance(result, ResolveNeighbour):
                     self._neighbours.seek(result, partial(self.send, connection))
-                elif isinstance(result, Heard):
+                elif isinstance(result, NeighbourReply):
                     self._neighbours.heard(result)
-                elif isinstance(result, Logged):
+                elif isinstance(result, LogLine):
                     self._log(result.fields)
-                elif isinstance(result, Arrived):
+                elif isinstance(result, PortMigrated):
                     self._arrived(result)
                 else:
                     learned.append(result)

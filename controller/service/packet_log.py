@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The network log: lines of JSON, in a file and for whoever follows.
 
 A line is an object with the time, and what an app has put into it. The file is begun anew when it

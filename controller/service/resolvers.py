@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Asks the configured resolvers what apps cannot answer themselves (RFC 1035, 7).
 
 Each question goes out from a port and under an id of its own, so that nobody can guess an answer
@@ -16,7 +18,7 @@ from typing import TypeVar
 
 from tenantry.controller import runtime
 from tenantry.controller.config import Address
-from tenantry.controller.feature.effects import Ask
+from tenantry.controller.feature.effects import DnsQuery
 
 LOG = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ class Resolvers:
         self.asked = self.dropped = self.unanswered = 0
         self._under_way: Counter[int] = Counter()
 
-    def ask(self, ask: Ask[T], port: int, done: Callable[[T], None]) -> None:
+    def ask(self, ask: DnsQuery[T], port: int, done: Callable[[T], None]) -> None:
         """Ask on behalf of a port (its key), and tell when it is answered. Never waits."""
         if self._under_way[port] >= MOST_OF_A_PORT or self._under_way.total() >= self._most:
             self.dropped += 1
@@ -50,7 +52,7 @@ class Resolvers:
         self._under_way[port] += 1
         runtime.spawn(self._ask, ask, port, done)
 
-    def _ask(self, ask: Ask[T], port: int, done: Callable[[T], None]) -> None:
+    def _ask(self, ask: DnsQuery[T], port: int, done: Callable[[T], None]) -> None:
         try:
             done(ask.then(self.resolve(ask.data)))
         except Exception:

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The running controller: the parts, wired, and the one loop that ties them together.
 
 ::
@@ -28,10 +30,10 @@ from tenantry.controller import runtime
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.feature.app import App, Parts
 from tenantry.controller.feature.effects import (
-    After,
-    Arrived,
-    Every,
+    Announce,
     PacketOut,
+    Periodic,
+    PortMigrated,
 )
 from tenantry.controller.feature.ovsdb_rows import InterfaceRow
 from tenantry.controller.model import (
@@ -55,7 +57,7 @@ from tenantry.controller.model.binding import rebind
 from tenantry.controller.model.records import FROM_STORE
 from tenantry.controller.network.tunnels import Apart, apart
 from tenantry.controller.service.conntrack_limits import Limits
-from tenantry.controller.service.holddown import Rest
+from tenantry.controller.service.holddown import HoldDown
 from tenantry.controller.service.journal import Journal
 from tenantry.controller.service.neighbours import Neighbours
 from tenantry.controller.service.packet_in import Asked, PacketIns
@@ -103,7 +105,7 @@ class Told(NamedTuple):
     """Who has something to say after a change, what was before it, in which pass and when that
     was."""
 
-    after: After
+    after: Announce
     before: Before
     change: Change
     generation: int
@@ -121,9 +123,9 @@ def run_in_slices(engine: Engine, rest: float = 0.0) -> int:
             if time.monotonic() - started > SLICE_SECONDS:
                 if rest:
                     runtime.sleep(rest)
-                runtime.breathe()
+                runtime.yield_now()
                 started = time.monotonic()
-        runtime.settle_memory(made=nodes)
+        runtime.freeze_heap(made=nodes)
     return nodes
 
 
@@ -147,7 +149,7 @@ class Service:
         ask: Asked = lambda ask, port, done: None,
         set_mtus: Callable[[str, dict[str, int]], None] = lambda remote, mtus: None,
         set_rows: Callable[[str, frozenset[InterfaceRow]], None] = lambda remote, rows: None,
-        arrived: Callable[[Arrived], None] = lambda arrived: None,
+        arrived: Callable[[PortMigrated], None] = lambda arrived: None,
         packet_log_file: str = "",
         connections_per_port: int = 0,
         ovsdb_connections: Iterable[str] = (),
@@ -196,7 +198,7 @@ class Service:
             log=self.packet_log.write,
             arrived=arrived,
         )
-        self.rest = Rest(self.model, self._submit, self._holds_its_flows)
+        self.rest = HoldDown(self.model, self._submit, self._holds_its_flows)
         self.journal = Journal(self.model, self.port_status)
         self._after = tuple(one.announce for one in parts.values() if one.announce)
         self._to_send: dict[int, deque[Told]] = {}  # by switch, the oldest first
@@ -227,7 +229,7 @@ class Service:
                 continue
             for id, body in store.read(kind).items():
                 self._inbox.append(Change(record, id, parse(body)))
-        runtime.settle_memory(made=len(self._inbox))
+        runtime.freeze_heap(made=len(self._inbox))
         store.subscribe(self._committed)
         self._started = time.monotonic()
         self._asked: float | None = None  # when neighbours were asked, after the start
@@ -320,7 +322,7 @@ class Service:
                     else:
                         self._wired[str(id)] = generation
             self._touch(touched)
-            runtime.breathe()
+            runtime.yield_now()
         self._apart.clear()
         self._touch(self.model.apply(list(formers(self.model, changed))))
         everything = [
@@ -345,7 +347,7 @@ class Service:
             elif dpid in self.connections and all_here and self._neighbours_known():
                 self._start_reconciler(self.connections[dpid])
         self.passes.append(Pass(generation, len(changes), nodes, time.monotonic() - started))
-        runtime.settle_memory(made=len(changes))
+        runtime.freeze_heap(made=len(changes))
 
     def _touch(self, touched: set[Read]) -> None:
         for engine in (self.engine, *self._shadows):
@@ -361,7 +363,7 @@ class Service:
         now, at = View(self.model), time.monotonic()
         for number, change in enumerate(changes, 1):
             if number % BATCH == 0:
-                runtime.breathe()
+                runtime.yield_now()
             for after in self._after:
                 for dpid in {dpid for dpid, _ in after(View(before), now, change)}:
                     told = Told(after, before, change, generation, at)
@@ -504,19 +506,19 @@ class Service:
 
     # --- packets that nobody asked for -------------------------------------------------------
 
-    def repeat(self, every: Every) -> None:
+    def repeat(self, every: Periodic) -> None:
         """Send what an app sends now and then, for as long as the process lives."""
         while True:
             runtime.sleep(every.seconds)
             self.send_now(every)
 
-    def send_now(self, every: Every) -> None:
+    def send_now(self, every: Periodic) -> None:
         """Send to all switches what an app sends now and then."""
         for dpid, connection in list(self.connections.items()):
             try:
                 for packet in every.packets(View(self.model), dpid):
                     self.packets.send(connection, packet)
-                    runtime.breathe()
+                    runtime.yield_now()
             except Exception:
                 LOG.exception("what switch %016x is sent now and then failed", dpid)
 

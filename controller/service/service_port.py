@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The service port: the interface by which guests' TCP reaches us, and what listens there.
 
 Source addresses say which port asks, since the switch writes them (``apps/service_port``). So what
@@ -21,14 +23,15 @@ from typing import Any
 from webob import Request, Response
 
 from tenantry.controller import runtime
-from tenantry.controller.feature.effects import Ask, Endpoint, Http, Malformed, Stream
+from tenantry.controller.feature.effects import DnsQuery, Endpoint, Http, Stream
 from tenantry.controller.model import Model, Port, View
-from tenantry.controller.network.addresses import (
+from tenantry.controller.network.dns_names import address_text
+from tenantry.controller.packets.malformed import Malformed
+from tenantry.controller.packets.own_addresses import (
     SERVICE_PORT_ADDRESSES,
     SERVICE_PORT_PREFIXES,
     port_key,
 )
-from tenantry.controller.network.dns_names import address_text
 from tenantry.controller.service.resolvers import Resolvers
 from tenantry.controller.sockets import http
 from tenantry.controller.sockets.listener import BACKLOG, Clients, Listener
@@ -181,7 +184,7 @@ class ServicePort:
                     return
                 answer = endpoint.answer(View(self._model), port_id, query)
                 reader.settle()
-                if isinstance(answer, Ask):
+                if isinstance(answer, DnsQuery):
                     answer = answer.then(self._resolvers.resolve(answer.data, stream=True))
                 stream.sendall(len(answer).to_bytes(2, "big") + answer)
                 reader.rest()

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Work that must go on for as long as the process lives."""
 
 from __future__ import annotations

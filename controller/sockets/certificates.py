@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The certificate authority of one installation: a directory with a few PEM files.
 
 Owns who is let in by TLS: the authority's key and certificate, the controller's, and what a host

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Files that this process may have open at a time, and how many of them are for whom.
 
 Every connection is one. Each kind of client has a share, so that guests, strangers, and clients

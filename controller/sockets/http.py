@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """HTTP for whoever connects: eventlet's WSGI server, behind a listener of ours, and stricter.
 
 A request comes whole within some seconds, or its connection ends. What could be read in two ways

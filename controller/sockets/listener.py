@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Listening: who connects, how many at a time, and what is said of those who only make trouble.
 
 All listeners of the process are :class:`Listener`: OpenFlow's, OVSDB's, the API's, and those of the

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Reading from somebody who may be anybody: with a part of our time, and of our memory.
 
 eventlet changes to another greenlet only where one would have to wait. Who always finds more to

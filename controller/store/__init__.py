@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The store: what people asked for, durable, and the log of every change to it.
 
 ``change.py`` has the values, ``replica.py`` what is in memory, ``draft.py`` a change being made,
@@ -6,7 +8,6 @@ knows no kind of resource: what a kind claims and links is told to it by the kin
 """
 
 from tenantry.controller.store.change import (
-    Behind,
     Body,
     Change,
     Claim,
@@ -15,6 +16,7 @@ from tenantry.controller.store.change import (
     Link,
     LinkBroken,
     Shape,
+    StaleDraft,
     StoreError,
     Unavailable,
 )
@@ -22,7 +24,6 @@ from tenantry.controller.store.draft import Draft
 from tenantry.controller.store.store import Store
 
 __all__ = [
-    "Behind",
     "Body",
     "Change",
     "Claim",
@@ -32,6 +33,7 @@ __all__ = [
     "Link",
     "LinkBroken",
     "Shape",
+    "StaleDraft",
     "Store",
     "StoreError",
     "Unavailable",

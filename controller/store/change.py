@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The values a store deals in, and the ways in which a write can fail."""
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ class Gone(Unavailable):
     """The database's file was removed, or replaced, while it was in use."""
 
 
-class Behind(Exception):
+class StaleDraft(Exception):
     """Another process has written first."""
 
 

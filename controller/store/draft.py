@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A change being made: a replica seen through the changes so far, of which nothing is written yet.
 
 Throwing a draft away leaves no trace. It never blocks.

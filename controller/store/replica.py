@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The whole store in memory, at one commit number: bodies, who owns what, who links to whom.
 
 It is changed by :meth:`Replica.apply` only, which is atomic in a cooperative scheduler. It never

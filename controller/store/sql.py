@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The four tables, and every statement that is run on them. All of it blocks.
 
 ``commit_log`` is the lock: a write inserts number N + 1 first, which succeeds for exactly one
@@ -26,12 +28,12 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError
 
 from tenantry.controller import runtime
 from tenantry.controller.store.change import (
-    Behind,
     Body,
     Change,
     Commit,
     Gone,
     Shape,
+    StaleDraft,
     StoreError,
     Unavailable,
 )
@@ -299,7 +301,7 @@ def append(engine: sa.Engine, schema: Mapping[str, Shape], commit: Commit) -> No
         try:
             connection.execute(_commit_log.insert(), row)
         except IntegrityError as error:
-            raise Behind(f"commit {commit.number} is already written") from error
+            raise StaleDraft(f"commit {commit.number} is already written") from error
         for statement, rows in _statements(schema, commit.changes):
             if rows:
                 connection.execute(statement, rows)

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The store of one process: a replica that follows the log, and the way to add to the log.
 
 Any number of processes may share a database. Writes are strictly serialisable: a draft is made on
@@ -18,13 +20,13 @@ from uuid import UUID
 from tenantry.controller import runtime
 from tenantry.controller.store import sql
 from tenantry.controller.store.change import (
-    Behind,
     Body,
     Change,
     Claim,
     Commit,
     Gone,
     Shape,
+    StaleDraft,
     StoreError,
 )
 from tenantry.controller.store.draft import Draft
@@ -126,7 +128,7 @@ class Store:
                 else:
                     if self._is_newest(draft):
                         return result
-        raise Behind(f"other processes wrote first, {ATTEMPTS} times in a row")
+        raise StaleDraft(f"other processes wrote first, {ATTEMPTS} times in a row")
 
     def _is_newest(self, draft: Draft, error: Exception | None = None) -> bool:
         """Whether a draft that wrote nothing was of the newest state; what it found stands then.
@@ -134,7 +136,7 @@ class Store:
         A write that succeeds needs no such question: its number is the proof.
         """
         self.catch_up()
-        return self.head == draft.head and not isinstance(error, Behind)
+        return self.head == draft.head and not isinstance(error, StaleDraft)
 
     def catch_up(self) -> None:
         """Learn of every commit that any process has made before this call. Errors: Unavailable,

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Flow-mods in bundles: a bundle is either in a switch or not.
 
 Errors are looked at before the commit, since Open vSwitch commits a bundle without those messages
@@ -59,7 +61,7 @@ def transfer(
     def add() -> None:
         with connection.asking(bundle.barrier) as answer:
             connection.send(bundle.request)
-            runtime.breathe()
+            runtime.yield_now()
             following.get()
             answer()
 
@@ -88,5 +90,5 @@ def transfer(
 
 def chunks(items: list[bytes], size: int) -> Iterator[list[bytes]]:
     for start in range(0, len(items), size):
-        runtime.breathe()
+        runtime.yield_now()
         yield items[start : start + size]

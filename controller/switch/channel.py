@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """OpenFlow connections: the listener, the handshake, and one :class:`Connection` a switch.
 
 os-ken does the handshake, echo, and every message that is rare. Messages that can be many (flow
@@ -169,7 +171,7 @@ class Connection:
                         found += [
                             flow for flow in flows if not (learned and codec.is_learned(flow.body))
                         ]
-                        runtime.breathe()
+                        runtime.yield_now()
         return found
 
     def dump_slots(self) -> list[int]:

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """os-ken's part of a connection: hello, features, echo, and messages that are rare.
 
 What comes is read by us: it is bounded, lets others work, and messages that can be many go to the

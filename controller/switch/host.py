@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """One host's OVSDB: what it says of its bridges and interfaces is told to the inventory, what it
 says of itself is reported, and what is wanted there is kept as it must be."""
 
@@ -23,7 +25,7 @@ from tenantry.controller.switch.own_rows import (
     service_port_row,
 )
 from tenantry.controller.switch.tables import MONITORED, REMOVED, Changed, Tables
-from tenantry.controller.switch.words import JOINED, Words, read_words
+from tenantry.controller.switch.words import JOINED, HostReport, read_words
 
 LOG = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class Database:
         inventory: Inventory,
         bridge: IntegrationBridge | None,
         store: str,
-        report: Callable[[Words], None],
+        report: Callable[[HostReport], None],
     ) -> None:
         """``store``: the identity of ours."""
         self.remote = remote
@@ -69,7 +71,7 @@ class Database:
         self._broken: set[str] = set()  # interfaces of ours that must be made again
         self._written: dict[str, BridgeRow | InterfaceRow] = {}  # by name
         self._mended = -MEND_SECONDS  # when something was, last
-        self._words: Words | None = None  # as they were reported
+        self._words: HostReport | None = None  # as they were reported
         self._locked: bool | None = None  # None: it was not asked for
         self._address = ""  # where the host connects from
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The hosts: every OVSDB that we connect to, and every one that connects to us.
 
 A host joins by ``ovs-vsctl set-manager``: its OVSDB connects here, says who it is, gets the
@@ -24,7 +26,7 @@ from tenantry.controller.switch.inventory import Inventory
 from tenantry.controller.switch.jsonrpc import Peer, Refused, Unreachable, connected
 from tenantry.controller.switch.ovsdb import OvsdbError
 from tenantry.controller.switch.own_rows import IntegrationBridge
-from tenantry.controller.switch.words import JOINED, Words
+from tenantry.controller.switch.words import JOINED, HostReport
 
 LOG = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ class Hosts:
         openflow: tuple[str, int],
         tls: Tls | None,
         most: int,
-        report: Callable[[Words], None],
+        report: Callable[[HostReport], None],
         tunnels: Mapping[str, str] | None = None,
     ) -> None:
         """``store``: the identity of ours. ``openflow``: where we listen for bridges. ``most``
@@ -65,7 +67,7 @@ class Hosts:
     def _database(self, remote: str) -> Database:
         return Database(remote, self._inventory, self._bridge, self._store, self._reported)
 
-    def _reported(self, words: Words) -> None:
+    def _reported(self, words: HostReport) -> None:
         self._report(words)
         if words.remote.startswith(JOINED) and words.tunnel_address:
             self._tunnels[words.host] = words.tunnel_address

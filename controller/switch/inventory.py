@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What is plugged in where: OpenFlow's ports and OVSDB's words about them, joined into records.
 
 OpenFlow tells a switch's ports (number and name); the host's OVSDB tells what an interface of that

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """JSON-RPC as Open vSwitch's daemons speak it: OVSDB servers, and control sockets (RFC 7047, 4).
 
 One :class:`Peer` a connection, whoever made it. Any number of greenlets may call; one reads.

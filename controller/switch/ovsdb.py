@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What is written to a host's OVSDB: the integration bridge, and the few other rows that are ours.
 
 Plain transactions (RFC 7047, 4.1.3) over a connection that somebody else holds. Rows are found by

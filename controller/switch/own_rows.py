@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What is ours in every host's OVSDB, whatever features want there: the integration bridge, the
 service port, and the patch ports to bridges that lead to physical networks."""
 
@@ -8,8 +10,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow
-from tenantry.controller.network.addresses import SERVICE_PORT_MAC, SERVICE_PORT_MTU
 from tenantry.controller.openflow.flow import value_text
+from tenantry.controller.packets.own_addresses import SERVICE_PORT_MAC, SERVICE_PORT_MTU
 from tenantry.controller.switch.inventory import PHYSICAL_NETWORK, SERVICE
 from tenantry.controller.switch.tables import controller_columns
 

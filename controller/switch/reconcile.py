@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Make a switch hold exactly the flows that are wanted: one :class:`Reconciler` a connection.
 
 On connect, at every audit and when asked, it dumps what the switch holds, and what differs goes
@@ -217,7 +219,7 @@ class Reconciler:
     def _take(self) -> tuple[Realised, Wanted, set[int]]:
         """What is wanted, as of which pass, and what that pass and those before it touched."""
         if len(self._wanted().touched) > MANY:
-            runtime.breathe()  # all the others were woken, too
+            runtime.yield_now()  # all the others were woken, too
         wanted = self._wanted()
         return self.target(), wanted, wanted.take_touched()
 

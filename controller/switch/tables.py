@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What a monitor tells of one OVSDB (RFC 7047, 4.1.5), and the rows there that are ours, as values.
 
 The columns that are followed here are those that can be mended: what is not here, nobody sees.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What a host says of itself, in ``external_ids`` of its OVSDB's Open_vSwitch row."""
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ JOINED = "joined:"
 """What the ``remote`` of a host begins with that has connected to us; its name follows."""
 
 
-class Words(NamedTuple):
+class HostReport(NamedTuple):
     """What a host says of itself."""
 
     host: str
@@ -39,9 +41,9 @@ class Words(NamedTuple):
 
 def read_words(
     host: str, remote: str, said: Mapping[str, str], address: str, datapaths: Collection[int]
-) -> Words:
+) -> HostReport:
     """``address`` is where the host connects from, or ""."""
-    return Words(
+    return HostReport(
         host=host,
         remote=remote,
         availability_zone=said.get(AVAILABILITY_ZONE) or DEFAULT_ZONE,

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A process that takes addresses: ``test_two_processes.py`` runs several.
 
 Arguments: the URL of a database, ids of a network and of a subnet pool. Whenever it reads a line,
@@ -10,7 +12,7 @@ import tenantry.controller.runtime  # noqa: F401  isort: skip
 import json
 import sys
 
-from tenantry.controller import api as neutron
+from tenantry.controller.api import application as neutron
 from tests.api.conftest import Api, extensions
 
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The API at WSGI level: requests in, answers out, a store in a file of the test's own."""
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from tenantry.apps.provider import resources as provider
 from tenantry.apps.routing import resources as routing
 from tenantry.apps.security_groups import resources as security_groups
 from tenantry.apps.trunk import resources as trunk
-from tenantry.controller import api as neutron
+from tenantry.controller.api import application as neutron
 from tenantry.controller.api import auth
 from tenantry.controller.store import Store
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What a change of a resource can be seen by: in the switches, by guests, in the API.
 
 A controller without switches: the model of what an API holds, with every port plugged in; the flows
@@ -20,11 +22,11 @@ from webob import Request
 from tenantry.apps import APPS
 from tenantry.apps.dns.answers import Resolver
 from tenantry.apps.metadata.http import Metadata
-from tenantry.controller import api as neutron
 from tenantry.controller import config
+from tenantry.controller.api import application as neutron
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.effects import Ask, Malformed, PacketIn
+from tenantry.controller.feature.effects import DnsQuery, PacketIn
 from tenantry.controller.model import (
     Binding,
     Change,
@@ -38,6 +40,7 @@ from tenantry.controller.model import (
 from tenantry.controller.model.binding import rebind
 from tenantry.controller.model.records import FROM_STORE
 from tenantry.controller.packets import frames
+from tenantry.controller.packets.malformed import Malformed
 from tests.api.conftest import Api
 
 HOSTS = {1: "host1", 2: "host2"}
@@ -138,7 +141,7 @@ def answers(view: View) -> Iterator[Any]:
                 yield port.key, "malformed"
         for query in ask_names(port, network):
             answer = resolver.answer(view, port, query)
-            yield port.key, "asked on" if isinstance(answer, Ask) else answer[2:]
+            yield port.key, "asked on" if isinstance(answer, DnsQuery) else answer[2:]
         for path in ("/openstack/latest/meta_data.json", "/openstack/latest/network_data.json"):
             told = metadata.answer(view, port.id, Request.blank(path)).body
             yield port.key, path, told

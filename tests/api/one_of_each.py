@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """One resource of each kind that the API has, with as many of its attributes set as go together."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Where ``test_realised.py`` changes things: a world that is always the same, and what makes use of
 what was changed."""
 
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from tenantry.apps import APPS
-from tenantry.controller import api as neutron
+from tenantry.controller.api import application as neutron
 from tenantry.controller.api.core import agent
 from tenantry.controller.api.core import port as port_rules
 from tests.api.conftest import Api

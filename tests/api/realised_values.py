@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Values that attributes may have, other than those of the sample: for ``test_realised.py``."""
 
 from __future__ import annotations

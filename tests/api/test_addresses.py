@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Which addresses a port gets: service types, service addresses, changes, exhaustion; and how many
 there are left. Both families."""
 

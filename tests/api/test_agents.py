@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Hosts as Neutron's agents, and which of them does what."""
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from neutron_lib.exceptions import InvalidInput
 from neutron_lib.exceptions.agent import AgentNotFoundByTypeHost
 
 from tenantry.apps.provider import resources as provider
-from tenantry.controller import api as neutron
 from tenantry.controller import runtime
+from tenantry.controller.api import application as neutron
 from tenantry.controller.api import auth
 from tenantry.controller.api.core import agent, scheduling
 from tenantry.controller.feature.context import Context

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What a client is told when the database cannot be used, and what a second controller is."""
 
 from __future__ import annotations

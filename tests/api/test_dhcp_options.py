@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """DHCP options of ports."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Names of ports and domains of networks, and the names that follow from them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Every attribute of every kind, as a filter, a sort key, and with values that nobody should send.
 
 The attributes are those of the API's own maps: one that is new is tried, too.

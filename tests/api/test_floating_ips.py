@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Floating IPs, port forwardings, conntrack helpers and NDP proxies."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Whatever people ask for, in whatever order: memory, database and log say the same, and the
 promises of the API hold."""
 
@@ -13,7 +15,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenantry.controller import api as neutron
+from tenantry.controller.api import application as neutron
 from tenantry.controller.store import Store
 from tenantry.controller.store.replica import Replica
 from tests.api.conftest import Api, extensions, path

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Networks, and what all kinds have in common."""
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tenantry.controller import config
-from tenantry.controller.api.core.mtu import MtuRules
+from tenantry.controller.api.core.mtu import MtuHooks
 from tenantry.controller.feature.context import Context
 from tests.api.conftest import Api
 
@@ -167,7 +169,7 @@ def test_mtu_is_less_what_the_encapsulation_takes(
     network_type: str, tunnel_ip_version: int, expected: int
 ) -> None:
     body = {"provider:network_type": network_type, "provider:physical_network": None}
-    assert MtuRules(1500, {}).most(body, tunnel_ip_version) == expected
+    assert MtuHooks(1500, {}).most(body, tunnel_ip_version) == expected
 
 
 def test_a_network_that_others_use_stays_shared(api: Api) -> None:

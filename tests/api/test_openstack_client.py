@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The unmodified ``openstack`` client drives the API."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Port bindings: a port that is to be on further hosts, and moves there."""
 
 from __future__ import annotations

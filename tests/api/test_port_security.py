@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Allowed address pairs: what else a port may say it is."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Ports: MAC addresses, fixed IPs, binding."""
 
 from __future__ import annotations

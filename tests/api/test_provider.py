@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Provider networks: which wire, said by an admin or allocated."""
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ import pytest
 from tenantry.apps.provider import PROVIDER
 from tenantry.apps.provider.resources import extension
 from tenantry.apps.provider.segments import PHYSICAL_NETWORK, SEGMENTATION_ID, TYPE
-from tenantry.controller import api as neutron
 from tenantry.controller import config
+from tenantry.controller.api import application as neutron
 from tenantry.controller.api.core import mtu
 from tenantry.controller.api.kind import Kinds
 from tenantry.controller.feature.context import Context

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Lists: filters, sorting, paging, fields; and tags."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What the API accepts does something: every attribute that may be sent, with every kind of value.
 
 It is seen in the switches (flows, interfaces), by guests (DHCP, DNS, metadata, advertisements), or
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tenantry.apps import APPS
-from tenantry.controller import api as neutron
+from tenantry.controller.api import application as neutron
 from tests.api.observed import CONF, Observed
 from tests.api.realised_stage import Stage
 from tests.api.realised_values import LEFT_OUT, All, values

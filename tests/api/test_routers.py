@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Routers, their interfaces, gateways and routes, and external networks."""
 
 from __future__ import annotations

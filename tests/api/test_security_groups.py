@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Security groups, their rules and templates, address groups, firewalls and logs in the API."""
 
 from __future__ import annotations

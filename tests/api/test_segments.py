@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Networks of several segments, and segments as resources."""
 
 from __future__ import annotations

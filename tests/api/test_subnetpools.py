@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Subnet pools and address scopes, and subnets out of them, IPv4 and IPv6."""
 
 from __future__ import annotations

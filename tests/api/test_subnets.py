@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Subnets: the address plan, IPv4 and IPv6."""
 
 from __future__ import annotations

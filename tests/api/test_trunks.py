@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Trunks in the API, and by the ``openstack`` client."""
 
 from __future__ import annotations

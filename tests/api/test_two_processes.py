@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """API processes that share a database never hand out one address or prefix twice."""
 
 from __future__ import annotations

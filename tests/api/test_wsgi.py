@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Requests that are wrong before any resource is looked at, and discovery."""
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from webob import Request
 
-from tenantry.controller.api import Route
+from tenantry.controller.api.application import Route
 from tenantry.controller.api.wsgi import MAX_BODY, MOST_VALUES
 from tests.api.conftest import Api
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Attacks: hostile frames, floods, lying peers, slow clients, kills, and a database that fails.
 
 The controller is a whole ``tenantry serve`` in a process of its own with few descriptors, on a real

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Frames that a guest may make up to reach whom it must not, or to be taken for somebody else.
 
 Each carries MARK, by which whoever hears it knows it. Half of them are sound, so that nothing but

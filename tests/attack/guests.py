@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What a guest does to the services that it may ask: a program that runs inside the guest.
 
     python -m tests.attack.guests KIND ADDRESS SECONDS SEED

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Whoever would stop the controller: connects, and sends without pause, or nothing at all.
 
 ``python -m tests.attack.senders KIND ADDRESS PORT CONNECTIONS`` prints a line once all are

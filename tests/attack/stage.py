@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A ``tenantry serve`` in a process of its own, and what must hold while it is attacked."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What a stranger makes up at a listener, who has no certificate and no name: a program of its own.
 
     python -m tests.attack.strangers KIND PORT SECONDS SEED

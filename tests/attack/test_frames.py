@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Frames made up to get where they must not. Who must hear nothing hears nothing, and what others
 hear bears the sender's own addresses."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Guests at their worst: one asks as much as it can, and nobody else pays for it."""
 
 from __future__ import annotations

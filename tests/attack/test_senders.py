@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """One guest, one stranger, or one client at its worst: the controller serves all others.
 
 How long others are kept waiting is measured in the process's own time, so that it does not depend
@@ -78,7 +80,7 @@ class Watch:
     def _beat(self) -> None:
         before = time.process_time()
         while True:
-            runtime.breathe()
+            runtime.yield_now()
             now = time.process_time()
             self.kept, before = max(self.kept, now - before), now
 

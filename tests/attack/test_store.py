@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A database that is locked, full or gone, and a controller that is killed: what was acknowledged
 is there, and what cannot be done is said."""
 

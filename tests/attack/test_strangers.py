@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Strangers at the ports of the controller: whatever they send, everybody else is served."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Figures beside their bars: ``make bench``, or ``make bench ONLY=name``.
 
 Trust ratios measured in one run, not seconds: every figure that has a peer is measured in turns

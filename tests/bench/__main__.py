@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``python -m tests.bench [--write] [NAME ...]``: run benchmarks, print figures as they come, write
 build/bench.json; with ``--write``, which wants a whole run, also the table in docs/performance.md.
 """

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """How many questions of guests are answered a second: parsed, looked up, and made into a frame."""
 
 from __future__ import annotations

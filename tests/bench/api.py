@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The API over HTTP, as ``tenantry serve`` serves it: one client, one connection kept alive.
 
 Every write is durable when it is answered: SQLite's file is on disk and synced.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A process beside this one: whoever measures must not share a core with what is measured.
 
 The two talk by one JSON value a line over a pair of sockets. A child ends when its parent hangs up,

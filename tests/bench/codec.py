@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """How fast flows become bytes, beside os-ken's own serialiser."""
 
 from __future__ import annotations

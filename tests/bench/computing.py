@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """While 50,000 flows are computed: how long do a switch and a reader of the API wait?
 
 One change, a network of 7,150 ports on 5 hosts that is switched on, and so one pass.

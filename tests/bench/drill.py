@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Packets lost through a restart, a cut, tampering and a new switch daemon: ``tenantry drill``."""
 
 from __future__ import annotations

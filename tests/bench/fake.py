@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Fake hosts, in a process of their own: for each a real ovsdb-server and a fake switch.
 
 Started by ``Beside("tests.bench.fake")``; the methods of :class:`Hosts` are what may be called.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A switch that only listens: as much OpenFlow 1.4 as a controller needs to believe in it.
 
 It holds flows by table, priority and match, answers dumps, barriers, roles and bundles, and counts

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Sends packets between namespaces and takes the time: a process without any scheduler of ours.
 
 The argument is JSON: ``control``, the switch daemon's control socket; ``flights``, by name the

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What security groups cost: a packet, in passes and time beside a learning bridge; a switch, in
 flows; a change, in flows and time."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What goes from host to host: throughput beside a plain VXLAN tunnel between the same two; and
 what the 101st of many costs the others.
 """

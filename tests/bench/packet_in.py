@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Packets to the controller and back: how many a second from one switch, and how long one takes.
 
 The switch is a process of its own (``python -m tests.bench.packet_in PORT``), with plain sockets.

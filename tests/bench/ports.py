@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Ports on one real switch: many at once, and one more among few and among many."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """From flows as values to flows that a real switch has confirmed, beside ``ovs-ofctl --bundle``."""
 
 from __future__ import annotations

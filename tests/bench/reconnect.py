@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A real switch connects again and has everything it should have: nothing must be sent.
 
 What it tells is read to the last byte; beside that, in turns, what it costs to read only cookies,

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Where figures go: the terminal, build/bench.json, and the table in docs/performance.md."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What routing and NAT cost a packet, beside an ordinary learning bridge in the same switch daemon:
 passes through the datapath, the first packet's way, connections a second.
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A thousand routers: a start with them, and one route more; and floating IPs that move."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Thousands of interfaces in one OVSDB transaction (RFC 7047, 4.1.3).
 
 ``ovs-vsctl`` takes time that grows with the square of how many it is asked for.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """100 hosts with 100 ports each: a start from nothing but the database, and one port more.
 
 A hundred tenants' VLAN networks of 100 ports each; every network is on 10 hosts, and every host has

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A controller in a process of its own, and a client of its API with one connection kept alive.
 
 The child is the whole of ``tenantry serve``, but can also be asked when its switches had confirmed

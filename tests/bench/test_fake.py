@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What the scale harness measures with must itself be true: fake hosts behave as real ones."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """How much longer packets wait while a switch that holds 50,000 flows connects again.
 
 Userspace OVS answers the controller in the thread that forwards, so what is asked of it at once is

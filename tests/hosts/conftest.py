@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What tests of hosts share: two machines that are to join by TLS, and who signs for them."""
 
 from collections.abc import Iterator

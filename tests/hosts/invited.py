@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Machines that join by TLS, as ``tenantry host invite`` has them do it."""
 
 from __future__ import annotations

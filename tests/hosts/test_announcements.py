@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What hosts have been told and is so no longer, they are told, on every machine: where an address
 is now, that a router is gone, that a prefix is."""
 

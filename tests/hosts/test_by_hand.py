@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Tunnels and patch ports that somebody changes or takes away by hand are as they were, at once."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Who says which switch it is: believed with the certificate of the switch's host, and not while
 the switch is there by another connection."""
 

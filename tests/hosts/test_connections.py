@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Each guest has a share of what a host tracks, on every host: a joined one has only OpenFlow."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What is larger than the MTU, through tunnels, whose networks have a smaller one than what is
 outside."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Gateways that stand in for each other, with real packets: one dies, or is cut off, with the
 controller alive and with it dead."""
 

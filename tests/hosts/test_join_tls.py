@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Hosts that join by TLS, with what ``tenantry host invite`` prints for each; and one that has no
 invitation."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Who is a host and who only knocked, who is waited for, who is forgotten, and whose host it is."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A guest that moves from one host to another while somebody talks to it."""
 
 from __future__ import annotations

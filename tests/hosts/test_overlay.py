@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Several hosts, each with an Open vSwitch of its own: they join, and their guests reach each
 other."""
 

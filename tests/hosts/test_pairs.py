@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """An address that two guests share, by allowed address pairs: keepalived says who has it (VRRP)."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Who reaches whom if nobody says how networks are carried; what is said where nobody can."""
 
 from __future__ import annotations

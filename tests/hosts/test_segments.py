@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A network of several segments: a VLAN between two hosts, VXLAN to the one that lacks the wire."""
 
 from __future__ import annotations

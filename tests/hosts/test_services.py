@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Guests of every host reach what the controller answers in TCP: metadata, and DNS."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Trunks with real packets: a guest is in several networks by VLANs of its one interface."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A connection is one, also where its ends are on several hosts and its answers come by another way
 than its questions went: each host knows only what it has seen."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What the Mininet tests share: the tenantry command, and the modules beside the demo."""
 
 import os

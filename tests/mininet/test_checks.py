@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The demo's own judgement: what it calls wrong must be wrong, and what is wrong it must see."""
 
 import importlib

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``make demo``, as a person runs it: the table holds, and nothing is left behind."""
 
 import json

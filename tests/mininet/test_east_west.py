@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The experiment, shortened: it finds what it should, and draws it."""
 
 import re

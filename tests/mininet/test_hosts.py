@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The experiments on several hosts: what gets lost is less than what they allow, and is drawn."""
 
 import re

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Stock ``mn`` with stock Open vSwitch switches, whose OVSDB the controller does not know.
 
 Ports are bound by what OpenFlow alone tells: the datapath id and the name of the interface.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Who has an address is answered by the switch, and nobody else hears of it: real packets."""
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tenantry.controller.network.addresses import link_local
 from tenantry.controller.packets import frames
+from tenantry.controller.packets.addresses import link_local
 from tenantry.controller.packets.frames import ICMPV6
 from tenantry.controller.packets.neighbour_discovery import (
     ADVERTISEMENT,

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A hundred machines with nothing but a bare interface come up at once, by themselves."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What somebody does by hand to what is ours in OVSDB and in the kernel is mended, and said; and
 meanwhile nothing passes that must not, nor with the controller dead."""
 

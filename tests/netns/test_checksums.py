@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Guests that leave checksums and segmentation to the host, as virtio does, on the userspace
 datapath with ``other_config:userspace-tso-enable``: what docs/hosts.md tells people to set."""
 

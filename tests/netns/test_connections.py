@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Each guest has a share of what is tracked: who begins connections without end keeps nobody else
 from beginning any, and what goes on already goes on."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Machines that come up by themselves: real DHCP clients, and the kernel's own SLAAC."""
 
 from __future__ import annotations

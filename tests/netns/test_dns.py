@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The resolver of a subnet, asked by guests with real queries in UDP and TCP."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The drill, as operators run it, only shorter; and that it tells when something is wrong."""
 
 import json

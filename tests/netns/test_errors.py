@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """ICMP errors, with real packets: one about a packet that a port has sent reaches that port,
 whatever its groups let in and whatever protocol it was; others do not."""
 

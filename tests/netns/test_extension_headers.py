@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What a guest may not send it may not hide behind extension headers either, so that flows see
 none of it in a packet's first fragment, and whoever receives it all of it (RFC 7113)."""
 
@@ -14,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tenantry.controller.network.addresses import link_local
 from tenantry.controller.packets import frames
+from tenantry.controller.packets.addresses import link_local
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Firewalls with real packets: on a router's ports and on a machine's."""
 
 from __future__ import annotations

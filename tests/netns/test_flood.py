@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A guest that floods is held by the switch's meter, and takes nothing from others."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What is larger than the MTU, with real packets: it arrives wherever a whole packet would, and
 nothing arrives that is not a whole packet's."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What becomes of plugged interfaces: their MTU, and what their packets are counted as."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Real packets between namespaces, through a userspace Open vSwitch that Tenantry programs."""
 
 from __future__ import annotations

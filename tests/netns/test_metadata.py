@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What machines are told of themselves at 169.254.169.254: real requests through the switch."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Packets that the switch sends to the controller, and what comes back."""
 
 from __future__ import annotations

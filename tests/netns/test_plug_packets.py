@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``tenantry plug`` and ``unplug`` on a real Open vSwitch, with real namespaces and packets."""
 
 import json

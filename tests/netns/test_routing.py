@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Routers with real packets: two switches, two tenants with the same addresses, and the outside."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Security groups with real packets: who reaches whom, what follows a connection, and how one that
 is no longer allowed ends, while it runs and while it is idle."""
 

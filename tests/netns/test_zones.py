@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A connection is one, whichever way its packets take; and routers that come and go end none that
 does not go through them."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """How Hypothesis runs here: no deadline, as a loaded machine is no failure.
 
 ``make test`` tries the same examples each time, so that it says something of the change at hand;

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Hypothesis strategies for flows: any that we can write, and those that Open vSwitch accepts."""
 
 from __future__ import annotations
@@ -7,14 +9,14 @@ from collections.abc import Iterable
 from hypothesis import strategies as st
 
 from tenantry.controller.openflow.flow import (
-    BACK,
+    CLEAR_IN_PORT,
     CONTROLLER,
     CT_INVALID,
     CT_TRACKED,
     FRAGMENT,
-    FROM_NOWHERE,
     LATER_FRAGMENT,
     OXM,
+    TO_INGRESS,
     VLAN_PRESENT,
     Action,
     Bucket,
@@ -277,7 +279,7 @@ def valid_flows(draw: st.DrawFn) -> Flow:
         st.lists(
             st.one_of(
                 settable.flatmap(_set_fields),
-                st.builds(Output, st.sampled_from([1, 0xFEFF, CONTROLLER, BACK])),
+                st.builds(Output, st.sampled_from([1, 0xFEFF, CONTROLLER, TO_INGRESS])),
                 st.just(Move("eth_src", "xreg2", 48)),
                 numbers(4).map(lambda start: Move("reg3", "xxreg0", 7, start, 8 * start)),
                 st.builds(Resubmit, tables),
@@ -290,7 +292,7 @@ def valid_flows(draw: st.DrawFn) -> Flow:
         actions += draw(st.lists(ip_actions, max_size=3))
         if first.get("ip_proto") == 6 and draw(st.booleans()):
             actions.append(Ct(draw(numbers(16)), Table.OUTPUT, Nat(), commit=True, alg=21))
-    actions += draw(st.sampled_from([[], [SetField("nxm_in_port", 0)], [FROM_NOWHERE]]))
+    actions += draw(st.sampled_from([[], [SetField("nxm_in_port", 0)], [CLEAR_IN_PORT]]))
     if draw(st.booleans()):
         vlan = SetField("vlan_vid", VLAN_PRESENT | draw(st.integers(0, 4095)))
         actions += [PushVlan(), vlan, Output(draw(st.integers(1, 0xFEFF))), PopVlan()]

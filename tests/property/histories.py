@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Hypothesis strategies for histories: any sequence of record changes that API and switches could
 send, over a handful of ids, so that they meet often."""
 
@@ -18,6 +20,7 @@ from tenantry.controller.model import (
     FirewallPolicy,
     FirewallRule,
     FloatingIp,
+    HeldDown,
     Interface,
     Model,
     NdpProxy,
@@ -30,7 +33,6 @@ from tenantry.controller.model import (
     Prefix,
     Read,
     Record,
-    Resting,
     Route,
     Router,
     SecurityGroup,
@@ -92,7 +94,7 @@ def hosts(draw: st.DrawFn) -> Record:
         Interface(*whole, tunnel=kind),
         Interface(*watching, "", "", tunnel="vxlan", peer=_tunnel(there)),
         Tunnel((here, f"bfd-{there}")),
-        Resting(here),
+        HeldDown(here),
         Option("connections_per_port", draw(st.sampled_from([0, 16_384]))),
         Segment("s1", "blue", "vlan", "wire", 101),
         Segment("s2", "blue", kind, None, 501),
@@ -327,7 +329,7 @@ KINDS: tuple[type[Record], ...] = (
     *(PortForwarding, ConntrackHelper, NdpProxy, Neighbour),
     *(SecurityGroup, SecurityGroupRule, AddressGroup),
     *(FirewallGroup, FirewallPolicy, FirewallRule, NetworkLog),
-    *(Agent, Tunnel, Resting, Option, Segment, Trunk),
+    *(Agent, Tunnel, HeldDown, Option, Segment, Trunk),
 )
 """All kinds of records but bindings, which follow from them."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What routers do with a packet, in plain words: the reference for compiled flows.
 
 It knows networks, machines, routers and addresses, and nothing of tables, registers or switches.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Security groups in plain Python: who may send what to whom. Nothing of it is from the product."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What goes wrong on purpose: a way to OVSDB that can be cut, a controller that dies in the middle
 of a push, and impatience, so that nobody waits for a second until he tries again."""
 

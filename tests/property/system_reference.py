@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What a person with pencil and paper would expect of the controller: a plain model of what was
 asked for and what is plugged in, and what must follow from it.
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Where the histories of ``test_system.py`` play: a controller that can be started and stopped, on
 an Open vSwitch that outlives it, with all that must hold whenever everything is confirmed."""
 

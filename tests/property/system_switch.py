@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Open vSwitch as the system's test sees it: by its own tools, never by the controller's eyes."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The codec against two others: os-ken's serialiser byte for byte, and Open vSwitch's own words."""
 
 from __future__ import annotations

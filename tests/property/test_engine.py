@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The engine against its oracle: after any history, what is kept up equals what is made afresh."""
 
 from __future__ import annotations

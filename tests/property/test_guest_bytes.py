@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Guests' bytes are hostile: every handler gives an answer or says Malformed, whatever it is given.
 
 `make fuzz` tries far more of them than a run of the suite.
@@ -22,7 +24,7 @@ from tenantry.apps.metadata.http import Metadata
 from tenantry.apps.nat import packets as nat
 from tenantry.apps.routing import packets as routing
 from tenantry.apps.security_groups import packets as security_groups
-from tenantry.controller.feature.effects import Ask, Malformed, PacketIn, PacketOut, Seek
+from tenantry.controller.feature.effects import DnsQuery, PacketIn, PacketOut, ResolveNeighbour
 from tenantry.controller.model import Change, FixedIp, Model, Network, Port, Router, Subnet, View
 from tenantry.controller.openflow.pipeline import (
     ENTERED,
@@ -37,6 +39,7 @@ from tenantry.controller.openflow.pipeline import (
     SOURCE,
 )
 from tenantry.controller.packets import frames, neighbour_discovery
+from tenantry.controller.packets.malformed import Malformed
 from tenantry.controller.sample import pipeline_page
 from tenantry.controller.service.packet_in import packet_out
 
@@ -154,7 +157,7 @@ def mutated(draw: st.DrawFn, seeds: Iterable[bytes]) -> bytes:
 some_frames = st.one_of(st.binary(max_size=400), mutated(SEEDS))
 
 
-def results(handler: Callable, data: bytes) -> list[PacketOut | Ask[PacketOut]]:
+def results(handler: Callable, data: bytes) -> list[PacketOut | DnsQuery[PacketOut]]:
     """What the handler does; nothing if it says Malformed. Anything else that it raises fails."""
     try:
         return list(handler(VIEW, PacketIn(1, 0, 5, 1, 7, data)))
@@ -174,7 +177,7 @@ def test_a_packet_is_answered_or_malformed(handler: Callable) -> None:
     @given(data=some_frames)
     def run(data: bytes) -> None:
         for result in results(handler, data):
-            sent = result.then(None) if isinstance(result, Ask) else result
+            sent = result.then(None) if isinstance(result, DnsQuery) else result
             answered.append(sent)
             assert len(packet_out(1, sent)) < 2000
             frames.parse(sent.data)
@@ -213,7 +216,7 @@ def test_what_a_router_gets_is_handled_or_malformed(
     except Malformed:
         return
     for answer in answers:
-        if isinstance(answer, Seek):
+        if isinstance(answer, ResolveNeighbour):
             answers += [*answer.then(None), *answer.then(0x020000000001)]
         elif isinstance(answer, PacketOut):
             assert len(packet_out(1, answer)) < 3000
@@ -226,7 +229,7 @@ def test_a_query_by_tcp_is_answered_or_malformed(data: bytes, reply: bytes) -> N
         answer = dns_packets.stream(RESOLVER)(VIEW, "port", data)
     except Malformed:
         return
-    if isinstance(answer, Ask):
+    if isinstance(answer, DnsQuery):
         assert answer.then(reply) == reply or len(reply) > 65535
         answer = answer.then(None)
     assert len(answer) >= 12

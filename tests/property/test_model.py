@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The model against brute force: what indexes answer, and which reads a change touches."""
 
 from __future__ import annotations

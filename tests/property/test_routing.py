@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Random routers, in a real Open vSwitch, forward exactly what a plain reference says."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Random security groups, in a real Open vSwitch, let through exactly what a plain reference says:
 the first packet of a connection, and the answer to it, on one switch and over two."""
 

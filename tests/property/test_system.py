@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The whole controller against its oracle: a real store, a real Open vSwitch, and anything that may
 happen to them, in any order.
 

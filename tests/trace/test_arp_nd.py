@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Questions from the physical network, told by ``ofproto/trace``."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What passes a port that no rule is for: what a link cannot do without, no further than the link.
 Told by ``ofproto/trace``."""
 
@@ -9,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tenantry.controller.network.addresses import link_local
+from tenantry.controller.packets.addresses import link_local
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
 from tests.story import trace

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What OVS does with single packets of an L2 network, told by ``ofproto/trace``."""
 
 from __future__ import annotations

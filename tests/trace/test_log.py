@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The log of a controller on a real Open vSwitch says what a person wants to know."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Meters as wanted state: they come and go with their ports, and come back if taken away."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """People name things: flows are found by the names of what they are for."""
 
 from collections.abc import Iterator

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What a switch holds is ours to the last byte. Whatever somebody does to flows, groups and meters
 by hand, in place or not, seen or not, ``verify`` names it, and it is mended."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Who a tenant's port may say it is: what passes and what does not, told by ``ofproto/trace``."""
 
 from __future__ import annotations

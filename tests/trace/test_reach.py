@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Bridges that nothing joins, on one host: their ports are what they were, and status says it."""
 
 from __future__ import annotations

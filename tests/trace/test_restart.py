@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """A controller that starts again finds everything as it should be, and sends nothing."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What becomes of single packets that are routed and translated, told by ``ofproto/trace``: two
 switches, tenants' networks on one wire between them, and the outside on the first one's uplink."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What security groups cost: flows by change, and passes through the datapath."""
 
 from __future__ import annotations

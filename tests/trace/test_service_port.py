@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """TCP to the controller and back, told by ``ofproto/trace``."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What is remembered of addresses that are no longer where they were."""
 
 from __future__ import annotations

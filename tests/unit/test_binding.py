@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Ports and interfaces meet, whichever comes first and however they part."""
 
 from __future__ import annotations

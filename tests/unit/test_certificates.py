@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Who is let in by TLS, and the commands by which a host joins: run by a shell, as a host would."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Every command with what can go wrong: a person gets words and what to do, never Python."""
 
 from __future__ import annotations

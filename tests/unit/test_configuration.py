@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What hosts are told, by whatever way: each of these subnets, in the words of each way."""
 
 from __future__ import annotations

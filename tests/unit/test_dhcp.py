@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """DHCP's and router advertisements' bytes, read by os-ken's decoders, case by case."""
 
 from __future__ import annotations
@@ -13,9 +15,10 @@ from os_ken.lib.packet import dhcp, icmpv6, packet
 
 from tenantry.apps.dhcp import advertise, dhcp4, dhcp6, options
 from tenantry.apps.dhcp.advertise import Advertised, Prefix
-from tenantry.controller.feature.effects import Malformed, PacketIn
+from tenantry.controller.feature.effects import PacketIn
 from tenantry.controller.model import DhcpOption, Port, View
 from tenantry.controller.packets import frames
+from tenantry.controller.packets.malformed import Malformed
 from tests.property.test_guest_bytes import DHCP, MAC, PREFIX, SOLICITATION, VIEW, discover
 
 OWN, SERVER = "10.0.0.2", "10.0.0.254"

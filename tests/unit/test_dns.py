@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Answers to DNS queries, case by case, read by dnspython."""
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ import dns.rcode
 import pytest
 
 from tenantry.apps.dns.answers import Resolver
-from tenantry.controller.feature.effects import Ask, Malformed
+from tenantry.controller.feature.effects import DnsQuery
 from tenantry.controller.model import Port
+from tenantry.controller.packets.malformed import Malformed
 from tests.property.test_guest_bytes import VIEW
 
 RESOLVER = Resolver("test.")
@@ -23,7 +26,7 @@ RESOLVER = Resolver("test.")
 def ask(query: dns.message.Message | bytes, **options: bool) -> Any:
     wire = query if isinstance(query, bytes) else query.to_wire()
     answer = RESOLVER.answer(VIEW, PORT, wire, **options)
-    return answer if isinstance(answer, Ask) else dns.message.from_wire(answer)
+    return answer if isinstance(answer, DnsQuery) else dns.message.from_wire(answer)
 
 
 def asked(name: str, type: str = "A", **options: Any) -> dns.message.Message:
@@ -64,7 +67,7 @@ def test_what_the_network_says(name: str, type: str, rcode: str, texts: list[str
     ],
 )
 def test_the_rest_is_asked_of_others(name: str, type: str) -> None:
-    assert isinstance(ask(asked(name, type)), Ask)
+    assert isinstance(ask(asked(name, type)), DnsQuery)
 
 
 def test_the_question_comes_back_in_its_own_letters() -> None:

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The pages lead where they say, to files and headings; the change log takes its fragments."""
 
 from __future__ import annotations

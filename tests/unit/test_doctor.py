@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The doctor looks at a real Open vSwitch and tells what it lacks."""
 
 import pytest

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """IP packets in pieces, and what ICMP errors quote."""
 
 from __future__ import annotations
@@ -6,9 +8,9 @@ import struct
 
 import pytest
 
-from tenantry.controller.feature.effects import Malformed
 from tenantry.controller.packets import frames
 from tenantry.controller.packets.icmp_errors import fragments
+from tenantry.controller.packets.malformed import Malformed
 
 SOURCE, DESTINATION = 0x0A000002, 0x0A000003
 

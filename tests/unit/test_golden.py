@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The flows of each feature, compiled from the sample topology, as a person reviewed them.
 
 When a change is meant, ``python -m tests.unit.test_golden`` writes the files anew: read the diff.

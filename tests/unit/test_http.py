@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """HTTP over a connection: what can be read in two ways is refused, and what is slow ends."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What OpenFlow and OVSDB tell of the same switch becomes records, whoever speaks first."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What the log says, for a sample of a model: a few by name, many in one line."""
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ import pytest
 
 from tenantry.apps import APPS
 from tenantry.controller.feature.app import Unit
-from tenantry.controller.model import Binding, Change, Model, Port, Resting, Router, View
+from tenantry.controller.model import Binding, Change, HeldDown, Model, Port, Router, View
 from tenantry.controller.network.routers import active
 from tenantry.controller.sample.topology import sample
 from tenantry.controller.service.journal import Journal
@@ -114,13 +116,13 @@ def test_a_gateway_moves_and_comes_back(bench: Bench) -> None:
     home = active(View(bench.model), "edge")
     assert home in (1, 2)
     other = 3 - home
-    bench.look([Change(Resting, home, Resting(home))])
+    bench.look([Change(HeldDown, home, HeldDown(home))])
     assert bench.lines() == [
         f"s{home} on host{home} is no gateway for now: by their tunnels, its peers have lost it",
         f"gateway of router edge (edge) moves from s{home} on host{home} to s{other} on "
         f"host{other}",
     ]
-    bench.look([Change(Resting, home, None)])
+    bench.look([Change(HeldDown, home, None)])
     back, moved = bench.lines()
     assert back == f"s{home} on host{home} may be a gateway again"
     assert moved.endswith(f"from s{other} on host{other} to s{home} on host{home}")

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """JSON-RPC with daemons of Open vSwitch: messages in any pieces, errors, and who hangs up."""
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ def heard(theirs: Any) -> dict[str, Any]:
 def test_answers_find_their_questions_in_any_order(ends: tuple[Peer, Any]) -> None:
     peer, theirs = ends
     asking = [runtime.spawn(peer.call, "transact", [n]) for n in range(3)]
-    runtime.breathe()
+    runtime.yield_now()
     data = b""
     while data.count(b'"method"') < 3:
         data += theirs.recv(1 << 16)
@@ -42,7 +44,7 @@ def test_answers_find_their_questions_in_any_order(ends: tuple[Peer, Any]) -> No
     whole = "".join(json.dumps(answer) for answer in reversed(answers)).encode()
     for at in range(0, len(whole), 7):  # in pieces that end anywhere
         theirs.sendall(whole[at : at + 7])
-        runtime.breathe()
+        runtime.yield_now()
     assert [greenlet.wait() for greenlet in asking] == [0, 1, 2]
 
 
@@ -65,7 +67,7 @@ def test_echoes_are_answered_and_notifications_kept(ends: tuple[Peer, Any]) -> N
 def test_an_error_is_raised_with_the_daemons_words(ends: tuple[Peer, Any]) -> None:
     peer, theirs = ends
     asking = runtime.spawn(peer.call, "monitor", [])
-    runtime.breathe()
+    runtime.yield_now()
     id = heard(theirs)["id"]
     error = {"error": "syntax error", "details": "no such table"}
     theirs.sendall(json.dumps({"id": id, "result": None, "error": error}).encode())
@@ -77,7 +79,7 @@ def test_an_error_is_raised_with_the_daemons_words(ends: tuple[Peer, Any]) -> No
 def test_who_hangs_up_or_talks_nonsense_is_gone(ends: tuple[Peer, Any], end: bytes) -> None:
     peer, theirs = ends
     asking = runtime.spawn(peer.call, "transact", [])
-    runtime.breathe()
+    runtime.yield_now()
     theirs.recv(1 << 16)
     theirs.sendall(end)
     theirs.shutdown(socket.SHUT_WR)
@@ -103,14 +105,14 @@ def test_a_large_answer_is_read_in_pieces_and_lets_others_work(ends: tuple[Peer,
     row = {"new": {"name": 'a"b\\"c}{', "external_ids": ["map", [["iface-id", "x" * 36]]]}}
     rows = {f"row{number}": row for number in range(100_000)}
     asking = runtime.spawn(peer.call, "monitor", [])
-    runtime.breathe()
+    runtime.yield_now()
     id = heard(theirs)["id"]
     whole = json.dumps({"id": id, "result": rows, "error": None}).encode()
     kept, before = [0.0], [time.process_time()]
 
     def beat() -> None:
         while True:
-            runtime.breathe()
+            runtime.yield_now()
             now = time.process_time()
             kept[0], before[0] = max(kept[0], now - before[0]), now
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Who connects: how many at a time, what is said of those who make trouble, and what goes on."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The log says once what happens a thousand times."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Who is asked for MAC addresses, how often, and what becomes of what waits. The clock is ours."""
 
 from __future__ import annotations
@@ -6,7 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tenantry.controller.feature.effects import Heard, Neighbour, Neighbourhood, PacketOut, Seek
+from tenantry.controller.feature.effects import (
+    Neighbour,
+    Neighbourhood,
+    NeighbourReply,
+    PacketOut,
+    ResolveNeighbour,
+)
 from tenantry.controller.model import Change, Model
 from tenantry.controller.service.neighbours import (
     ATTEMPTS,
@@ -45,7 +53,7 @@ class Street:
         def then(mac: int | None) -> Iterator[PacketOut]:
             yield PacketOut(name + (b" on" if mac else b" lost"), ())
 
-        self.them.seek(Seek(who, then), lambda packet: self.sent.append(packet.data))
+        self.them.seek(ResolveNeighbour(who, then), lambda packet: self.sent.append(packet.data))
 
     def wait(self, seconds: float) -> None:
         for _ in range(int(seconds / RETRANSMIT_SECONDS)):
@@ -62,7 +70,7 @@ def test_what_waits_goes_on_when_there_is_an_answer(street: Street) -> None:
     street.seek(name=b"one")
     street.seek(name=b"two")
     assert (street.asked, street.sent) == ([b"who has 1"], [])
-    street.them.heard(Heard(SOMEBODY, MAC))
+    street.them.heard(NeighbourReply(SOMEBODY, MAC))
     assert street.sent == [b"one on", b"two on"]
     assert [change.record.mac for change in street.learned] == [MAC]  # type: ignore[union-attr]
     street.seek(name=b"three")
@@ -83,16 +91,16 @@ def test_who_does_not_answer_is_asked_three_times(street: Street) -> None:
 
 
 def test_only_who_was_asked_is_believed(street: Street) -> None:
-    street.them.heard(Heard(OTHER, MAC))
+    street.them.heard(NeighbourReply(OTHER, MAC))
     assert street.learned == []
 
 
 def test_an_answer_is_asked_for_again_before_it_is_old(street: Street) -> None:
     street.seek()
-    street.them.heard(Heard(SOMEBODY, MAC))
+    street.them.heard(NeighbourReply(SOMEBODY, MAC))
     street.wait(REACHABLE_SECONDS + 1)
     assert len(street.asked) == 2
-    street.them.heard(Heard(SOMEBODY, MAC + 1))
+    street.them.heard(NeighbourReply(SOMEBODY, MAC + 1))
     assert [change.record.mac for change in street.learned] == [MAC, MAC + 1]  # type: ignore[union-attr]
     street.wait(REACHABLE_SECONDS + ATTEMPTS + 2)
     assert street.learned[-1].record is None, "nobody answers any more"
@@ -103,7 +111,7 @@ def test_who_is_wanted_is_known_before_packets_come(street: Street) -> None:
     street.them.look()
     assert street.asked == [b"who has 1"]
     assert street.them.missing()
-    street.them.heard(Heard(SOMEBODY, MAC))
+    street.them.heard(NeighbourReply(SOMEBODY, MAC))
     assert not street.them.missing()
 
 
@@ -111,13 +119,13 @@ def test_who_nobody_seeks_is_forgotten_and_who_is_wanted_is_not(street: Street) 
     street.wanted = {SOMEBODY}
     for who in (SOMEBODY, OTHER):
         street.seek(who)
-        street.them.heard(Heard(who, MAC))
+        street.them.heard(NeighbourReply(who, MAC))
     end = street.now + IDLE_SECONDS + 2 * REACHABLE_SECONDS
     while street.now < end:
         street.wait(1)
         for who in (SOMEBODY, OTHER):
             if b"who has %d" % who.address in street.asked:
-                street.them.heard(Heard(who, MAC))
+                street.them.heard(NeighbourReply(who, MAC))
         street.asked.clear()
     gone = {change.id for change in street.learned if change.record is None}
     assert gone == {tuple(OTHER)}
@@ -139,5 +147,5 @@ def test_questions_from_before_do_not_count_for_who_waits(street: Street) -> Non
     assert len(street.asked) == ATTEMPTS + 1
     street.wait(ATTEMPTS - 1)
     assert street.sent == []
-    street.them.heard(Heard(SOMEBODY, MAC))
+    street.them.heard(NeighbourReply(SOMEBODY, MAC))
     assert street.sent == [b"packet on"]

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The network log's lines: in the file, and for who follows."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The pipeline's contract, and every flow that the features compile held against it."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """docs/pipeline.md says what the code does."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What ``tenantry plug`` makes of a port, without touching any switch."""
 
 import pytest

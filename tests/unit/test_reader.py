@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Reading from anybody: time is shared fairly, and what is sent is bounded."""
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ def test_who_has_had_less_goes_first(busy: Any) -> None:
     turns = Turns(1.0)
     others = [busy(turns, 0.001) for _ in range(50)]
     while min(other.had for other in others) < 3:
-        runtime.breathe()
+        runtime.yield_now()
     had = sum(other.had for other in others)
     turns.take(Account())  # a newcomer
     # Those that were due at that moment, and no whole round of all.
@@ -74,7 +76,7 @@ def test_turns_are_dealt_by_time_and_not_by_number(busy: Any) -> None:
     turns = Turns(1.0)
     short, long = busy(turns, 0.001), busy(turns, 0.004)
     while short.had < 200:
-        runtime.breathe()
+        runtime.yield_now()
     assert 30 < long.had < 80
 
 
@@ -82,7 +84,7 @@ def test_many_connections_of_one_are_one(busy: Any) -> None:
     turns, many = Turns(1.0), Account()
     one, others = busy(turns, 0.001), [busy(turns, 0.001, many) for _ in range(16)]
     while one.had < 100:
-        runtime.breathe()
+        runtime.yield_now()
     assert sum(other.had for other in others) < 200
 
 
@@ -103,7 +105,7 @@ def test_one_that_is_known_and_never_silent_lets_others_work(ends: tuple[Any, An
     def beat() -> None:
         before = time.thread_time()
         while True:
-            runtime.breathe()
+            runtime.yield_now()
             longest[0] = max(longest[0], time.thread_time() - before)
             before = time.thread_time()
 
@@ -147,7 +149,7 @@ def test_a_stranger_has_so_long_and_no_longer(ends: tuple[Any, Any], trickle: bo
     def send() -> None:
         while trickle:
             theirs.sendall(b"x")
-            runtime.breathe()
+            runtime.yield_now()
 
     sending = runtime.spawn(send)
     with pytest.raises(TimeoutError), runtime.Timeout(10):
@@ -178,7 +180,7 @@ def test_who_has_hung_up_is_noticed_also_if_there_is_something_to_read() -> None
     theirs.close()
     with runtime.Timeout(5):
         while not reader.hung_up:
-            runtime.breathe()
+            runtime.yield_now()
     assert reader.receive() == b"x"
     listening.close()
     ours.close()

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Faults while pushing that a real switch does not make on demand."""
 
 from __future__ import annotations

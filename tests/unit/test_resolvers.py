@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Asking other resolvers: only the answer to the very question is taken, and not for ever."""
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import pytest
 
 from tenantry.controller import config, runtime
 from tenantry.controller.config import Address, ConfigError
-from tenantry.controller.feature.effects import Ask
+from tenantry.controller.feature.effects import DnsQuery
 from tenantry.controller.service import resolvers
 from tenantry.controller.service.resolvers import MOST_OF_A_PORT, Resolvers
 
@@ -75,14 +77,14 @@ def test_one_port_cannot_keep_all_busy(impatient: None) -> None:
         found = Resolvers([silent])
         done: list[bytes | None] = []
         for _ in range(MOST_OF_A_PORT + 5):
-            found.ask(Ask(QUERY, lambda reply: reply), 1, done.append)
+            found.ask(DnsQuery(QUERY, lambda reply: reply), 1, done.append)
         assert found.dropped == 5
-        found.ask(Ask(QUERY, lambda reply: reply), 2, done.append)
+        found.ask(DnsQuery(QUERY, lambda reply: reply), 2, done.append)
         with runtime.Timeout(5):
             while len(done) <= MOST_OF_A_PORT:
-                runtime.breathe()
+                runtime.yield_now()
         assert found.dropped == 5
-        found.ask(Ask(QUERY, lambda reply: reply), 1, done.append)
+        found.ask(DnsQuery(QUERY, lambda reply: reply), 1, done.append)
         assert found.dropped == 5
 
 

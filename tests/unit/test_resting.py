@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Who rests, and for how long: with a clock of the test's own."""
 
 from __future__ import annotations
@@ -9,12 +11,12 @@ from tenantry.controller.model import (
     Agent,
     Change,
     Health,
+    HeldDown,
     Model,
-    Resting,
     Switch,
     Tunnel,
 )
-from tenantry.controller.service.holddown import BACK_SECONDS, Rest
+from tenantry.controller.service.holddown import BACK_SECONDS, HoldDown
 
 
 class Bench:
@@ -25,7 +27,7 @@ class Bench:
         self.now = 0.0
         self.ready = {1, 2, 3}
         self.due: list[tuple[float, Callable[[], None]]] = []
-        self.rest = Rest(
+        self.rest = HoldDown(
             self.model, self.put, self.ready.__contains__, self.later, lambda: self.now
         )
         for n in (1, 2, 3):
@@ -56,7 +58,7 @@ class Bench:
 
     @property
     def resting(self) -> set[int]:
-        return set(self.model.all(Resting))
+        return set(self.model.all(HeldDown))
 
 
 def address(switch: int) -> Address:

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Who has much to do keeps nobody waiting; and what eventlet is mended in."""
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ def test_of_those_who_breathe_one_goes_on_at_a_time() -> None:
     def work(worker: int) -> None:
         for _ in range(3):
             slices.append(worker)
-            runtime.breathe()
+            runtime.yield_now()
 
     workers = [runtime.spawn(work, worker) for worker in range(10)]
     runtime.pause()  # what they do before they breathe for the first time
@@ -35,14 +37,14 @@ def test_of_those_who_breathe_one_goes_on_at_a_time() -> None:
 def test_who_is_killed_while_others_breathe_keeps_nobody() -> None:
     def work() -> None:
         while True:
-            runtime.breathe()
+            runtime.yield_now()
 
     workers = [runtime.spawn(work) for _ in range(3)]
     for _ in range(3):
         runtime.pause()
     for worker in workers:
         worker.kill()
-    runtime.breathe()
+    runtime.yield_now()
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The store: drafts, claims, links, the log, several processes, and sudden death."""
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from eventlet.green import subprocess
 
 from tenantry.controller import runtime
 from tenantry.controller.store import (
-    Behind,
     Body,
     Change,
     Claim,
@@ -22,6 +23,7 @@ from tenantry.controller.store import (
     Draft,
     Link,
     LinkBroken,
+    StaleDraft,
     Store,
     StoreError,
     Unavailable,
@@ -223,7 +225,7 @@ def test_a_write_that_always_comes_second_gives_up(
         put(other, "a", n=draft.head)
         draft.put("thing", {"id": "b"})
 
-    with pytest.raises(Behind):
+    with pytest.raises(StaleDraft):
         store.write(change, "test")
     store.catch_up()
     assert list(store.read("thing")) == ["a"]

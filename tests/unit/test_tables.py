@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What a monitor tells of a database, and the rows of ours in it, as values."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Address scopes: sets of subnet pools whose prefixes never overlap, so that their subnets can be
 routed to each other without translation."""
 
@@ -11,7 +13,13 @@ from neutron_lib.exceptions.address_scope import (
 )
 
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Extension, NewKind, Reader, Rules, may_use
+from tenantry.controller.feature.extension import (
+    Extension,
+    Reader,
+    ResourceHooks,
+    ResourceSpec,
+    may_use,
+)
 from tenantry.controller.store import Body, Draft
 
 POOL = "subnetpool"
@@ -20,7 +28,7 @@ POOL = "subnetpool"
 _SHOWN = {4: address_scope.IPV4_ADDRESS_SCOPE, 6: address_scope.IPV6_ADDRESS_SCOPE}
 
 
-class AddressScopeRules(Rules):
+class AddressScopeHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         if body["shared"]:
             context.require_admin("only an admin may share an address scope")
@@ -41,7 +49,7 @@ class AddressScopeRules(Rules):
         return bool(body["shared"])
 
 
-class NetworkScopes(Rules):
+class NetworkScopeHooks(ResourceHooks):
     """What a network shows of the scopes that its subnets are in: one of each family, since all
     subnets of a family come from one pool."""
 
@@ -68,12 +76,12 @@ def extension() -> Extension:
     return Extension(
         definitions=(address_scope,),
         kinds=(
-            NewKind(
+            ResourceSpec(
                 name="address_scope",
                 collection="address_scopes",
                 attributes=address_scope.RESOURCE_ATTRIBUTE_MAP["address_scopes"],
                 not_found=lambda id: AddressScopeNotFound(address_scope_id=id),
             ),
         ),
-        rules={"address_scope": AddressScopeRules(), "network": NetworkScopes()},
+        rules={"address_scope": AddressScopeHooks(), "network": NetworkScopeHooks()},
     )

@@ -1,10 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Agents: the hosts that have joined, as Neutron's API shows its agents; and the availability zones
 that they make up.
 
 Nobody makes an agent: the controller does when a host tells about itself (:func:`report`), and
 only an admin's words, ``admin_state_up`` and ``description``, are the API's to change. Whether a
 host is ``alive``, and since when, is observed (``computed`` of
-:func:`tenantry.controller.api.application`); where nobody observes, no agent is alive.
+:func:`tenantry.controller.api.application.application`); where nobody observes, no agent is alive.
 """
 
 from __future__ import annotations
@@ -34,10 +36,10 @@ from tenantry.controller.feature.extension import (
     SYSTEM,
     Extension,
     NewDefinition,
-    NewKind,
     Reader,
-    Rules,
-    given,
+    ResourceHooks,
+    ResourceSpec,
+    is_set,
 )
 from tenantry.controller.store import Body, Claim, Draft, Store
 
@@ -159,7 +161,7 @@ def _check(host: str, configurations: Mapping[str, Any]) -> None:
         raise exceptions.InvalidInput(error_message=f"host {host}: {wrong}")
 
 
-class AgentRules(Rules):
+class AgentHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         if context is not SYSTEM:
             raise exceptions.BadRequest(
@@ -176,12 +178,12 @@ class AgentRules(Rules):
             shown.setdefault(name, value)
 
 
-class RouterZones(Rules):
+class RouterZoneHooks(ResourceHooks):
     """A router's gateways can only be asked for where there are hosts."""
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         hints = body.get(availability_zone.AZ_HINTS)
-        if not given(hints):
+        if not is_set(hints):
             return
         known = _zones(draft)
         for zone in hints or ():
@@ -225,12 +227,12 @@ def extension() -> Extension:
             *(dhcpagentscheduler, _L3_SCHEDULER),
         ),
         kinds=(
-            NewKind(
+            ResourceSpec(
                 name=AGENT,
                 collection=definition.COLLECTION_NAME,
                 attributes=_ATTRIBUTES,
                 not_found=lambda id: AgentNotFound(id=id),
             ),
         ),
-        rules={AGENT: AgentRules(), "router": RouterZones()},
+        rules={AGENT: AgentHooks(), "router": RouterZoneHooks()},
     )

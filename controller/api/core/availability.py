@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``network-ip-availability``: how many addresses each network has, and how many are taken.
 
 Used are all that somebody owns, also outside the allocation pools; so there may be more of them
@@ -14,11 +16,11 @@ from neutron_lib.api.definitions import network_ip_availability as definition
 from webob import Request
 
 from tenantry.controller import runtime
-from tenantry.controller.api.core import ipam
 from tenantry.controller.api.query import Query, Test
 from tenantry.controller.api.wsgi import Answer, Route
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import Extension
+from tenantry.controller.network import ipam
 from tenantry.controller.store import Body, Store
 
 _COLLECTION = definition.RESOURCE_PLURAL
@@ -51,7 +53,7 @@ class Availability:
         items = []
         for number, network in enumerate([*self._store.read("network").values()], 1):
             if number % _SLICE == 0:
-                runtime.breathe()
+                runtime.yield_now()
             if context.owns(network):
                 item = self._count(network, of_version)
                 if all(test(item[name]) for name, test in filters) and (

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The MTU of networks: what the wires between hosts carry, less what the encapsulation takes.
 
 An MTU is in octets of IP packet (RFC 791, RFC 8200), never of Ethernet frame.
@@ -12,7 +14,7 @@ from neutron_lib.api.definitions import network_mtu, network_mtu_writable
 from neutron_lib.constants import IPV4_MIN_MTU, IPV6_MIN_MTU, TYPE_GENEVE, TYPE_VXLAN
 
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Extension, Rules
+from tenantry.controller.feature.extension import Extension, ResourceHooks
 from tenantry.controller.store import Body, Draft
 
 OVERHEAD = {
@@ -28,7 +30,7 @@ header (14). Other types of network add nothing: an 802.1Q tag is not part of th
 _LEAST = {4: IPV4_MIN_MTU, 6: IPV6_MIN_MTU}
 
 
-class MtuRules(Rules):
+class MtuHooks(ResourceHooks):
     def __init__(
         self, physical_mtu: int, physical_mtus: Mapping[str, int], overlay_ip_version: int = 4
     ) -> None:
@@ -86,5 +88,5 @@ def extension(
     have ends of ``overlay_ip_version``."""
     return Extension(
         definitions=(network_mtu, network_mtu_writable),
-        rules={"network": MtuRules(physical_mtu, physical_mtus, overlay_ip_version)},
+        rules={"network": MtuHooks(physical_mtu, physical_mtus, overlay_ip_version)},
     )

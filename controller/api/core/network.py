@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Networks: sharing, and when one may go."""
 
 from __future__ import annotations
@@ -9,7 +11,13 @@ from neutron_lib.api.definitions import network, port_security
 from neutron_lib.constants import DEVICE_OWNER_DHCP, DEVICE_OWNER_DISTRIBUTED
 
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Extension, NewKind, Reader, Rules, may_use
+from tenantry.controller.feature.extension import (
+    Extension,
+    Reader,
+    ResourceHooks,
+    ResourceSpec,
+    may_use,
+)
 from tenantry.controller.openflow.pipeline import Zone
 from tenantry.controller.store import Body, Draft
 
@@ -20,7 +28,7 @@ LISTED = 10
 """How many users of a resource an error names."""
 
 
-class NetworkRules(Rules):
+class NetworkHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         if body["shared"]:
             context.require_admin("only an admin may share a network")
@@ -82,7 +90,7 @@ def extension() -> Extension:
     return Extension(
         definitions=(port_security,),
         kinds=(
-            NewKind(
+            ResourceSpec(
                 name="network",
                 collection="networks",
                 attributes=network.RESOURCE_ATTRIBUTE_MAP["networks"],
@@ -90,5 +98,5 @@ def extension() -> Extension:
                 keys=Zone.NETWORKS,
             ),
         ),
-        rules={"network": NetworkRules()},
+        rules={"network": NetworkHooks()},
     )

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Ports: MAC addresses, fixed IPs and binding."""
 
 from __future__ import annotations
@@ -17,12 +19,18 @@ from neutron_lib.api.definitions import (
 )
 from neutron_lib.constants import ATTR_NOT_SPECIFIED
 
-from tenantry.controller.api.core import ipam
 from tenantry.controller.api.core.network import network_of
-from tenantry.controller.api.faults import IpAddressAlreadyAllocated
 from tenantry.controller.api.standard import ATTRIBUTES, MAX_TAG_LENGTH
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Extension, NewKind, Reader, Rules, given
+from tenantry.controller.feature.extension import (
+    Extension,
+    Reader,
+    ResourceHooks,
+    ResourceSpec,
+    is_set,
+)
+from tenantry.controller.network import ipam
+from tenantry.controller.network.ipam import IpAddressAlreadyAllocated
 from tenantry.controller.openflow.pipeline import PORTS
 from tenantry.controller.store import Body, Claim, Draft, Link
 
@@ -41,7 +49,7 @@ class InterfaceInUse(exceptions.Conflict):
     )
 
 
-class PortRules(Rules):
+class PortHooks(ResourceHooks):
     def __init__(self, base_mac: str, allocator: ipam.Allocator) -> None:
         octets = base_mac.split(":")
         # As in Neutron: the first three octets stay, the fourth too unless it is 00.
@@ -52,7 +60,7 @@ class PortRules(Rules):
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         network = network_of(draft, context, body)
-        if not given(body["mac_address"]):
+        if not is_set(body["mac_address"]):
             body["mac_address"] = self._new_mac(draft, network["id"])
         if body["port_security_enabled"] is ATTR_NOT_SPECIFIED:
             body["port_security_enabled"] = network["port_security_enabled"]
@@ -122,11 +130,11 @@ class PortRules(Rules):
 
 def settle_binding(body: Body) -> None:
     host, profile = body[portbindings.HOST_ID], body[portbindings.PROFILE]
-    host = host if given(host) else ""
+    host = host if is_set(host) else ""
     wrong = validators.validate_string(host, MAX_HOST_LENGTH)
     if wrong:
         raise exceptions.InvalidInput(error_message=f"{portbindings.HOST_ID}: {wrong}")
-    profile = profile if given(profile) else {}
+    profile = profile if is_set(profile) else {}
     if len(json.dumps(profile)) > MAX_PROFILE_LENGTH:
         raise exceptions.InvalidInput(error_message="binding:profile value too large")
     for name, (is_right, form) in _METADATA.items():
@@ -166,7 +174,7 @@ def extension(base_mac: str = "fa:16:3e:00:00:00") -> Extension:
     return Extension(
         definitions=(portbindings, ip_substring_port_filtering, tag_ports_during_bulk_creation),
         kinds=(
-            NewKind(
+            ResourceSpec(
                 name="port",
                 collection="ports",
                 attributes={**port.RESOURCE_ATTRIBUTE_MAP["ports"], "tags": tags},
@@ -174,6 +182,6 @@ def extension(base_mac: str = "fa:16:3e:00:00:00") -> Extension:
                 keys=PORTS,
             ),
         ),
-        rules={"port": PortRules(base_mac, allocator)},
+        rules={"port": PortHooks(base_mac, allocator)},
         committed=allocator.committed,
     )

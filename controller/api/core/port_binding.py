@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Port bindings: the further hosts that a port is to be on, so that a machine can move there live.
 
 A port's active binding is what the port itself says: ``binding:host_id``, ``binding:vnic_type`` and
@@ -23,12 +25,19 @@ from tenantry.controller.api.core.port import (
     InterfaceInUse,
     settle_binding,
 )
-from tenantry.controller.api.kind import Kind, Kinds
+from tenantry.controller.api.kind import Kinds, ResourceType
 from tenantry.controller.api.query import Query
 from tenantry.controller.api.standard import ATTRIBUTES
 from tenantry.controller.api.wsgi import Answer, Route, read_json
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Extension, Maker, NewKind, Reader, Rules, changed
+from tenantry.controller.feature.extension import (
+    Extension,
+    Maker,
+    Reader,
+    ResourceHooks,
+    ResourceSpec,
+    changed,
+)
 from tenantry.controller.store import Body, Claim, Draft, Link, Store
 
 PORT_BINDING = "port_binding"
@@ -110,7 +119,7 @@ def _settle(body: Body) -> None:
     body["profile"] = settled[portbindings.PROFILE]
 
 
-class BindingRules(Rules):
+class PortBindingHooks(ResourceHooks):
     """Of inactive bindings."""
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
@@ -162,7 +171,7 @@ def _note(draft: Draft, port_id: str, add: Iterable[str] = (), remove: Iterable[
         draft.put("port", changed(port, standby_hosts=sorted(hosts)))
 
 
-class BoundPortRules(Rules):
+class BoundPortHooks(ResourceHooks):
     """Of ports, which may have inactive bindings."""
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
@@ -235,7 +244,7 @@ class PortBindings:
         def change(draft: Draft) -> Body:
             port = self._port(draft, context, port_id)
             whole = {"port_id": port_id, "project_id": port["project_id"]}
-            binding = Kind.new_body({**attributes, **whole})
+            binding = ResourceType.new_body({**attributes, **whole})
             self._kind.create(draft, context, binding)
             return self._inactive(draft, port, binding)
 
@@ -332,7 +341,7 @@ def extension() -> Extension:
     return Extension(
         definitions=(portbindings_extended,),
         kinds=(
-            NewKind(
+            ResourceSpec(
                 name=PORT_BINDING,
                 collection=_ALL,
                 attributes=attributes,
@@ -341,5 +350,5 @@ def extension() -> Extension:
                 internal=True,
             ),
         ),
-        rules={PORT_BINDING: BindingRules(), "port": BoundPortRules()},
+        rules={PORT_BINDING: PortBindingHooks(), "port": BoundPortHooks()},
     )

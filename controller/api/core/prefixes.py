@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Which prefix a subnet gets out of a subnet pool: the pool's limits, its quota, what is free.
 
 What a pool has given out is what its subnets say; nothing else is stored.
@@ -11,9 +13,9 @@ import netaddr
 from neutron_lib import exceptions
 from neutron_lib.constants import IPV6_PD_POOL_ID, IPv4_BITS, IPv6_BITS
 
-from tenantry.controller.api.core import ipam
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import given, may_use
+from tenantry.controller.feature.extension import is_set, may_use
+from tenantry.controller.network import ipam
 from tenantry.controller.store import Body, Claim, Draft
 
 ALLOCATION = "allocation"
@@ -38,11 +40,11 @@ def pool_of(draft: Draft, context: Context, subnet: Body) -> Body | None:
     id, use_default = subnet["subnetpool_id"], subnet["use_default_subnetpool"]
     if id == IPV6_PD_POOL_ID:
         raise _bad_request("prefix delegation is not supported; name a subnet pool or a cidr")
-    if use_default and given(id):
+    if use_default and is_set(id):
         raise _bad_request("subnetpool_id and use_default_subnetpool cannot both be specified")
     if use_default:
         id = draft.owner(Claim(DEFAULT, "", str(subnet["ip_version"])))
-    elif not given(id):
+    elif not is_set(id):
         return None
     pool = draft.get("subnetpool", id) if id else None
     if pool is None or not may_use(draft, context, pool):

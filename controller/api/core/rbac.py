@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """RBAC policies: a resource of one project, shared with another or with all (``*``)."""
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from tenantry.controller.feature.extension import (
     EVERYBODY,
     Extension,
     NewDefinition,
-    NewKind,
-    Rules,
+    ResourceHooks,
+    ResourceSpec,
     access,
     granted,
 )
@@ -49,7 +51,7 @@ class DuplicateRbacPolicy(exceptions.Conflict):
     message = "An RBAC policy already exists with those values."
 
 
-class PolicyRules(Rules):
+class RbacPolicyHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         kind, id = body["object_type"], body["object_id"]
         if body["action"] != ACTION:
@@ -106,7 +108,7 @@ def _check_unused(draft: Draft, policy: Body) -> None:
                 raise RbacPolicyInUse(object_id=id, details=f"{users} {user_id} uses it")
 
 
-class SharedRules(Rules):
+class SharedResourceHooks(ResourceHooks):
     """What was shared takes its policies along when it goes."""
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
@@ -156,12 +158,12 @@ def extension() -> Extension:
             ),
         ),
         kinds=(
-            NewKind(
+            ResourceSpec(
                 name=POLICY,
                 collection="rbac_policies",
                 attributes=_ATTRIBUTES,
                 not_found=lambda id: RbacPolicyNotFound(id=id),
             ),
         ),
-        rules={POLICY: PolicyRules(), **{kind: SharedRules() for kind in _USERS}},
+        rules={POLICY: RbacPolicyHooks(), **{kind: SharedResourceHooks() for kind in _USERS}},
     )

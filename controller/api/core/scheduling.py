@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Which host does what: Neutron's ``l3_agent_scheduler``, ``dhcp_agent_scheduler`` and
 ``availability_zones``, answered out of the model.
 
@@ -22,7 +24,7 @@ from tenantry.controller.api.query import Query
 from tenantry.controller.api.resource import Computed
 from tenantry.controller.api.wsgi import Answer, Route
 from tenantry.controller.feature.context import Context
-from tenantry.controller.model import Binding, Resting, Switch, View, networks_with_ports
+from tenantry.controller.model import Binding, HeldDown, Switch, View, networks_with_ports
 from tenantry.controller.network.routers import gateways
 from tenantry.controller.service.service import Service
 from tenantry.controller.store import Body
@@ -54,8 +56,9 @@ class NetworkSchedulingFailed(exceptions.Conflict):
 
 
 def routes(service: Service, kinds: Kinds, computed: Computed) -> list[Route]:
-    """What :func:`tenantry.controller.api.application` serves beside Neutron's resources. ``kinds``
-    and ``computed`` are those that it has: an agent is the same here and there."""
+    """What :func:`tenantry.controller.api.application.application` serves beside Neutron's
+    resources. ``kinds`` and ``computed`` are those that it has: an agent is the same here and
+    there."""
     return list(_Scheduling(service, kinds, computed).routes())
 
 
@@ -126,7 +129,7 @@ class _Scheduling:
         view = View(self._model)
         several = gateways(view, router["id"])
         resting = [
-            agent["id"] for agent in self._agents(s for s in several if view.get(Resting, s))
+            agent["id"] for agent in self._agents(s for s in several if view.get(HeldDown, s))
         ]
         active = None
         for agent in self._agents(several):
@@ -141,7 +144,7 @@ class _Scheduling:
         # A snapshot: others may write while this one breathes.
         for number, router in enumerate([*self._store.read("router").values()], 1):
             if number % _SLICE == 0:
-                runtime.breathe()
+                runtime.yield_now()
             if not switches.isdisjoint(gateways(view, router["id"])):
                 yield self._shown("router", router)
 

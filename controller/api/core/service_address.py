@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """The service address of a subnet: where its network's own services answer (DHCP, DNS).
 
 It is the last address of the allocation pools, so that guests keep the first ones, and no port gets
@@ -12,10 +14,16 @@ from neutron_lib import exceptions
 from neutron_lib.api.converters import convert_ip_to_canonical_format
 from neutron_lib.constants import ATTR_NOT_SPECIFIED
 
-from tenantry.controller.api.core import ipam
-from tenantry.controller.api.faults import IpAddressAlreadyAllocated
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Extension, NewDefinition, Reader, Rules, given
+from tenantry.controller.feature.extension import (
+    Extension,
+    NewDefinition,
+    Reader,
+    ResourceHooks,
+    is_set,
+)
+from tenantry.controller.network import ipam
+from tenantry.controller.network.ipam import IpAddressAlreadyAllocated
 from tenantry.controller.store import Body, Claim, Draft
 
 SERVICE_ADDRESS = "service_address"
@@ -44,10 +52,10 @@ _DEFINITION = NewDefinition(
 )
 
 
-class ServiceAddressRules(Rules):
+class ServiceAddressHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         asked = body[SERVICE_ADDRESS]
-        if given(asked):
+        if is_set(asked):
             if not ipam.is_host(ipam.parse_cidr(body["cidr"]), ipam.parse_address(asked)):
                 raise exceptions.InvalidIpForSubnet(ip_address=asked)
             _check_gateway(body)
@@ -81,4 +89,4 @@ def _check_gateway(body: Body) -> None:
 
 def extension() -> Extension:
     """The attribute ``service_address`` of subnets."""
-    return Extension(definitions=(_DEFINITION,), rules={"subnet": ServiceAddressRules()})
+    return Extension(definitions=(_DEFINITION,), rules={"subnet": ServiceAddressHooks()})

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Subnets: address plan and its errors. Allocation of single addresses is in ``ipam.py``."""
 
 from __future__ import annotations
@@ -8,17 +10,25 @@ from neutron_lib import exceptions
 from neutron_lib.api.definitions import subnet, subnet_service_types
 from neutron_lib.constants import ATTR_NOT_SPECIFIED
 
-from tenantry.controller.api.core import ipam, mtu, prefixes
+from tenantry.controller.api.core import mtu, prefixes
 from tenantry.controller.api.core.network import AUTO_DELETED, listed, network_of
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Extension, NewKind, Reader, Rules, changed, given
+from tenantry.controller.feature.extension import (
+    Extension,
+    Reader,
+    ResourceHooks,
+    ResourceSpec,
+    changed,
+    is_set,
+)
+from tenantry.controller.network import ipam
 from tenantry.controller.store import Body, Claim, Draft, Link
 
 MAX_DNS_NAMESERVERS = 5
 MAX_HOST_ROUTES = 20
 
 
-class SubnetRules(Rules):
+class SubnetHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         network = network_of(draft, context, body)
         if not context.owns(network):
@@ -38,7 +48,7 @@ class SubnetRules(Rules):
         for name in ("dns_nameservers", "host_routes"):
             if body[name] is ATTR_NOT_SPECIFIED:
                 body[name] = []
-        if not given(body["allocation_pools"]):
+        if not is_set(body["allocation_pools"]):
             body["allocation_pools"] = ipam.default_pools(net, body["gateway_ip"])
         if body["service_types"] is ATTR_NOT_SPECIFIED:
             body["service_types"] = []
@@ -114,8 +124,8 @@ def _settle_cidr(draft: Draft, context: Context, body: Body) -> ipam.Net:
     length = body.pop("prefixlen")
     del body["use_default_subnetpool"]
     body["subnetpool_id"] = pool["id"] if pool else None
-    if given(body["cidr"]):
-        if given(length):
+    if is_set(body["cidr"]):
+        if is_set(length):
             raise _bad_request("cidr and prefixlen must not be supplied together")
         net = ipam.parse_cidr(body["cidr"])
         _check_version(body, "cidr", net.version, body["cidr"])
@@ -126,9 +136,9 @@ def _settle_cidr(draft: Draft, context: Context, body: Body) -> ipam.Net:
     elif pool is None:
         raise _bad_request("a subnetpool must be specified in the absence of a cidr")
     else:
-        if given(body["allocation_pools"]):
+        if is_set(body["allocation_pools"]):
             raise _bad_request("allocation_pools allowed only for specific subnet requests.")
-        length = length if given(length) else pool["default_prefixlen"]
+        length = length if is_set(length) else pool["default_prefixlen"]
         net = prefixes.allocate(draft, pool, body["project_id"], length)
     body["cidr"] = str(net)
     return net
@@ -163,7 +173,7 @@ def _check_dhcp(net: ipam.Net, body: Body) -> None:
 
 def _check_ipv6_modes(net: ipam.Net, body: Body) -> None:
     for name in ("ipv6_ra_mode", "ipv6_address_mode"):
-        if given(body[name]):
+        if is_set(body[name]):
             if net.version == 4:
                 raise _invalid(f"{name} is not valid when ip_version is 4")
             if not body["enable_dhcp"]:
@@ -220,12 +230,12 @@ def extension() -> Extension:
     return Extension(
         definitions=(subnet_service_types,),
         kinds=(
-            NewKind(
+            ResourceSpec(
                 name="subnet",
                 collection="subnets",
                 attributes=subnet.RESOURCE_ATTRIBUTE_MAP["subnets"],
                 not_found=lambda id: exceptions.SubnetNotFound(subnet_id=id),
             ),
         ),
-        rules={"subnet": SubnetRules()},
+        rules={"subnet": SubnetHooks()},
     )

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Subnet pools: their prefixes, their limits, and which address scope they are in.
 
 What comes out of them is in ``prefixes.py``.
@@ -14,7 +16,6 @@ from neutron_lib.api.definitions import default_subnetpools, subnetpool, subnetp
 from neutron_lib.constants import ATTR_NOT_SPECIFIED, SUBNET_ALLOCATION_EXT_ALIAS
 from webob.exc import HTTPBadRequest
 
-from tenantry.controller.api.core import ipam
 from tenantry.controller.api.core.address_scope import POOL, scope_of
 from tenantry.controller.api.core.prefixes import (
     ALLOCATION,
@@ -27,12 +28,13 @@ from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     Extension,
     NewDefinition,
-    NewKind,
     Reader,
-    Rules,
+    ResourceHooks,
+    ResourceSpec,
     changed,
-    given,
+    is_set,
 )
+from tenantry.controller.network import ipam
 from tenantry.controller.store import Body, Claim, Draft, Link
 
 _DEFAULT_MIN = {4: 8, 6: 64}
@@ -45,12 +47,12 @@ _SUBNET_ALLOCATION = NewDefinition(
 )
 
 
-class SubnetPoolRules(Rules):
+class SubnetPoolHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         if body["shared"] or body["is_default"]:
             context.require_admin("only an admin may share a subnet pool or make it the default")
         for name in ("default_quota", "address_scope_id"):
-            if not given(body[name]):
+            if not is_set(body[name]):
                 body[name] = None
         _settle_prefixes(body)
         _settle_lengths(body)
@@ -209,7 +211,7 @@ def _check_affinity(draft: Draft, pool: Body) -> None:
 
 def extension() -> Extension:
     """The kind ``subnetpool``, and what a new subnet may say of one."""
-    rules = SubnetPoolRules()
+    rules = SubnetPoolHooks()
     return Extension(
         definitions=(
             subnetpool,
@@ -218,7 +220,7 @@ def extension() -> Extension:
             _SUBNET_ALLOCATION,
         ),
         kinds=(
-            NewKind(
+            ResourceSpec(
                 name="subnetpool",
                 collection="subnetpools",
                 attributes=subnetpool.RESOURCE_ATTRIBUTE_MAP["subnetpools"],

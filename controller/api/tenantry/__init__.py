@@ -1,1 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``/tenantry/v1``: what Neutron has no words for."""

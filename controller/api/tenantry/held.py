@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``/tenantry/v1/flows``, ``diff`` and ``verify``: what switches hold, as they tell it when asked,
 beside what they should hold."""
 

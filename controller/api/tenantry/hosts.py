@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``/tenantry/v1/hosts``: the hosts that have joined, what their tunnels say of each other, and how
 one is removed, or taken over."""
 
@@ -11,7 +13,7 @@ from webob.exc import HTTPConflict, HTTPNotFound
 from tenantry.controller.api.core import agent
 from tenantry.controller.api.wsgi import Answer, Route
 from tenantry.controller.feature.context import Context
-from tenantry.controller.model import Agent, Binding, Health, Resting, Switch, View
+from tenantry.controller.model import Agent, Binding, Health, HeldDown, Switch, View
 from tenantry.controller.network.dns_names import address_text
 from tenantry.controller.service.service import Service
 from tenantry.controller.switch.hosts import Hosts
@@ -84,7 +86,7 @@ def listed(service: Service) -> list[dict[str, Any]]:
                 "tunnel_address": address_text(*record.tunnel) if record.tunnel else None,
                 "availability_zone": record.availability_zone,
                 "gateway": record.admin_state_up
-                and not any(view.get(Resting, s) for s in switches),
+                and not any(view.get(HeldDown, s) for s in switches),
                 "switches": [
                     s.name for s in map(view.get, [Switch] * len(switches), switches) if s
                 ],

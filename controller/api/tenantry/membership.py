@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Which hosts there are, as the store's agents say: who becomes one, who is waited for after a
 start, who is forgotten."""
 
@@ -12,7 +14,7 @@ from tenantry.controller.api.kind import Kinds
 from tenantry.controller.model.binding import dpid_text
 from tenantry.controller.service.service import START_SECONDS
 from tenantry.controller.store import Commit, Store, Unavailable
-from tenantry.controller.switch.words import JOINED, Words
+from tenantry.controller.switch.words import JOINED, HostReport
 
 LOG = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ class Membership:
         known = agent.remembered(self._store)
         return [each for each in known if each.connection.startswith(JOINED)]
 
-    def note(self, words: Words) -> None:
+    def note(self, words: HostReport) -> None:
         """A host says something new of itself. It is an agent as soon as it has a switch: nobody is
         remembered for having knocked. Errors: Unavailable."""
         if not words.datapaths and self._store.owner(agent.of_host(words.host)) is None:

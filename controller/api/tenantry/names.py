@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What people call things: which flows they mean by the name of a port, say."""
 
 from __future__ import annotations

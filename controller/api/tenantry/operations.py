@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``/tenantry/v1``: what Neutron has no words for. How the controller stands, and how far what was
 asked for has come about; which flows are wanted beside which are installed is in ``held.py``.
 
@@ -44,8 +46,9 @@ WAIT_SECONDS = 3600.0
 
 
 def routes(service: Service, most_waiting: int = 100) -> list[Route]:
-    """What :func:`tenantry.controller.api.application` serves beside Neutron's routes. No more than
-    ``most_waiting`` clients may wait, for something to happen or for switches to answer."""
+    """What :func:`tenantry.controller.api.application.application` serves beside Neutron's routes.
+    No more than ``most_waiting`` clients may wait, for something to happen or for switches to
+    answer."""
     waiting = Waiting(most_waiting)
     at_once: AbstractContextManager[None] = nullcontext()
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """What people are told where ports of a network are beyond each other's reach, or guests beyond the
 service port's: why, and what to do."""
 
@@ -14,7 +16,7 @@ from tenantry.controller.network.tunnels import (
     endpoint,
     segments,
     service_switch,
-    wired,
+    wired_switches,
 )
 
 SOON = timedelta(days=30)
@@ -80,7 +82,7 @@ def _reasons(
         if len({end.version for end in ends.values() if end}) > 1:
             yield "some tunnel addresses are IPv4, some IPv6"
     elif segment.physical_network:
-        there = {switch for _, switch in wired(view, segment.network_id)}
+        there = {switch for _, switch in wired_switches(view, segment.network_id)}
         for switch in switches:
             if switch.id not in there:
                 yield (

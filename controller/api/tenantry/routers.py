@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``/tenantry/v1/routers``: where routers are at home, as whom they are seen outside, and which of
 their neighbours have answered."""
 
@@ -5,9 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenantry.controller.model import Neighbour, Router, View, routers_on
+from tenantry.controller.model import Neighbour, Router, View
 from tenantry.controller.network.dns_names import address_text
-from tenantry.controller.network.routers import gateway, home, legs, translates
+from tenantry.controller.network.routers import (
+    gateway,
+    primary_gateway,
+    router_interfaces,
+    routers_on,
+    shared_snat_address,
+)
 from tenantry.controller.service.service import Service
 
 
@@ -27,7 +35,11 @@ def routers(service: Service) -> list[dict[str, Any]]:
 def _router(
     view: View, router: Router, names: dict[int, str], on: dict[int, frozenset[str]]
 ) -> dict[str, Any]:
-    at, outside, shared = home(view, router.id), gateway(view, router.id), translates(view, router)
+    at, outside, shared = (
+        primary_gateway(view, router.id),
+        gateway(view, router.id),
+        shared_snat_address(view, router),
+    )
     return {
         "id": router.id,
         "name": router.name,
@@ -42,7 +54,9 @@ def _router(
                 "address": address_text(neighbour.version, neighbour.address),
                 "mac": ":".join(f"{octet:02x}" for octet in neighbour.mac.to_bytes(6, "big")),
             }
-            for network in {leg.network.id: leg.network for leg in legs(view, router.id)}.values()
+            for network in {
+                leg.network.id: leg.network for leg in router_interfaces(view, router.id)
+            }.values()
             for neighbour in view.find(Neighbour, network_id=network.id)
         ],
     }

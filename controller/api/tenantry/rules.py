@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """``/tenantry/v1/rules`` and ``/network-log``: which rules are used, and what was logged."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """Clients whose answers depend on switches, or on what is yet to happen: they wait, so they have a
 share of the API's connections and no more, and one that has hung up is let go."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 """IP address management: which addresses of a subnet are whose, and which comes next.
 
 An address is taken by a claim on it; nothing else is stored. What this module remembers
@@ -29,10 +31,6 @@ from neutron_lib.constants import (
     ROUTER_INTERFACE_OWNERS_SNAT,
 )
 
-from tenantry.controller.api.faults import (
-    AllocationOnAutoAddressSubnet,
-    IpAddressGenerationFailureNoMatchingSubnet,
-)
 from tenantry.controller.store import Body, Claim, Commit, Draft
 
 Net: TypeAlias = IPv4Network | IPv6Network
@@ -354,3 +352,21 @@ def _subnet_for(port: Body, subnets: list[Body], request: FixedIp) -> Body:
         if is_host(parse_cidr(subnet["cidr"]), parse_address(address)):
             return subnet
     raise exceptions.InvalidIpForNetwork(ip_address=address)
+
+
+class IpAddressAlreadyAllocated(exceptions.Conflict):
+    message = "IP address %(ip)s already allocated in subnet %(subnet_id)s."
+
+
+class IpAddressGenerationFailureNoMatchingSubnet(exceptions.IpAddressGenerationFailure):
+    message = (
+        "No valid service subnet for the given device owner, network %(network_id)s, service type "
+        "%(service_type)s."
+    )
+
+
+class AllocationOnAutoAddressSubnet(exceptions.InvalidInput):
+    message = (
+        "IPv6 address %(ip)s cannot be directly assigned to a port on subnet %(subnet_id)s as "
+        "the subnet is configured for automatic addresses"
+    )

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The application: the core's resources and the features', their routes, discovery.
+
+To start one: make the :func:`kinds` of the apps' extensions, open a store with them as its schema,
+and serve :func:`application`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+from webob import Request
+from webob.exc import HTTPBadRequest
+
+from tenantry.controller.api import auth
+from tenantry.controller.api.core import (
+    address_scope,
+    agent,
+    availability,
+    mtu,
+    network,
+    port,
+    port_binding,
+    rbac,
+    service_address,
+    subnet,
+    subnetpool,
+)
+from tenantry.controller.api.kind import Kinds
+from tenantry.controller.api.resource import Collection, Computed
+from tenantry.controller.api.versions import Discovery
+from tenantry.controller.api.wsgi import Answer, Application, Route
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import Extension, Listed
+from tenantry.controller.store import Store
+
+
+def kinds(
+    extensions: Iterable[Extension] = (),
+    *,
+    physical_mtu: int = 1500,
+    physical_mtus: Mapping[str, int] | None = None,
+    overlay_ip_version: int = 4,
+    base_mac: str = "fa:16:3e:00:00:00",
+) -> Kinds:
+    """The core's kinds with what ``extensions`` add to them: a store's schema.
+
+    ``physical_mtus`` are those of physical networks that differ from ``physical_mtu``, in octets of
+    IP packet. Tunnels are in packets of ``overlay_ip_version``. Generated MAC addresses begin like
+    ``base_mac``.
+    """
+    core = (
+        network.extension(),
+        address_scope.extension(),
+        subnetpool.extension(),
+        subnet.extension(),
+        service_address.extension(),
+        port.extension(base_mac),
+        port_binding.extension(),
+        availability.extension(),
+        agent.extension(),
+        rbac.extension(),
+    )
+    # What a network carries depends on what the apps make of it.
+    return Kinds(
+        [*core, *extensions, mtu.extension(physical_mtu, physical_mtus or {}, overlay_ip_version)]
+    )
+
+
+def application(
+    store: Store,
+    kinds: Kinds,
+    authenticate: auth.Authenticator,
+    *,
+    computed: Computed = lambda kind, body: {},
+    routes: Iterable[Route] = (),
+) -> Application:
+    """The WSGI application on ``store``, which was opened with ``kinds``.
+
+    ``computed`` supplies observed attributes; ``routes`` are served beside Neutron's.
+    """
+    for extension in kinds.extensions:
+        if extension.committed is not None:
+            store.subscribe(extension.committed)
+    collections = (
+        Collection(store, kind, computed) for kind in kinds.values() if not kind.internal
+    )
+    return Application(
+        [
+            *Discovery(kinds).routes(),
+            *(route for collection in collections for route in collection.routes()),
+            *availability.Availability(store).routes(),
+            *port_binding.PortBindings(store, kinds).routes(),
+            *(
+                Route("GET", f"/v2.0/{path}", partial(_list, store, _collection(path), listed))
+                for extension in kinds.extensions
+                for path, listed in extension.lists.items()
+            ),
+            *routes,
+        ],
+        authenticate,
+    )
+
+
+def _collection(path: str) -> str:
+    return path.rpartition("/")[2].replace("-", "_")
+
+
+def _list(store: Store, name: str, listed: Listed, request: Request, context: Context) -> Answer:
+    """What a list has that passes the request's filters: attributes as they are shown."""
+    wanted = {key: request.GET.getall(key) for key in request.GET if key != "fields"}
+    store.catch_up()
+    items = list(listed(store, context))
+    unknown = sorted(name for name in wanted if any(name not in item for item in items))
+    if unknown:
+        raise HTTPBadRequest(f"{unknown} is invalid attribute for filtering")
+    return 200, {
+        name: [i for i in items if all(str(i.get(k)) in values for k, values in wanted.items())]
+    }

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The segments of a network that are wires, and where they leave a switch."""
+
+from __future__ import annotations
+
+from tenantry.controller.model.records import Interface, Network, Segment
+from tenantry.controller.model.view import View
+from tenantry.controller.network.tunnels import segments
+
+
+def wires(view: View, switch: int, network: Network) -> list[tuple[Segment, list[int]]]:
+    """The segments of a network that are wires, and the OpenFlow ports of the switch that lead to
+    each; only those that any do."""
+    if not network.admin_state_up:
+        return []
+    found = []
+    for segment in segments(view, network.id):
+        name = segment.physical_network
+        interfaces = view.find(Interface, switch=switch, physical_network=name) if name else []
+        if interfaces:
+            found.append((segment, sorted(interface.ofport for interface in interfaces)))
+    return found
