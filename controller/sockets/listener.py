@@ -21,6 +21,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from contextlib import suppress
+from operator import itemgetter
 from typing import Any
 
 from tenantry.controller import runtime
@@ -129,7 +130,7 @@ class Clients:
         self._of_one: Counter[Hashable] = Counter()
         self._accounts: dict[Hashable, Account] = {}  # kept: who comes again is no newcomer
         self._waiting: dict[Hashable, deque[tuple[Reader, Callable[[Reader], None]]]] = {}
-        self._starting: set[Reader] = set()  # and have had no turn yet
+        self._starting = 0
         self._room = 0  # for so many more, at least
         self._left = runtime.Signal()
 
@@ -165,19 +166,20 @@ class Clients:
         self._left.set()
 
     def start(self, reader: Reader, serve: Callable[[Reader], None]) -> None:
-        """Serve a newcomer in a greenlet; :meth:`started` follows."""
+        """Serve a newcomer in a greenlet; :meth:`take_first_turn` follows."""
         self._waiting.setdefault(self._here[reader], deque()).append((reader, serve))
         self._start_some()
 
-    def started(self, reader: Reader) -> None:
-        """It has a turn, or will never have one."""
-        if reader in self._starting:
-            self._starting.remove(reader)
+    def take_first_turn(self, reader: Reader) -> None:
+        try:
+            reader.take_turn()
+        finally:
+            self._starting -= 1
             self._start_some()
 
     def _start_some(self) -> None:
         """One of each owner's, again and again: who has thousands keeps nobody else waiting."""
-        while self._waiting and len(self._starting) < CROWD:
+        while self._waiting and self._starting < CROWD:
             one = next(iter(self._waiting))
             line = self._waiting.pop(one)
             reader, serve = line.popleft()
@@ -188,8 +190,7 @@ class Clients:
             if len(self._here) > CROWD and reader.hung_up:
                 self.leave(reader)
                 continue
-            self._starting.add(reader)
-            reader.at_turn = self.started
+            self._starting += 1
             reader.waiting_since = None  # until it runs it cannot be ended
             reader.stream = runtime.green(reader.stream)
             reader.greenlet = runtime.spawn(serve, reader)
@@ -216,23 +217,20 @@ class Clients:
                 self._left.wait(PAUSE_SECONDS)
 
     def _some_give_way(self) -> bool:
-        """Of whoever has the most, those who have been waited for the longest, several at once:
-        newcomers, if they are more than half of its own, else those who are served."""
+        """Of whoever has the most, those that have been waited for the longest: several, as it
+        takes a while to find them."""
         now = time.monotonic()
-        groups: dict[Hashable, list[Reader]] = {}
+        groups: dict[Hashable, list[tuple[float, Reader]]] = {}
         for reader, one in self._here.items():
-            if reader.is_newcomer or now - (reader.waiting_since or now) > PATIENCE_SECONDS:
-                groups.setdefault(one, []).append(reader)
+            since = reader.waiting_since or now
+            if reader.greenlet is None or since < now - PATIENCE_SECONDS:
+                groups.setdefault(one, []).append((since, reader))
         if not groups:
             return False
-        group = groups[max(groups, key=self._of_one.__getitem__)]
-        newcomers = [reader for reader in group if reader.is_newcomer]
-        served = [reader for reader in group if not reader.is_newcomer]
-        some = newcomers if len(newcomers) > len(served) else served
-        some.sort(key=lambda reader: reader.waiting_since or now)
-        for reader in some[: 1 + len(some) // 20]:
+        group = sorted(groups[max(groups, key=self._of_one.__getitem__)], key=itemgetter(0))
+        for _, reader in group[: 1 + len(group) // 20]:
             self.complaints.tell(reader.address, "makes room for others")
-            if reader.is_newcomer:
+            if reader.greenlet is None:
                 self.leave(reader)
             else:
                 reader.waiting_since = None  # if its end takes a while
@@ -242,7 +240,7 @@ class Clients:
     def close(self) -> None:
         for reader in list(self._here):
             reader.close()
-            if reader.is_newcomer:
+            if reader.greenlet is None:
                 self.leave(reader)
 
 
@@ -263,7 +261,7 @@ class Listener:
         self._clients = clients
         self._serve = serve
         self._tls = tls
-        self._first_words = first_words or (_anything if tls else None)
+        self._first_words = first_words
         self._poll = runtime.epoll()
         self._poll.register(listening.fileno(), select.EPOLLIN)
         self._running = runtime.spawn(self._run)
@@ -303,41 +301,41 @@ class Listener:
             reader.waiting_since = time.monotonic()
             if not self._clients.enter(reader):
                 stream.close()
-            elif self._first_words is None:
+            elif self._first_words is None and self._tls is None:
                 self._clients.start(reader, self._take)
             else:
                 self._clients.silent[stream.fileno()] = reader
-                self._poll.register(stream.fileno(), select.EPOLLIN | select.EPOLLET)
+                self._poll.register(stream.fileno(), select.EPOLLIN)
 
     def _listen_to(self, reader: Reader) -> None:
-        """To a newcomer, of whom something has come since: words, or the end."""
-        assert self._first_words is not None
-        try:
-            said = reader.stream.recv(STRANGER_OCTETS, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except OSError:
-            said = b""
-        answer = self._first_words(said)
-        if answer is None and len(said) < STRANGER_OCTETS and said and not reader.hung_up:
-            return
-        if answer:
-            self._clients.complaints.tell(reader.address, "sends what cannot be read")
-            with suppress(OSError):
-                # Whoever closes with something unread takes back what it has answered.
-                reader.stream.recv(STRANGER_OCTETS, socket.MSG_DONTWAIT)
-                reader.stream.send(answer, socket.MSG_DONTWAIT)
-        if answer or not said:
-            self._clients.leave(reader)
-        else:
-            self._poll.unregister(reader.stream.fileno())
-            del self._clients.silent[reader.stream.fileno()]
-            self._clients.start(reader, self._take)
+        """To a newcomer, of whom something has come, or the end."""
+        if self._first_words is not None:
+            try:
+                said = reader.stream.recv(STRANGER_OCTETS, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                said = b""
+            reader.said += said
+            answer = self._first_words(reader.said) if said else b""
+            if answer is None and len(reader.said) < STRANGER_OCTETS:
+                return
+            if answer:
+                self._clients.complaints.tell(reader.address, "sends what cannot be read")
+                with suppress(OSError):
+                    reader.stream.send(answer, socket.MSG_DONTWAIT)
+            if answer or not reader.said:
+                self._clients.leave(reader)
+                return
+        self._poll.unregister(reader.stream.fileno())
+        del self._clients.silent[reader.stream.fileno()]
+        self._clients.start(reader, self._take)
 
     def _take(self, reader: Reader) -> None:
         complaints = self._clients.complaints
         reader.waiting_since = time.monotonic()
         try:
-            if self._tls is not None or self._first_words is None:
-                reader.take_turn()
+            self._clients.take_first_turn(reader)
             if self._tls is not None:
                 with runtime.Timeout(HANDSHAKE_SECONDS, TimeoutError("no TLS handshake in time")):
                     reader.stream = self._tls.wrap_socket(reader.stream, server_side=True)
@@ -353,11 +351,6 @@ class Listener:
             reader.settle()
             reader.close()
             self._clients.leave(reader)
-            self._clients.started(reader)
-
-
-def _anything(said: bytes) -> bytes:
-    return b""
 
 
 def _common_name(certificate: Any) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from heapq import heappop, heappush
 from itertools import count
@@ -127,8 +126,8 @@ class Reader:
         self.waiting_since: float | None = None
         """Since when we wait for the other side; None while it does not depend on it, or is known.
         Who has been waited for the longest gives way when there are too many."""
-        self.at_turn: Callable[[Reader], None] = lambda reader: None
-        """Called whenever it has a turn."""
+        self.said = b""
+        """What has come before it was served, and was not asked for yet."""
         self._turns = turns
         self._octets: int | None = None
         self._deadline: float | None = None
@@ -151,6 +150,10 @@ class Reader:
     def receive(self, most: int = _AT_ONCE) -> bytes:
         """What has come, or what comes next; b"" at the end. Errors: OSError, of which TimeoutError
         and TooMuch are those who do not keep to what is expected."""
+        if before := self.said[:most]:
+            self.said = self.said[most:]
+            self._octets = self._octets and self._octets - len(before)
+            return before
         self._let_others_work()
         data = self._receive(most)
         if self._octets is not None:
@@ -177,11 +180,6 @@ class Reader:
             self._let_others_work()
         elif time.monotonic() - self._began >= Turns.SECONDS:
             self.take_turn()
-
-    @property
-    def is_newcomer(self) -> bool:
-        """Whether nobody serves it yet."""
-        return self.greenlet is None
 
     @property
     def is_named(self) -> bool:
@@ -241,7 +239,6 @@ class Reader:
             waited_for, self.waiting_since = self.waiting_since, None
             self._turns.take(self.account)
             self._in_turn = True
-            self.at_turn(self)
             self.waiting_since = waited_for and time.monotonic()
         self._began = time.monotonic()
         if self._deadline is not None:
