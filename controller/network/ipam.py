@@ -23,6 +23,7 @@ from ipaddress import (
 from itertools import pairwise
 from typing import TypeAlias
 
+import netaddr
 from neutron_lib import exceptions
 from neutron_lib.constants import (
     DEVICE_OWNER_DHCP,
@@ -156,10 +157,7 @@ def is_router_port(port: Body) -> bool:
 
 def auto_address(subnet: Body, mac: str) -> FixedIp:
     """The address that a host with this MAC makes itself (EUI-64, RFC 4291, appendix A)."""
-    bits = int(mac.replace(":", ""), 16)
-    interface_id = (bits >> 24) << 40 | 0xFFFE << 24 | bits & 0xFFFFFF
-    prefix = int(parse_cidr(subnet["cidr"]).network_address)
-    address = IPv6Address(prefix | interface_id ^ 1 << 57)  # the universal/local bit, inverted
+    address = netaddr.EUI(mac).ipv6(int(parse_cidr(subnet["cidr"]).network_address))
     return {"subnet_id": subnet["id"], "ip_address": str(address)}
 
 

@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from tenantry.controller.config.values import is_address
+import netaddr
 
 LOG = logging.getLogger(__name__)
 
@@ -55,10 +54,21 @@ def read_words(
 
 
 def _tunnel_address(host: str, text: str) -> str | None:
-    if text and not is_address(text):
-        LOG.warning("%s: %s=%s is no IP address: no tunnels lead there", host, TUNNEL_ADDRESS, text)
+    """What others can send tunnels to: no IPv6 address of a link, as ``fe80::1%eth0`` is."""
+    if not text:
         return None
-    return None if not text or ipaddress.ip_address(text).is_loopback else text
+    try:
+        address = netaddr.IPAddress(text)
+    except netaddr.AddrFormatError:
+        address = None
+    if address is None or (address.version == 6 and address.is_link_local()):
+        LOG.warning(
+            "%s: %s is no IP address that other hosts reach: no tunnels lead there. Name one by "
+            "ovs-vsctl set Open_vSwitch . external_ids:%s=ADDRESS",
+            *(host, text, TUNNEL_ADDRESS),
+        )
+        return None
+    return None if address.is_loopback() else text
 
 
 def _priority(host: str, text: str) -> int:
