@@ -20,6 +20,7 @@ An address that gets another MAC address (a port's changes, another port takes i
 gets it) is announced by the controller on every switch of the network, as soon as that leads there.
 """
 
+from tenantry.apps.arp_nd import tables
 from tenantry.apps.arp_nd.flows import (
     compile_answers,
     compile_port,
@@ -44,4 +45,5 @@ ARP_ND = App(
         Units("services", networks_with_ports, compile_services),
     ),
     build=lambda conf: Parts(announce=announce),
+    tables=tables.TABLES,
 )

@@ -6,25 +6,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tenantry.apps.arp_nd.tables import NeighboursPriority
 from tenantry.controller.model import Binding, Network, Port, Router, Subnet, View, derived
 from tenantry.controller.network.gateways import is_router
+from tenantry.controller.network.priorities import ArpNdReplyPriority
 from tenantry.controller.network.routers import gateway_addresses, gateways, networks_on, routers_in
+from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.flow import (
     CLEAR_IN_PORT,
-    Action,
+    Actions,
     Flow,
     Goto,
+    Match,
     Move,
     Resubmit,
     SetField,
-    Value,
 )
 from tenantry.controller.openflow.pipeline import (
     A_ROUTER,
     A_ROUTER_BIT,
     ADDRESS,
-    BEYOND_HERE,
     FOUND,
+    FROM_WIRE_OR_TUNNEL,
     IN_PORT,
     MAC,
     NETWORK,
@@ -35,7 +38,6 @@ from tenantry.controller.openflow.pipeline import (
     ROUTED,
     TENANT,
     UNKNOWN,
-    Band,
     Table,
     version_bits,
 )
@@ -54,8 +56,6 @@ ROUTER_BIT = 31  # the first flag of an advertisement; the others: RFC 4861, 4.4
 SOLICITED, OVERRIDE = 1 << 30, 1 << 29
 ALL_NODES, ALL_NODES_MAC = 0xFF02 << 112 | 1, 0x333300000001
 
-Match = dict[str, Value]
-Actions = tuple[Action, ...]
 
 _ARP: Match = {"eth_type": ARP}
 _ND: Match = {"eth_type": IPV6, "ip_proto": ICMPV6}
@@ -71,7 +71,7 @@ def compile_questions(view: View, switch: int, id: str) -> Iterator[Flow]:
     # The version in MAC is gone if a neighbour was found.
     yield Flow(
         Table.ARP_ND,
-        Band.DEFAULT,
+        OneRung.ORDINARY,
         {**_ARP, "arp_op": REQUEST},
         (
             *(SetField(MAC, version_bits(4)), SetField(ADDRESS, mapped(4, 0))),
@@ -80,7 +80,7 @@ def compile_questions(view: View, switch: int, id: str) -> Iterator[Flow]:
     )
     yield Flow(
         Table.ARP_ND,
-        Band.DEFAULT,
+        OneRung.ORDINARY,
         # A hop limit of less than 255 came by a router: RFC 4861, 7.1.1.
         {**_ND, "icmpv6_type": SOLICITATION, "ip_ttl": 255},
         (SetField(MAC, version_bits(6)), Move("ipv6_nd_target", ADDRESS, 128), *own, *ask),
@@ -92,7 +92,7 @@ KNOWN: Match = {MAC: FOUND}
 
 def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
     """Turn a question into its answer: ARP, RFC 826; neighbour discovery, RFC 4861, 7.2.4."""
-    table = Table.ARP_ND_REPLY
+    table, rung = Table.ARP_ND_REPLY, ArpNdReplyPriority
     on = Goto(Table.ARP_ND.next)
     to_all: Actions = (SetField(OUT_PORT, 0), on)
     to_learners: Actions = (SetField(OUT_PORT, UNKNOWN), on)
@@ -100,25 +100,25 @@ def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
     # it does not know could object. An allowed address pair may have moved: let everybody hear.
     own: Match = {OWNED: (OWN, OWN | OTHERS)}
     asked: Match = {**own, **_ARP, "arp_op": REQUEST}
-    yield Flow(table, Band.GUARD + 2, own, to_learners)
+    yield Flow(table, rung.FOR_ITSELF, own, to_learners)
     # Who announces its fixed IP is right, and its neighbours may know it otherwise; but a question
     # for what the model knows ends at the next switch. An announcement may be an answer as well
     # (RFC 5944, 4.6), and those go to all.
     answer = (SetField("arp_op", REPLY), Move("arp_sha", "arp_tha", 48))
-    yield Flow(table, Band.GUARD + 3, asked, (Resubmit(Table.PUNT_LIMIT), *answer, *to_all))
-    yield Flow(table, Band.GUARD + 4, {**asked, "arp_spa": 0}, to_learners)
-    yield Flow(table, Band.GUARD + 2, {OWNED: (OWN | OTHERS, OWN | OTHERS)}, to_all)
-    yield Flow(table, Band.DEFAULT, {OWNED: (OTHERS, OTHERS)}, to_all)
-    yield Flow(table, Band.MISS, {}, to_learners)
+    yield Flow(table, rung.ANNOUNCEMENT, asked, (Resubmit(Table.PUNT_LIMIT), *answer, *to_all))
+    yield Flow(table, rung.PROBE, {**asked, "arp_spa": 0}, to_learners)
+    yield Flow(table, rung.FOR_ITSELF, {OWNED: (OWN | OTHERS, OWN | OTHERS)}, to_all)
+    yield Flow(table, rung.FROM_STRANGER, {OWNED: (OTHERS, OTHERS)}, to_all)
+    yield Flow(table, rung.MISS, {}, to_learners)
     # Every switch on the wire hears such a question. The one where the port is has the port answer;
     # for a router, one switch does.
-    wire: Match = {IN_PORT: BEYOND_HERE, **KNOWN}
-    yield Flow(table, Band.GUARD + 1, {**wire, OUT_PORT: 0}, ())
-    yield Flow(table, Band.GUARD, {**wire, OUT_PORT: TENANT}, (Goto(Table.FLOOD.next),))
+    wire: Match = {IN_PORT: FROM_WIRE_OR_TUNNEL, **KNOWN}
+    yield Flow(table, rung.NOT_HERE, {**wire, OUT_PORT: 0}, ())
+    yield Flow(table, rung.PORT_HERE, {**wire, OUT_PORT: TENANT}, (Goto(Table.FLOOD.next),))
     turn: Actions = (Move("eth_src", "eth_dst", 48), Move(MAC, "eth_src", 48))
     yield Flow(
         table,
-        Band.SPECIFIC,
+        rung.KNOWN,
         {**KNOWN, **_ARP, "arp_op": REQUEST},
         (
             *(*turn, SetField("arp_op", REPLY)),
@@ -133,21 +133,21 @@ def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
     advertisement = SetField("icmpv6_type", ADVERTISEMENT)
     yield Flow(
         table,
-        Band.SPECIFIC,
+        rung.KNOWN,
         solicitation,
         (*turned, *solicited, advertisement, Goto(Table.ND_REPLY)),
     )
     # Actions cannot add the option. Who asks one neighbour alone may do without it.
     yield Flow(
         table,
-        Band.SPECIFIC + 1,
+        rung.WITHOUT_OPTION,
         {**solicitation, "ipv6_nd_sll": 0},
         (*turned, *solicited, advertisement, *_BACK),
     )
     # Duplicate address detection: there is nobody yet to answer to, so all nodes are told.
     yield Flow(
         table,
-        Band.SPECIFIC + 2,
+        rung.DUPLICATE_DETECTION,
         {**solicitation, "ipv6_nd_sll": 0, "ipv6_src": 0},
         (
             *(SetField("eth_dst", ALL_NODES_MAC), Move(MAC, "eth_src", 48)),
@@ -157,7 +157,7 @@ def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
     )
     yield Flow(
         Table.ND_REPLY,
-        Band.DEFAULT,
+        OneRung.ORDINARY,
         {**_ND, "icmpv6_type": ADVERTISEMENT},
         (
             *(SetField("nd_options_type", TARGET_LINK_LAYER_ADDRESS), Move(MAC, "ipv6_nd_tll", 48)),
@@ -267,7 +267,7 @@ def compile_services(view: View, switch: int, network_id: str) -> Iterator[Flow]
 def _neighbour(network: Network, address: int, match: Match, actions: Actions) -> Flow:
     return Flow(
         Table.NEIGHBOURS,
-        Band.SPECIFIC,
+        NeighboursPriority.ROW,
         {NETWORK: network.key, ADDRESS: address, **match},
         actions,
     )

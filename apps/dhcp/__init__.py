@@ -12,7 +12,7 @@ that to a router of the tenant's. What changes is advertised at once, and what i
 
 from oslo_config import cfg
 
-from tenantry.apps.dhcp import resources
+from tenantry.apps.dhcp import resources, tables
 from tenantry.apps.dhcp.flows import compile_network
 from tenantry.apps.dhcp.packets import Dhcp
 from tenantry.controller.feature.app import App, Parts, Units
@@ -34,4 +34,5 @@ DHCP = App(
     name="dhcp",
     units=(Units("network", networks_with_ports, compile_network),),
     build=_build,
+    adds_to=tables.ADDS_TO,
 )

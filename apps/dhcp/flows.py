@@ -7,14 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tenantry.apps.dhcp import advertise
+from tenantry.apps.punt.tables import TrapPriority
 from tenantry.controller.model import Network, Subnet, View
-from tenantry.controller.openflow.flow import CONTROLLER, Flow, Output, Resubmit, Value
-from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, TENANT, Band, Table
+from tenantry.controller.openflow.flow import CONTROLLER, Flow, Match, Output, Resubmit
+from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, TENANT, Table
 from tenantry.controller.packets.frames import ICMPV6, IPV4, IPV6, UDP
 
 ROUTER_SOLICITATION = 133
 
-Match = dict[str, Value]
 
 DHCP: Match = {"eth_type": IPV4, "ip_proto": UDP, "udp_src": 68, "udp_dst": 67}
 DHCPV6: Match = {"eth_type": IPV6, "ip_proto": UDP, "udp_src": 546, "udp_dst": 547}
@@ -34,7 +34,7 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
         if answered:
             yield Flow(
                 Table.TRAP,
-                Band.DEFAULT,
+                TrapPriority.TRAPPED,
                 {NETWORK: network.key, IN_PORT: TENANT, **question},
                 (Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER)),
             )

@@ -11,7 +11,7 @@ the resolvers in ``[dns] resolvers``. DNS to any other address is not touched.
 
 from oslo_config import cfg
 
-from tenantry.apps.dns import packets, resources
+from tenantry.apps.dns import packets, resources, tables
 from tenantry.apps.dns.answers import Resolver
 from tenantry.apps.dns.flows import compile_network
 from tenantry.controller.feature.app import App, Parts, Units
@@ -34,4 +34,5 @@ DNS = App(
     name="dns",
     units=(Units("network", networks_with_ports, compile_network),),
     build=_build,
+    adds_to=tables.ADDS_TO,
 )

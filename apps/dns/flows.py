@@ -6,22 +6,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tenantry.apps.punt.tables import TrapPriority
 from tenantry.controller.model import Network, Subnet, View
 from tenantry.controller.openflow.flow import (
     CONTROLLER,
-    Action,
+    Actions,
     Flow,
     Goto,
+    Match,
     Output,
     Resubmit,
-    Value,
 )
-from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, TENANT, Band, Table
+from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, TENANT, Table
 from tenantry.controller.packets.frames import IPV4, IPV6, TCP, UDP
 
 DNS = 53
 
-PUNT: tuple[Action, ...] = (Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
+PUNT: Actions = (Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
 
 
 def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
@@ -32,7 +33,7 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     for subnet in view.find(Subnet, network_id=network_id):
         if subnet.service_address is None or not subnet.enable_dhcp:
             continue
-        there: dict[str, Value] = (
+        there: Match = (
             {"eth_type": IPV4, "ipv4_dst": subnet.service_address}
             if subnet.version == 4
             else {"eth_type": IPV6, "ipv6_dst": subnet.service_address}
@@ -40,5 +41,5 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
         asked = {NETWORK: network.key, IN_PORT: TENANT, **there}
         udp = {**asked, "ip_proto": UDP, "udp_dst": DNS}
         tcp = {**asked, "ip_proto": TCP, "tcp_dst": DNS}
-        yield Flow(Table.TRAP, Band.DEFAULT, udp, PUNT)
-        yield Flow(Table.TRAP, Band.DEFAULT, tcp, (Goto(Table.SERVICE),))
+        yield Flow(Table.TRAP, TrapPriority.TRAPPED, udp, PUNT)
+        yield Flow(Table.TRAP, TrapPriority.TRAPPED, tcp, (Goto(Table.SERVICE),))

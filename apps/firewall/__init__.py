@@ -14,7 +14,7 @@ As security groups do, rules judge connections as they were begun, in both direc
 as they live; errors about a connection pass with it. What is rejected is told so (``packets.py``).
 """
 
-from tenantry.apps.firewall import resources
+from tenantry.apps.firewall import resources, tables
 from tenantry.apps.firewall.flows import (
     compile_common,
     compile_policy,
@@ -37,4 +37,6 @@ FIREWALL = App(
         Units("rule", rules_on, compile_rule),
     ),
     build=lambda conf: Parts(extension=resources.extension(), packet_in=handle),
+    tables=tables.TABLES,
+    adds_to=tables.ADDS_TO,
 )

@@ -8,6 +8,16 @@ from collections.abc import Iterator
 from itertools import product
 
 from tenantry.apps.firewall.packets import ENTERING_PORT, ERROR, IN_ROUTER, LEAVING_PORT
+from tenantry.apps.firewall.tables import (
+    DENIED,
+    INGRESS_POLICY,
+    REJECTED,
+    FirewallRulesPriority,
+    RouterFirewallPriority,
+    also_judged,
+    judged,
+)
+from tenantry.apps.security_groups.tables import ALLOWED
 from tenantry.controller.model import (
     FirewallGroup,
     FirewallPolicy,
@@ -24,46 +34,38 @@ from tenantry.controller.network.conntrack import (
     REPLY,
     STATE,
     TRACKED_PROTOCOLS,
-    also_judged,
     by_state,
     committed,
-    judged,
 )
+from tenantry.controller.network.priorities import JudgePriority, VerdictPriority
 from tenantry.controller.network.routers import joint, router_interfaces, routers_on
+from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.flow import (
     CONTROLLER,
     CT_TRACKED,
-    LATER_FRAGMENT,
-    Action,
+    Actions,
     Ct,
     Flow,
     Goto,
+    Match,
     Output,
     Resubmit,
     SetField,
-    Value,
 )
+from tenantry.controller.openflow.keys import Zone
 from tenantry.controller.openflow.masks import port_masks, prefix_value
+from tenantry.controller.openflow.oxm import LATER_FRAGMENT
 from tenantry.controller.openflow.pipeline import (
-    ALLOWED,
     DECISION,
-    DENIED,
     ENTERED,
     EXIT,
-    INGRESS_POLICY,
     ITSELF,
     POLICY,
-    REJECTED,
     SOURCE,
     VERDICT,
-    Band,
     Table,
-    Zone,
 )
 from tenantry.controller.packets.frames import ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP
-
-Match = dict[str, Value]
-Actions = tuple[Action, ...]
 
 DCCP = 33
 _PROTOCOLS = {"tcp": TCP, "udp": UDP, "sctp": SCTP, "dccp": DCCP, "ipv6-icmp": ICMPV6}
@@ -83,21 +85,21 @@ def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
     on = Goto(Table.ROUTER_FIREWALL.next)
     acl, verdict = Table.ROUTER_FIREWALL_ACL, Table.ROUTER_FIREWALL_VERDICT
     # What the router itself says was not sent through it.
-    yield Flow(Table.ROUTER_FIREWALL, Band.GUARD, {SOURCE: ITSELF}, (on,))
+    yield Flow(Table.ROUTER_FIREWALL, RouterFirewallPriority.ITSELF, {SOURCE: ITSELF}, (on,))
     yield from by_state(acl, on, {}, SetField(POLICY, ERROR))
     answers = (*judged(ENTERED, ingress=True), *also_judged(EXIT, ingress=False))
-    yield Flow(acl, Band.DEFAULT, {"ct_state": REPLY}, (*answers, Goto(verdict)))
+    yield Flow(acl, JudgePriority.REPLY, {"ct_state": REPLY}, (*answers, Goto(verdict)))
     begun = (*judged(ENTERED, ingress=False), *also_judged(EXIT, ingress=True))
-    yield Flow(acl, Band.MISS, {}, (*begun, Goto(verdict)))
-    yield Flow(verdict, Band.DEFAULT, {DECISION: 0}, (on,))
+    yield Flow(acl, JudgePriority.MISS, {}, (*begun, Goto(verdict)))
+    yield Flow(verdict, VerdictPriority.ALLOWED, {DECISION: 0}, (on,))
     for table, (where, allowed) in VERDICTS.items():
         log: Actions = (SetField(VERDICT, 0), Resubmit(Table.LOG)) if allowed else ()
-        yield Flow(table, Band.GUARD, {DECISION: DENIED}, log)
+        yield Flow(table, VerdictPriority.DENIED, {DECISION: DENIED}, log)
         tell: Actions = (
             *(*log, SetField(POLICY, where), Resubmit(Table.PUNT_LIMIT)),
             Output(CONTROLLER),
         )
-        yield Flow(table, Band.GUARD + 1, {**allowed, DECISION: REJECTED}, tell)
+        yield Flow(table, VerdictPriority.REJECTED, {**allowed, DECISION: REJECTED}, tell)
 
 
 # --- ports -----------------------------------------------------------------------------------
@@ -139,7 +141,7 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
         ask: Actions = (SetField(DECISION, DENIED),)
         if policy is not None:
             ask = (SetField(POLICY, policy.key), Resubmit(Table.FIREWALL_RULES))
-        yield Flow(Table.FIREWALL_PORT, Band.DEFAULT, {POLICY: flag | port.key}, ask)
+        yield Flow(Table.FIREWALL_PORT, OneRung.ORDINARY, {POLICY: flag | port.key}, ask)
     router_key = joint(view, port.network_id)
     if port.router_id and router_key is not None:
         yield from _looked_up(port, Zone.routed(router_key))
@@ -148,18 +150,25 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
 def _looked_up(port: Port, zone: int) -> Iterator[Flow]:
     judge = Goto(Table.ROUTER_FIREWALL_ACL)
     for end in (ENTERED, EXIT):
-        yield Flow(Table.ROUTER_FIREWALL, Band.DEFAULT, {end: port.key}, (judge,))
+        yield Flow(
+            Table.ROUTER_FIREWALL, RouterFirewallPriority.UNTRACKED, {end: port.key}, (judge,)
+        )
         for one in LOOKED_UP:
             lookup = Ct(zone, Table.ROUTER_FIREWALL_ACL)
-            yield Flow(Table.ROUTER_FIREWALL, Band.SPECIFIC, {end: port.key, **one}, (lookup,))
+            yield Flow(
+                Table.ROUTER_FIREWALL,
+                RouterFirewallPriority.LOOK_UP,
+                {end: port.key, **one},
+                (lookup,),
+            )
         known: Match = {end: port.key, "ct_zone": zone}
-        yield Flow(Table.ROUTER_FIREWALL, Band.SPECIFIC + 1, known, (judge,))
+        yield Flow(Table.ROUTER_FIREWALL, RouterFirewallPriority.SAME_ZONE, known, (judge,))
         for eth_type in (IPV4, IPV6):
             begun: Match = {end: port.key, DECISION: 0, "ct_state": NEW}
             on = Goto(Table.ROUTER_FIREWALL.next)
             yield Flow(
                 Table.ROUTER_FIREWALL_VERDICT,
-                Band.SPECIFIC,
+                VerdictPriority.COMMIT,
                 {**begun, "eth_type": eth_type},
                 (committed(zone), on),
             )
@@ -180,7 +189,7 @@ def compile_policy(view: View, switch: int, policy_id: str) -> Iterator[Flow]:
     policy = view.get(FirewallPolicy, policy_id)
     if policy is not None:
         nothing: Match = {POLICY: policy.key}
-        yield Flow(Table.FIREWALL_RULES, Band.DEFAULT, nothing, _DECISIONS["deny"])
+        yield Flow(Table.FIREWALL_RULES, FirewallRulesPriority.NO_RULE, nothing, _DECISIONS["deny"])
 
 
 def rules_on(view: View, switch: int) -> frozenset[str]:
@@ -197,7 +206,7 @@ def compile_rule(view: View, switch: int, id: str) -> Iterator[Flow]:
     policy, rule = view.get(FirewallPolicy, policy_id), view.get(FirewallRule, rule_id)
     if policy is None or rule is None or not rule.enabled or rule_id not in policy.rules:
         return
-    priority = Band.FIRST - policy.rules.index(rule_id)
+    priority = FirewallRulesPriority.RULE[policy.rules.index(rule_id)]
     for match in _matches(rule):
         yield Flow(
             Table.FIREWALL_RULES, priority, {POLICY: policy.key, **match}, _DECISIONS[rule.action]

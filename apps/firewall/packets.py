@@ -15,7 +15,7 @@ from tenantry.controller.openflow.pipeline import (
     IN_PORT,
     NAT,
     NETWORK,
-    ORIGIN,
+    ORIGIN_PORT,
     OUT_PORT,
     OUTSIDE,
     POLICY,
@@ -44,7 +44,7 @@ def handle(view: View, packet: PacketIn) -> Iterable[PacketOut]:
         translated = packet.register(NAT) and packet.register(SOURCE) == OUTSIDE
         return [] if translated else [router_reply(packet, refusal)]
     turned = packet.data[6:12] + packet.data[:6] + refusal[12:]
-    here, origin = packet.register(IN_PORT), packet.register(ORIGIN)
+    here, origin = packet.register(IN_PORT), packet.register(ORIGIN_PORT)
     if packet.register(POLICY) == LEAVING_PORT or here == origin:
         return [to_port(packet.network, here, turned)]
     from_port = ((NETWORK, packet.network), (IN_PORT, packet.register(OUT_PORT)))

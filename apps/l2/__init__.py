@@ -8,6 +8,7 @@ unknown unicast go to the network's ports and nowhere else. What lies beyond the
 features (``provider``), who meet this one in L2_LOOKUP, FLOOD_PART and OUTPUT.
 """
 
+from tenantry.apps.l2 import tables
 from tenantry.apps.l2.flows import compile_frames, compile_network, compile_part, compile_port
 from tenantry.apps.l2.packets import handle
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
@@ -24,4 +25,5 @@ L2 = App(
         Units("port", ports_on, compile_port),
     ),
     build=lambda conf: Parts(packet_in=handle),
+    tables=tables.TABLES,
 )

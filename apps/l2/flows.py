@@ -7,32 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tenantry.apps.l2.tables import (
+    BY_TUNNEL,
+    BY_WIRE,
+    LEARNERS,
+    ClassifyPriority,
+    FloodPartPriority,
+    L2LookupPriority,
+    OutputPriority,
+)
 from tenantry.controller.model import Binding, Network, Port, Standby, View
+from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.flow import (
-    VLAN_PRESENT,
     Action,
+    Actions,
     Flow,
     Goto,
     Learn,
+    Match,
     Output,
     PopVlan,
     Punt,
     PushVlan,
     Resubmit,
     SetField,
-    Value,
 )
+from tenantry.controller.openflow.keys import Cookie
+from tenantry.controller.openflow.oxm import VLAN_PRESENT
 from tenantry.controller.openflow.pipeline import (
-    BEYOND,
     FLOOD_PART,
     IN_PORT,
-    LEARNERS,
     NETWORK,
     OUT_PORT,
-    TUNNELED,
     UNKNOWN,
-    Band,
-    Cookie,
     Table,
 )
 from tenantry.controller.packets.frames import ARP, ICMPV6, IPV6, RARP
@@ -43,8 +50,6 @@ LEARNED_IDLE_SECONDS = 300  # the ageing time of IEEE 802.1Q, 8.8.3
 LEARNED_PER_PORT = 64
 """MAC addresses that a switch remembers behind one port, so that no port can fill the table."""
 
-Match = dict[str, Value]
-
 
 GROUP = (1 << 40, 1 << 40)  # MAC addresses of many: multicast and broadcast
 BRIDGE_RESERVED = (0x0180C2000000, 0xFFFFFFFFFFF0)  # STP, LACP, LLDP ...: IEEE 802.1Q, 8.6.3
@@ -53,14 +58,16 @@ BRIDGE_RESERVED = (0x0180C2000000, 0xFFFFFFFFFFF0)  # STP, LACP, LLDP ...: IEEE 
 def compile_frames(view: View, switch: int, id: str) -> Iterator[Flow]:
     """Frames that no bridge forwards, and the way of unknown destinations past L2_LEARNED."""
     # A learned group address would take the whole network's broadcasts to one port.
-    yield Flow(Table.CLASSIFY, Band.GUARD, {"eth_src": GROUP}, ())
-    yield Flow(Table.CLASSIFY, Band.GUARD, {"eth_dst": BRIDGE_RESERVED}, ())
+    yield Flow(Table.CLASSIFY, ClassifyPriority.NEVER_FORWARDED, {"eth_src": GROUP}, ())
+    yield Flow(Table.CLASSIFY, ClassifyPriority.NEVER_FORWARDED, {"eth_dst": BRIDGE_RESERVED}, ())
     # What the controller answers was taken out before; what it does not answer has no way to go.
-    yield Flow(Table.L2_LOOKUP, Band.GUARD, {"eth_dst": SERVICE_MAC}, ())
-    yield Flow(Table.L2_LOOKUP, Band.DEFAULT, {"eth_dst": GROUP}, (Goto(Table.L2_LOOKUP.next),))
+    yield Flow(Table.L2_LOOKUP, L2LookupPriority.SERVICE, {"eth_dst": SERVICE_MAC}, ())
+    yield Flow(
+        Table.L2_LOOKUP, L2LookupPriority.KNOWN, {"eth_dst": GROUP}, (Goto(Table.L2_LOOKUP.next),)
+    )
     yield Flow(
         Table.L2_LOOKUP,
-        Band.MISS,
+        L2LookupPriority.MISS,
         {},
         (
             *(SetField(OUT_PORT, UNKNOWN), Resubmit(Table.L2_LEARNED)),
@@ -82,33 +89,33 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     vlan = plugged.vlan if isinstance(plugged, Binding) else 0
     tag = VLAN_PRESENT | vlan if vlan else 0
     untagged: Match = {"in_port": plugged.ofport, "vlan_vid": tag}
-    pop: tuple[Action, ...] = (PopVlan(),) if vlan else ()
+    pop: Actions = (PopVlan(),) if vlan else ()
     known = (*pop, SetField(NETWORK, network.key), SetField(IN_PORT, port.key))
     learned = (*known, _learning(network, port))
     on = Goto(Table.CLASSIFY.next)
     # Behind a port with port security there is no address that the model does not know, but for
     # MAC addresses of its allowed address pairs, which several ports may share.
     actions = (*known, on) if port.port_security else (*learned, on)
-    yield Flow(Table.CLASSIFY, Band.DEFAULT, untagged, actions)
+    yield Flow(Table.CLASSIFY, ClassifyPriority.ORDINARY, untagged, actions)
     # The same, so that its packets are counted: those that all of the network hears.
-    yield Flow(Table.CLASSIFY, Band.SPECIFIC, {**untagged, "eth_dst": GROUP}, actions)
+    yield Flow(Table.CLASSIFY, ClassifyPriority.BROADCAST, {**untagged, "eth_dst": GROUP}, actions)
     if port.port_security:
         for mac in sorted({pair.mac for pair in port.allowed_pairs} - {port.mac}):
             match = {**untagged, "eth_src": mac}
-            yield Flow(Table.CLASSIFY, Band.SPECIFIC + 1, match, (*learned, on))
-    out: tuple[Action, ...] = (Output(plugged.ofport),)
+            yield Flow(Table.CLASSIFY, ClassifyPriority.PAIR_MAC, match, (*learned, on))
+    out: Actions = (Output(plugged.ofport),)
     if vlan:
         out = (PushVlan(), SetField("vlan_vid", tag), *out, PopVlan())
     there: Match = {NETWORK: network.key, OUT_PORT: port.key}
-    yield Flow(Table.OUTPUT, Band.DEFAULT, there, out)
+    yield Flow(Table.OUTPUT, OutputPriority.ORDINARY, there, out)
     if standby is None:
         to_port = (SetField(OUT_PORT, port.key), Goto(Table.FLOOD.next))
         reached: Match = {NETWORK: network.key, "eth_dst": port.mac}
-        yield Flow(Table.L2_LOOKUP, Band.DEFAULT, reached, to_port)
+        yield Flow(Table.L2_LOOKUP, L2LookupPriority.KNOWN, reached, to_port)
         return
     for words in _ANNOUNCEMENTS:
         told = (*known, Punt(port.key), on)  # as the port's own meter allows
-        yield Flow(Table.CLASSIFY, Band.SPECIFIC + 2, {**untagged, **words}, told)
+        yield Flow(Table.CLASSIFY, ClassifyPriority.MOVED_HERE, {**untagged, **words}, told)
 
 
 _ANNOUNCEMENTS: tuple[Match, ...] = (
@@ -144,10 +151,10 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     )
     for out_port, numbers in ((0, parts), (UNKNOWN, [LEARNERS | part for part in parts])):
         copies: list[Action] = []
-        for number in (BEYOND, TUNNELED, *numbers):
+        for number in (BY_WIRE, BY_TUNNEL, *numbers):
             copies += (SetField(FLOOD_PART, number), Resubmit(Table.FLOOD_PART))
         match: Match = {NETWORK: network.key, OUT_PORT: out_port}
-        yield Flow(Table.FLOOD, Band.DEFAULT, match, tuple(copies))
+        yield Flow(Table.FLOOD, OneRung.ORDINARY, match, tuple(copies))
 
 
 def compile_part(view: View, switch: int, part: str) -> Iterator[Flow]:
@@ -166,12 +173,12 @@ def compile_part(view: View, switch: int, part: str) -> Iterator[Flow]:
             copies += (SetField(OUT_PORT, key), _TO_PORT)
         if copies:
             match: Match = {NETWORK: network.key, FLOOD_PART: number}
-            yield Flow(Table.FLOOD_PART, Band.DEFAULT, match, tuple(copies))
+            yield Flow(Table.FLOOD_PART, FloodPartPriority.COPIES, match, tuple(copies))
 
 
 _TO_PORT = Resubmit(Table.FLOOD.next)
 
 
 def _flood_part(part: str) -> int:
-    """FLOOD_PART of a part: 0 is BEYOND."""
+    """FLOOD_PART of a part: 0 is BY_WIRE."""
     return int(part.partition("/")[2]) + 1

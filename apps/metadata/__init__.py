@@ -10,6 +10,7 @@ name), ``instance_id`` and ``meta``. Requests go to the service port (``apps/ser
 
 from oslo_config import cfg
 
+from tenantry.apps.metadata import tables
 from tenantry.apps.metadata.flows import compile_requests
 from tenantry.apps.metadata.http import Metadata
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
@@ -26,4 +27,5 @@ METADATA = App(
     name="metadata",
     units=(Units("requests", per_switch, compile_requests),),
     build=_build,
+    adds_to=tables.ADDS_TO,
 )

@@ -14,7 +14,7 @@ from typing import Any
 from tenantry.controller.model import FixedIp, Network, Port, Route, Subnet, Trunk, View
 from tenantry.controller.network.configuration import name_servers, routes
 from tenantry.controller.network.dns_names import address_text, domain, full_name, host_name
-from tenantry.controller.openflow.flow import value_text
+from tenantry.controller.openflow.oxm import value_text
 
 NETWORK_TYPES = {
     "slaac": "ipv6_slaac",

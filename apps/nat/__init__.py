@@ -17,7 +17,7 @@ machine's own: what was translated on its way in has its source translated on it
 IPv6 is not translated; an NDP proxy makes the router answer for a tenant's address outside.
 """
 
-from tenantry.apps.nat import resources
+from tenantry.apps.nat import resources, tables
 from tenantry.apps.nat.flows import (
     compile_common,
     compile_floating,
@@ -39,4 +39,6 @@ NAT = App(
         Units("proxies", routers_on, compile_proxies),
     ),
     build=lambda conf: Parts(extension=resources.extension(), packet_in=handle, announce=announce),
+    tables=tables.TABLES,
+    adds_to=tables.ADDS_TO,
 )

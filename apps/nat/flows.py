@@ -6,7 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tenantry.apps.arp_nd.tables import NeighboursPriority
 from tenantry.apps.nat.forwarded import PROTOCOLS, forwarded, forwarded_replies
+from tenantry.apps.nat.tables import (
+    RouterNatDonePriority,
+    RouterNatInDonePriority,
+    RouterNatInPriority,
+    RouterNatOutPriority,
+    RouterNatReplyPriority,
+)
 from tenantry.controller.model import (
     ConntrackHelper,
     FloatingIp,
@@ -20,6 +28,7 @@ from tenantry.controller.model import (
 )
 from tenantry.controller.network.conntrack import ERRORS_4
 from tenantry.controller.network.failover import answering, is_ha_gateway, is_primary
+from tenantry.controller.network.priorities import RouterAdmitPriority
 from tenantry.controller.network.router_entry import (
     CLEAR_CONNTRACK,
     enter_router,
@@ -38,52 +47,49 @@ from tenantry.controller.network.routers import (
     shared_snat_address,
     translating_switches,
 )
+from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.flow import (
     CONTROLLER,
     CT_NEW,
     CT_RELATED,
     CT_TRACKED,
-    FRAGMENT,
-    Action,
+    Actions,
     Ct,
     Flow,
     Goto,
+    Match,
     Nat,
     Output,
     Resubmit,
     SetField,
-    Value,
 )
+from tenantry.controller.openflow.keys import Zone
+from tenantry.controller.openflow.oxm import FRAGMENT
 from tenantry.controller.openflow.pipeline import (
     ADDRESS,
     FLAGS,
     FLOATING,
-    HERE,
+    GATEWAY_HERE,
     INSIDE,
     MAC,
     NAT,
     NETWORK,
     OUT_PORT,
     OUTSIDE,
-    PUNTED,
+    PUNT_REASON,
     ROUTED,
     ROUTER,
     SOURCE,
     TRANSLATE,
     TRANSLATED,
     UNPROVEN,
-    Band,
     Table,
-    Zone,
 )
 from tenantry.controller.packets.addresses import mapped
 from tenantry.controller.packets.frames import IPV4, IPV6
 
-Match = dict[str, Value]
-Actions = tuple[Action, ...]
-
 ARRIVING, LEAVING = 1, 2
-"""PUNTED: an ICMP error whose destination, or whose source, was a floating IP's."""
+"""PUNT_REASON: an ICMP error whose destination, or whose source, was a floating IP's."""
 
 SHARED_PORTS = (1024, 65535)
 
@@ -93,18 +99,22 @@ _IPV4: Match = {"eth_type": IPV4}
 def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
     """What quotes a packet that a floating IP's translation has changed; and fragments that became
     something else than what they should, by a connection from before a floating IP moved."""
-    for table in (Table.ROUTER_NAT_IN_DONE, Table.ROUTER_NAT_DONE):
-        yield Flow(table, Band.DEFAULT + 1, {NAT: UNPROVEN}, ())
+    unproven: Match = {NAT: UNPROVEN}
+    yield Flow(Table.ROUTER_NAT_IN_DONE, RouterNatInDonePriority.UNPROVEN, unproven, ())
+    yield Flow(Table.ROUTER_NAT_DONE, RouterNatDonePriority.UNPROVEN, unproven, ())
     punt: Actions = (Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
     for error in ERRORS_4:
         arriving = {**error, NAT: TRANSLATE, "ct_state": (0, CT_TRACKED)}
         yield Flow(
-            Table.ROUTER_NAT_IN_DONE, Band.DEFAULT, arriving, (SetField(PUNTED, ARRIVING), *punt)
+            Table.ROUTER_NAT_IN_DONE,
+            RouterNatInDonePriority.ERROR,
+            arriving,
+            (SetField(PUNT_REASON, ARRIVING), *punt),
         )
         for nat in (TRANSLATE, TRANSLATED):
             leaving = {**error, NAT: nat, SOURCE: FLOATING}
-            actions = (SetField(PUNTED, LEAVING), *punt)
-            yield Flow(Table.ROUTER_NAT_DONE, Band.DEFAULT, leaving, actions)
+            actions = (SetField(PUNT_REASON, LEAVING), *punt)
+            yield Flow(Table.ROUTER_NAT_DONE, RouterNatDonePriority.ERROR, leaving, actions)
 
 
 # --- floating IPs ----------------------------------------------------------------------------
@@ -145,11 +155,13 @@ def compile_floating(view: View, switch: int, id: str) -> Iterator[Flow]:
     here = switch in translating_switches(view, floating)
     answer = (SetField(OUT_PORT, ROUTED),) if here else ()
     asked: Match = {NETWORK: outside.key, ADDRESS: mapped(4, floating.address)}
-    yield Flow(Table.NEIGHBOURS, Band.SPECIFIC, asked, (SetField(MAC, port.mac), *answer))
+    yield Flow(Table.NEIGHBOURS, NeighboursPriority.ROW, asked, (SetField(MAC, port.mac), *answer))
     if here:
         if translating_switches(view, floating) == (switch,):
             admit: Match = {NETWORK: outside.key, "eth_dst": port.mac}
-            yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, admit, enter_router(router, leg))
+            yield Flow(
+                Table.ROUTER_ADMIT, RouterAdmitPriority.TO_ROUTER, admit, enter_router(router, leg)
+            )
         else:
             yield from entry_flows(view, switch, router, leg, port.mac)
             yield from answering(view, switch, router, [port.mac])
@@ -184,26 +196,29 @@ def _one_to_one(
         Ct(zone, Table.ROUTER_NAT_IN_DONE, dst, commit=True),
     )
     destination: Match = {**its, "ipv4_dst": floating.address}
-    taken = [(Band.SPECIFIC, destination)]
+    rung = RouterNatInPriority
+    rungs = (rung.FLOATING, rung.FLOATING_FRAGMENT)
+    taken = [(rungs, destination)]
     if not at_home:
         # Others' packets go to the router's home first, for there their sources are translated.
         sources = (FLOATING, OUTSIDE) if here else (FLOATING,)
-        taken = [(Band.SPECIFIC, {**destination, SOURCE: source}) for source in sources]
+        taken = [(rungs, {**destination, SOURCE: source}) for source in sources]
         if stands:
-            taken.append((Band.SPECIFIC + 1, {**destination, FLAGS: (HERE, HERE)}))
-    for priority, match in taken:
+            at_gateway: Match = {**destination, FLAGS: (GATEWAY_HERE, GATEWAY_HERE)}
+            taken.append(((rung.AT_GATEWAY, rung.GATEWAY_FRAGMENT), at_gateway))
+    for (priority, of_fragments), match in taken:
         yield Flow(Table.ROUTER_NAT_IN, priority, match, to_fixed)
         cut: Match = {**match, "ip_frag": FRAGMENT}
-        yield Flow(Table.ROUTER_NAT_IN, priority + 2, cut, gathered)
+        yield Flow(Table.ROUTER_NAT_IN, of_fragments, cut, gathered)
     done = Goto(Table.ROUTER_NAT_IN_DONE.next)
     known: Match = {**its, NAT: UNPROVEN, "ipv4_dst": floating.fixed_address}
-    yield Flow(Table.ROUTER_NAT_IN_DONE, Band.SPECIFIC, known, (*proven, done))
+    yield Flow(Table.ROUTER_NAT_IN_DONE, RouterNatInDonePriority.FLOATING, known, (*proven, done))
     if not here:
         return
     fixed: Match = {**its, "ipv4_src": floating.fixed_address}
     yield Flow(
         Table.ROUTER_SOURCE,
-        Band.DEFAULT,
+        OneRung.ORDINARY,
         {**fixed, SOURCE: INSIDE},
         (SetField(SOURCE, FLOATING), Goto(Table.ROUTER_SOURCE.next)),
     )
@@ -211,23 +226,23 @@ def _one_to_one(
     as_floating: Actions = (SetField("ipv4_src", floating.address), *CLEAR_CONNTRACK)
     seen_outside: Actions = (SetField("eth_src", port.mac), SetField(NAT, TRANSLATED))
     done = Goto(Table.ROUTER_NAT_DONE)
-    yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC, leaving, (*as_floating, done))
+    yield Flow(Table.ROUTER_NAT_OUT, RouterNatOutPriority.FLOATING, leaving, (*as_floating, done))
     yield Flow(
         Table.ROUTER_NAT_OUT,
-        Band.SPECIFIC + 1,
+        RouterNatOutPriority.FLOATING_OUTSIDE,
         {**leaving, NETWORK: outside.key},
         (*as_floating, *seen_outside, done),
     )
     src = Nat("src", floating.address)
     gathered = (SetField(NAT, UNPROVEN), Ct(zone, Table.ROUTER_NAT_DONE, src, commit=True))
     cut = {**leaving, "ip_frag": FRAGMENT}
-    yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC + 2, cut, gathered)
+    yield Flow(Table.ROUTER_NAT_OUT, RouterNatOutPriority.FLOATING_FRAGMENT, cut, gathered)
     known = {**its, NAT: UNPROVEN, "ipv4_src": floating.address}
     on = Goto(Table.ROUTER_NAT_DONE.next)
-    yield Flow(Table.ROUTER_NAT_DONE, Band.SPECIFIC, known, (*proven, on))
+    yield Flow(Table.ROUTER_NAT_DONE, RouterNatDonePriority.FLOATING, known, (*proven, on))
     yield Flow(
         Table.ROUTER_NAT_DONE,
-        Band.SPECIFIC + 1,
+        RouterNatDonePriority.FLOATING_OUTSIDE,
         {**known, NETWORK: outside.key},
         (*proven, *seen_outside, on),
     )
@@ -252,15 +267,15 @@ def compile_shared(view: View, switch: int, router_id: str) -> Iterator[Flow]:
         yield from forwarded_replies(router)
     if address is None:
         return
-    whose: Match = {} if own is None else {FLAGS: (HERE, HERE)}
+    whose: Match = {} if own is None else {FLAGS: (GATEWAY_HERE, GATEWAY_HERE)}
     yield from _translated(view, router, leg, address, whose, (), bool(forwardings))
     if own is None:
         return
     # What its own ports send, it translates to its own address, with a MAC address of its own.
     admit: Match = {NETWORK: leg.network.key, "eth_dst": own.mac}
-    yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, admit, enter_router(router, leg))
+    yield Flow(Table.ROUTER_ADMIT, RouterAdmitPriority.TO_ROUTER, admit, enter_router(router, leg))
     as_own: Actions = (SetField("eth_src", own.mac), SetField(NAT, TRANSLATED))
-    its: Match = {FLAGS: (0, HERE)}
+    its: Match = {FLAGS: (0, GATEWAY_HERE)}
     yield from _translated(view, router, leg, own.address, its, as_own, bool(forwardings))
 
 
@@ -283,7 +298,7 @@ def _translated(
     its: Match = {ROUTER: router.key, **_IPV4}
     yield Flow(
         Table.ROUTER_NAT_IN,
-        Band.DEFAULT,
+        RouterNatInPriority.SHARED,
         {**its, "ipv4_dst": address},
         (SetField(NAT, TRANSLATE), *CLEAR_CONNTRACK, Ct(zone, Table.ROUTER_NAT_IN_DONE, Nat())),
     )
@@ -291,20 +306,20 @@ def _translated(
         opened = CT_NEW | CT_RELATED | CT_TRACKED
         expected: Match = {**its, "ct_state": (opened, opened)}
         commit = (Ct(zone, Table.ROUTE, Nat(), commit=True),)
-        yield Flow(Table.ROUTER_NAT_IN_DONE, Band.SPECIFIC, expected, commit)
+        yield Flow(Table.ROUTER_NAT_IN_DONE, RouterNatInDonePriority.EXPECTED, expected, commit)
     shared = Nat("src", address, *SHARED_PORTS)
     leaving: Match = {**its, NAT: TRANSLATE, SOURCE: INSIDE, **whose}
     commit = (Ct(zone, Table.ROUTER_NAT_DONE, shared, commit=True),)
-    yield Flow(Table.ROUTER_NAT_OUT, Band.DEFAULT, leaving, commit)
+    yield Flow(Table.ROUTER_NAT_OUT, RouterNatOutPriority.SHARED, leaving, commit)
     if forwards:
-        yield Flow(Table.ROUTER_NAT_REPLY, Band.DEFAULT, {**its, **whose}, commit)
+        yield Flow(Table.ROUTER_NAT_REPLY, RouterNatReplyPriority.OTHER, {**its, **whose}, commit)
     for helper in helpers:
         protocol = PROTOCOLS[helper.protocol]
         called: Match = {**leaving, "ip_proto": protocol, f"{helper.protocol}_dst": helper.port}
         helped = Ct(
             zone, Table.ROUTER_NAT_DONE, shared, commit=True, alg=ALGS.get(helper.helper, 0)
         )
-        yield Flow(Table.ROUTER_NAT_OUT, Band.DEFAULT + 1, called, (helped,))
+        yield Flow(Table.ROUTER_NAT_OUT, RouterNatOutPriority.HELPED, called, (helped,))
     # In one address scope with the outside, addresses mean the same there and here.
     scopes = {scope(view, subnet) for subnet in leg.subnets if subnet.version == 4} - {""}
     for other in router_interfaces(view, router.id):
@@ -313,11 +328,16 @@ def _translated(
                 mask = (1 << 32) - (1 << 32 - subnet.prefix_length)
                 known = {**leaving, NETWORK: leg.network.key, "ipv4_src": (subnet.first, mask)}
                 out = (Goto(Table.ROUTER_OUT),)
-                yield Flow(Table.ROUTER_NAT_OUT, Band.DEFAULT + 2, known, out)
+                yield Flow(Table.ROUTER_NAT_OUT, RouterNatOutPriority.SAME_SCOPE, known, out)
     # Only as the shared address, and not by a connection from before it was another.
     on = (*seen_as, Goto(Table.ROUTER_NAT_DONE.next))
-    yield Flow(Table.ROUTER_NAT_DONE, Band.SPECIFIC + 1, {**leaving, "ipv4_src": address}, on)
-    yield Flow(Table.ROUTER_NAT_DONE, Band.SPECIFIC, leaving, ())
+    yield Flow(
+        Table.ROUTER_NAT_DONE,
+        RouterNatDonePriority.SHARED,
+        {**leaving, "ipv4_src": address},
+        on,
+    )
+    yield Flow(Table.ROUTER_NAT_DONE, RouterNatDonePriority.NOT_SHARED, leaving, ())
 
 
 # --- IPv6 ------------------------------------------------------------------------------------
@@ -332,12 +352,12 @@ def compile_proxies(view: View, switch: int, router_id: str) -> Iterator[Flow]:
     here = (SetField(OUT_PORT, ROUTED),) if switch in gateways(view, router_id) else ()
     if router.ndp_proxies_only:
         from_outside: Match = {ROUTER: router.key, SOURCE: OUTSIDE, "eth_type": IPV6}
-        yield Flow(Table.ROUTER_NAT_OUT, Band.DEFAULT, from_outside, ())
+        yield Flow(Table.ROUTER_NAT_OUT, RouterNatOutPriority.NOT_PROXIED, from_outside, ())
         for proxy in view.find(NdpProxy, router_id=router_id):
             known: Match = {**from_outside, "ipv6_dst": proxy.address}
             on = (Goto(Table.ROUTER_NAT_OUT.next),)
-            yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC, known, on)
+            yield Flow(Table.ROUTER_NAT_OUT, RouterNatOutPriority.PROXIED, known, on)
     for proxy in view.find(NdpProxy, router_id=router_id):
         asked: Match = {NETWORK: leg.network.key, ADDRESS: mapped(6, proxy.address)}
         actions = (SetField(MAC, leg.port.mac), *here)
-        yield Flow(Table.NEIGHBOURS, Band.SPECIFIC, asked, actions)
+        yield Flow(Table.NEIGHBOURS, NeighboursPriority.ROW, asked, actions)

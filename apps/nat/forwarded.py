@@ -12,46 +12,49 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tenantry.apps.nat.tables import (
+    RouterNatInDonePriority,
+    RouterNatInPriority,
+    RouterNatOutPriority,
+    RouterNatReplyPriority,
+)
 from tenantry.controller.feature.effects import PacketIn, PacketOut
 from tenantry.controller.model import FloatingIp, PortForwarding, Router, View
 from tenantry.controller.network.conntrack import ERRORS_4, NEW
 from tenantry.controller.network.router_entry import CLEAR_CONNTRACK
+from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.flow import (
     CONTROLLER,
     CT_REPLY,
-    FRAGMENT,
-    Action,
+    Actions,
     Ct,
     Flow,
     Goto,
+    Match,
     Nat,
     Output,
     Resubmit,
     SetField,
-    Value,
 )
+from tenantry.controller.openflow.keys import Zone
 from tenantry.controller.openflow.masks import port_masks
+from tenantry.controller.openflow.oxm import FRAGMENT, Value
 from tenantry.controller.openflow.pipeline import (
     FLAGS,
     INSIDE,
     NAT,
     PINNED,
-    PUNTED,
+    PUNT_REASON,
     ROUTER,
     SOURCE,
     TRANSLATE,
-    Band,
     Table,
-    Zone,
 )
 from tenantry.controller.packets import frames
 from tenantry.controller.packets.frames import IPV4, TCP, UDP
 
-Match = dict[str, Value]
-Actions = tuple[Action, ...]
-
 BEGINNING = 3
-"""PUNTED: a fragment of what may begin a connection to a forwarded port."""
+"""PUNT_REASON: a fragment of what may begin a connection to a forwarded port."""
 
 PROTOCOLS = {"tcp": TCP, "udp": UDP}
 
@@ -71,21 +74,26 @@ def forwarded(
     for external, nat in _translations(forwarding):
         whole = {**there, f"{name}_dst": external}
         begin = Ct(zone, Table.ROUTER_NAT_IN_DONE, nat, commit=True)
-        yield Flow(Table.ROUTER_NAT_IN, Band.SPECIFIC, whole, (*known, begin))
+        yield Flow(Table.ROUTER_NAT_IN, RouterNatInPriority.FORWARDED, whole, (*known, begin))
     gathered = Ct(zone, Table.ROUTER_NAT_IN_DONE, Nat())
     lookup = Ct(zone, Table.ROUTER_NAT_REPLY, Nat())
     cut = {**there, "ip_frag": FRAGMENT}
-    yield Flow(Table.ROUTER_NAT_IN, Band.SPECIFIC + 1, cut, (*known, gathered))
+    yield Flow(Table.ROUTER_NAT_IN, RouterNatInPriority.FORWARDED_FRAGMENT, cut, (*known, gathered))
     # What errors quote is translated, too.
     for error in ERRORS_4:
         about: Match = {ROUTER: router.key, **error}
         to_it = {**about, "ipv4_dst": floating.address}
-        yield Flow(Table.ROUTER_NAT_IN, Band.SPECIFIC, to_it, (*known, gathered))
+        yield Flow(Table.ROUTER_NAT_IN, RouterNatInPriority.FORWARDED, to_it, (*known, gathered))
         match = {**about, "ipv4_src": forwarding.address, SOURCE: INSIDE, NAT: TRANSLATE}
-        yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC + 2, match, (lookup,))
+        yield Flow(Table.ROUTER_NAT_OUT, RouterNatOutPriority.FORWARDED, match, (lookup,))
     if protocol == UDP:
-        punt = (SetField(PUNTED, BEGINNING), Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
-        yield Flow(Table.ROUTER_NAT_IN_DONE, Band.SPECIFIC, {**cut, "ct_state": NEW}, punt)
+        punt = (SetField(PUNT_REASON, BEGINNING), Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
+        yield Flow(
+            Table.ROUTER_NAT_IN_DONE,
+            RouterNatInDonePriority.BEGINS_IN_FRAGMENTS,
+            {**cut, "ct_state": NEW},
+            punt,
+        )
 
     answers: Match = {**its, "ipv4_src": forwarding.address}
     ends: list[Match] = [{f"{name}_src": port} for port in port_masks(*forwarding.internal)]
@@ -93,14 +101,21 @@ def forwarded(
         match = {**answers, **end, SOURCE: INSIDE}
         if pinned:
             pin = (SetField(FLAGS, PINNED), Goto(Table.ROUTER_SOURCE.next))
-            yield Flow(Table.ROUTER_SOURCE, Band.DEFAULT, match, pin)
-        yield Flow(Table.ROUTER_NAT_OUT, Band.SPECIFIC + 2, {**match, NAT: TRANSLATE}, (lookup,))
+            yield Flow(Table.ROUTER_SOURCE, OneRung.ORDINARY, match, pin)
+        yield Flow(
+            Table.ROUTER_NAT_OUT,
+            RouterNatOutPriority.FORWARDED,
+            {**match, NAT: TRANSLATE},
+            (lookup,),
+        )
 
 
 def forwarded_replies(router: Router) -> Iterator[Flow]:
     """What is translated back goes on; other answers are not of what was forwarded."""
     replies: Match = {ROUTER: router.key, "ct_state": (CT_REPLY, CT_REPLY), "eth_type": IPV4}
-    yield Flow(Table.ROUTER_NAT_REPLY, Band.SPECIFIC, replies, (Goto(Table.ROUTER_OUT),))
+    yield Flow(
+        Table.ROUTER_NAT_REPLY, RouterNatReplyPriority.REPLY, replies, (Goto(Table.ROUTER_OUT),)
+    )
 
 
 def _translations(forwarding: PortForwarding) -> Iterator[tuple[Value, Nat]]:
@@ -123,7 +138,7 @@ def begun(view: View, router: Router, packet: PacketIn) -> Iterator[PacketOut]:
     """Fragments of a datagram, one after the other, the first one first: it begins the connection,
     and they come to be looked up again. Errors: Malformed."""
     fragment = frames.parse_ip(packet.data)
-    done = SetField(PUNTED, 0)
+    done = SetField(PUNT_REASON, 0)
     if fragment.first:
         ends = frames.ports(fragment)
         nat = _translation(view, router, fragment.protocol, fragment.dst, ends[1])

@@ -28,7 +28,7 @@ from tenantry.controller.model import (
 from tenantry.controller.network.router_entry import flood_packet
 from tenantry.controller.network.routers import gateway, translating_switch, translating_switches
 from tenantry.controller.openflow.flow import SetField
-from tenantry.controller.openflow.pipeline import PUNTED, ROUTER, Table
+from tenantry.controller.openflow.pipeline import PUNT_REASON, ROUTER, Table
 from tenantry.controller.packets import frames
 from tenantry.controller.packets.frames import Ip
 from tenantry.controller.packets.neighbour_discovery import announcement
@@ -37,11 +37,11 @@ from tenantry.controller.packets.neighbour_discovery import announcement
 def handle(view: View, packet: PacketIn) -> Iterable[PacketOut]:
     """Put the quoted packet right, and let the error go on; or begin a connection. Errors:
     Malformed."""
-    if packet.register(PUNTED) == BEGINNING:
+    if packet.register(PUNT_REASON) == BEGINNING:
         for router in view.find(Router, key=packet.register(ROUTER)):
             yield from begun(view, router, packet)
         return
-    arriving = packet.register(PUNTED) == ARRIVING
+    arriving = packet.register(PUNT_REASON) == ARRIVING
     error = frames.parse_ip(packet.data)
     quoted = frames.quoted(error)
     for router in view.find(Router, key=packet.register(ROUTER)):
@@ -50,7 +50,7 @@ def handle(view: View, packet: PacketIn) -> Iterable[PacketOut]:
             message = error.payload[: frames.QUOTE] + right.header + right.payload
             data = frames.with_icmp(packet.data, error, message)
             table = Table.ROUTER_NAT_IN_DONE if arriving else Table.ROUTER_NAT_DONE
-            yield PacketOut(data, packet.resume(table.next, SetField(PUNTED, 0)))
+            yield PacketOut(data, packet.resume(table.next, SetField(PUNT_REASON, 0)))
 
 
 def _arrived(view: View, router: Router, quoted: Ip) -> Ip | None:

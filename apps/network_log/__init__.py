@@ -8,7 +8,7 @@ meter of its own: what is beyond it is judged as ever, and not logged). The cont
 packet it was, and for what was accepted which rule allows it.
 """
 
-from tenantry.apps.network_log import resources
+from tenantry.apps.network_log import resources, tables
 from tenantry.apps.network_log.flows import compile_common, compile_port, logged_ports
 from tenantry.apps.network_log.packets import handle
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
@@ -18,4 +18,5 @@ NETWORK_LOG = App(
     name="network_log",
     units=(Units("all", per_switch, compile_common), Units("port", logged_ports, compile_port)),
     build=lambda conf: Parts(extension=resources.extension(), packet_in=handle),
+    tables=tables.TABLES,
 )

@@ -6,23 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tenantry.apps.network_log.tables import LogPriority
+from tenantry.apps.security_groups.tables import ALLOWED, ENTERING, LEAVING
 from tenantry.controller.model import Binding, NetworkLog, Port, View, derived, ports_on
-from tenantry.controller.openflow.flow import LATER_FRAGMENT, Flow, Limit, Punt, Value
+from tenantry.controller.openflow.flow import Flow, Limit, Match, Punt
+from tenantry.controller.openflow.keys import LOG_METER
+from tenantry.controller.openflow.oxm import LATER_FRAGMENT
 from tenantry.controller.openflow.pipeline import (
-    ALLOWED,
-    ENTERING,
     IN_PORT,
-    LEAVING,
-    LOG_METER,
     OUT_PORT,
+    RULE_DIRECTION,
     VERDICT,
-    WAY,
-    Band,
     Table,
 )
 from tenantry.controller.packets.frames import IPV4, IPV6
-
-Match = dict[str, Value]
 
 PACKETS_PER_SECOND, BURST = 100, 25
 """Of a switch. Neutron's defaults (rate_limit, burst_limit)."""
@@ -37,7 +34,7 @@ def compile_common(view: View, switch: int, id: str) -> Iterator[Flow | Limit]:
         yield Limit(LOG_METER, PACKETS_PER_SECOND, BURST)
         for eth_type in (IPV4, IPV6):
             later: Match = {"eth_type": eth_type, "ip_frag": LATER_FRAGMENT}
-            yield Flow(Table.LOG, Band.GUARD, later, ())
+            yield Flow(Table.LOG, LogPriority.LATER_FRAGMENT, later, ())
 
 
 @derived
@@ -79,5 +76,5 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     for event, verdict in EVENTS.items():
         if asked & {event, "ALL"}:
             for way, field in ((LEAVING, IN_PORT), (ENTERING, OUT_PORT)):
-                match: Match = {field: port.key, WAY: way, VERDICT: verdict}
-                yield Flow(Table.LOG, Band.DEFAULT, match, (Punt(LOG_METER),))
+                match: Match = {field: port.key, RULE_DIRECTION: way, VERDICT: verdict}
+                yield Flow(Table.LOG, LogPriority.LOGGED, match, (Punt(LOG_METER),))

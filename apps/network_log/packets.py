@@ -10,9 +10,10 @@ from ipaddress import ip_address
 from typing import Any
 
 from tenantry.apps.network_log.flows import logs_of
+from tenantry.apps.security_groups.tables import ALLOWED, ENTERING
 from tenantry.controller.feature.effects import LogLine, PacketIn
 from tenantry.controller.model import AddressGroup, Port, Prefix, SecurityGroupRule, View
-from tenantry.controller.openflow.pipeline import ALLOWED, ENTERING, IN_PORT, OUT_PORT, VERDICT, WAY
+from tenantry.controller.openflow.pipeline import IN_PORT, OUT_PORT, RULE_DIRECTION, VERDICT
 from tenantry.controller.packets import frames
 from tenantry.controller.packets.frames import ICMP, ICMPV6, SCTP, TCP, UDP, Ip
 
@@ -22,7 +23,7 @@ _NAMES = {TCP: "tcp", UDP: "udp", SCTP: "sctp", ICMP: "icmp", ICMPV6: "ipv6-icmp
 def handle(view: View, packet: PacketIn) -> Iterable[LogLine]:
     """A line, if a log asks for it. Errors: Malformed."""
     original = frames.unwrapped(frames.parse_ip(packet.data))
-    ingress = packet.register(WAY) & ENTERING[1] == ENTERING[0]
+    ingress = packet.register(RULE_DIRECTION) & ENTERING[1] == ENTERING[0]
     accepted = bool(packet.register(VERDICT) & ALLOWED)
     event = "ACCEPT" if accepted else "DROP"
     for port in view.find(Port, key=packet.register(OUT_PORT if ingress else IN_PORT)):

@@ -14,6 +14,7 @@ own, and send what is for a gateway to the first that is there (``controller/net
 
 from oslo_config import cfg
 
+from tenantry.apps.overlay import tables
 from tenantry.apps.overlay.flows import (
     compile_beyond,
     compile_network,
@@ -41,4 +42,5 @@ OVERLAY = App(
         Units("router", routers_on, compile_router),
     ),
     build=_build,
+    adds_to=tables.ADDS_TO,
 )

@@ -6,8 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tenantry.apps.l2.tables import (
+    BY_TUNNEL,
+    BY_WIRE,
+    ClassifyPriority,
+    FloodPartPriority,
+    L2LookupPriority,
+    OutputPriority,
+)
 from tenantry.controller.model import Address, Binding, Network, Port, Router, View, derived
-from tenantry.controller.network.failover import TO_GATEWAY, group_id, preferred_over
+from tenantry.controller.network.failover import TOWARDS_GATEWAY, group_id, preferred_over
 from tenantry.controller.network.routers import gateways, networks_on, router_interfaces
 from tenantry.controller.network.tunnels import (
     by_tunnel,
@@ -18,8 +26,8 @@ from tenantry.controller.network.tunnels import (
     tunneled,
 )
 from tenantry.controller.openflow.flow import (
-    TUNNEL_ENDS,
     Action,
+    Actions,
     Bucket,
     Failover,
     Flow,
@@ -27,28 +35,23 @@ from tenantry.controller.openflow.flow import (
     Group,
     Item,
     Learn,
+    Match,
     Output,
     Resubmit,
     SetField,
-    Value,
 )
+from tenantry.controller.openflow.keys import Cookie
+from tenantry.controller.openflow.oxm import TUNNEL_ENDS
 from tenantry.controller.openflow.pipeline import (
-    BEYOND,
     FLOOD_PART,
-    HOME,
     IN_PORT,
     NETWORK,
     OUT_PORT,
     PHYSICAL,
+    TO_GATEWAY,
     TUNNEL,
-    TUNNELED,
-    Band,
-    Cookie,
     Table,
 )
-
-Match = dict[str, Value]
-Actions = tuple[Action, ...]
 
 LEARNED_IDLE_SECONDS = 300  # the ageing time of IEEE 802.1Q, 8.8.3
 LEARNED_PER_NETWORK = 4096
@@ -87,7 +90,7 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     port, vni = by
     yield Flow(
         Table.CLASSIFY,
-        Band.DEFAULT,
+        ClassifyPriority.ORDINARY,
         {"in_port": port, "tunnel_id": vni},
         (
             *(SetField(NETWORK, network.key), SetField(IN_PORT, TUNNEL)),
@@ -95,21 +98,23 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
         ),
     )
     into: Actions = (SetField("tunnel_id", vni), Output(port))
-    yield Flow(Table.OUTPUT, Band.DEFAULT, {NETWORK: network.key, OUT_PORT: TUNNEL}, into)
+    yield Flow(
+        Table.OUTPUT, OutputPriority.ORDINARY, {NETWORK: network.key, OUT_PORT: TUNNEL}, into
+    )
     copies: list[Action] = []
     for other in sorted(tunneled(view, switch, network_id)):
         address = endpoint(view, other)
         if address is not None:
             copies += (_to(address), SetField(OUT_PORT, TUNNEL), Resubmit(Table.FLOOD.next))
-    part: Match = {NETWORK: network.key, FLOOD_PART: TUNNELED}
+    part: Match = {NETWORK: network.key, FLOOD_PART: BY_TUNNEL}
     if copies:
-        yield Flow(Table.FLOOD_PART, Band.DEFAULT, part, tuple(copies))
+        yield Flow(Table.FLOOD_PART, FloodPartPriority.COPIES, part, tuple(copies))
     # Who had it from a wire, or from a tunnel, is not the one to copy it into the other: the switch
     # that it started from has done so.
-    yield Flow(Table.FLOOD_PART, Band.SPECIFIC, {**part, IN_PORT: PHYSICAL}, ())
-    yield Flow(Table.FLOOD_PART, Band.SPECIFIC, {**part, IN_PORT: TUNNEL}, ())
-    onto_wire: Match = {NETWORK: network.key, FLOOD_PART: BEYOND, IN_PORT: TUNNEL}
-    yield Flow(Table.FLOOD_PART, Band.SPECIFIC, onto_wire, ())
+    yield Flow(Table.FLOOD_PART, FloodPartPriority.COPIED_ALREADY, {**part, IN_PORT: PHYSICAL}, ())
+    yield Flow(Table.FLOOD_PART, FloodPartPriority.COPIED_ALREADY, {**part, IN_PORT: TUNNEL}, ())
+    onto_wire: Match = {NETWORK: network.key, FLOOD_PART: BY_WIRE, IN_PORT: TUNNEL}
+    yield Flow(Table.FLOOD_PART, FloodPartPriority.COPIED_ALREADY, onto_wire, ())
 
 
 def _carrier(
@@ -146,7 +151,7 @@ def compile_beyond(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     if by_tunnel(view, switch, binding.switch, network.id):
         yield Flow(
             Table.L2_LOOKUP,
-            Band.DEFAULT,
+            L2LookupPriority.KNOWN,
             {NETWORK: network.key, "eth_dst": port.mac},
             (_to(there), SetField(OUT_PORT, TUNNEL), Goto(Table.FLOOD.next)),
         )
@@ -165,7 +170,7 @@ def compile_router(view: View, switch: int, router_id: str) -> Iterator[Item]:
         if network is None or by is None or leg.gateway or not ends:
             continue
         port, vni = by
-        group = group_id(router, TO_GATEWAY, leg.port.key)
+        group = group_id(router, TOWARDS_GATEWAY, leg.port.key)
         into: Actions = (SetField("tunnel_id", vni),)
         to_first = (_to(ends[0][1]), Output(port))
         if len(gateways(view, router_id)) > 1:
@@ -178,5 +183,5 @@ def compile_router(view: View, switch: int, router_id: str) -> Iterator[Item]:
             into += (Group(group),)
         else:
             into += to_first
-        match: Match = {NETWORK: network.key, OUT_PORT: HOME, "eth_dst": leg.port.mac}
-        yield Flow(Table.OUTPUT, Band.SPECIFIC, match, into)
+        match: Match = {NETWORK: network.key, OUT_PORT: TO_GATEWAY, "eth_dst": leg.port.mac}
+        yield Flow(Table.OUTPUT, OutputPriority.TO_GATEWAY, match, into)

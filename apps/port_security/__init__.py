@@ -13,7 +13,7 @@ check. Nobody behind such a port is a router or a DHCP server (RFC 6105), nor hi
 Off means off: a port without port security passes by with one flow, and may say what it likes.
 """
 
-from tenantry.apps.port_security import resources
+from tenantry.apps.port_security import resources, tables
 from tenantry.apps.port_security.flows import (
     compile_answers,
     compile_port,
@@ -33,4 +33,6 @@ PORT_SECURITY = App(
         Units("port", ports_on, compile_port),
     ),
     build=lambda conf: Parts(extension=resources.extension()),
+    tables=tables.TABLES,
+    fields=tables.FIELDS,
 )

@@ -6,27 +6,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tenantry.apps.port_security.tables import ALSO_OWNED, PortSecurityPriority, SenderPriority
 from tenantry.controller.model import Port, View
+from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.flow import (
-    FRAGMENT,
-    Action,
+    Actions,
     Flow,
     Goto,
+    Match,
     Move,
     Resubmit,
     SetField,
-    Value,
 )
+from tenantry.controller.openflow.oxm import FRAGMENT
 from tenantry.controller.openflow.pipeline import (
     ADDRESS,
-    ALSO_OWNED,
-    BEYOND_HERE,
+    FROM_WIRE_OR_TUNNEL,
     IN_PORT,
     MAC,
     OTHERS,
     OWN,
     OWNED,
-    Band,
     Table,
     version_bits,
 )
@@ -38,9 +38,6 @@ LISTENER_REPORTS = (131, 143)  # MLD, RFC 2710 and RFC 3810: sent before there i
 NEVER_IN_FRAGMENTS = (*range(ROUTER_SOLICITATION, REDIRECT + 1), 148, 149)  # RFC 6980, 5
 NOTHING = 0
 
-Match = dict[str, Value]
-
-Actions = tuple[Action, ...]
 
 _ASK: Actions = (SetField(OWNED, 0), Resubmit(Table.IDENTITY))
 _ON = Goto(Table.PORT_SECURITY.next)
@@ -71,10 +68,10 @@ def _twice(first: Actions, second: Actions) -> Actions:
 
 def compile_questions(view: View, switch: int, id: str) -> Iterator[Flow]:
     """What a packet says of its sender, by its kind. A kind that is not here has a MAC only."""
-    table, ordinary, special = Table.PORT_SECURITY, Band.DEFAULT, Band.SPECIFIC
-    yield Flow(table, Band.MISS, {}, _once(_NONE))
+    table, rung = Table.PORT_SECURITY, PortSecurityPriority
+    yield Flow(table, rung.MISS, {}, _once(_NONE))
 
-    yield Flow(table, ordinary, {"eth_type": IPV4}, _once(_address(4, "ipv4_src")))
+    yield Flow(table, rung.FAMILY, {"eth_type": IPV4}, _once(_address(4, "ipv4_src")))
     discover: Match = {
         "eth_type": IPV4,
         "ip_proto": UDP,
@@ -83,50 +80,60 @@ def compile_questions(view: View, switch: int, id: str) -> Iterator[Flow]:
         "udp_src": 68,
         "udp_dst": 67,
     }
-    yield Flow(table, special, discover, _once(_NONE))
+    yield Flow(table, rung.MESSAGE, discover, _once(_NONE))
 
     # ARP: RFC 826; a probe (RFC 5227, 2.1.1) has no sender address.
     sender = _mac("arp_sha")
-    yield Flow(table, ordinary, {"eth_type": ARP}, _twice(_address(4, "arp_spa"), sender))
-    yield Flow(table, special, {"eth_type": ARP, "arp_spa": 0}, _twice(_NONE, sender))
+    yield Flow(table, rung.FAMILY, {"eth_type": ARP}, _twice(_address(4, "arp_spa"), sender))
+    yield Flow(table, rung.MESSAGE, {"eth_type": ARP, "arp_spa": 0}, _twice(_NONE, sender))
 
     source = _address(6, "ipv6_src")
-    yield Flow(table, ordinary, {"eth_type": IPV6}, _once(source))
+    yield Flow(table, rung.FAMILY, {"eth_type": IPV6}, _once(source))
     icmp: Match = {"eth_type": IPV6, "ip_proto": ICMPV6}
     # Without an address yet: duplicate address detection, router solicitation (RFC 4861, 4.1 and
     # 4.3), reports of the groups that go with the address to come.
     for type in (SOLICITATION, ROUTER_SOLICITATION, *LISTENER_REPORTS):
         match = {**icmp, "ipv6_src": 0, "icmpv6_type": type}
-        yield Flow(table, special + 2, match, _once(_NONE))
+        yield Flow(table, rung.NO_ADDRESS_YET, match, _once(_NONE))
     # RFC 4861, 4.3 and 4.4. OVS reads a missing option as zeros, which is nobody's MAC address.
     solicitation: Match = {**icmp, "icmpv6_type": SOLICITATION}
-    yield Flow(table, special + 1, {**solicitation, "ipv6_nd_sll": 0}, _once(source))
-    yield Flow(table, special, solicitation, _twice(source, _mac("ipv6_nd_sll")))
+    yield Flow(table, rung.ND_WITHOUT_OPTION, {**solicitation, "ipv6_nd_sll": 0}, _once(source))
+    yield Flow(table, rung.MESSAGE, solicitation, _twice(source, _mac("ipv6_nd_sll")))
     target = _address(6, "ipv6_nd_target")
     advertisement: Match = {**icmp, "icmpv6_type": ADVERTISEMENT}
     without = _twice(source, (*target, *_mac("eth_src")))
-    yield Flow(table, special + 1, {**advertisement, "ipv6_nd_tll": 0}, without)
+    yield Flow(table, rung.ND_WITHOUT_OPTION, {**advertisement, "ipv6_nd_tll": 0}, without)
     option = (*target, *_mac("ipv6_nd_tll"))
-    yield Flow(table, special, advertisement, _twice(source, option))
+    yield Flow(table, rung.MESSAGE, advertisement, _twice(source, option))
 
 
 def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
     """Who may go on; and what no tenant's port may send, whoever it is."""
     owned: Match = {OWNED: (OWN, OWN), ALSO_OWNED: (OWN, OWN)}
-    yield Flow(Table.SENDER, Band.DEFAULT, owned, (_ON,))
-    yield Flow(Table.SENDER, Band.GUARD, {"eth_type": IPV4, "ip_proto": UDP, "udp_src": 67}, ())
-    yield Flow(Table.SENDER, Band.GUARD, {"eth_type": IPV6, "ip_proto": UDP, "udp_src": 547}, ())
+    yield Flow(Table.SENDER, SenderPriority.OWNED, owned, (_ON,))
+    yield Flow(
+        Table.SENDER,
+        SenderPriority.FORBIDDEN,
+        {"eth_type": IPV4, "ip_proto": UDP, "udp_src": 67},
+        (),
+    )
+    yield Flow(
+        Table.SENDER,
+        SenderPriority.FORBIDDEN,
+        {"eth_type": IPV6, "ip_proto": UDP, "udp_src": 547},
+        (),
+    )
     icmp: Match = {"eth_type": IPV6, "ip_proto": ICMPV6}
     for type in (ROUTER_ADVERTISEMENT, REDIRECT):  # RFC 6105; RFC 4861, 8.2
-        yield Flow(Table.SENDER, Band.GUARD, {**icmp, "icmpv6_type": type}, ())
+        yield Flow(Table.SENDER, SenderPriority.FORBIDDEN, {**icmp, "icmpv6_type": type}, ())
     # What says no more than that it goes on in another fragment, behind extension headers, could be
     # any of these there: OVS reads what is missing as zeros (RFC 7112, 5; RFC 7113, 3).
-    yield Flow(Table.SENDER, Band.GUARD, {**icmp, "icmpv6_type": 0}, ())
+    yield Flow(Table.SENDER, SenderPriority.FORBIDDEN, {**icmp, "icmpv6_type": 0}, ())
     udp: Match = {"eth_type": IPV6, "ip_proto": UDP, "udp_src": 0, "udp_dst": 0}
-    yield Flow(Table.SENDER, Band.GUARD, {**udp, "ip_frag": FRAGMENT}, ())
+    yield Flow(Table.SENDER, SenderPriority.FORBIDDEN, {**udp, "ip_frag": FRAGMENT}, ())
     for type in NEVER_IN_FRAGMENTS:
         match: Match = {**icmp, "icmpv6_type": type, "ip_frag": FRAGMENT}
-        yield Flow(Table.SENDER, Band.GUARD + 1, match, ())
+        yield Flow(Table.SENDER, SenderPriority.ND_IN_FRAGMENTS, match, ())
 
 
 def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
@@ -135,7 +142,7 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     if port is None or not port.admin_state_up:
         return
     if not port.port_security:
-        yield Flow(Table.PORT_SECURITY, Band.GUARD, {IN_PORT: port.key}, (_ON,))
+        yield Flow(Table.PORT_SECURITY, PortSecurityPriority.PASSES_BY, {IN_PORT: port.key}, (_ON,))
         # It may be asked here, too, whether the port speaks for an address.
         yield _row({IN_PORT: port.key}, OTHERS)
         return
@@ -160,10 +167,12 @@ _EXACT = (1 << 128) - 1
 
 
 def _row(match: Match, flags: int) -> Flow:
-    return Flow(Table.IDENTITY, Band.DEFAULT, match, (SetField(OWNED, flags),))
+    return Flow(Table.IDENTITY, OneRung.ORDINARY, match, (SetField(OWNED, flags),))
 
 
 def compile_wire(view: View, switch: int, id: str) -> Iterator[Flow]:
     """Beyond the physical network there may be anybody."""
-    yield Flow(Table.PORT_SECURITY, Band.GUARD, {IN_PORT: BEYOND_HERE}, (_ON,))
-    yield _row({IN_PORT: BEYOND_HERE}, OTHERS)
+    yield Flow(
+        Table.PORT_SECURITY, PortSecurityPriority.PASSES_BY, {IN_PORT: FROM_WIRE_OR_TUNNEL}, (_ON,)
+    )
+    yield _row({IN_PORT: FROM_WIRE_OR_TUNNEL}, OTHERS)

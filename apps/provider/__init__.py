@@ -10,7 +10,7 @@ two networks.
 
 from oslo_config import cfg
 
-from tenantry.apps.provider import resources
+from tenantry.apps.provider import resources, tables
 from tenantry.apps.provider.flows import (
     compile_beyond,
     compile_network,
@@ -49,4 +49,5 @@ PROVIDER = App(
         Units("beyond", ports_beyond, compile_beyond),
     ),
     build=lambda conf: Parts(extension=_extension(conf)),
+    adds_to=tables.ADDS_TO,
 )

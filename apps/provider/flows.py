@@ -7,33 +7,39 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
+from tenantry.apps.l2.tables import (
+    BY_WIRE,
+    ClassifyPriority,
+    FloodPartPriority,
+    L2LookupPriority,
+    OutputPriority,
+)
 from tenantry.controller.model import Binding, Network, Port, Segment, View, derived
 from tenantry.controller.network.routers import networks_on
 from tenantry.controller.network.tunnels import by_tunnel
 from tenantry.controller.network.wires import wires
 from tenantry.controller.openflow.flow import (
-    VLAN_PRESENT,
     Action,
+    Actions,
     Flow,
     Goto,
     Learn,
+    Match,
     Output,
     PopVlan,
     PushVlan,
     Resubmit,
     SetField,
-    Value,
 )
+from tenantry.controller.openflow.keys import Cookie
+from tenantry.controller.openflow.oxm import VLAN_PRESENT
 from tenantry.controller.openflow.pipeline import (
-    BEYOND,
     FLOOD_PART,
-    HOME,
     IN_PORT,
     NETWORK,
     OUT_PORT,
     PHYSICAL,
-    Band,
-    Cookie,
+    TO_GATEWAY,
     Table,
 )
 
@@ -68,12 +74,12 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     network = view.get(Network, network_id)
     if network is None:
         return
-    onto_wires: tuple[Action, ...] = ()
+    onto_wires: Actions = ()
     for segment, there in wires(view, switch, network):
         for wire, (vlan_vid, untag) in product(there, _tags(segment)):
             yield Flow(
                 Table.CLASSIFY,
-                Band.DEFAULT,
+                ClassifyPriority.ORDINARY,
                 {"in_port": wire, "vlan_vid": vlan_vid},
                 (
                     *untag,
@@ -86,13 +92,13 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
         onto_wires += _tagged(segment, tuple(Output(wire) for wire in there))
     yield Flow(
         Table.FLOOD_PART,
-        Band.DEFAULT,
-        {NETWORK: network.key, FLOOD_PART: BEYOND},
+        FloodPartPriority.COPIES,
+        {NETWORK: network.key, FLOOD_PART: BY_WIRE},
         (SetField(OUT_PORT, PHYSICAL), Resubmit(Table.FLOOD.next)),
     )
-    for out_port in (PHYSICAL, HOME):
-        match: dict[str, Value] = {NETWORK: network.key, OUT_PORT: out_port}
-        yield Flow(Table.OUTPUT, Band.DEFAULT, match, onto_wires)
+    for out_port in (PHYSICAL, TO_GATEWAY):
+        match: Match = {NETWORK: network.key, OUT_PORT: out_port}
+        yield Flow(Table.OUTPUT, OutputPriority.ORDINARY, match, onto_wires)
 
 
 def _tags(segment: Segment) -> list[tuple[int, tuple[Action, ...]]]:
@@ -103,7 +109,7 @@ def _tags(segment: Segment) -> list[tuple[int, tuple[Action, ...]]]:
     return [(0, ()), (VLAN_PRESENT, (PopVlan(),))]
 
 
-def _tagged(segment: Segment, onto_wires: tuple[Action, ...]) -> tuple[Action, ...]:
+def _tagged(segment: Segment, onto_wires: Actions) -> Actions:
     if segment.network_type != "vlan":
         return onto_wires
     # The tag comes off again: after a flood's copy to the wire, others follow for local ports.
@@ -134,7 +140,7 @@ def compile_beyond(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     if network is not None and not by_tunnel(view, switch, binding.switch, network.id):
         yield Flow(
             Table.L2_LOOKUP,
-            Band.DEFAULT,
+            L2LookupPriority.KNOWN,
             {NETWORK: network.key, "eth_dst": port.mac},
             (SetField(OUT_PORT, PHYSICAL), Goto(Table.FLOOD.next)),
         )

@@ -9,6 +9,7 @@ loses its own packets and nobody else's, and the controller does not see them. T
 packet, which is right for what would have ended at the controller anyway.
 """
 
+from tenantry.apps.punt import tables
 from tenantry.apps.punt.flows import compile_others, compile_port
 from tenantry.controller.feature.app import App, Units, per_switch
 from tenantry.controller.model import ports_on
@@ -17,4 +18,5 @@ PUNT = App(
     id=5,
     name="punt",
     units=(Units("others", per_switch, compile_others), Units("port", ports_on, compile_port)),
+    tables=tables.TABLES,
 )

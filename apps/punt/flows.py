@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tenantry.apps.punt.tables import PuntLimitPriority
 from tenantry.controller.model import Port, View
 from tenantry.controller.openflow.flow import Flow, Limit, Meter
-from tenantry.controller.openflow.pipeline import IN_PORT, OTHERS_METER, Band, Table
+from tenantry.controller.openflow.keys import OTHERS_METER
+from tenantry.controller.openflow.pipeline import IN_PORT, Table
 
 PACKETS_PER_SECOND = 100
 """What a host may ask of the controller: DHCP takes four packets, a busy resolver some dozens a
@@ -23,7 +25,7 @@ OTHERS_PER_SECOND = 1000
 def compile_others(view: View, switch: int, id: str) -> Iterator[Flow | Limit]:
     """One meter for all that is nobody's."""
     yield Limit(OTHERS_METER, OTHERS_PER_SECOND, OTHERS_PER_SECOND)
-    yield Flow(Table.PUNT_LIMIT, Band.MISS, {}, (Meter(OTHERS_METER),))
+    yield Flow(Table.PUNT_LIMIT, PuntLimitPriority.MISS, {}, (Meter(OTHERS_METER),))
 
 
 def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow | Limit]:
@@ -32,4 +34,4 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow | Limit
     if port is None or not port.admin_state_up:
         return
     yield Limit(port.key, PACKETS_PER_SECOND, BURST)
-    yield Flow(Table.PUNT_LIMIT, Band.DEFAULT, {IN_PORT: port.key}, (Meter(port.key),))
+    yield Flow(Table.PUNT_LIMIT, PuntLimitPriority.PORT, {IN_PORT: port.key}, (Meter(port.key),))

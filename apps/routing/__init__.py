@@ -16,7 +16,7 @@ or ND, and lets the packets that wait go on.
 Routers of several tenants may have the same prefixes: every flow names its router.
 """
 
-from tenantry.apps.routing import resources
+from tenantry.apps.routing import resources, tables
 from tenantry.apps.routing.flows import compile_common, compile_router
 from tenantry.apps.routing.nexthops import (
     compile_announcements,
@@ -42,4 +42,7 @@ ROUTING = App(
         neighbours=ROUTERS,
         announce=announce,
     ),
+    tables=tables.TABLES,
+    adds_to=tables.ADDS_TO,
+    fields=tables.FIELDS,
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from tenantry.apps.l2.tables import L2LookupPriority
 from tenantry.apps.routing.nexthops import (
     EXPIRED,
     FOR_ITSELF,
@@ -19,6 +20,17 @@ from tenantry.apps.routing.nexthops import (
     hops,
 )
 from tenantry.apps.routing.replies import echoes
+from tenantry.apps.routing.tables import (
+    NEXT_HOP,
+    NEXT_HOP_MAC,
+    PATH,
+    NextHopFoundPriority,
+    NextHopPriority,
+    RoutePathPriority,
+    RouterInPriority,
+    RouterOutPriority,
+    RouterReplyPriority,
+)
 from tenantry.apps.routing.unrouted import nevers
 from tenantry.controller.model import Router, View
 from tenantry.controller.network.failover import (
@@ -29,12 +41,8 @@ from tenantry.controller.network.failover import (
     is_ha_gateway,
     is_primary,
 )
-from tenantry.controller.network.router_entry import (
-    OWN_ADDRESS,
-    enter_router,
-    entry_flows,
-    for_itself,
-)
+from tenantry.controller.network.priorities import RoutePriority, RouterAdmitPriority
+from tenantry.controller.network.router_entry import enter_router, entry_flows, for_itself
 from tenantry.controller.network.routers import (
     ROUTED_MAC,
     ROUTED_MAC_MASK,
@@ -49,66 +57,57 @@ from tenantry.controller.network.routers import (
 from tenantry.controller.openflow.flow import (
     CLEAR_IN_PORT,
     CONTROLLER,
-    FRAGMENT,
-    Action,
+    Actions,
     CheckLarger,
     DecTtl,
     Flow,
     Goto,
     Group,
     Item,
+    Match,
     Move,
     Multipath,
     Output,
     Resubmit,
     SetField,
-    Value,
 )
 from tenantry.controller.openflow.masks import prefix_value
+from tenantry.controller.openflow.oxm import FRAGMENT
 from tenantry.controller.openflow.pipeline import (
-    BEYOND_HERE,
     ENTERED,
     EXIT,
     FLAGS,
     FLOATING,
     FOUND,
-    HERE,
-    HOME,
+    FROM_WIRE_OR_TUNNEL,
+    GATEWAY_HERE,
     IN_PORT,
     INSIDE,
     ITSELF,
     LARGER,
     NAT,
     NETWORK,
-    NEXT_HOP,
-    NEXT_HOP_MAC,
     OUT_PORT,
     OUTSIDE,
-    PATH,
     PINNED,
-    PUNTED,
+    PUNT_REASON,
     ROUTED,
     ROUTER,
     SOURCE,
     TENANT,
+    TO_GATEWAY,
     TRANSLATE,
     TRANSLATED,
-    Band,
     Table,
     version_bits,
 )
 from tenantry.controller.packets.addresses import LINK_LOCAL, link_local, mapped
 from tenantry.controller.packets.frames import ARP, ICMPV6, IPV4, IPV6
 
-Match = dict[str, Value]
-Actions = tuple[Action, ...]
-
 ADVERTISEMENT = 136
 ETHERNET = 14  # octets of header, which an MTU does not count
 
 _FAMILIES = ((4, IPV4), (6, IPV6))
-NEVER_ROUTED, TIME_IS_UP = OWN_ADDRESS - 10, OWN_ADDRESS - 20
-"""Priorities in ROUTE, above those of all prefixes too."""
 
 
 def _destination(version: int, address: int, prefix_length: int) -> Match:
@@ -119,13 +118,8 @@ def _destination(version: int, address: int, prefix_length: int) -> Match:
     return match
 
 
-def _priority(prefix_length: int) -> int:
-    """The longer prefix first; between two there is room for an exception."""
-    return Band.DEFAULT + 2 * prefix_length
-
-
 def _punt(why: int) -> Actions:
-    return (SetField(PUNTED, why), Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
+    return (SetField(PUNT_REASON, why), Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
 
 
 def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
@@ -133,32 +127,34 @@ def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
     arp: Match = {"eth_type": ARP}
     advertisement: Match = {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": ADVERTISEMENT}
     for heard in (arp, advertisement):
-        yield Flow(Table.ROUTER_IN, Band.SPECIFIC, heard, _punt(HEARD))
-    yield Flow(Table.ROUTER_IN, Band.DEFAULT, {"eth_type": IPV4}, (Goto(Table.ROUTER_IN.next),))
-    yield Flow(Table.ROUTER_IN, Band.DEFAULT, {"eth_type": IPV6}, (Goto(Table.ROUTE),))
+        yield Flow(Table.ROUTER_IN, RouterInPriority.NEIGHBOUR_REPLY, heard, _punt(HEARD))
+    yield Flow(
+        Table.ROUTER_IN, RouterInPriority.FAMILY, {"eth_type": IPV4}, (Goto(Table.ROUTER_IN.next),)
+    )
+    yield Flow(Table.ROUTER_IN, RouterInPriority.FAMILY, {"eth_type": IPV6}, (Goto(Table.ROUTE),))
 
     for never in nevers():
-        yield Flow(Table.ROUTE, NEVER_ROUTED, never, ())
+        yield Flow(Table.ROUTE, RoutePriority.NEVER_ROUTED, never, ())
     for _, eth_type in _FAMILIES:
         for ttl in (0, 1):
             match: Match = {"eth_type": eth_type, "ip_ttl": ttl}
-            yield Flow(Table.ROUTE, TIME_IS_UP, match, _punt(EXPIRED))
-    yield Flow(Table.ROUTE, Band.MISS, {}, _punt(NO_ROUTE))
+            yield Flow(Table.ROUTE, RoutePriority.TIME_IS_UP, match, _punt(EXPIRED))
+    yield Flow(Table.ROUTE, RoutePriority.MISS, {}, _punt(NO_ROUTE))
     yield from echoes()
-    yield Flow(Table.ROUTER_REPLY, Band.MISS, {}, _punt(FOR_ITSELF))
+    yield Flow(Table.ROUTER_REPLY, RouterReplyPriority.MISS, {}, _punt(FOR_ITSELF))
 
     to_neighbours: Actions = (
         *(SetField(NEXT_HOP_MAC, version_bits(1)), SetField(OUT_PORT, 0)),
         *(Resubmit(Table.NEIGHBOURS), Goto(Table.NEXT_HOP_FOUND)),
     )
-    yield Flow(Table.NEXT_HOP, Band.MISS, {}, to_neighbours)
-    yield Flow(Table.NEXT_HOP, Band.GUARD, {FLAGS: (LARGER, LARGER)}, _punt(TOO_BIG))
+    yield Flow(Table.NEXT_HOP, NextHopPriority.MISS, {}, to_neighbours)
+    yield Flow(Table.NEXT_HOP, NextHopPriority.TOO_LARGE, {FLAGS: (LARGER, LARGER)}, _punt(TOO_BIG))
     to_next_hop: Actions = (Move(NEXT_HOP_MAC, "eth_dst", 48), DecTtl())
     on = Goto(Table.NEXT_HOP_FOUND.next)
     for _, eth_type in _FAMILIES:
         found: Match = {NEXT_HOP_MAC: FOUND, "eth_type": eth_type}
-        yield Flow(Table.NEXT_HOP_FOUND, Band.DEFAULT, found, (*to_next_hop, on))
-    yield Flow(Table.NEXT_HOP_FOUND, Band.MISS, {}, _punt(UNRESOLVED))
+        yield Flow(Table.NEXT_HOP_FOUND, NextHopFoundPriority.FOUND, found, (*to_next_hop, on))
+    yield Flow(Table.NEXT_HOP_FOUND, NextHopFoundPriority.MISS, {}, _punt(UNRESOLVED))
 
     again: Actions = (*_SENT, Resubmit(Table.ROUTER_ADMIT))
     # Not to a port of this switch: what leaves here says so, unless this is the router's home.
@@ -167,9 +163,14 @@ def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
         *again,
     )
     for nowhere in (0, ROUTED):
-        yield Flow(Table.ROUTER_OUT, Band.DEFAULT, {OUT_PORT: nowhere}, elsewhere)
-        yield Flow(Table.ROUTER_OUT, Band.SPECIFIC + 1, {OUT_PORT: nowhere, NAT: TRANSLATED}, again)
-    yield Flow(Table.ROUTER_OUT, Band.MISS, {}, (*_SENT, Goto(Table.ROUTER_OUT.next)))
+        yield Flow(Table.ROUTER_OUT, RouterOutPriority.FROM_HERE, {OUT_PORT: nowhere}, elsewhere)
+        yield Flow(
+            Table.ROUTER_OUT,
+            RouterOutPriority.AS_FLOATING,
+            {OUT_PORT: nowhere, NAT: TRANSLATED},
+            again,
+        )
+    yield Flow(Table.ROUTER_OUT, RouterOutPriority.MISS, {}, (*_SENT, Goto(Table.ROUTER_OUT.next)))
 
 
 _SENT: Actions = (Move(EXIT, IN_PORT, 32), CLEAR_IN_PORT)
@@ -196,11 +197,11 @@ def compile_router(view: View, switch: int, router_id: str) -> Iterator[Item]:
     if stands:
         yield from groups(view, switch, router)
     if at_home or stands:
-        here: Match = {} if at_home else {FLAGS: (HERE, HERE)}
+        here: Match = {} if at_home else {FLAGS: (GATEWAY_HERE, GATEWAY_HERE)}
         for nowhere in (0, ROUTED):
             match: Match = {ROUTER: router.key, OUT_PORT: nowhere, **here}
             again = (*_SENT, Resubmit(Table.ROUTER_ADMIT))
-            yield Flow(Table.ROUTER_OUT, Band.SPECIFIC, match, again)
+            yield Flow(Table.ROUTER_OUT, RouterOutPriority.FROM_GATEWAY, match, again)
 
 
 def _admitting(
@@ -212,19 +213,21 @@ def _admitting(
         yield from answering(view, switch, router, [leg.port.mac])
     elif router.admin_state_up and not leg.gateway:
         match = {**there, IN_PORT: TENANT}
-        yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, match, enter_router(router, leg))
+        yield Flow(
+            Table.ROUTER_ADMIT, RouterAdmitPriority.TO_ROUTER, match, enter_router(router, leg)
+        )
     if not leg.gateway:
         # Every switch on the wire may hear it, but one of them routes it; and none if it is off.
-        yield Flow(Table.L2_LOOKUP, Band.DEFAULT, there, ())
+        yield Flow(Table.L2_LOOKUP, L2LookupPriority.KNOWN, there, ())
     else:
         # What comes from outside for somebody who is not there must not run in circles.
         circle: Match = {ENTERED: leg.port.key, EXIT: leg.port.key, SOURCE: OUTSIDE}
-        yield Flow(Table.ROUTER_OUT, Band.GUARD, circle, ())
+        yield Flow(Table.ROUTER_OUT, RouterOutPriority.CIRCLE, circle, ())
     stands_for_it = (ROUTED_MAC | leg.port.key, ROUTED_MAC_MASK)
     yield Flow(
         Table.ROUTER_ADMIT,
-        Band.SPECIFIC,
-        {NETWORK: leg.network.key, IN_PORT: BEYOND_HERE, "eth_src": stands_for_it},
+        RouterAdmitPriority.ROUTED_ELSEWHERE,
+        {NETWORK: leg.network.key, IN_PORT: FROM_WIRE_OR_TUNNEL, "eth_src": stands_for_it},
         (SetField("eth_src", leg.port.mac), Resubmit(Table.ROUTER_ADMIT)),
     )
 
@@ -238,11 +241,13 @@ def _own_addresses(
         match: Match = {ROUTER: router.key, **_destination(ip.version, ip.address, bits)}
         is_shared = leg.gateway and ip.version == 4 and ip.address == shared
         if is_shared and stands:
-            elsewhere = {**match, FLAGS: (0, HERE)}
-            yield Flow(Table.ROUTE, OWN_ADDRESS + 2, elsewhere, _to_home(router, stands))
+            elsewhere = {**match, FLAGS: (0, GATEWAY_HERE)}
+            yield Flow(
+                Table.ROUTE, RoutePriority.SHARED_ADDRESS, elsewhere, _to_home(router, stands)
+            )
             is_shared = False
         if is_shared:
-            yield Flow(Table.ROUTE, OWN_ADDRESS, match, TO_HOME)
+            yield Flow(Table.ROUTE, RoutePriority.OWN_ADDRESS, match, TO_HOME)
         else:
             yield from for_itself(router, match)
     on_link: Match = {ROUTER: router.key, ENTERED: leg.port.key, "eth_type": IPV6}
@@ -250,9 +255,9 @@ def _own_addresses(
     yield from for_itself(router, {**on_link, "ipv6_dst": own})
     # RFC 4291, 2.5.6: from link to link it is never routed, but the router answers on the link.
     neighbours = {**on_link, "ipv6_dst": LINK_LOCAL}
-    yield Flow(Table.ROUTE, Band.GUARD, neighbours, ())
+    yield Flow(Table.ROUTE, RoutePriority.LINK_LOCAL, neighbours, ())
     answers = {**neighbours, SOURCE: ITSELF}
-    yield Flow(Table.ROUTE, Band.GUARD + 1, answers, (*_out(leg), *_to_itself(6)))
+    yield Flow(Table.ROUTE, RoutePriority.LINK_LOCAL_REPLY, answers, (*_out(leg), *_to_itself(6)))
 
 
 def _out(leg: RouterInterface) -> Actions:
@@ -274,7 +279,7 @@ def _to(version: int, address: int) -> Actions:
     return (SetField(NEXT_HOP, mapped(version, address)), Goto(Table.NEXT_HOP))
 
 
-TO_HOME: Actions = (SetField(OUT_PORT, HOME), Goto(Table.FLOOD.next))
+TO_HOME: Actions = (SetField(OUT_PORT, TO_GATEWAY), Goto(Table.FLOOD.next))
 """As it came, and by the network that it is in."""
 
 
@@ -297,7 +302,7 @@ def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
         outside = any(leg.gateway for leg, _ in ways)
         reached = at_home or not outside or _reaches(view, switch, ways)
         if outside and not reached:
-            yield Flow(Table.ROUTE, _priority(length), match, TO_HOME)
+            yield Flow(Table.ROUTE, RoutePriority.PREFIX[length], match, TO_HOME)
             continue
         whose: tuple[Match, ...] = ({},)
         if outside and version == 4 and shared and not at_home:
@@ -305,12 +310,14 @@ def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
             if own_gateway_address(
                 view, switch, router.id
             ):  # its own ports' packets it translates itself
-                from_inside[FLAGS] = (PINNED, PINNED | HERE)
+                from_inside[FLAGS] = (PINNED, PINNED | GATEWAY_HERE)
             elif stands:
-                from_inside[FLAGS] = (0, HERE)
-            yield Flow(Table.ROUTE, _priority(length) + 1, from_inside, _to_home(router, stands))
+                from_inside[FLAGS] = (0, GATEWAY_HERE)
+            yield Flow(
+                Table.ROUTE, RoutePriority.EXCEPTION[length], from_inside, _to_home(router, stands)
+            )
             whose = ({SOURCE: (FLOATING, FLOATING)}, {SOURCE: (ITSELF, ITSELF)})  # and OUTSIDE
-        yield from _route(match, _priority(length), version, ways, largest, whose)
+        yield from _route(match, length, version, ways, largest, whose)
         for leg, nexthop in ways:
             if nexthop is None and not leg.gateway:
                 yield from _apart(view, router, leg, (version, first, length), match)
@@ -331,7 +338,7 @@ def _apart(
                 bits = 32 if version == 4 else 128
                 mask = (1 << bits) - (1 << bits - subnet.prefix_length)
                 from_there = {f"ipv{version}_src": (subnet.first, mask), NAT: 0}
-            yield Flow(Table.ROUTE, _priority(length) + 1, {**match, **from_there}, ())
+            yield Flow(Table.ROUTE, RoutePriority.EXCEPTION[length], {**match, **from_there}, ())
 
 
 def _table(
@@ -357,25 +364,29 @@ def _reaches(view: View, switch: int, ways: Iterable[tuple[RouterInterface, int 
 
 def _route(
     match: Match,
-    priority: int,
+    length: int,
     version: int,
     ways: list[tuple[RouterInterface, int | None]],
     largest: int,
     whose: tuple[Match, ...],
 ) -> Iterator[Flow]:
     if len(ways) == 1:
-        yield Flow(Table.ROUTE, priority, match, _way(version, *ways[0], largest))
+        yield Flow(
+            Table.ROUTE, RoutePriority.PREFIX[length], match, _way(version, *ways[0], largest)
+        )
         return
     on = Goto(Table.ROUTE_PATH)
-    yield Flow(Table.ROUTE, priority, match, (Multipath(len(ways), PATH), on))
+    yield Flow(Table.ROUTE, RoutePriority.PREFIX[length], match, (Multipath(len(ways), PATH), on))
     # A packet's fragments take one way: only the first has ports.
     together = (Multipath(len(ways), PATH, ports=False), on)
     for some in whose:
         cut = {**match, **some, "ip_frag": FRAGMENT}
-        yield Flow(Table.ROUTE, priority + 1, cut, together)
+        yield Flow(Table.ROUTE, RoutePriority.EXCEPTION[length], cut, together)
     for number, way in enumerate(ways):
         actions = _way(version, *way, largest)
-        yield Flow(Table.ROUTE_PATH, priority, {**match, PATH: number}, actions)
+        yield Flow(
+            Table.ROUTE_PATH, RoutePathPriority.PREFIX[length], {**match, PATH: number}, actions
+        )
 
 
 def _way(version: int, leg: RouterInterface, nexthop: int | None, largest: int) -> Actions:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from tenantry.apps.punt.tables import TrapPriority
+from tenantry.apps.routing.tables import NEXT_HOP, NextHopPriority
 from tenantry.controller.feature.effects import Neighbour as Asked
 from tenantry.controller.model import (
     Binding,
@@ -20,6 +22,7 @@ from tenantry.controller.model import (
     derived,
 )
 from tenantry.controller.network import configuration
+from tenantry.controller.network.priorities import ArpNdReplyPriority, RouterAdmitPriority
 from tenantry.controller.network.routers import (
     RouterInterface,
     active,
@@ -29,20 +32,19 @@ from tenantry.controller.network.routers import (
     routers_in,
     switches_at,
 )
-from tenantry.controller.openflow.flow import DecTtl, Flow, Goto, Punt, SetField, Value
+from tenantry.controller.openflow.flow import DecTtl, Flow, Goto, Match, Punt, SetField
+from tenantry.controller.openflow.keys import OTHERS_METER
+from tenantry.controller.openflow.oxm import Value
 from tenantry.controller.openflow.pipeline import (
     IN_PORT,
     NETWORK,
-    NEXT_HOP,
     OTHERS,
-    OTHERS_METER,
     OUT_PORT,
     OWN,
     OWNED,
     PHYSICAL,
-    PUNTED,
+    PUNT_REASON,
     TENANT,
-    Band,
     Table,
 )
 from tenantry.controller.packets.addresses import mapped
@@ -55,7 +57,7 @@ from tenantry.controller.packets.neighbour_discovery import (
 )
 
 EXPIRED, NO_ROUTE, TOO_BIG, UNRESOLVED, FOR_ITSELF, HEARD = range(1, 7)
-"""PUNTED: why the controller gets a packet."""
+"""PUNT_REASON: why the controller gets a packet."""
 
 
 class NextHop(NamedTuple):
@@ -147,7 +149,7 @@ def compile_neighbours(view: View, switch: int, network_id: str) -> Iterator[Flo
         eth_type = IPV4 if neighbour.version == 4 else IPV6
         yield Flow(
             Table.NEXT_HOP,
-            Band.DEFAULT,
+            NextHopPriority.NEIGHBOUR,
             {NETWORK: network.key, NEXT_HOP: address, "eth_type": eth_type},
             (
                 *(SetField(OUT_PORT, 0), SetField("eth_dst", neighbour.mac), DecTtl()),
@@ -167,28 +169,30 @@ def compile_announcements(view: View, switch: int, network_id: str) -> Iterator[
     network = view.get(Network, network_id)
     if network is None:
         return
-    its: dict[str, Value] = {NETWORK: network.key}
-    copy = (SetField(PUNTED, HEARD), Punt(OTHERS_METER))
+    its: Match = {NETWORK: network.key}
+    copy = (SetField(PUNT_REASON, HEARD), Punt(OTHERS_METER))
     to_all = (SetField(OUT_PORT, 0), Goto(Table.ARP_ND.next))
-    asks_for_itself: dict[str, Value] = {**its, OWNED: (OWN | OTHERS, OWN | OTHERS)}
-    yield Flow(Table.ARP_ND_REPLY, Band.GUARD + 4, asks_for_itself, (*copy, *to_all))
+    asks_for_itself: Match = {**its, OWNED: (OWN | OTHERS, OWN | OTHERS)}
+    yield Flow(Table.ARP_ND_REPLY, ArpNdReplyPriority.PAIR_MOVED, asks_for_itself, (*copy, *to_all))
     senders: list[Value] = [TENANT]
     if any(switch in gateways(view, id) for id in routers_in(view, network_id)):
         senders.append(PHYSICAL)  # every switch on the wire hears it, but one is enough
     on = (Goto(Table.ROUTER_ADMIT.next),)
     for sender in senders:
         for words in _ANNOUNCED:
-            match: dict[str, Value] = {**its, IN_PORT: sender, **words}
-            yield Flow(Table.ROUTER_ADMIT, Band.SPECIFIC + 1, match, (*copy, *on))
+            match: Match = {**its, IN_PORT: sender, **words}
+            yield Flow(
+                Table.ROUTER_ADMIT, RouterAdmitPriority.NEIGHBOUR_ANNOUNCED, match, (*copy, *on)
+            )
         # Who asks says as much of itself, gratuitously or not (RFC 826; RFC 4861, 7.2.3), but many
         # ask. Of those who are known it is news if they do so from elsewhere.
         for neighbour in view.find(Neighbour, network_id=network_id):
             words, source = _ASKED[neighbour.version]
             asks = {**its, IN_PORT: sender, **words, source: neighbour.address}
-            told = (*copy, SetField(PUNTED, 0), Goto(Table.TRAP.next))
-            yield Flow(Table.TRAP, Band.DEFAULT, asks, told)
+            told = (*copy, SetField(PUNT_REASON, 0), Goto(Table.TRAP.next))
+            yield Flow(Table.TRAP, TrapPriority.TRAPPED, asks, told)
             same = {**asks, "eth_src": neighbour.mac}
-            yield Flow(Table.TRAP, Band.SPECIFIC, same, (Goto(Table.TRAP.next),))
+            yield Flow(Table.TRAP, TrapPriority.FROM_WHERE_KNOWN, same, (Goto(Table.TRAP.next),))
 
 
 _ASKED: dict[int, tuple[dict[str, Value], str]] = {

@@ -13,6 +13,7 @@ from functools import partial
 
 from tenantry.apps.routing import nexthops
 from tenantry.apps.routing.nexthops import EXPIRED, FOR_ITSELF, HEARD, NO_ROUTE, TOO_BIG, UNRESOLVED
+from tenantry.apps.routing.tables import NEXT_HOP
 from tenantry.controller.feature.effects import (
     Neighbour,
     Neighbourhood,
@@ -42,17 +43,16 @@ from tenantry.controller.network.routers import (
     router_interfaces,
     shared_snat_address,
 )
-from tenantry.controller.openflow.flow import Action, DecTtl, SetField
+from tenantry.controller.openflow.flow import Actions, DecTtl, SetField
 from tenantry.controller.openflow.pipeline import (
     ENTERED,
     EXIT,
     FLAGS,
-    HERE,
+    GATEWAY_HERE,
     NAT,
-    NEXT_HOP,
     OUT_PORT,
     OUTSIDE,
-    PUNTED,
+    PUNT_REASON,
     ROUTER,
     SOURCE,
     Table,
@@ -66,7 +66,7 @@ from tenantry.controller.packets.neighbour_discovery import announcement, questi
 
 def handle(view: View, packet: PacketIn) -> Iterable[Result]:
     """Answer for the router. Errors: Malformed."""
-    why = packet.register(PUNTED)
+    why = packet.register(PUNT_REASON)
     if why == HEARD:
         return _heard(view, packet)
     original = frames.parse_ip(packet.data)
@@ -133,7 +133,7 @@ def _shared(view: View, packet: PacketIn, router: Router, fragment: Ip) -> Ip | 
             seen = fragment._replace(payload=fragment.payload[:2] + asked + fragment.payload[4:])
             return frames.with_addresses(seen, dst=floating.address)
     own = own_gateway_address(view, packet.switch, router.id)
-    here = packet.register(FLAGS) & HERE
+    here = packet.register(FLAGS) & GATEWAY_HERE
     address = own.address if own and not here else shared_snat_address(view, router)
     return frames.with_addresses(fragment, dst=address) if address else None
 
@@ -168,7 +168,7 @@ def _found(view: View, packet: PacketIn, original: Ip, mac: int | None) -> Itera
     if mac is None:
         yield from _error(view, packet, Error.HOST_UNREACHABLE, original)
         return
-    changed: tuple[Action, ...] = (SetField(OUT_PORT, 0), SetField("eth_dst", mac), DecTtl())
+    changed: Actions = (SetField(OUT_PORT, 0), SetField("eth_dst", mac), DecTtl())
     yield PacketOut(packet.data, packet.resume(Table.NEXT_HOP_FOUND.next, *changed))
 
 

@@ -6,22 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tenantry.apps.routing.tables import NEXT_HOP, RouterReplyPriority
 from tenantry.controller.network.conntrack import ASKING
 from tenantry.controller.network.router_entry import CLEAR_CONNTRACK
-from tenantry.controller.openflow.flow import (
-    LATER_FRAGMENT,
-    Action,
-    Flow,
-    Move,
-    Resubmit,
-    SetField,
-    Value,
-)
-from tenantry.controller.openflow.pipeline import ITSELF, NAT, NEXT_HOP, SOURCE, Band, Table
+from tenantry.controller.openflow.flow import Actions, Flow, Match, Move, Resubmit, SetField
+from tenantry.controller.openflow.oxm import LATER_FRAGMENT
+from tenantry.controller.openflow.pipeline import ITSELF, NAT, SOURCE, Table
 from tenantry.controller.packets.frames import ICMP, ICMPV6, IPV4, IPV6
-
-Match = dict[str, Value]
-Actions = tuple[Action, ...]
 
 ECHO_REQUEST, ECHO_REPLY, ECHO_REQUEST_6, ECHO_REPLY_6 = 8, 0, 128, 129
 TTL = 64
@@ -29,7 +20,7 @@ TTL = 64
 
 def echoes() -> Iterator[Flow]:
     """Pings to the router's own addresses (RFC 792, RFC 4443): turned around and routed back."""
-    table = Table.ROUTER_REPLY
+    table, rung = Table.ROUTER_REPLY, RouterReplyPriority
     for eth_type, protocol, field, request, reply, swap in (
         (IPV4, ICMP, "icmpv4_type", ECHO_REQUEST, ECHO_REPLY, ("ipv4_src", "ipv4_dst", 32)),
         (IPV6, ICMPV6, "icmpv6_type", ECHO_REQUEST_6, ECHO_REPLY_6, ("ipv6_src", "ipv6_dst", 128)),
@@ -51,12 +42,13 @@ def echoes() -> Iterator[Flow]:
         )
         message: Match = {"eth_type": eth_type, "ip_proto": protocol}
         answer = (*turned, SetField(field, reply), *back)
-        yield Flow(table, Band.SPECIFIC, {**message, field: request}, answer)
+        yield Flow(table, rung.ECHO, {**message, field: request}, answer)
         # Of what is no answer itself, and is gathered, the first fragment was a request: only
         # those begin a connection, and it has one type.
         asks: Match = {"eth_type": eth_type, "ct_nw_proto": protocol, "ct_state": ASKING}
         later: Match = {**asks, "ip_frag": LATER_FRAGMENT}
-        yield Flow(table, Band.SPECIFIC, later, (*turned, *back))
+        yield Flow(table, rung.ECHO, later, (*turned, *back))
         # Nothing answers to other messages of control, least of all with more of them.
-        yield Flow(table, Band.DEFAULT, message, ())
-        yield Flow(table, Band.DEFAULT + 1, {"eth_type": eth_type, "ip_frag": LATER_FRAGMENT}, ())
+        yield Flow(table, rung.CONTROL, message, ())
+        other: Match = {"eth_type": eth_type, "ip_frag": LATER_FRAGMENT}
+        yield Flow(table, rung.OTHER_FRAGMENT, other, ())

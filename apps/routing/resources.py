@@ -44,7 +44,7 @@ from tenantry.controller.feature.extension import (
     is_set,
 )
 from tenantry.controller.network import ipam
-from tenantry.controller.openflow.pipeline import Zone
+from tenantry.controller.openflow.keys import Zone
 from tenantry.controller.store import Body, Draft, Link
 
 MAX_ROUTES = 30  # Neutron's max_routes

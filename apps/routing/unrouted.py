@@ -6,12 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenantry.controller.openflow.flow import Value
+from tenantry.controller.openflow.flow import Match
 from tenantry.controller.openflow.pipeline import INSIDE, OUTSIDE, SOURCE
 from tenantry.controller.packets.addresses import LINK_LOCAL
 from tenantry.controller.packets.frames import ICMPV6, IPV4, IPV6, UDP
-
-Match = dict[str, Value]
 
 MULTICAST_4, MULTICAST_6 = (0xE0 << 24, 0xE0 << 24), (0xFF << 120, 0xFF << 120)
 

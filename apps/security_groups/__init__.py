@@ -18,7 +18,7 @@ is tracked, ``connections.py`` how it becomes known, ``members.py`` who is in wh
 ``rules.py`` the rules.
 """
 
-from tenantry.apps.security_groups import resources
+from tenantry.apps.security_groups import resources, tables
 from tenantry.apps.security_groups.connections import compile_share
 from tenantry.apps.security_groups.exempt import compile_servers
 from tenantry.apps.security_groups.flows import compile_all
@@ -52,4 +52,7 @@ SECURITY_GROUPS = App(
         Units("member", members_known_by_address, compile_member),
     ),
     build=lambda conf: Parts(extension=resources.extension(), packet_in=handle),
+    tables=tables.TABLES,
+    adds_to=tables.ADDS_TO,
+    fields=tables.FIELDS,
 )

@@ -16,21 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tenantry.apps.security_groups.tables import STRANGER, CommitPriority, ConnectionLimitPriority
 from tenantry.controller.model import SHARES, Option, View
 from tenantry.controller.network.conntrack import committed
-from tenantry.controller.openflow.flow import Flow, Limit, Meter, Resubmit, SetField, Value
-from tenantry.controller.openflow.pipeline import (
-    BEGUN_METER,
-    ORIGIN,
-    OUT_PORT,
-    STRANGER,
-    TAKEN_METER,
-    Band,
-    Table,
-)
+from tenantry.controller.openflow.flow import Flow, Limit, Match, Meter, Resubmit, SetField
+from tenantry.controller.openflow.keys import BEGUN_METER, TAKEN_METER
+from tenantry.controller.openflow.pipeline import ORIGIN_PORT, OUT_PORT, Table
 from tenantry.controller.packets.frames import IPV4, IPV6
-
-Match = dict[str, Value]
 
 COMMIT = Resubmit(Table.COMMIT)
 
@@ -46,10 +38,12 @@ def compile_common() -> Iterator[Flow]:
     for eth_type in (IPV4, IPV6):
         known: Match = {"eth_type": eth_type}
         begun: Match = {**known, "ct_mark": 0}
-        yield Flow(Table.COMMIT, Band.DEFAULT, known, (commit,))
-        yield Flow(Table.COMMIT, Band.SPECIFIC, begun, (limit, commit))
-        elsewhere = (limit, SetField(ORIGIN, STRANGER), commit)
-        yield Flow(Table.COMMIT, Band.SPECIFIC + 1, {**begun, ORIGIN: 0}, elsewhere)
+        yield Flow(Table.COMMIT, CommitPriority.KNOWN, known, (commit,))
+        yield Flow(Table.COMMIT, CommitPriority.BEGUN_HERE, begun, (limit, commit))
+        elsewhere = (limit, SetField(ORIGIN_PORT, STRANGER), commit)
+        yield Flow(
+            Table.COMMIT, CommitPriority.BEGUN_ELSEWHERE, {**begun, ORIGIN_PORT: 0}, elsewhere
+        )
 
 
 def compile_share(view: View, switch: int, number: str) -> Iterator[Flow | Limit]:
@@ -58,11 +52,12 @@ def compile_share(view: View, switch: int, number: str) -> Iterator[Flow | Limit
     if option is None or not option.value:
         return
     alike = (int(number), SHARES - 1)
-    ends: tuple[tuple[int, int, Match], ...] = (
-        (BEGUN_METER, option.value, {ORIGIN: alike}),
-        (TAKEN_METER, 2 * option.value, {ORIGIN: 0, OUT_PORT: alike}),
+    rung = ConnectionLimitPriority
+    ends: tuple[tuple[int, int, int, Match], ...] = (
+        (rung.BEGUN, BEGUN_METER, option.value, {ORIGIN_PORT: alike}),
+        (rung.TAKEN, TAKEN_METER, 2 * option.value, {ORIGIN_PORT: 0, OUT_PORT: alike}),
     )
-    for rank, (base, most, match) in enumerate(ends):
+    for priority, base, most, match in ends:
         meter = base + int(number)
         yield Limit(meter, max(1, most // SECONDS), max(1, most // 2))
-        yield Flow(Table.CONNECTION_LIMIT, Band.DEFAULT + rank, match, (Meter(meter),))
+        yield Flow(Table.CONNECTION_LIMIT, priority, match, (Meter(meter),))

@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
+from tenantry.apps.security_groups.tables import PortCtPriority
 from tenantry.controller.model import Network, Subnet, View
-from tenantry.controller.openflow.flow import Flow, Goto, Value
+from tenantry.controller.openflow.flow import Flow, Goto, Match
 from tenantry.controller.openflow.masks import prefix_value
-from tenantry.controller.openflow.pipeline import NETWORK, Band, Table
+from tenantry.controller.openflow.pipeline import NETWORK, Table
 from tenantry.controller.packets.addresses import LINK_LOCAL
 from tenantry.controller.packets.frames import ARP, ICMPV6, IPV4, IPV6, UDP
-
-Match = dict[str, Value]
 
 SOLICITING_ROUTERS, ROUTER, SOLICITATION, ADVERTISEMENT = 133, 134, 135, 136
 QUERY, REPORT, DONE, REPORT_2 = 130, 131, 132, 143
@@ -68,14 +67,14 @@ def compile_servers(view: View, switch: int, network_id: str) -> Iterator[Flow]:
         answers.append({**_udp(IPV6, 547, 546), "ipv6_src": LINK_LOCAL, "ipv6_dst": LINK_LOCAL})
     for answer in answers:
         table = Table.TO_PORT_CT
-        yield Flow(table, Band.SPECIFIC, {**here, **answer}, (Goto(table.next),))
+        yield Flow(table, PortCtPriority.EXEMPT, {**here, **answer}, (Goto(table.next),))
 
 
 def _passing(table: Table, *some: Iterable[Match]) -> Iterator[Flow]:
     on = (Goto(table.next),)
-    yield Flow(table, Band.SPECIFIC, {"eth_type": ARP}, on)
+    yield Flow(table, PortCtPriority.EXEMPT, {"eth_type": ARP}, on)
     for match in chain(*some):
-        yield Flow(table, Band.SPECIFIC, match, on)
+        yield Flow(table, PortCtPriority.EXEMPT, match, on)
 
 
 def _discovery(types: Iterable[int]) -> Iterator[Match]:

@@ -10,6 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tenantry.apps.security_groups.tables import (
+    ADDRESS_GROUP,
+    EGRESS,
+    ENTERING,
+    FAR_ADDRESS,
+    INGRESS,
+    LEAVING,
+    OF_PORT,
+    PEER_IDENTITY,
+    PORT_TO_IDENTIFY,
+    REMOTE_GROUP,
+    SECURED,
+    SUBJECT_IDENTITY,
+    TRACKED,
+    UNJUDGED,
+    MembersPriority,
+    SgIdentityPriority,
+)
 from tenantry.controller.model import (
     AddressGroup,
     Binding,
@@ -22,41 +40,20 @@ from tenantry.controller.model import (
     derived,
 )
 from tenantry.controller.network.routers import networks_on
-from tenantry.controller.openflow.flow import Action, Flow, Resubmit, SetField, Value
-from tenantry.controller.openflow.pipeline import (
-    EGRESS,
-    ENTERING,
-    FAR_ADDRESS,
-    INGRESS,
-    LEAVING,
-    LOCAL,
-    MEMBER,
-    OF_PORT,
-    PEER,
-    REMOTE,
-    SECURED,
-    TRACKED,
-    UNJUDGED,
-    WAY,
-    Band,
-    Table,
-)
+from tenantry.controller.openflow.contract import OneRung
+from tenantry.controller.openflow.flow import Action, Actions, Flow, Match, Resubmit, SetField
+from tenantry.controller.openflow.oxm import Value
+from tenantry.controller.openflow.pipeline import RULE_DIRECTION, Table
 from tenantry.controller.packets.addresses import mapped_prefix
-
-Match = dict[str, Value]
-Actions = tuple[Action, ...]
-
-ADDRESS_GROUP = 1 << 24
-"""The bit of REMOTE that says that its key is an address group's."""
 
 
 def identity(group: SecurityGroup) -> int:
-    """What LOCAL and PEER are for a group."""
+    """What SUBJECT_IDENTITY and PEER_IDENTITY are for a group."""
     return SECURED | (TRACKED if group.stateful else 0) | group.key
 
 
-def way(group: SecurityGroup, ingress: bool) -> tuple[int, int]:
-    """The WAY on which a group's rules of a direction are asked."""
+def rule_direction(group: SecurityGroup, ingress: bool) -> tuple[int, int]:
+    """The RULE_DIRECTION in which a group's rules of a direction are asked."""
     if group.stateful:
         return INGRESS if ingress else EGRESS
     return ENTERING if ingress else LEAVING
@@ -81,17 +78,27 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     if port is None:
         return
     if groups is None:
-        yield Flow(Table.GROUPS, Band.DEFAULT, {MEMBER: port.key}, (SetField(MEMBER, UNJUDGED),))
+        yield Flow(
+            Table.SG_IDENTITY,
+            SgIdentityPriority.PORT,
+            {PORT_TO_IDENTIFY: port.key},
+            (SetField(PORT_TO_IDENTIFY, UNJUDGED),),
+        )
         return
     # A firewall judges connections, also where the groups do not.
     firewalled = bool(view.ids(FirewallGroup, ports=port_id))
     its = _identity_of(port, groups, firewalled=firewalled)
-    yield Flow(Table.GROUPS, Band.DEFAULT, {MEMBER: port.key}, (SetField(MEMBER, its),))
+    yield Flow(
+        Table.SG_IDENTITY,
+        SgIdentityPriority.PORT,
+        {PORT_TO_IDENTIFY: port.key},
+        (SetField(PORT_TO_IDENTIFY, its),),
+    )
     if its & OF_PORT:
         each: list[Action] = []
         for group in groups:
-            each += (SetField(LOCAL, identity(group)), Resubmit(Table.GROUP))
-        yield Flow(Table.GROUP, Band.DEFAULT, {LOCAL: its}, tuple(each))
+            each += (SetField(SUBJECT_IDENTITY, identity(group)), Resubmit(Table.SG_POLICY))
+        yield Flow(Table.SG_POLICY, OneRung.ORDINARY, {SUBJECT_IDENTITY: its}, tuple(each))
         for group in groups:
             if group.id in remotes_on(view, switch, True):
                 yield _here(group.key, its)
@@ -108,7 +115,9 @@ def _identity_of(port: Port, groups: tuple[SecurityGroup, ...], *, firewalled: b
 
 def _here(remote: int, peer: int) -> Flow:
     """Who has this identity is in a remote group."""
-    return Flow(Table.MEMBERS, Band.SPECIFIC, {REMOTE: remote, PEER: peer}, _ASK)
+    return Flow(
+        Table.MEMBERS, MembersPriority.IDENTITY, {REMOTE_GROUP: remote, PEER_IDENTITY: peer}, _ASK
+    )
 
 
 _ASK: Actions = (Resubmit(Table.RULES),)
@@ -135,16 +144,19 @@ def compile_group(view: View, switch: int, group_id: str) -> Iterator[Flow]:
         asked: list[Action] = []
         for key in sorted(key for id in remotes if (key := remote_key(view, id)) is not None):
             there = Table.MEMBERS if key else Table.RULES
-            asked += (SetField(REMOTE, key), Resubmit(there))
+            asked += (SetField(REMOTE_GROUP, key), Resubmit(there))
         if asked:
             if remotes != {""}:
                 asked.insert(0, Resubmit(Table.FAR_END))
-            match: Match = {LOCAL: identity(group), WAY: way(group, ingress)}
-            yield Flow(Table.GROUP, Band.DEFAULT, match, tuple(asked))
+            match: Match = {
+                SUBJECT_IDENTITY: identity(group),
+                RULE_DIRECTION: rule_direction(group, ingress),
+            }
+            yield Flow(Table.SG_POLICY, OneRung.ORDINARY, match, tuple(asked))
 
 
 def remote_key(view: View, remote_id: str) -> int | None:
-    """What REMOTE is for a rule's remote group; 0 for a rule that has none."""
+    """What REMOTE_GROUP is for a rule's remote group; 0 for a rule that has none."""
     if not remote_id:
         return 0
     group = view.get(SecurityGroup, remote_id)
@@ -183,7 +195,7 @@ def compile_remote(view: View, switch: int, remote_id: str) -> Iterator[Flow]:
     if addresses is None:
         return
     for prefix in addresses.prefixes:
-        yield _at({REMOTE: ADDRESS_GROUP | addresses.key}, prefix)
+        yield _at({REMOTE_GROUP: ADDRESS_GROUP | addresses.key}, prefix)
 
 
 def members_known_by_address(view: View, switch: int) -> frozenset[str]:
@@ -211,7 +223,7 @@ def compile_member(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     for group in groups_of(view, port_id) or ():
         if group.id in named:
             for prefix in addresses(port):
-                yield _at({REMOTE: group.key, PEER: 0}, prefix)
+                yield _at({REMOTE_GROUP: group.key, PEER_IDENTITY: 0}, prefix)
 
 
 def addresses(port: Port) -> list[Prefix]:
@@ -226,7 +238,7 @@ def _at(match: Match, prefix: Prefix) -> Flow:
     address, mask = mapped_prefix(prefix.version, prefix.first, prefix.length)
     value: Value = address if mask == EVERY_BIT else (address, mask)
     there: Match = {FAR_ADDRESS: value} if mask else {}
-    return Flow(Table.MEMBERS, Band.DEFAULT, {**match, **there}, _ASK)
+    return Flow(Table.MEMBERS, MembersPriority.ADDRESS, {**match, **there}, _ASK)
 
 
 EVERY_BIT = (1 << 128) - 1

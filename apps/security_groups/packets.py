@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tenantry.apps.security_groups.members import addresses, groups_of
+from tenantry.apps.security_groups.tables import ENTERING
 from tenantry.controller.feature.effects import PacketIn, PacketOut
 from tenantry.controller.model import (
     AddressGroup,
@@ -18,7 +19,7 @@ from tenantry.controller.model import (
     View,
 )
 from tenantry.controller.network.conntrack import untracked
-from tenantry.controller.openflow.pipeline import ENTERING, IN_PORT, OUT_PORT, WAY, Table
+from tenantry.controller.openflow.pipeline import IN_PORT, OUT_PORT, RULE_DIRECTION, Table
 from tenantry.controller.packets.addresses import link_local
 from tenantry.controller.packets.frames import Ip
 
@@ -27,7 +28,7 @@ def handle(view: View, packet: PacketIn) -> Iterable[PacketOut]:
     """Let it go on, to the port that has sent what it quotes, or from the one that got it, if a
     rule of the port allows a packet like that. (An error about a connection needs no rule of its
     own either.) Errors: Malformed."""
-    quoted, entering = untracked(packet.data), packet.register(WAY) == ENTERING[0]
+    quoted, entering = untracked(packet.data), packet.register(RULE_DIRECTION) == ENTERING[0]
     if quoted is None:
         return
     key = packet.register(OUT_PORT if entering else IN_PORT)

@@ -13,15 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenantry.apps.security_groups.members import groups_on, identity, remote_key, way
+from tenantry.apps.security_groups.members import groups_on, identity, remote_key, rule_direction
+from tenantry.apps.security_groups.tables import (
+    ALLOWED,
+    REMOTE_GROUP,
+    SUBJECT_IDENTITY,
+    RulesPriority,
+)
 from tenantry.controller.model import SecurityGroup, SecurityGroupRule, View
 from tenantry.controller.network.conntrack import STATE, TRACKED_PROTOCOLS
-from tenantry.controller.openflow.flow import CT_TRACKED, LATER_FRAGMENT, Flow, SetField, Value
+from tenantry.controller.openflow.flow import CT_TRACKED, Flow, Match, SetField
 from tenantry.controller.openflow.masks import port_masks, prefix_value
-from tenantry.controller.openflow.pipeline import ALLOWED, LOCAL, REMOTE, VERDICT, WAY, Band, Table
+from tenantry.controller.openflow.oxm import LATER_FRAGMENT
+from tenantry.controller.openflow.pipeline import RULE_DIRECTION, VERDICT, Table
 from tenantry.controller.packets.frames import FRAGMENT, ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP
-
-Match = dict[str, Value]
 
 _PORTS = {TCP: "tcp_dst", UDP: "udp_dst", SCTP: "sctp_dst"}
 
@@ -42,16 +47,15 @@ def compile_rule(view: View, switch: int, rule_id: str) -> Iterator[Flow]:
     if rule is None or group is None or remote is None:
         return
     asked: Match = {
-        LOCAL: identity(group),
-        WAY: way(group, rule.ingress),
-        REMOTE: remote,
+        SUBJECT_IDENTITY: identity(group),
+        RULE_DIRECTION: rule_direction(group, rule.ingress),
+        REMOTE_GROUP: remote,
         "eth_type": IPV4 if rule.version == 4 else IPV6,
     }
     bits = 32 if rule.version == 4 else 128
-    # Of rules that overlap, the most special one counts.
     special = (rule.protocol is not None) * 10 + rule.remote_length * 64 // bits
     for match, ports in _forms(rule, group.stateful):
-        priority = Band.DEFAULT + special + ports
+        priority = RulesPriority.RULE[special + ports]
         yield Flow(Table.RULES, priority, {**asked, **match}, (SetField(VERDICT, ALLOWED),))
 
 

@@ -19,37 +19,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tenantry.apps.security_groups.tables import (
+    ENTERING,
+    LEAVING,
+    SUBJECT_IDENTITY,
+    TRACKED,
+    ZONE,
+    TrackPriority,
+    ZonesPriority,
+)
 from tenantry.controller.model import Network, Subnet, View
 from tenantry.controller.network.conntrack import INVALID
+from tenantry.controller.network.priorities import JudgePriority
 from tenantry.controller.network.routers import joint
 from tenantry.controller.openflow.flow import (
-    Action,
+    Actions,
     Ct,
     Flow,
     Goto,
+    Match,
     Move,
     Resubmit,
     SetField,
-    Value,
 )
+from tenantry.controller.openflow.keys import Zone
 from tenantry.controller.openflow.masks import prefix_value
-from tenantry.controller.openflow.pipeline import (
-    ENTERING,
-    LEAVING,
-    LOCAL,
-    NETWORK,
-    TRACKED,
-    WAY,
-    ZONE,
-    Band,
-    Table,
-    Zone,
-)
+from tenantry.controller.openflow.pipeline import NETWORK, RULE_DIRECTION, Table
 from tenantry.controller.packets.addresses import LINK_LOCAL
 from tenantry.controller.packets.frames import IPV4, IPV6
-
-Match = dict[str, Value]
-Actions = tuple[Action, ...]
 
 _OWN: Actions = (SetField(ZONE, Zone.BRIDGED), Move(NETWORK, ZONE, 15))
 _MULTICAST = (1 << 40, 1 << 40)
@@ -58,29 +55,31 @@ _FAR_ENDS = ((LEAVING, "dst"), (ENTERING, "src"))
 
 def zone_of(way: tuple[int, int]) -> Actions:
     """Find the ZONE of a packet that leaves the port, or enters it."""
-    return (SetField(WAY, way[0]), Resubmit(Table.ZONES))
+    return (SetField(RULE_DIRECTION, way[0]), Resubmit(Table.ZONES))
 
 
 def compile_all() -> Iterator[Flow]:
     """What is the same for all networks. One that no router joins to others has but one zone."""
-    yield Flow(Table.ZONES, Band.MISS, {}, _OWN)
-    yield Flow(Table.ZONES, Band.GUARD, {WAY: LEAVING, "eth_dst": _MULTICAST}, _OWN)
+    yield Flow(Table.ZONES, ZonesPriority.MISS, {}, _OWN)
+    yield Flow(
+        Table.ZONES, ZonesPriority.ON_LINK, {RULE_DIRECTION: LEAVING, "eth_dst": _MULTICAST}, _OWN
+    )
     for way, end in _FAR_ENDS:
-        on_link: Match = {WAY: way, "eth_type": IPV6, f"ipv6_{end}": LINK_LOCAL}
-        yield Flow(Table.ZONES, Band.GUARD, on_link, _OWN)
-    yield Flow(Table.ZONES, Band.DEFAULT, {WAY: 0}, (SetField(ZONE, 0),))
+        on_link: Match = {RULE_DIRECTION: way, "eth_type": IPV6, f"ipv6_{end}": LINK_LOCAL}
+        yield Flow(Table.ZONES, ZonesPriority.ON_LINK, on_link, _OWN)
+    yield Flow(Table.ZONES, ZonesPriority.ANY_FURTHER, {RULE_DIRECTION: 0}, (SetField(ZONE, 0),))
     # What is of no connection on the link may be of one that goes further: a neighbour's error, for
     # such come from anywhere on the way; the answer of a machine that was asked at another port.
     for table in (Table.FROM_PORT_ACL, Table.TO_PORT_ACL):
-        further = (SetField(WAY, 0), Resubmit(Table.ZONES), Ct(str(ZONE), table))
+        further = (SetField(RULE_DIRECTION, 0), Resubmit(Table.ZONES), Ct(str(ZONE), table))
         for eth_type in (IPV4, IPV6):
             unknown: Match = {
-                LOCAL: (TRACKED, TRACKED),
+                SUBJECT_IDENTITY: (TRACKED, TRACKED),
                 ZONE: (Zone.BRIDGED, Zone.BRIDGED),
                 "ct_state": INVALID,
                 "eth_type": eth_type,
             }
-            yield Flow(table, Band.GUARD + 2, unknown, further)
+            yield Flow(table, JudgePriority.OTHER_ZONE, unknown, further)
 
 
 def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
@@ -95,17 +94,17 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     zone = Zone.routed(router_key)
     yield _known(zone)
     here: Match = {NETWORK: network.key}
-    yield Flow(Table.ZONES, Band.SPECIFIC, here, (SetField(ZONE, zone),))
+    yield Flow(Table.ZONES, ZonesPriority.ROUTED, here, (SetField(ZONE, zone),))
     # By the packet's own fields, for which the datapath need not tell each address apart.
     for subnet in view.find(Subnet, network_id=network_id):
         for way, end in _FAR_ENDS if subnet.prefix_length else ():
             name = f"ipv{subnet.version}_{end}"
             prefix = prefix_value(subnet.version, subnet.first, subnet.prefix_length)
-            match: Match = {WAY: way, "eth_type": IPV4 if subnet.version == 4 else IPV6}
-            yield Flow(Table.ZONES, Band.GUARD, {**here, **match, name: prefix}, _OWN)
+            match: Match = {RULE_DIRECTION: way, "eth_type": IPV4 if subnet.version == 4 else IPV6}
+            yield Flow(Table.ZONES, ZonesPriority.ON_LINK, {**here, **match, name: prefix}, _OWN)
 
 
 def _known(zone: int) -> Flow:
     """What was looked up in this zone where it came from need not be again."""
-    match: Match = {LOCAL: (TRACKED, TRACKED), ZONE: zone, "ct_zone": zone}
-    return Flow(Table.TO_PORT_TRACK, Band.SPECIFIC + 2, match, (Goto(Table.TO_PORT_ACL),))
+    match: Match = {SUBJECT_IDENTITY: (TRACKED, TRACKED), ZONE: zone, "ct_zone": zone}
+    return Flow(Table.TO_PORT_TRACK, TrackPriority.SAME_ZONE, match, (Goto(Table.TO_PORT_ACL),))

@@ -14,9 +14,15 @@ back to the guest; the one with the service port learns the way back to their ho
 from tunnels comes from the hosts that have joined. A host costs it one flow, a guest none.
 """
 
+from tenantry.apps.service_port import tables
 from tenantry.apps.service_port.flows import compile_service_port
 from tenantry.controller.feature.app import App, Units, per_switch
 
 SERVICE_PORT = App(
-    id=9, name="service_port", units=(Units("services", per_switch, compile_service_port),)
+    id=9,
+    name="service_port",
+    units=(Units("services", per_switch, compile_service_port),),
+    tables=tables.TABLES,
+    adds_to=tables.ADDS_TO,
+    fields=tables.FIELDS,
 )

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, product
 
+from tenantry.apps.l2.tables import ClassifyPriority, OutputPriority
+from tenantry.apps.service_port.tables import ASKED, GUEST
 from tenantry.controller.model import Address, Interface, View
 from tenantry.controller.network.tunnels import (
     SERVICE_TYPE,
@@ -16,29 +18,22 @@ from tenantry.controller.network.tunnels import (
     service_ports,
     tunnel_port,
 )
+from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.flow import (
-    TUNNEL_ENDS,
     Action,
+    Actions,
     Flow,
     Goto,
     Learn,
+    Match,
     Move,
     Output,
     Resubmit,
     SetField,
-    Value,
 )
-from tenantry.controller.openflow.pipeline import (
-    ASKED,
-    GUEST,
-    IN_PORT,
-    NETWORK,
-    OUT_PORT,
-    TUNNEL,
-    Band,
-    Cookie,
-    Table,
-)
+from tenantry.controller.openflow.keys import Cookie
+from tenantry.controller.openflow.oxm import TUNNEL_ENDS, Value
+from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, OUT_PORT, TUNNEL, Table
 from tenantry.controller.packets.frames import IPV4, IPV6, TCP
 from tenantry.controller.packets.own_addresses import (
     DNS_PORT,
@@ -69,16 +64,18 @@ def compile_service_port(view: View, switch: int, id: str) -> Iterator[Flow]:
     ends = [end for peer in sorted(peers) if (end := endpoint(view, peer)) is not None]
     if own:
         service = own[0].ofport
-        yield Flow(Table.CLASSIFY, Band.DEFAULT, {"in_port": service, "vlan_vid": 0}, _BACK)
+        yield Flow(
+            Table.CLASSIFY, ClassifyPriority.ORDINARY, {"in_port": service, "vlan_vid": 0}, _BACK
+        )
         yield from _from_guests(Output(service))
         if tunnel is not None and ends:
             for match in chain(*(_out_of_tunnels(view, switch, end) for end in ends)):
-                yield Flow(Table.CLASSIFY, Band.DEFAULT, match, (Goto(Table.SERVICE),))
+                yield Flow(Table.CLASSIFY, ClassifyPriority.ORDINARY, match, (Goto(Table.SERVICE),))
             yield from _from_hosts(tunnel, ends[0].version, service)
     elif tunnel is not None and ends:
         (there,) = ends
         for match in _out_of_tunnels(view, switch, there):
-            yield Flow(Table.CLASSIFY, Band.DEFAULT, match, _BACK)
+            yield Flow(Table.CLASSIFY, ClassifyPriority.ORDINARY, match, _BACK)
         yield from _from_guests(_to(there), *_into(tunnel))
 
 
@@ -90,7 +87,7 @@ def _from_guests(*out: Action) -> Iterator[Flow]:
     for (asked, listening), (version, eth_type) in product(SERVICES.items(), ETH_TYPES.items()):
         yield Flow(
             Table.SERVICE,
-            Band.DEFAULT,
+            OneRung.ORDINARY,
             {"eth_type": eth_type, "ip_proto": TCP, "tcp_dst": asked},
             (*_there(version, asked, listening), *out),
         )
@@ -102,12 +99,12 @@ def _from_hosts(tunnel: int, tunnel_version: int, service: int) -> Iterator[Flow
     for listening, (version, eth_type) in product(SERVICES.values(), ETH_TYPES.items()):
         yield Flow(
             Table.SERVICE,
-            Band.DEFAULT,
+            OneRung.ORDINARY,
             {"eth_type": eth_type, "ip_proto": TCP, "tcp_dst": listening},
             (_way_to_host(version, tunnel_version), Output(service)),
         )
-    answer: dict[str, Value] = {NETWORK: 0, OUT_PORT: TUNNEL}
-    yield Flow(Table.OUTPUT, Band.DEFAULT, answer, _into(tunnel))
+    answer: Match = {NETWORK: 0, OUT_PORT: TUNNEL}
+    yield Flow(Table.OUTPUT, OutputPriority.ORDINARY, answer, _into(tunnel))
 
 
 def _out_of_tunnels(view: View, switch: int, end: Address) -> Iterator[dict[str, Value]]:
@@ -121,7 +118,7 @@ def _to(end: Address) -> SetField:
     return SetField(TUNNEL_ENDS[end.version][1], end.address)
 
 
-def _into(tunnel: int) -> tuple[Action, ...]:
+def _into(tunnel: int) -> Actions:
     return SetField("tunnel_id", SERVICE_VNI), Output(tunnel)
 
 
@@ -131,7 +128,7 @@ def _way_to_host(version: int, tunnel_version: int) -> Learn:
     return _learn(version, ((OUT_PORT, TUNNEL), (leads, begins)))
 
 
-def _there(version: int, asked: int, listening: int) -> tuple[Action, ...]:
+def _there(version: int, asked: int, listening: int) -> Actions:
     """Say in the source address who asks, and learn the way back."""
     (source, destination), bits = _ADDRESSES[version], 32 if version == 4 else 128
     here = SERVICE_PORT_ADDRESSES[version]

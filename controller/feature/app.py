@@ -5,9 +5,9 @@ switch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from oslo_config import cfg
@@ -16,8 +16,9 @@ from tenantry.controller.feature.effects import Announce, Endpoint, Handler, Nei
 from tenantry.controller.feature.extension import Extension
 from tenantry.controller.feature.ovsdb_rows import InterfaceRow
 from tenantry.controller.model import View
+from tenantry.controller.openflow.contract import About, Adds
 from tenantry.controller.openflow.flow import Flow, Goto, Item
-from tenantry.controller.openflow.pipeline import Band, Miss, Table
+from tenantry.controller.openflow.pipeline import MISS, Field, Miss, Table
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,12 +68,19 @@ def _nothing(conf: cfg.ConfigOpts) -> Parts:
 @dataclass(frozen=True, eq=False)
 class App:
     """A feature: a permanent id (the first byte of its flows' cookies), a name, its units, and what
-    it makes of the options. ``build`` opens nothing and starts nothing. Errors: ConfigError."""
+    it makes of the options. ``build`` opens nothing and starts nothing. Errors: ConfigError.
+
+    ``tables`` are its own, ``adds_to`` those of others where its flows stand, too, and ``fields``
+    the registers that no other feature reads (``tables.py``).
+    """
 
     id: int
     name: str
     units: tuple[Units, ...] = ()
     build: Callable[[cfg.ConfigOpts], Parts] = _nothing
+    tables: Mapping[Table, About] = field(default_factory=dict)
+    adds_to: Mapping[Table, Adds] = field(default_factory=dict)
+    fields: tuple[Field, ...] = ()
 
 
 class Unit(NamedTuple):
@@ -99,7 +107,7 @@ def _misses(view: View, switch: int, id: str) -> Iterator[Flow]:
     """Every table's answer to what none of its flows matched; a table that drops needs none."""
     for table in Table:
         if table.miss is Miss.NEXT:
-            yield Flow(table, Band.MISS, {}, (Goto(table.next),))
+            yield Flow(table, MISS, {}, (Goto(table.next),))
 
 
 PIPELINE = App(id=0, name="pipeline", units=(Units("misses", per_switch, _misses),))

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from tenantry.controller.network.priorities import JudgePriority
 from tenantry.controller.openflow.flow import (
     CONTROLLER,
     CT_INVALID,
@@ -36,17 +37,9 @@ from tenantry.controller.openflow.flow import (
     Move,
     Output,
     Resubmit,
-    SetField,
-    Value,
 )
-from tenantry.controller.openflow.pipeline import (
-    DECISION,
-    INGRESS_POLICY,
-    ORIGIN,
-    POLICY,
-    Band,
-    Table,
-)
+from tenantry.controller.openflow.oxm import Value
+from tenantry.controller.openflow.pipeline import ORIGIN_PORT, Table
 from tenantry.controller.packets import frames
 from tenantry.controller.packets.frames import FRAGMENT, ICMP, ICMPV6, IPV4, IPV6, TCP, UDP, Ip
 
@@ -91,7 +84,7 @@ ASKING = (CT_TRACKED, CT_TRACKED | CT_INVALID | CT_RELATED | CT_REPLY)
 def committed(zone: int | str) -> Ct:
     """A connection becomes known. It remembers who here began it, so that its answers are judged by
     who that is now."""
-    return Ct(zone, commit=True, mark=Move(ORIGIN, "ct_mark", 32))
+    return Ct(zone, commit=True, mark=Move(ORIGIN_PORT, "ct_mark", 32))
 
 
 def by_state(acl: Table, on: Goto, match: Mapping[str, Value], where: Action) -> Iterator[Flow]:
@@ -99,12 +92,12 @@ def by_state(acl: Table, on: Goto, match: Mapping[str, Value], where: Action) ->
     what is not tracked are not part of any either: the controller looks at what they quote (see
     ``untracked``). ``where`` tells it that this is asked, and in which table."""
     invalid = {**match, "ct_state": INVALID}
-    yield Flow(acl, Band.GUARD, invalid, ())
+    yield Flow(acl, JudgePriority.INVALID, invalid, ())
     for error in (*ERRORS_4, *ERRORS_6):
         punt = (where, Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
-        yield Flow(acl, Band.GUARD + 1, {**invalid, **error}, punt)
+        yield Flow(acl, JudgePriority.ERROR, {**invalid, **error}, punt)
     related = CT_RELATED | CT_TRACKED
-    yield Flow(acl, Band.SPECIFIC, {**match, "ct_state": (related, related)}, (on,))
+    yield Flow(acl, JudgePriority.RELATED, {**match, "ct_state": (related, related)}, (on,))
 
 
 def untracked(data: bytes) -> Ip | None:
@@ -113,14 +106,3 @@ def untracked(data: bytes) -> Ip | None:
     quoted = frames.unwrapped(frames.quoted(frames.parse_ip(data)))
     known = quoted.protocol in TRACKED_PROTOCOLS[quoted.version]
     return None if known and quoted.whole else quoted
-
-
-def judged(field: str, *, ingress: bool) -> tuple[Action, ...]:
-    """Ask the firewall of the port whose key is in a field; what it decides is in DECISION."""
-    return (SetField(DECISION, 0), *also_judged(field, ingress=ingress))
-
-
-def also_judged(field: str, *, ingress: bool) -> tuple[Action, ...]:
-    """Ask one more."""
-    which = SetField(POLICY, INGRESS_POLICY if ingress else 0)
-    return (which, Move(field, POLICY, 24), Resubmit(Table.FIREWALL_PORT))

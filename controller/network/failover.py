@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tenantry.controller.model import HeldDown, Router, View
+from tenantry.controller.network.priorities import ArpNdReplyPriority
 from tenantry.controller.network.routers import gateways, watched
 from tenantry.controller.network.tunnels import TYPES, health_port, tunnel_port
 from tenantry.controller.openflow.flow import (
@@ -20,28 +21,27 @@ from tenantry.controller.openflow.flow import (
     Failover,
     Flow,
     Group,
+    Match,
     Resubmit,
     SetField,
-    Value,
 )
 from tenantry.controller.openflow.pipeline import (
     A_ROUTER,
     FLAGS,
-    HERE,
-    HOME,
+    GATEWAY_HERE,
     IN_PORT,
     MAC,
     OUT_PORT,
     PHYSICAL,
     ROUTED,
-    Band,
+    TO_GATEWAY,
     Table,
 )
 
 WITNESSES = 4
 """A gateway that none of so many others can reach is itself the one that is cut off."""
 
-TO_GATEWAY, ADMITTED, ANSWERED, LEAVING, BESIDE = range(5)
+TOWARDS_GATEWAY, FROM_WIRE, ARP_REPLY, LEAVING, FROM_GUESTS = range(5)
 """What a router's groups are for."""
 
 
@@ -108,13 +108,13 @@ def hand_over_group(
 
 def groups(view: View, switch: int, router: Router) -> Iterator[Failover]:
     """All of a router's groups at one of several gateways."""
-    admit, answer = Resubmit(Table.ROUTER_IN), (SetField(OUT_PORT, HOME), _ANSWER)
-    yield if_active_group(view, switch, router, ADMITTED, admit)
-    yield if_active_group(view, switch, router, ANSWERED, *answer)
+    admit, answer = Resubmit(Table.ROUTER_IN), (SetField(OUT_PORT, TO_GATEWAY), _ANSWER)
+    yield if_active_group(view, switch, router, FROM_WIRE, admit)
+    yield if_active_group(view, switch, router, ARP_REPLY, *answer)
     if not is_primary(view, switch, router.id):
-        route = (SetField(FLAGS, HERE), Resubmit(Table.ROUTE))
-        yield hand_over_group(view, switch, router, LEAVING, HOME, *route)
-        yield hand_over_group(view, switch, router, BESIDE, PHYSICAL, admit)
+        route = (SetField(FLAGS, GATEWAY_HERE), Resubmit(Table.ROUTE))
+        yield hand_over_group(view, switch, router, LEAVING, TO_GATEWAY, *route)
+        yield hand_over_group(view, switch, router, FROM_GUESTS, PHYSICAL, admit)
 
 
 _ANSWER = Resubmit(Table.ARP_ND_REPLY)
@@ -125,9 +125,9 @@ def answering(view: View, switch: int, router: Router, macs: Iterable[int]) -> I
     of several gateways could answer: whichever is the one to do so."""
     for mac in macs if is_ha_gateway(view, switch, router.id) else ():
         there = (mac, A_ROUTER - 1)
-        match: dict[str, Value] = {IN_PORT: PHYSICAL, MAC: there, OUT_PORT: ROUTED}
-        group = Group(group_id(router, ANSWERED))
-        yield Flow(Table.ARP_ND_REPLY, Band.GUARD + 3, match, (group,))
+        match: Match = {IN_PORT: PHYSICAL, MAC: there, OUT_PORT: ROUTED}
+        group = Group(group_id(router, ARP_REPLY))
+        yield Flow(Table.ARP_ND_REPLY, ArpNdReplyPriority.OF_SEVERAL_GATEWAYS, match, (group,))
 
 
 def _always(view: View, switch: int) -> list[int]:

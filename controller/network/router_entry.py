@@ -9,71 +9,65 @@ from collections.abc import Iterator
 from tenantry.controller.feature.effects import PacketIn, PacketOut, resubmitted
 from tenantry.controller.model import Network, Router, View
 from tenantry.controller.network.failover import (
-    ADMITTED,
-    BESIDE,
+    FROM_GUESTS,
+    FROM_WIRE,
     group_id,
     is_ha_gateway,
     is_primary,
 )
+from tenantry.controller.network.priorities import RoutePriority, RouterAdmitPriority
 from tenantry.controller.network.routers import RouterInterface
 from tenantry.controller.openflow.flow import (
-    FRAGMENT,
-    Action,
+    Actions,
     Ct,
     CtClear,
     Flow,
     Goto,
     Group,
+    Match,
     SetField,
-    Value,
 )
+from tenantry.controller.openflow.keys import Zone
+from tenantry.controller.openflow.oxm import FRAGMENT
 from tenantry.controller.openflow.pipeline import (
     ENTERED,
     EXIT,
     FLAGS,
-    HERE,
+    GATEWAY_HERE,
     IN_PORT,
     INSIDE,
     ITSELF,
     LARGER,
     NAT,
     NETWORK,
-    ORIGIN,
+    ORIGIN_PORT,
     OUT_PORT,
     OUTSIDE,
     PHYSICAL,
-    PUNTED,
+    PUNT_REASON,
     ROUTER,
     SOURCE,
     TENANT,
     TUNNEL,
     UNKNOWN,
-    Band,
     Table,
-    Zone,
 )
 
-Match = dict[str, Value]
-
-OWN_ADDRESS = Band.GUARD + 90
-"""Priority in ROUTE of the router's own addresses, above all prefixes."""
-
-
-CLEAR_CONNTRACK: tuple[Action, ...] = (CtClear(), SetField(ORIGIN, 0))
+CLEAR_CONNTRACK: Actions = (CtClear(), SetField(ORIGIN_PORT, 0))
 """What it was is not what it is now, an answer or translated: who judges it begins anew."""
 
 
-def enter_router(router: Router, leg: RouterInterface, *, here: bool = False) -> tuple[Action, ...]:
+def enter_router(router: Router, leg: RouterInterface, *, here: bool = False) -> Actions:
     """What is known of a packet that a router has got by one of its ports. ``here``: this gateway
     is to take it."""
-    return (*_entered(router, leg, HERE if here else 0), Goto(Table.ROUTER_IN))
+    return (*_entered(router, leg, GATEWAY_HERE if here else 0), Goto(Table.ROUTER_IN))
 
 
-def _entered(router: Router, leg: RouterInterface, flags: int) -> tuple[Action, ...]:
+def _entered(router: Router, leg: RouterInterface, flags: int) -> Actions:
     return (
         *(SetField(ROUTER, router.key), SetField(ENTERED, leg.port.key)),
         *(SetField(SOURCE, OUTSIDE if leg.gateway else INSIDE), SetField(NAT, 0)),
-        *(SetField(field, 0) for field in (OUT_PORT, EXIT, PUNTED)),
+        *(SetField(field, 0) for field in (OUT_PORT, EXIT, PUNT_REASON)),
         SetField(FLAGS, flags),
     )
 
@@ -85,28 +79,35 @@ def entry_flows(
     for that: what comes from a physical network, only if this is the one to do so."""
     there: Match = {NETWORK: leg.network.key, "eth_dst": mac}
     if not is_ha_gateway(view, switch, router.id):
-        yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, there, enter_router(router, leg))
+        yield Flow(
+            Table.ROUTER_ADMIT, RouterAdmitPriority.TO_ROUTER, there, enter_router(router, leg)
+        )
         return
     from_guests: Match = {**there, IN_PORT: TENANT}
     if leg.gateway and not is_primary(view, switch, router.id):
-        beside = (*_entered(router, leg, HERE), Group(group_id(router, BESIDE)))
-        yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, from_guests, beside)
+        beside = (*_entered(router, leg, GATEWAY_HERE), Group(group_id(router, FROM_GUESTS)))
+        yield Flow(Table.ROUTER_ADMIT, RouterAdmitPriority.TO_ROUTER, from_guests, beside)
     else:
-        yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT, from_guests, enter_router(router, leg))
+        yield Flow(
+            Table.ROUTER_ADMIT,
+            RouterAdmitPriority.TO_ROUTER,
+            from_guests,
+            enter_router(router, leg),
+        )
     from_tunnels: Match = {**there, IN_PORT: TUNNEL}
     here = enter_router(router, leg, here=True)
-    yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT + 1, from_tunnels, here)
-    if_active = (*_entered(router, leg, HERE), Group(group_id(router, ADMITTED)))
+    yield Flow(Table.ROUTER_ADMIT, RouterAdmitPriority.FROM_OUTSIDE_SWITCH, from_tunnels, here)
+    if_active = (*_entered(router, leg, GATEWAY_HERE), Group(group_id(router, FROM_WIRE)))
     from_wire: Match = {**there, IN_PORT: PHYSICAL}
-    yield Flow(Table.ROUTER_ADMIT, Band.DEFAULT + 1, from_wire, if_active)
+    yield Flow(Table.ROUTER_ADMIT, RouterAdmitPriority.FROM_OUTSIDE_SWITCH, from_wire, if_active)
 
 
 def for_itself(router: Router, match: Match) -> Iterator[Flow]:
     """What is for one of a router's own addresses (``match``, in ROUTE). Of fragments it answers
     only whole packets', and those that ask: the state of the connection tells, which all have."""
-    yield Flow(Table.ROUTE, OWN_ADDRESS, match, (Goto(Table.ROUTER_REPLY),))
+    yield Flow(Table.ROUTE, RoutePriority.OWN_ADDRESS, match, (Goto(Table.ROUTER_REPLY),))
     gathered = (Ct(Zone.routed(router.key), Table.ROUTER_REPLY),)
-    yield Flow(Table.ROUTE, OWN_ADDRESS + 1, {**match, "ip_frag": FRAGMENT}, gathered)
+    yield Flow(Table.ROUTE, RoutePriority.OWN_FRAGMENT, {**match, "ip_frag": FRAGMENT}, gathered)
 
 
 def flood_packet(network: Network, port_key: int, data: bytes) -> PacketOut:

@@ -20,8 +20,9 @@ from typing import NamedTuple, TypeAlias
 
 from tenantry.controller.openflow import shapes
 from tenantry.controller.openflow.flow import Flow
+from tenantry.controller.openflow.keys import Cookie
 from tenantry.controller.openflow.nicira import LEARNED_PRIORITY
-from tenantry.controller.openflow.pipeline import Cookie, Table
+from tenantry.controller.openflow.pipeline import Path, Table
 
 VERSION = 0x05  # OpenFlow 1.4
 
@@ -351,4 +352,4 @@ def error_text(error: SwitchError) -> str:
     return f"{_ERROR_TYPES.get(error.type, 'error')} (type {error.type}, code {error.code})"
 
 
-LEARNED_TABLES = frozenset(table.id for table in Table if table.learned)
+LEARNED_TABLES = frozenset(table.id for table in Table if table.path is Path.LEARNED)

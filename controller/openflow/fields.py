@@ -15,7 +15,7 @@ import struct
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from tenantry.controller.openflow.flow import OXM, Value
+from tenantry.controller.openflow.oxm import OXM, Value
 
 Oxms: TypeAlias = Mapping[str, Value]
 

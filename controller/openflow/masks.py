@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenantry.controller.openflow.flow import Value
+from tenantry.controller.openflow.oxm import Value
 
 
 def port_masks(first: int, last: int) -> Iterator[Value]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import struct
 
 from tenantry.controller.openflow.fields import nicira_header, oxm_header
-from tenantry.controller.openflow.flow import OXM, CheckLarger, Ct, Learn, Multipath, Nat
+from tenantry.controller.openflow.flow import CheckLarger, Ct, Learn, Multipath, Nat
+from tenantry.controller.openflow.oxm import OXM
 
 NICIRA = 0x00002320
 """The vendor's number, in the head of each action."""

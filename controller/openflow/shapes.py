@@ -27,7 +27,6 @@ from tenantry.controller.openflow.fields import (
     with_masks,
 )
 from tenantry.controller.openflow.flow import (
-    OXM,
     WHOLE_PACKET,
     Action,
     CheckLarger,
@@ -49,6 +48,7 @@ from tenantry.controller.openflow.flow import (
     SetField,
 )
 from tenantry.controller.openflow.nicira import NICIRA, check_larger, ct, learn, multipath
+from tenantry.controller.openflow.oxm import OXM
 
 Kind: TypeAlias = Any
 """What shape an action has: its type, for SetField the field, a Move itself (``str | type | Move``,

@@ -21,7 +21,7 @@ from pathlib import Path
 from tenantry.controller import runtime
 from tenantry.controller.model import Binding, Model, Network, Router, View, networks_with_ports
 from tenantry.controller.network.routers import joint, routers_in
-from tenantry.controller.openflow.pipeline import Zone
+from tenantry.controller.openflow.keys import Zone
 from tenantry.controller.switch.inventory import Inventory
 from tenantry.controller.switch.jsonrpc import Refused, connected
 

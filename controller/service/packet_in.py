@@ -32,7 +32,8 @@ from tenantry.controller.feature.effects import (
 from tenantry.controller.model import Change, Model, View
 from tenantry.controller.openflow import codec, fields, shapes
 from tenantry.controller.openflow.flow import CONTROLLER
-from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, Cookie
+from tenantry.controller.openflow.keys import Cookie
+from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK
 from tenantry.controller.packets.malformed import Malformed
 from tenantry.controller.service.neighbours import Neighbours
 from tenantry.controller.switch.channel import Connection, Disconnected

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow
-from tenantry.controller.openflow.flow import value_text
+from tenantry.controller.openflow.oxm import value_text
 from tenantry.controller.packets.own_addresses import SERVICE_PORT_MAC, SERVICE_PORT_MTU
 from tenantry.controller.switch.inventory import PHYSICAL_NETWORK, SERVICE
 from tenantry.controller.switch.tables import controller_columns

@@ -11,7 +11,8 @@ from os_ken.ofproto import ofproto_v1_4_parser as parser
 from os_ken.ofproto.ofproto_protocol import ProtocolDesc
 
 from tenantry.controller.openflow.codec import encode_flow
-from tenantry.controller.openflow.flow import VLAN_PRESENT, Flow, Goto, Output, PopVlan, SetField
+from tenantry.controller.openflow.flow import Flow, Goto, Output, PopVlan, SetField
+from tenantry.controller.openflow.oxm import VLAN_PRESENT
 from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, OUT_PORT, Table
 from tests.bench import Figure, in_turns
 

@@ -14,7 +14,7 @@ from socket import AF_INET, AF_INET6, SOCK_DGRAM
 import pytest
 
 from tenantry.controller import runtime
-from tenantry.controller.openflow.pipeline import Zone
+from tenantry.controller.openflow.keys import Zone
 from tenantry.controller.service.conntrack_limits import MOST
 from tests.echo import asked, serving
 from tests.lab import Lab, lab

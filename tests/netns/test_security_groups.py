@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tenantry.controller.openflow.pipeline import LOG_METER
+from tenantry.controller.openflow.keys import LOG_METER
 from tests.echo import PORT, asked, serving
 from tests.lab import Lab, lab
 from tests.namespace import Guest

@@ -13,11 +13,7 @@ from tenantry.controller.openflow.flow import (
     CONTROLLER,
     CT_INVALID,
     CT_TRACKED,
-    FRAGMENT,
-    LATER_FRAGMENT,
-    OXM,
     TO_INGRESS,
-    VLAN_PRESENT,
     Action,
     Bucket,
     CheckLarger,
@@ -39,9 +35,10 @@ from tenantry.controller.openflow.flow import (
     PushVlan,
     Resubmit,
     SetField,
-    Value,
 )
-from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, OUT_PORT, Cookie, Table
+from tenantry.controller.openflow.keys import Cookie
+from tenantry.controller.openflow.oxm import FRAGMENT, LATER_FRAGMENT, OXM, VLAN_PRESENT, Value
+from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, OUT_PORT, Table
 
 _BITS = {"vlan_vid": 13, "vlan_pcp": 3, "ip_dscp": 6}
 

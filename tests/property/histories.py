@@ -182,11 +182,15 @@ def routers(draw: st.DrawFn) -> Router:
     routes = [Route(172 << 24, 8, _first(network, 4) + _key(hop), 4)]
     routes.append(Route(172 << 24, 8, _first(network, 4) + 99, 4))
     routes.append(Route(0, 0, _first(network, 6) + _key(hop), 6))
+    nexthop = _first(network, 6) + _key(hop)
+    length = draw(st.integers(0, 128))
+    first = draw(st.sampled_from([0xFE80 << 112 | 1, 0xFF02 << 112 | 1, 0xFFFF << 32 | 7]))
+    routes.append(Route(first >> 128 - length << 128 - length, length, nexthop, 6))
     return Router(
         *(id, ROUTERS.index(id) + 1, "project", id, draw(st.booleans()) or draw(st.booleans())),
         gateway_port_id="",
         enable_snat=draw(st.booleans()),
-        routes=tuple(routes[: draw(st.integers(0, 3))]),
+        routes=tuple(draw(st.permutations(routes))[: draw(st.integers(0, 4))]),
         ndp_proxies_only=draw(st.booleans()),
     )
 

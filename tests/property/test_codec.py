@@ -22,7 +22,6 @@ from tenantry.controller.engine.engine import Engine
 from tenantry.controller.openflow import codec, fields, slots
 from tenantry.controller.openflow.fields import ORDER
 from tenantry.controller.openflow.flow import (
-    OXM,
     Action,
     DecTtl,
     Failover,
@@ -36,9 +35,8 @@ from tenantry.controller.openflow.flow import (
     PushVlan,
     Resubmit,
     SetField,
-    Value,
-    value_text,
 )
+from tenantry.controller.openflow.oxm import OXM, Value, value_text
 from tenantry.controller.openflow.pipeline import Table
 from tenantry.controller.openflow.shapes import encode_instructions, encode_match
 from tenantry.controller.sample.topology import sample

@@ -34,7 +34,7 @@ from tenantry.controller.openflow.pipeline import (
     NAT,
     OUT_PORT,
     POLICY,
-    PUNTED,
+    PUNT_REASON,
     ROUTER,
     SOURCE,
 )
@@ -204,7 +204,7 @@ def test_what_a_router_gets_is_handled_or_malformed(
     """With whatever the pipeline knew of it: the bytes are a guest's, or anybody's outside."""
     registers = [0] * 16
     for field, value in zip(
-        (PUNTED, ENTERED, EXIT, ROUTER, SOURCE, NAT, FLAGS), (why, *keys, *known), strict=True
+        (PUNT_REASON, ENTERED, EXIT, ROUTER, SOURCE, NAT, FLAGS), (why, *keys, *known), strict=True
     ):
         registers[int(field.removeprefix("reg"))] = value
     for field, value in ((POLICY, why), (IN_PORT, 11), (OUT_PORT, 11)):

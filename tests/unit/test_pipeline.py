@@ -4,40 +4,52 @@
 
 from __future__ import annotations
 
-import re
+import ast
 from itertools import combinations
-from typing import Literal
+from pathlib import Path as File
 
 import pytest
 
 from tenantry.apps import APPS
 from tenantry.controller.engine.engine import Engine
-from tenantry.controller.feature.app import PIPELINE
-from tenantry.controller.openflow.flow import OXM, Ct, Flow, Goto, Learn, Move, Resubmit, SetField
+from tenantry.controller.openflow.contract import Priorities
+from tenantry.controller.openflow.flow import (
+    Action,
+    Actions,
+    Bucket,
+    Failover,
+    Flow,
+    Goto,
+    Group,
+    Learn,
+    Match,
+    Move,
+    Resubmit,
+    SetField,
+)
+from tenantry.controller.openflow.keys import Cookie
+from tenantry.controller.openflow.oxm import OXM
 from tenantry.controller.openflow.pipeline import (
     FIELDS,
+    IN_PORT,
+    MISS,
     NETWORK,
     OUT_PORT,
     REENTRIES,
-    ROUTER_WAY,
-    SWITCHED,
-    Band,
-    Cookie,
+    ROUTED_PATH,
+    SWITCHED_PATH,
     Field,
     Miss,
+    Path,
     Table,
 )
 from tenantry.controller.sample import pipeline_page
 from tenantry.controller.sample.pipeline_page import Compiled
 from tenantry.controller.sample.topology import sample
+from tests.contract import EVERY_FIELD, OWNERS, breaches, words
 
 FLOWS = pipeline_page.compiled()
-STAGES = {*SWITCHED, *ROUTER_WAY}
-VISITED = {
-    action.table for one in FLOWS for action in one.flow.actions if isinstance(action, Resubmit)
-}
-BANDS = (Band.DEFAULT, Band.SPECIFIC, Band.GUARD)
-BAND_WIDTH = 100
+ROOT = File(__file__).parents[2]
 
 
 def test_table_ids_never_change() -> None:
@@ -49,10 +61,10 @@ def test_table_ids_never_change() -> None:
         15: "TRAP",
         16: "PUNT_LIMIT",
         20: "FROM_PORT_CT",
-        21: "GROUPS",
+        21: "SG_IDENTITY",
         22: "FROM_PORT_TRACK",
         23: "ZONES",
-        24: "GROUP",
+        24: "SG_POLICY",
         25: "FROM_PORT_ACL",
         26: "MEMBERS",
         27: "FROM_PORT_VERDICT",
@@ -124,57 +136,162 @@ def test_app_ids_never_change() -> None:
     assert all(0 <= app.id < Cookie.LEARNED_APP for app in APPS)
 
 
-def test_tables_name_apps_and_fields_that_exist() -> None:
-    apps = {app.name for app in APPS}
-    for table in Table:
-        assert {table.owner} | table.contributors <= apps, table
-        assert table.owner not in table.contributors, table
-        assert table.matches <= OXM.keys(), table
+def test_each_table_is_described_by_its_owner_alone() -> None:
+    for app in APPS:
+        assert all(table.owner == app.name for table in app.tables), app.name
+        assert all(table.owner != app.name for table in app.adds_to), app.name
+    assert {*OWNERS} == {*Table}
 
 
-def test_ways_go_forward_to_output() -> None:
-    for way in (SWITCHED, ROUTER_WAY):
-        assert [table.id for table in way] == sorted(table.id for table in way)
-    assert SWITCHED[0] is Table.CLASSIFY
-    assert SWITCHED[-1] is Table.OUTPUT
-    for table in set(Table) - {Table.OUTPUT}:
-        assert table.next.id > table.id
-    for table in ROUTER_WAY[:-1]:
-        assert table.next in ROUTER_WAY, "nothing that is routed leaves the way by chance"
+def test_what_features_say_of_tables_are_fields_that_exist() -> None:
+    for app in APPS:
+        for table, adds in (*app.tables.items(), *app.adds_to.items()):
+            assert adds.matches | adds.sets <= OXM.keys(), (app.name, table)
+            for name in adds.matches | adds.sets:
+                alive = [field for field in EVERY_FIELD if field == name and field.alive(table)]
+                assert alive or "reg" not in name.partition("_")[0], (app.name, table, name)
+
+
+def test_paths_go_forward_to_output() -> None:
+    assert [table.id for table in Table] == sorted(table.id for table in Table)
+    assert SWITCHED_PATH[0] is Table.CLASSIFY
+    assert SWITCHED_PATH[-1] is Table.OUTPUT
+    for table in {*Table} - {Table.OUTPUT}:
+        if table.path in (Path.VISITED, Path.LEARNED):
+            assert table.miss is not Miss.NEXT, "what is visited returns"
+        else:
+            assert table.next.id > table.id
+    for table in ROUTED_PATH[:-1]:
+        assert table.next in ROUTED_PATH, "nothing that is routed leaves the path by chance"
+    assert ROUTED_PATH[-1].next is Table.TO_PORT_CT
+
+
+def test_every_way_back_is_one_that_a_flow_takes() -> None:
+    for table, again in REENTRIES:
+        says = (app.tables.get(table) or app.adds_to.get(table) for app in APPS)
+        assert any(adds and again in adds.leads_to for adds in says), (table, again)
+        assert again.id <= table.id
+
+
+# --- ladders -------------------------------------------------------------------------------------
+
+
+def test_a_ladder_refuses_what_data_could_climb_over() -> None:
+    class Leaky(Priorities):
+        GUARD = 300
+        PREFIX = range(100, 357, 2)
+
+    class Meeting(Priorities):
+        ONE = range(100, 200, 2)
+        OTHER = range(200, 98, -2)
+
+    class Sound(Priorities):
+        GUARD = 358
+        EXCEPTION = range(101, 358, 2)
+        PREFIX = range(100, 357, 2)
+        MISS = 0
+
+    for wrong in (Leaky, Meeting):
+        with pytest.raises(ValueError, match="lies within"):
+            wrong.check()
+    Sound.check()
+    assert Sound.PREFIX[128] == 356 < Sound.GUARD
+    for place in (-1, 129):
+        with pytest.raises(IndexError):
+            Sound.PREFIX[place]
+    assert Sound.has(200) and Sound.has(201) and not Sound.has(357 + 2)
+
+
+def test_what_no_user_may_override_stands_above_what_users_give() -> None:
+    """Every ladder is checked as it is declared; this is that none escapes."""
+    ladders = {about.priorities for app in APPS for about in app.tables.values()}
+    for ladder in ladders:
+        ladder.check()
+    ranges = {rung for ladder in ladders for rung in ladder if len(rung.steps) > 1}
+    assert {rung.name for rung in ranges} == {"PREFIX", "EXCEPTION", "RULE"}
+
+
+def _calculated(source: str) -> list[str]:
+    """Priorities in a source text that are no rung: numbers, and sums with rungs."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Flow":
+            priority = node.args[1] if len(node.args) > 1 else node
+            if not isinstance(priority, ast.Attribute | ast.Subscript | ast.Name):
+                found.append(ast.unparse(node))
+        elif isinstance(node, ast.BinOp | ast.UnaryOp | ast.AugAssign):
+            terms = [ast.unparse(term) for term in ast.iter_child_nodes(node)]
+            if any(_is_rung(term.partition("[")[0].split(".")) for term in terms):
+                found.append(ast.unparse(node))
+    return found
+
+
+def _is_rung(names: list[str]) -> bool:
+    *_, ladder, rung = ("", *names)
+    return rung in ("priority", "MISS") or (ladder.endswith(("Priority", "OneRung", "rung")))
+
+
+SOURCES = sorted(
+    file.relative_to(ROOT).as_posix()
+    for folder in ("controller", "apps")
+    for file in (ROOT / folder).rglob("*.py")
+)
+
+
+@pytest.mark.parametrize("file", SOURCES)
+def test_no_priority_is_calculated(file: str) -> None:
+    assert _calculated((ROOT / file).read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "Flow(Table.ROUTE, 300, {}, ())",
+        "Flow(Table.ROUTE, RoutePriority.PREFIX + 2 * length, {}, ())",
+        "Flow(Table.ROUTE, RoutePriority.PREFIX[length] + 1, {}, ())",
+        "above = rung.MISS + 1",
+        "priority += 1",
+    ],
+)
+def test_sees_a_calculated_priority(source: str) -> None:
+    assert _calculated(source)
 
 
 # --- fields --------------------------------------------------------------------------------------
 
 
-def words(field: Field) -> set[str]:
-    """The 32-bit registers that a field lies in; xreg and xxreg are made of them."""
-    register = re.fullmatch(r"(x{0,2})reg(\d+)", field)
-    if register is None:
-        return {str(field)}
-    size = 1 << len(register[1])
-    first = int(register[2]) * size
-    return {f"reg{number}" for number in range(first, first + size)}
-
-
 def test_words_of_wide_registers() -> None:
     def made(register: str) -> Field:
-        return Field(register, name="", bits=1, spans="", doc="")
+        return Field(register, "", "", "")
 
     assert words(made("xreg1")) == words(made("reg2")) | words(made("reg3"))
     assert words(made("xxreg0")) == {"reg0", "reg1", "reg2", "reg3"}
 
 
 def test_no_two_fields_share_a_register_while_both_live() -> None:
-    for one, other in combinations(FIELDS, 2):
+    for one, other in combinations(EVERY_FIELD, 2):
         both = [table for table in Table if one.alive(table) and other.alive(table)]
         assert not (both and words(one) & words(other)), f"{one.name} and {other.name} in {both}"
 
 
 def test_fields_fit_their_registers() -> None:
-    for field in FIELDS:
+    for field in EVERY_FIELD:
         assert field.bits <= OXM[field].bytes * 8
         for first, last in field.spans:
             assert Table[first].id <= Table[last].id
+    assert len({field.name for field in EVERY_FIELD}) == len(EVERY_FIELD)
+
+
+def test_a_field_in_the_list_is_one_that_several_features_read() -> None:
+    """What one feature alone matches or sets is declared in its own tables.py."""
+    for field in FIELDS:
+        users = {
+            app.name
+            for app in APPS
+            for table, adds in (*app.tables.items(), *app.adds_to.items())
+            if field.alive(table) and field in adds.matches | adds.sets
+        }
+        assert len(users) > 1, f"{field.name}: {users}"
 
 
 # --- flows ---------------------------------------------------------------------------------------
@@ -184,95 +301,62 @@ def ids(one: Compiled) -> str:
     return f"s{one.unit.switch} {one.unit}: {one.flow.text()[:60]}"
 
 
-each_flow = pytest.mark.parametrize("one", FLOWS, ids=ids)
+@pytest.mark.parametrize("one", FLOWS, ids=ids)
+def test_flow_does_what_its_table_allows(one: Compiled) -> None:
+    assert [*breaches(one.unit.app, one.flow, {})] == []
 
 
-@each_flow
-def test_flow_stands_in_a_table_that_is_open_to_its_app(one: Compiled) -> None:
-    table, app = one.flow.table, one.unit.app
-    assert not table.learned, "the switch itself fills this table"
-    if one.flow.priority == Band.MISS:
-        assert not one.flow.match
-        assert (table.miss, app.name) in {(Miss.OWN, table.owner), (Miss.NEXT, PIPELINE.name)}
-    else:
-        assert app.name in {table.owner, *table.contributors}
+@pytest.mark.parametrize(
+    ("app", "flow", "word"),
+    [
+        ("l2", (Table.L2_LEARNED, 100, {}, ()), "fills"),
+        ("l2", (Table.CLASSIFY, 150, {}, ()), "rung"),
+        ("l2", (Table.CLASSIFY, 0, {}, ()), "another answers"),
+        ("l2", (Table.L2_LOOKUP, 0, {NETWORK: 1}, ()), "matches nothing"),
+        ("l2", (Table.TRAP, 100, {}, ()), "nothing to do"),
+        ("l2", (Table.CLASSIFY, 100, {"ipv4_src": 1}, ()), "matches"),
+        ("l2", (Table.CLASSIFY, 100, {}, (SetField("eth_src", 1),)), "sets"),
+        ("l2", (Table.CLASSIFY, 100, {}, (Move("eth_src", "eth_dst", 48),)), "sets"),
+        ("l2", (Table.CLASSIFY, 100, {}, (Goto(Table.OUTPUT),)), "leads to"),
+        ("l2", (Table.OUTPUT, 100, {}, (Goto(Table.FLOOD),)), "goes back"),
+        ("l2", (Table.CLASSIFY, 100, {OUT_PORT: 1}, ()), "means nothing"),
+        ("l2", (Table.CLASSIFY, 100, {}, (Move("reg9", "reg14", 32),)), "means nothing"),
+        ("l2", (Table.CLASSIFY, 100, {}, (SetField(NETWORK, 1 << 32),)), "bits"),
+        ("nat", (Table.ROUTE, 100, {"xxreg0": 1}, ()), "own"),
+        ("arp_nd", (Table.ARP_ND, 100, {}, (Goto(Table.NEIGHBOURS),)), "returns"),
+        (
+            "arp_nd",
+            (Table.ARP_ND, 100, {}, (Goto(Table.ARP_ND_REPLY), Resubmit(Table.NEIGHBOURS))),
+            "before it is done",
+        ),
+        (
+            "l2",
+            (
+                *(Table.CLASSIFY, 100, {}),
+                (Learn(Table.L2_LEARNED, (("eth_type", 1),), ((IN_PORT, 1),), 1, 1, 1),),
+            ),
+            "learns",
+        ),
+    ],
+)
+def test_sees_what_breaks_the_contract(
+    app: str, flow: tuple[Table, int, Match, Actions], word: str
+) -> None:
+    (one,) = (one for one in APPS if one.name == app)
+    assert any(word in breach for breach in breaches(one, Flow(*flow), {}))
 
 
-@each_flow
-def test_flow_matches_what_its_table_allows(one: Compiled) -> None:
-    assert {str(field) for field in one.flow.match} <= one.flow.table.matches
-
-
-@each_flow
-def test_flow_has_a_priority_of_a_band(one: Compiled) -> None:
-    priority = one.flow.priority
-    if one.flow.table is Table.FIREWALL_RULES and priority > Band.GUARD + BAND_WIDTH:
-        assert priority <= Band.FIRST, "rules in an order that a user gave"
-        return
-    assert priority == Band.MISS or any(band <= priority < band + BAND_WIDTH for band in BANDS), (
-        priority
-    )
-
-
-@each_flow
-def test_flow_jumps_forward(one: Compiled) -> None:
-    for action in one.flow.actions:
-        if isinstance(action, Goto):
-            assert may_be_gone_to(action.table)
-            assert action.table.id > one.flow.table.id
-            assert action is one.flow.actions[-1]
-        elif isinstance(action, Resubmit):
-            again = (one.flow.table, action.table) in REENTRIES
-            assert again or action.table not in STAGES or action.table.id > one.flow.table.id
-        elif isinstance(action, Ct):
-            if action.table is not None:
-                assert may_be_gone_to(action.table) or one.unit.app.name == action.table.owner
-                again = (one.flow.table, action.table) in REENTRIES
-                assert again or action.table.id > one.flow.table.id
-        elif isinstance(action, Learn):
-            assert action.table.learned
-            assert action.table.id > one.flow.table.id
-
-
-def may_be_gone_to(table: Table) -> bool:
-    """What is visited by resubmit returns to whoever visits it."""
-    return table in STAGES or table not in VISITED
-
-
-@each_flow
-def test_flow_reads_and_writes_fields_where_they_live(one: Compiled) -> None:
-    table = one.flow.table
-    for name in one.flow.match:
-        assert living(name, table) is not None, f"reads {name}"
-    for action in one.flow.actions:
-        if isinstance(action, SetField):
-            field = living(action.field, table)
-            assert field is not None, f"writes {action.field}"
-            assert 0 <= action.value < 1 << (field.bits if field else OXM[action.field].bytes * 8)
-        elif isinstance(action, Move):
-            assert living(action.source, table) is not None, f"reads {action.source}"
-            assert living(action.destination, table) is not None, f"writes {action.destination}"
-        elif isinstance(action, Learn):
-            for field, source in action.match:
-                assert living(field, action.table) is not None, f"matches {field}"
-                assert living(str(source), table) is not None, f"reads {source}"
-            for field, source in action.load:
-                assert field in {NETWORK, OUT_PORT} or living(field, action.table) is not None
-                assert living(str(source), table) is not None, f"reads {source}"
-            assert Cookie.app_id(action.cookie) == Cookie.LEARNED_APP
-
-
-def living(name: str, table: Table) -> Field | Literal[False] | None:
-    """The field of ours that a register is in this table; False for what is no register, and None
-    for one that means nothing here."""
-    fields = [field for field in FIELDS if field == name or name in words(field)]
-    if not fields:
-        return None if "reg" in name else False
-    return next((field for field in fields if field.alive(table)), None)
+def test_sees_what_a_group_does() -> None:
+    flow = Flow(Table.OUTPUT, 100, {}, (Group(7),))
+    actions: tuple[Action, ...] = (SetField("eth_src", 1), Resubmit(Table.CLASSIFY))
+    (l2,) = (one for one in APPS if one.name == "l2")
+    assert [*breaches(l2, flow, {7: Failover(7, ())})] == []
+    found = [*breaches(l2, flow, {7: Failover(7, (Bucket(1, actions),))})]
+    assert [breach.split()[0] for breach in found] == ["sets", "leads", "goes"]
 
 
 def test_every_table_has_an_answer_to_what_nothing_matched() -> None:
-    answers = {(one.unit.switch, one.flow.table) for one in FLOWS if one.flow.priority == Band.MISS}
+    answers = {(one.unit.switch, one.flow.table) for one in FLOWS if one.flow.priority == MISS}
     for switch in {one.unit.switch for one in FLOWS}:
         for table in Table:
             assert ((switch, table) in answers) == (table.miss is not Miss.DROP), table

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tenantry.controller.openflow.pipeline import FIELDS, Table
+from tenantry.controller.openflow.contract import ladder
+from tenantry.controller.openflow.pipeline import Table
 from tenantry.controller.sample import pipeline_page
+from tests.contract import EVERY_FIELD, OWNERS, living
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -21,9 +24,29 @@ def test_the_page_is_up_to_date() -> None:
 def test_the_page_tells_of_every_table_and_field() -> None:
     page = pipeline_page.page()
     for table in Table:
-        assert f"### {table.id} {table.name}\n\n{table.doc}" in page
-    for field in FIELDS:
+        about = OWNERS[table].tables[table]
+        assert f"### {table.id} {table.name}\n\n{about.job}" in page
+        for name, _ in ladder(about.priorities):
+            assert name in page.partition(f"### {table.id} ")[2].partition("- Nothing matched")[0]
+    for field in EVERY_FIELD:
         assert f"| {field.name} | `{field}` |" in page
+
+
+def test_the_register_map_says_what_each_register_is_in_each_table() -> None:
+    text = pipeline_page.page().partition("between which it lives:\n\n```\n")[2].partition("```")[0]
+    map_, _, legend = text.partition("\n\n")
+    names = dict(re.findall(r"(\w) (\w+)", legend))
+    head, rows = map_.split("\n")[:2], map_.split("\n")[2:]
+    start = len(rows[0].split()[0])
+    start = rows[0].index("a", start)
+    ids = [int(high + low) for high, low in zip(head[0][start:], head[1][start:], strict=True)]
+    assert ids == [table.id for table in Table]
+    assert {row.split()[0] for row in rows} == {"metadata", *(f"reg{n}" for n in range(16))}
+    for row in rows:
+        register, cells = row.split()[0], row[start:]
+        for table, cell in zip(Table, cells, strict=True):
+            field = living(register, table)
+            assert names.get(cell) == (field.name if field else None), (register, table)
 
 
 def test_check_tells_a_stale_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

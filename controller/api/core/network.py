@@ -18,7 +18,7 @@ from tenantry.controller.feature.extension import (
     ResourceSpec,
     may_use,
 )
-from tenantry.controller.openflow.pipeline import Zone
+from tenantry.controller.openflow.keys import Zone
 from tenantry.controller.store import Body, Draft
 
 AUTO_DELETED = (DEVICE_OWNER_DHCP, DEVICE_OWNER_DISTRIBUTED)

@@ -31,7 +31,7 @@ from tenantry.controller.feature.extension import (
 )
 from tenantry.controller.network import ipam
 from tenantry.controller.network.ipam import IpAddressAlreadyAllocated
-from tenantry.controller.openflow.pipeline import PORTS
+from tenantry.controller.openflow.keys import PORTS
 from tenantry.controller.store import Body, Claim, Draft, Link
 
 MAX_HOST_LENGTH = 255

@@ -16,7 +16,8 @@ from tenantry.controller.feature.app import Unit
 from tenantry.controller.model.binding import dpid_text
 from tenantry.controller.openflow import codec, slots
 from tenantry.controller.openflow.codec import FlowStats
-from tenantry.controller.openflow.flow import actions_text, match_text
+from tenantry.controller.openflow.flow import actions_text
+from tenantry.controller.openflow.oxm import match_text
 from tenantry.controller.openflow.pipeline import Table
 from tenantry.controller.service.service import Service
 from tenantry.controller.switch.channel import Disconnected

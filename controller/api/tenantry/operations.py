@@ -36,7 +36,7 @@ from tenantry.controller.feature.context import Context
 from tenantry.controller.model import Binding, Port, Switch, View
 from tenantry.controller.model.binding import dpid_text
 from tenantry.controller.openflow.codec import FlowStats
-from tenantry.controller.openflow.pipeline import Band, Table
+from tenantry.controller.openflow.pipeline import Table
 from tenantry.controller.service.service import Service
 from tenantry.controller.sockets import descriptors
 from tenantry.controller.switch.reconcile import Realised
@@ -159,6 +159,8 @@ def counters(service: Service, switch: str | None = None) -> list[dict[str, Any]
 
     LookupError if there is no such switch, Silent if one does not answer.
     """
+    (classify,) = (app.tables[t] for app in service.engine.apps for t in app.tables if t is _FIRST)
+    broadcasts = classify.priorities["BROADCAST"]
     found = []
     for dpid in chosen(service, switch):
         stats = ask(service, dpid, _COUNTED).flows if dpid in service.connections else []
@@ -168,7 +170,7 @@ def counters(service: Service, switch: str | None = None) -> list[dict[str, Any]
             for unit in origins.get(flow.cookie, ()):
                 if unit.units.kind == "port":
                     counts = by_port.setdefault(unit.id, dict.fromkeys(_COUNTS, 0))
-                    counts[_count(flow)] += flow.packets
+                    counts[_count(flow, broadcasts)] += flow.packets
         for port_id, counts in by_port.items():
             port = service.model.get(Port, port_id)
             if port is not None:
@@ -185,17 +187,18 @@ def counters(service: Service, switch: str | None = None) -> list[dict[str, Any]
     return sorted(found, key=lambda port: (-port["broadcasts"], port["id"]))
 
 
+_FIRST = Table.CLASSIFY
 _COUNTED = {Table.CLASSIFY.id, Table.PUNT_LIMIT.id, Table.IDENTITY.id}
 _COUNTS = ("unicast", "broadcasts", "punted", "identified")
 
 
-def _count(flow: FlowStats) -> str:
+def _count(flow: FlowStats, broadcasts: int) -> str:
     """What a flow of a port counts; that for group addresses is the more special one."""
     if flow.table_id == Table.PUNT_LIMIT.id:
         return "punted"
     if flow.table_id == Table.IDENTITY.id:
         return "identified"
-    return "broadcasts" if flow.priority == Band.SPECIFIC else "unicast"
+    return "broadcasts" if flow.priority == broadcasts else "unicast"
 
 
 def engine(service: Service) -> dict[str, Any]:

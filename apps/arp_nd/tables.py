@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The tables that answer ARP and neighbour discovery."""
+
+from __future__ import annotations
+
+from tenantry.controller.network.priorities import ArpNdReplyPriority
+from tenantry.controller.openflow.contract import About, OneRung, Priorities, fields
+from tenantry.controller.openflow.pipeline import (
+    ADDRESS,
+    IN_PORT,
+    MAC,
+    NETWORK,
+    OUT_PORT,
+    OWNED,
+    Table,
+)
+
+
+class NeighboursPriority(Priorities):
+    """NEIGHBOURS: one row an address."""
+
+    ROW = 200
+
+
+TABLES = {
+    Table.ARP_ND: About(
+        job="Who has an address? Known ones are answered here; unknown ones may be behind "
+        "ports that learn.",
+        priorities=OneRung,
+        matches=fields("eth_type arp_op ip_proto ip_ttl icmpv6_type"),
+        sets=fields(OUT_PORT, ADDRESS, MAC, OWNED),
+        leads_to=(Table.NEIGHBOURS, Table.ARP_ND_REPLY, Table.IDENTITY),
+    ),
+    Table.NEIGHBOURS: About(
+        job="The addresses of each network that the model knows, and their MAC addresses; "
+        "visited by resubmit, sets MAC and, if the address is here, OUT_PORT.",
+        priorities=NeighboursPriority,
+        matches=fields(NETWORK, IN_PORT, ADDRESS),
+        sets=fields(OUT_PORT, MAC),
+    ),
+    Table.ARP_ND_REPLY: About(
+        job="Turns the question into its answer and sends it back. One from the physical "
+        "network goes to the port it is about, if that is on this switch: every other "
+        "switch hears it, too.",
+        priorities=ArpNdReplyPriority,
+        matches=fields(
+            IN_PORT,
+            OUT_PORT,
+            MAC,
+            OWNED,
+            "eth_type arp_op arp_spa ip_proto ipv6_src icmpv6_type ipv6_nd_sll",
+        ),
+        sets=fields(
+            OUT_PORT,
+            "nxm_in_port eth_src eth_dst arp_op arp_spa arp_tpa arp_sha arp_tha ipv6_src",
+            "ipv6_dst icmpv6_type nd_reserved",
+        ),
+        leads_to=(Table.PUNT_LIMIT, Table.ND_REPLY, Table.FLOOD.next, Table.OUTPUT),
+    ),
+    Table.ND_REPLY: About(
+        job="The last of a neighbour advertisement: its option, which a solicitation has not.",
+        priorities=OneRung,
+        matches=fields("eth_type ip_proto icmpv6_type"),
+        sets=fields(OUT_PORT, "nxm_in_port ipv6_nd_tll nd_options_type"),
+        leads_to=(Table.OUTPUT,),
+    ),
+}

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The tables of L2 switching, where other features add what leads off the switch."""
+
+from __future__ import annotations
+
+from tenantry.controller.openflow.contract import About, OneRung, Priorities, fields
+from tenantry.controller.openflow.pipeline import FLOOD_PART, IN_PORT, NETWORK, OUT_PORT, Table
+
+BY_WIRE, BY_TUNNEL = 0, 0xFFFF
+"""The values of FLOOD_PART that lead off this switch; the ports on it are in the parts from 1 on.
+"""
+
+LEARNERS = 1 << 16
+"""The bit of FLOOD_PART that leaves of a part only the ports that learn."""
+
+
+class ClassifyPriority(Priorities):
+    """CLASSIFY: where a packet is from."""
+
+    NEVER_FORWARDED = 300  # group addresses as sources, bridge protocols: nobody may send them
+    MOVED_HERE = 202  # what a guest says where it has just begun to run
+    PAIR_MAC = 201  # from the MAC address of an allowed address pair: learned
+    BROADCAST = 200  # to a group, as ORDINARY, but counted by itself
+    ORDINARY = 100  # by port of the switch and tag
+
+
+class L2LookupPriority(Priorities):
+    """L2_LOOKUP: where a MAC address is."""
+
+    SERVICE = 300  # the controller's own: what it has not answered by now goes nowhere
+    KNOWN = 100  # of the model, or of many
+    MISS = 0  # by what was learned
+
+
+class FloodPartPriority(Priorities):
+    """FLOOD_PART: copies."""
+
+    COPIED_ALREADY = 200  # by the switch that it started from
+    COPIES = 100
+
+
+class OutputPriority(Priorities):
+    """OUTPUT: out of the switch."""
+
+    TO_GATEWAY = 200  # by tunnel, to the first gateway that is there
+    ORDINARY = 100
+
+
+TABLES = {
+    Table.CLASSIFY: About(
+        job="From the port a packet came in by, and its VLAN tag, to NETWORK and IN_PORT. "
+        "What no flow knows is dropped: the switch fails closed.",
+        priorities=ClassifyPriority,
+        matches=fields("in_port vlan_vid eth_src eth_dst eth_type ip_proto icmpv6_type"),
+        sets=fields(NETWORK, IN_PORT),
+        leads_to=(Table.L2_LEARNED,),
+    ),
+    Table.L2_LOOKUP: About(
+        job="Destination MAC addresses that the model knows. Others go on by way of "
+        "L2_LEARNED, to where something may have been learned.",
+        priorities=L2LookupPriority,
+        matches=fields(NETWORK, "eth_dst"),
+        sets=fields(OUT_PORT),
+        leads_to=(Table.L2_LEARNED, Table.FLOOD.next),
+    ),
+    Table.L2_LEARNED: About(
+        job="MAC addresses that the switch learned from ports without port security and from "
+        "the physical network; visited by resubmit, sets OUT_PORT and returns.",
+        priorities=OneRung,
+        matches=fields(NETWORK, "eth_dst"),
+        sets=fields(OUT_PORT),
+    ),
+    Table.FLOOD: About(
+        job="Broadcast, multicast and unknown unicast (OUT_PORT 0): one copy to each place "
+        "where the network is. A packet whose OUT_PORT is known passes by.",
+        priorities=OneRung,
+        matches=fields(NETWORK, OUT_PORT),
+        sets=fields(FLOOD_PART),
+        leads_to=(Table.FLOOD_PART,),
+    ),
+    Table.FLOOD_PART: About(
+        job="A network's ports on this switch, in parts that fit one flow, and what is "
+        "beyond it; visited by resubmit.",
+        priorities=FloodPartPriority,
+        matches=fields(NETWORK, FLOOD_PART),
+        sets=fields(OUT_PORT),
+        leads_to=(Table.FLOOD.next,),
+    ),
+    Table.OUTPUT: About(
+        job="From OUT_PORT to a port of the switch, with the tag that belongs on the wire "
+        "there, or into a tunnel.",
+        priorities=OutputPriority,
+        matches=fields(NETWORK, OUT_PORT),
+        sets=fields("vlan_vid"),
+    ),
+}
