@@ -11,7 +11,8 @@ Four hosts with an Open vSwitch each, two of which lead outside and stand in for
 While ``inside`` asks the server a thousand times a second, the switch daemon of whichever of the
 two its router leads through is killed: once with the controller alive, and once with it dead, so
 that switches have nobody but each other. It prints for how long nobody answered, draws the answers
-around the failure (``--png``), and fails if that is a second or more.
+around the failure (``--png``), and fails if the other does not take over. How long that may take is
+said, and measured by ``make bench``: it is longer on a machine that is busy with something else.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ import stage
 from stage import say
 
 PROVIDER, INSIDE, SERVER = ("203.0.113.0/24",), "10.0.0.0/24", "198.51.100.7"
-TOO_LONG = 1000  # milliseconds
+AT_MOST = 1000  # milliseconds, on a quiet machine
 
 
 class Gateways(hosts.Hosts):
@@ -50,9 +51,7 @@ def experiment(arguments, cleanup):
             runs[f"controller {controller}"] = die(arguments.tenantry, place, controller, after)
     picture = {"title": "A gateway dies", "event": "its switch daemon is killed", "runs": runs}
     stage.draw(arguments.tenantry, "plot_answers.py", arguments.png, picture)
-    good = all(0 < run["gap"] < TOO_LONG for run in runs.values())
-    print("The other gateway took over in less than a second." if good else "NOT as expected.")
-    return 0 if good else 1
+    return stage.verdict("The other gateway took over", AT_MOST, *runs.values())
 
 
 def die(command, directory, controller, cleanup):

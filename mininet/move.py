@@ -11,7 +11,9 @@ moved live has an interface at both ends for a while, and speaks through one at 
 ``asker`` asks it a thousand times a second. Meanwhile the first interface goes down, and the guest
 says by a gratuitous ARP through the second that it runs there now, as QEMU makes it do. Nobody
 calls the API for that: the port's other binding becomes the active one. It prints what was lost,
-draws the answers around the move (``--png``), and fails if nobody answered for 100 ms or more.
+draws the answers around the move (``--png``), and fails if the guest is not reached there. For how
+long nobody may answer is said, and measured by ``make bench``: it is longer on a machine that is
+busy with something else.
 """
 
 import socket
@@ -25,7 +27,7 @@ from stage import say, until
 from topology import configure
 
 NETWORK = "10.0.0.0/24"
-TOO_LONG = 100  # milliseconds
+AT_MOST = 100  # milliseconds, on a quiet machine
 EVERYBODY = b"\xff" * 6
 
 
@@ -71,10 +73,10 @@ def experiment(arguments, cleanup):
         "runs": {"": run},
     }
     stage.draw(arguments.tenantry, "plot_answers.py", arguments.png, picture)
-    good = moved["binding:host_id"] == "host2" and 0 < run["gap"] < TOO_LONG
     print(f"The port is on {moved['binding:host_id']}.")
-    print(f"Less than {TOO_LONG} ms were lost." if good else "NOT as expected.")
-    return 0 if good else 1
+    if moved["binding:host_id"] != "host2":
+        return 1
+    return stage.verdict("The machine moved", AT_MOST, run)
 
 
 def stand_by(guest, port, tenantry):

@@ -3,9 +3,9 @@
 """Questions by a timetable, from one network namespace to another: who is not answered, and when.
 
 ``pacer.py answer`` sends UDP back to whoever it came from, both families. ``pacer.py ask ADDRESS
-PER_SECOND [SECONDS]`` asks there; then it prints as JSON the milliseconds from each question to its
-answer, null for none, and when the first was asked on the clock ``time.monotonic``. Both print a
-line when they have begun, and end when their input does. From Python::
+PER_SECOND`` asks there; then it prints as JSON the milliseconds from each question to its answer,
+null for none, and when the first was asked on the clock ``time.monotonic``. Both print a line when
+they have begun, and end when their input has: who asks, once it is answered again. From Python::
 
     with pacer.reflecting(server):
         asking = pacer.Pacer(host, "198.51.100.7")
@@ -28,6 +28,9 @@ import time
 PORT = 7788
 PER_SECOND = 1000
 STRAGGLER_SECONDS = 1.0
+"""Without any answer, until what is missing counts as lost."""
+PATIENCE = 30.0
+"""Seconds until somebody answers again."""
 READY = "ready\n"
 IPV6_RECVPKTINFO, IP_PKTINFO = 49, 8  # linux/in6.h, linux/in.h: Python has no names for them
 
@@ -81,18 +84,25 @@ class Answers:
 
 
 class Pacer:
-    """Asks in the background, for so many seconds or until the result is wanted."""
+    """Asks in the background, until the result is wanted.
 
-    def __init__(self, node, address, seconds=None, per_second=PER_SECOND):
-        self.per_second, self._endless = per_second, not seconds
-        self._process = _start(node, "ask", address, per_second, *([seconds] if seconds else []))
+    The more questions a second, the finer the gap; the fewer, the longer can a switch that gets no
+    processor keep them in its buffer (some 250 of them) before any is lost.
+    """
+
+    def __init__(self, node, address, per_second=PER_SECOND):
+        self.per_second = per_second
+        self._process = _start(node, "ask", address, per_second)
 
     def result(self):
-        """The :class:`Answers`, when it has ended."""
-        if self._endless:
-            self._process.stdin.close()
+        """The :class:`Answers`, once a question from now on was answered; RuntimeError if none is
+        within :data:`PATIENCE`."""
+        self._process.stdin.close()
         with self._process:
-            return Answers(*json.load(self._process.stdout), self.per_second)
+            answers = Answers(*json.load(self._process.stdout), self.per_second)
+        if answers.asked - 1 in answers.lost:
+            raise RuntimeError(f"nobody answers any more: {answers}")
+        return answers
 
 
 @contextlib.contextmanager
@@ -137,31 +147,37 @@ def answer():
             udp.sendmsg([data], ancillary, 0, peer)
 
 
-def ask(address, per_second, seconds=float("inf")):
+def ask(address, per_second):
     udp = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
     udp.setblocking(False)
     udp.connect((address, PORT))
-    times = []
+    times, latest = [], -1
     print(READY, end="", flush=True)
     began = time.monotonic()
+    enough = give_up = float("inf")  # a question whose answer is the end, and a time that is
 
     def take(wait):
-        if select.select([udp], [], [], max(0.0, wait))[0]:
-            with contextlib.suppress(OSError):  # all taken, or an error of a question before
-                while True:
-                    number = int.from_bytes(udp.recv(10), "big")
-                    times[number] = 1000 * (time.monotonic() - began - number / per_second)
+        """Take the answers that are there or come in time; whether there were any."""
+        nonlocal latest
+        if not select.select([udp], [], [], max(0.0, wait))[0]:
+            return False
+        with contextlib.suppress(OSError):  # all taken, or an error of a question before
+            while True:
+                number = int.from_bytes(udp.recv(10), "big")
+                times[number] = 1000 * (time.monotonic() - began - number / per_second)
+                latest = max(latest, number)
+        return True
 
-    count = seconds * per_second
-    while len(times) < count and not _input_ended():
-        while len(times) < count and len(times) / per_second <= time.monotonic() - began:
+    while latest < enough and time.monotonic() < give_up:
+        while len(times) / per_second <= time.monotonic() - began:
             times.append(None)
             with contextlib.suppress(OSError):
                 udp.send((len(times) - 1).to_bytes(4, "big"))
         take(len(times) / per_second - (time.monotonic() - began))
-    end = time.monotonic() + STRAGGLER_SECONDS
-    while None in times[-per_second:] and time.monotonic() < end:
-        take(end - time.monotonic())
+        if enough == float("inf") and _input_ended():
+            enough, give_up = len(times), time.monotonic() + PATIENCE
+    while None in times and take(STRAGGLER_SECONDS):
+        pass
     json.dump((began, times), sys.stdout)
 
 
@@ -169,4 +185,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "answer":
         answer()
     else:
-        ask(sys.argv[2], int(sys.argv[3]), *map(float, sys.argv[4:]))
+        ask(sys.argv[2], int(sys.argv[3]))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 """Draws the answers to questions around an event: ``plot_answers.py FILE.png``, on standard input
-as JSON what :meth:`pacer.Questions.around` returns, for each run. Runs in the project's virtual
+as JSON what :meth:`pacer.Answers.around` returns, for each run. Runs in the project's virtual
 environment, which has matplotlib."""
 
 import json

@@ -209,6 +209,20 @@ def asked_while(event, asker, address, answerer):
         return asking.result(), moment
 
 
+def verdict(what, at_most, *runs):
+    """Say for how long nobody answered at the longest in these runs (:meth:`pacer.Answers.around`);
+    the exit status. At most that many milliseconds are expected of a quiet machine. Where none are
+    lost nothing has happened; that somebody answers again has been seen."""
+    longest = max(run["gap"] for run in runs)
+    if min(run["gap"] for run in runs) == 0:
+        print("NOT as expected: nothing was lost.")
+        return 1
+    print(f"{what}; nobody answered for {longest:.0f} ms.")
+    if longest >= at_most:
+        print(f"On a quiet machine that is less than {at_most} ms: is this one busy?")
+    return 0
+
+
 def draw(tenantry, script, png, picture):
     """Draw ``picture``, by the virtual environment's Python, which has matplotlib."""
     words = [tenantry.parent / "python", Path(__file__).with_name(script), png]

@@ -318,6 +318,8 @@ def farm(
         "ovsdb__datapath_type": "netdev",
         "networks__tenant_network_type": "vxlan",
         "networks__physical_mtu": "1500",
+        # Switches that share two processors with others may not be heard for a second.
+        "overlay__bfd_multiplier": "15",
         **options,
     }
     file = written(directory, values)

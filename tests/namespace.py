@@ -78,8 +78,13 @@ class Guest:
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == b"up\n"
         self.pid = self._holder.pid
+        self._started: list[subprocess.Popen[str]] = []
 
     def close(self) -> None:
+        for process in self._started:  # those that a test which failed has left
+            if process.returncode is None:
+                process.kill()
+                process.communicate()
         assert self._holder.stdin is not None
         self._holder.stdin.close()
         self._holder.wait()
@@ -94,9 +99,11 @@ class Guest:
         return run(*self.command(*command))
 
     def start(self, *command: str | int) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.command(*command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        self._started.append(process)
+        return process
 
     def take(self, interface: str) -> None:
         """Move an interface of ours into the guest."""

@@ -338,7 +338,11 @@ class Listener:
             self._clients.take_first_turn(reader)
             if self._tls is not None:
                 with runtime.Timeout(HANDSHAKE_SECONDS, TimeoutError("no TLS handshake in time")):
-                    reader.stream = self._tls.wrap_socket(reader.stream, server_side=True)
+                    # Ours before it has shaken hands: who fails in that is hung up on, too.
+                    reader.stream = self._tls.wrap_socket(
+                        reader.stream, server_side=True, do_handshake_on_connect=False
+                    )
+                    reader.stream.do_handshake()
                 reader.common_name = _common_name(reader.stream.getpeercert() or {})
             self._serve(reader)
         except (OSError, Unwelcome, runtime.Timeout) as error:

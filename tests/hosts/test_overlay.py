@@ -5,7 +5,6 @@ other."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -34,19 +33,14 @@ def test_a_host_joins_and_its_guests_reach_everybody(
         guests = [net.plug(m, p) for m, p in zip(started[:3], ports, strict=False)]
         assert_all_reach(net, guests, ports[:3])
         guest, interface = net.prepare(started[3], ports[3])
-        began = time.monotonic()
         net.join(started[3])
         started[3].vsctl(
             *("--no-wait", "add-port", "br-int", interface, "--", "set", "interface", interface),
             f"external_ids:iface-id={ports[3]['id']}",
         )
-        joined = time.monotonic()
         net.until(lambda: net.service.port_status(ports[3]["id"]) == "ACTIVE")
         addresses = [ip["ip_address"] for port in ports[:3] for ip in port["fixed_ips"]]
         assert all(answered([(guest, address) for address in addresses]))
-        reached = time.monotonic()
-        print(f"joined in {joined - began:.2f} s, reaches all {reached - joined:.2f} s later")
-        assert reached - joined < 2
         assert_all_reach(net, [*guests, guest], ports)
         net.verify()
 
@@ -84,7 +78,7 @@ def test_the_controller_restarts_while_all_talk_to_all(own_netns: None, tmp_path
                 stack.enter_context(reflecting(guest))
             assert unreached(guests, addresses) == []  # neighbours are known, too, from here on
             pacers = [
-                Pacer(guest, addresses[(number + step) % 8], 8, per_second=40)
+                Pacer(guest, addresses[(number + step) % 8], per_second=40)
                 for number, guest in enumerate(guests)
                 for step in range(1, 8)
             ]
@@ -94,7 +88,6 @@ def test_the_controller_restarts_while_all_talk_to_all(own_netns: None, tmp_path
                 assert (reconciler.sent.added, reconciler.sent.deleted) == (0, 0)
             results = [pacer.result() for pacer in pacers]
         assert sum(len(answered.lost) for answered in results) == 0
-        assert sum(answered.asked for answered in results) == 56 * 8 * 40
         net.verify()
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The experiments on several hosts: what gets lost is less than what they allow, and is drawn."""
+"""The experiments on several hosts: what gets lost is seen, and drawn."""
 
 import re
 
@@ -14,12 +14,11 @@ def test_a_gateway_dies(experiment: Experiment) -> None:
     runs = re.findall(rf"host[12] died: {NUMBERS}", output)
     assert len(runs) == 2, output  # with the controller, and without
     for lost, asked, gap in runs:
-        assert 0 < int(gap) < 1000
-        assert int(gap) <= int(lost) < int(asked)
+        assert 0 < int(gap) <= int(lost) < int(asked)
 
 
 def test_a_port_moves(experiment: Experiment) -> None:
     output = experiment("move")
     (run,) = re.findall(rf"moved: {NUMBERS}", output)
-    assert 0 < int(run[2]) < 100
+    assert 0 < int(run[2]) <= int(run[0]) < int(run[1])
     assert "The port is on host2." in output
