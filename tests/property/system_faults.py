@@ -25,7 +25,7 @@ class Relay:
     def __init__(self, path: Path, target: Path) -> None:
         self.path = path
         self._target = target
-        self._streams: list[Any] = []
+        self._relaying: list[tuple[Any, Any, Any]] = []
         self._listening: Any = None
         self._accepting: Any = None
         self.mend()
@@ -47,18 +47,25 @@ class Relay:
             self._listening.close()
             self._listening = None
             self.path.unlink()
-        for stream in self._streams:
-            _end(stream)
-        self._streams.clear()
+        for near, far, greenlet in self._relaying:
+            _end(near)
+            _end(far)
+            greenlet.wait()
+        self._relaying.clear()
 
     def _accept(self) -> None:
         while True:
             near, _ = self._listening.accept()
             far = socket.socket(socket.AF_UNIX)
             far.connect(str(self._target))
-            self._streams += (near, far)
-            runtime.spawn(_copy, near, far)
-            runtime.spawn(_copy, far, near)
+            self._relaying.append((near, far, runtime.spawn(_relay, near, far)))
+
+
+def _relay(near: Any, far: Any) -> None:
+    with near, far:
+        back = runtime.spawn(_copy, far, near)
+        _copy(near, far)
+        back.wait()
 
 
 def _copy(source: Any, sink: Any) -> None:
@@ -69,8 +76,8 @@ def _copy(source: Any, sink: Any) -> None:
 
 
 def _end(stream: Any) -> None:
-    """Wakes whoever reads it; the file goes with the last of them."""
-    with contextlib.suppress(OSError):
+    """Wakes whoever reads it."""
+    with contextlib.suppress(OSError):  # it has ended
         stream.shutdown(socket.SHUT_RDWR)
 
 
