@@ -344,6 +344,7 @@ class Listener:
                     )
                     reader.stream.do_handshake()
                 reader.common_name = _common_name(reader.stream.getpeercert() or {})
+            reader.expect(STRANGER_OCTETS, STRANGER_SECONDS)
             self._serve(reader)
         except (OSError, Unwelcome, runtime.Timeout) as error:
             complaints.tell(reader.address, error)

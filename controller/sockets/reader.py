@@ -135,8 +135,6 @@ class Reader:
         self._began = time.monotonic()  # the work on what was received last
         self._worked = 0.0
         self._in_turn = False
-        if turns is not None:
-            self.expect(STRANGER_OCTETS, STRANGER_SECONDS)
 
     def expect(self, octets: int | None, seconds: float) -> None:
         """From now on no more than this (None: no matter how much), and no later than then."""
