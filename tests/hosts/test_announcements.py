@@ -97,16 +97,23 @@ def reached(net: Farm, peers: list[Guest]) -> None:
     assert not unreached(peers, ADDRESSES)
 
 
+def neighbours(net: Farm, machines: list[Machine]) -> tuple[Any, list[Guest], Any, Guest]:
+    """A network with a guest on each machine, and one more on the first, with its port, which has
+    ADDRESSES and is reached by the others."""
+    network = net.network("10.0.0.0/24", "fd00::/64")
+    peers = [net.plug(machine, net.port(network)) for machine in machines]
+    port = net.port(network, fixed_ips=FIXED)
+    guest = net.plug(machines[0], port)
+    reached(net, peers)
+    return network, peers, port, guest
+
+
 def test_an_address_that_moves_is_announced_to_all_its_neighbours(
     started: list[Machine], tmp_path: Path
 ) -> None:
     """Another MAC address, another port, a router: its own hosts say nothing at all of it."""
     with farm(tmp_path, started) as net:
-        network = net.network("10.0.0.0/24", "fd00::/64")
-        peers = [net.plug(machine, net.port(network)) for machine in started]
-        port = net.port(network, fixed_ips=FIXED)
-        guest = net.plug(started[0], port)
-        reached(net, peers)
+        network, peers, port, guest = neighbours(net, started)
         with Ears(*peers) as ears:
             net.update("port", port["id"], mac_address=NEW_MAC)
             for address in ADDRESSES:
@@ -146,11 +153,7 @@ def test_who_announces_its_own_address_is_heard_everywhere(
 ) -> None:
     """By a request, by an answer, by an advertisement; whatever the neighbours believe."""
     with farm(tmp_path, started) as net:
-        network = net.network("10.0.0.0/24", "fd00::/64")
-        peers = [net.plug(machine, net.port(network)) for machine in started]
-        port = net.port(network, fixed_ips=FIXED)
-        guest = net.plug(started[0], port)
-        reached(net, peers)
+        _, peers, port, guest = neighbours(net, started)
         mac = int(port["mac_address"].replace(":", ""), 16)
         four, six = (int(ip_address(address)) for address in ADDRESSES)
         request = announcement(4, mac, four, router=False)
