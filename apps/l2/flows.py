@@ -17,13 +17,13 @@ from tenantry.apps.l2.tables import (
     OutputPriority,
 )
 from tenantry.controller.model import Binding, Network, Port, Standby, View
+from tenantry.controller.network.learning import LEARNED_PER_PORT, learn_source
 from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.flow import (
     Action,
     Actions,
     Flow,
     Goto,
-    Learn,
     Match,
     Output,
     PopVlan,
@@ -32,7 +32,6 @@ from tenantry.controller.openflow.flow import (
     Resubmit,
     SetField,
 )
-from tenantry.controller.openflow.keys import Cookie
 from tenantry.controller.openflow.oxm import VLAN_PRESENT
 from tenantry.controller.openflow.pipeline import (
     FLOOD_PART,
@@ -45,11 +44,6 @@ from tenantry.controller.openflow.pipeline import (
 from tenantry.controller.packets.frames import ARP, ICMPV6, IPV6, RARP
 from tenantry.controller.packets.neighbour_discovery import ADVERTISEMENT
 from tenantry.controller.packets.own_addresses import SERVICE_MAC
-
-LEARNED_IDLE_SECONDS = 300  # the ageing time of IEEE 802.1Q, 8.8.3
-LEARNED_PER_PORT = 64
-"""MAC addresses that a switch remembers behind one port, so that no port can fill the table."""
-
 
 GROUP = (1 << 40, 1 << 40)  # MAC addresses of many: multicast and broadcast
 BRIDGE_RESERVED = (0x0180C2000000, 0xFFFFFFFFFFF0)  # STP, LACP, LLDP ...: IEEE 802.1Q, 8.6.3
@@ -91,7 +85,7 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     untagged: Match = {"in_port": plugged.ofport, "vlan_vid": tag}
     pop: Actions = (PopVlan(),) if vlan else ()
     known = (*pop, SetField(NETWORK, network.key), SetField(IN_PORT, port.key))
-    learned = (*known, _learning(network, port))
+    learned = (*known, learn_source(network, port.key, limit=LEARNED_PER_PORT))
     on = Goto(Table.CLASSIFY.next)
     # Behind a port with port security there is no address that the model does not know, but for
     # MAC addresses of its allowed address pairs, which several ports may share.
@@ -124,17 +118,6 @@ _ANNOUNCEMENTS: tuple[Match, ...] = (
     {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": ADVERTISEMENT},
 )
 """What a guest says where it has just begun to run: see ``packets.py``."""
-
-
-def _learning(network: Network, port: Port) -> Learn:
-    return Learn(
-        table=Table.L2_LEARNED,
-        match=((NETWORK, NETWORK), ("eth_dst", "eth_src")),
-        load=((OUT_PORT, port.key),),
-        idle_timeout=LEARNED_IDLE_SECONDS,
-        limit=LEARNED_PER_PORT,
-        cookie=Cookie.learned(network.key, port.key),
-    )
 
 
 def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:

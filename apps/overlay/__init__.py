@@ -16,11 +16,11 @@ from oslo_config import cfg
 
 from tenantry.apps.overlay import tables
 from tenantry.apps.overlay.flows import (
+    carried_ports,
     compile_beyond,
     compile_network,
     compile_router,
     networks_carried,
-    ports_beyond,
 )
 from tenantry.apps.overlay.rows import Tunnels
 from tenantry.controller.feature.app import App, Parts, Units
@@ -38,7 +38,7 @@ OVERLAY = App(
     name="overlay",
     units=(
         Units("network", networks_carried, compile_network),
-        Units("beyond", ports_beyond, compile_beyond),
+        Units("beyond", carried_ports, compile_beyond),
         Units("router", routers_on, compile_router),
     ),
     build=_build,

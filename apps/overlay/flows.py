@@ -14,8 +14,14 @@ from tenantry.apps.l2.tables import (
     L2LookupPriority,
     OutputPriority,
 )
-from tenantry.controller.model import Address, Binding, Network, Port, Router, View, derived
+from tenantry.controller.model import Address, Network, Router, View, derived
 from tenantry.controller.network.failover import TOWARDS_GATEWAY, group_id, preferred_over
+from tenantry.controller.network.learning import (
+    LEARNED_PER_NETWORK,
+    learn_source,
+    plugged_in,
+    ports_beyond,
+)
 from tenantry.controller.network.routers import gateways, networks_on, router_interfaces
 from tenantry.controller.network.tunnels import (
     by_tunnel,
@@ -34,13 +40,11 @@ from tenantry.controller.openflow.flow import (
     Goto,
     Group,
     Item,
-    Learn,
     Match,
     Output,
     Resubmit,
     SetField,
 )
-from tenantry.controller.openflow.keys import Cookie
 from tenantry.controller.openflow.oxm import TUNNEL_ENDS
 from tenantry.controller.openflow.pipeline import (
     FLOOD_PART,
@@ -53,10 +57,6 @@ from tenantry.controller.openflow.pipeline import (
     Table,
 )
 
-LEARNED_IDLE_SECONDS = 300  # the ageing time of IEEE 802.1Q, 8.8.3
-LEARNED_PER_NETWORK = 4096
-"""MAC addresses behind other switches that a switch remembers in one network."""
-
 
 @derived
 def networks_carried(view: View, switch: int) -> frozenset[str]:
@@ -66,15 +66,9 @@ def networks_carried(view: View, switch: int) -> frozenset[str]:
     return frozenset(id for id in networks_on(view, switch) if tunnel_of(view, id))
 
 
-def ports_beyond(view: View, switch: int) -> frozenset[str]:
+def carried_ports(view: View, switch: int) -> frozenset[str]:
     """The ports of those networks that are plugged in elsewhere."""
-    return frozenset[str]().union(
-        *(
-            view.ids(Binding, network_id=network_id)
-            - view.ids(Binding, switch=switch, network_id=network_id)
-            for network_id in networks_carried(view, switch)
-        )
-    )
+    return ports_beyond(view, switch, networks_carried(view, switch))
 
 
 def _to(address: Address) -> SetField:
@@ -88,13 +82,15 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     if network is None or by is None or here is None:
         return
     port, vni = by
+    begins, leads = TUNNEL_ENDS[here.version]
     yield Flow(
         Table.CLASSIFY,
         ClassifyPriority.ORDINARY,
         {"in_port": port, "tunnel_id": vni},
         (
             *(SetField(NETWORK, network.key), SetField(IN_PORT, TUNNEL)),
-            *(_learning(network, here), Goto(Table.CLASSIFY.next)),
+            learn_source(network, TUNNEL, (leads, begins), limit=LEARNED_PER_NETWORK),
+            Goto(Table.CLASSIFY.next),
         ),
     )
     into: Actions = (SetField("tunnel_id", vni), Output(port))
@@ -128,27 +124,13 @@ def _carrier(
     return network, None if port is None else (port, how[1]), endpoint(view, switch)
 
 
-def _learning(network: Network, here: Address) -> Learn:
-    source, destination = TUNNEL_ENDS[here.version]
-    return Learn(
-        table=Table.L2_LEARNED,
-        match=((NETWORK, NETWORK), ("eth_dst", "eth_src")),
-        load=((OUT_PORT, TUNNEL), (destination, source)),
-        idle_timeout=LEARNED_IDLE_SECONDS,
-        limit=LEARNED_PER_NETWORK,
-        cookie=Cookie.learned(network.key, TUNNEL),
-    )
-
-
 def compile_beyond(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     """A port that is bound to another switch is reached by a tunnel to its host."""
-    binding, port = view.get(Binding, port_id), view.get(Port, port_id)
-    if binding is None or port is None or not port.admin_state_up:
+    if (found := plugged_in(view, port_id)) is None:
         return
-    network, there = view.get(Network, port.network_id), endpoint(view, binding.switch)
-    if network is None or there is None:
-        return
-    if by_tunnel(view, switch, binding.switch, network.id):
+    binding, port, network = found
+    there = endpoint(view, binding.switch)
+    if there is not None and by_tunnel(view, switch, binding.switch, network.id):
         yield Flow(
             Table.L2_LOOKUP,
             L2LookupPriority.KNOWN,

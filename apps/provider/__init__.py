@@ -14,8 +14,8 @@ from tenantry.apps.provider import resources, tables
 from tenantry.apps.provider.flows import (
     compile_beyond,
     compile_network,
-    ports_beyond,
     wired_networks,
+    wired_ports,
 )
 from tenantry.controller import config
 from tenantry.controller.feature.app import App, Parts, Units
@@ -46,7 +46,7 @@ PROVIDER = App(
     name="provider",
     units=(
         Units("network", wired_networks, compile_network),
-        Units("beyond", ports_beyond, compile_beyond),
+        Units("beyond", wired_ports, compile_beyond),
     ),
     build=lambda conf: Parts(extension=_extension(conf)),
     adds_to=tables.ADDS_TO,

@@ -14,7 +14,13 @@ from tenantry.apps.l2.tables import (
     L2LookupPriority,
     OutputPriority,
 )
-from tenantry.controller.model import Binding, Network, Port, Segment, View, derived
+from tenantry.controller.model import Network, Segment, View, derived
+from tenantry.controller.network.learning import (
+    LEARNED_PER_NETWORK,
+    learn_source,
+    plugged_in,
+    ports_beyond,
+)
 from tenantry.controller.network.routers import networks_on
 from tenantry.controller.network.tunnels import by_tunnel
 from tenantry.controller.network.wires import wires
@@ -23,7 +29,6 @@ from tenantry.controller.openflow.flow import (
     Actions,
     Flow,
     Goto,
-    Learn,
     Match,
     Output,
     PopVlan,
@@ -31,7 +36,6 @@ from tenantry.controller.openflow.flow import (
     Resubmit,
     SetField,
 )
-from tenantry.controller.openflow.keys import Cookie
 from tenantry.controller.openflow.oxm import VLAN_PRESENT
 from tenantry.controller.openflow.pipeline import (
     FLOOD_PART,
@@ -42,10 +46,6 @@ from tenantry.controller.openflow.pipeline import (
     TO_GATEWAY,
     Table,
 )
-
-LEARNED_IDLE_SECONDS = 300  # the ageing time of IEEE 802.1Q, 8.8.3
-LEARNED_PER_NETWORK = 4096
-"""MAC addresses beyond the switch that it remembers in one network."""
 
 
 @derived
@@ -58,15 +58,9 @@ def wired_networks(view: View, switch: int) -> frozenset[str]:
     )
 
 
-def ports_beyond(view: View, switch: int) -> frozenset[str]:
+def wired_ports(view: View, switch: int) -> frozenset[str]:
     """The ports of those networks that are plugged in elsewhere."""
-    return frozenset[str]().union(
-        *(
-            view.ids(Binding, network_id=network_id)
-            - view.ids(Binding, switch=switch, network_id=network_id)
-            for network_id in wired_networks(view, switch)
-        )
-    )
+    return ports_beyond(view, switch, wired_networks(view, switch))
 
 
 def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
@@ -85,7 +79,7 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
                     *untag,
                     SetField(NETWORK, network.key),
                     SetField(IN_PORT, PHYSICAL),
-                    _learning(network),
+                    learn_source(network, PHYSICAL, limit=LEARNED_PER_NETWORK),
                     Goto(Table.CLASSIFY.next),
                 ),
             )
@@ -120,24 +114,12 @@ def _vlan_vid(segment: Segment) -> int:
     return VLAN_PRESENT | (segment.segmentation_id or 0)
 
 
-def _learning(network: Network) -> Learn:
-    return Learn(
-        table=Table.L2_LEARNED,
-        match=((NETWORK, NETWORK), ("eth_dst", "eth_src")),
-        load=((OUT_PORT, PHYSICAL),),
-        idle_timeout=LEARNED_IDLE_SECONDS,
-        limit=LEARNED_PER_NETWORK,
-        cookie=Cookie.learned(network.key, PHYSICAL),
-    )
-
-
 def compile_beyond(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     """A port that is bound to another switch is reached by the wire."""
-    binding, port = view.get(Binding, port_id), view.get(Port, port_id)
-    if binding is None or port is None or not port.admin_state_up:
+    if (found := plugged_in(view, port_id)) is None:
         return
-    network = view.get(Network, port.network_id)
-    if network is not None and not by_tunnel(view, switch, binding.switch, network.id):
+    binding, port, network = found
+    if not by_tunnel(view, switch, binding.switch, network.id):
         yield Flow(
             Table.L2_LOOKUP,
             L2LookupPriority.KNOWN,
