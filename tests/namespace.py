@@ -52,17 +52,24 @@ def run(*command: str | int, input: str | None = None) -> str:
     return done.stdout
 
 
-def inside(pid: int, kind: int, family: int = AF_INET, protocol: int = 0) -> Socket:
-    """A socket that lives in a process's namespace."""
+@contextmanager
+def beside(pid: int) -> Iterator[None]:
+    """Move this thread into a process's namespace; back at the end."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
     try:
         _check(_libc.setns(there, CLONE_NEWNET))
-        return Socket(family, kind, protocol)
+        yield
     finally:
         _check(_libc.setns(home, CLONE_NEWNET))
         os.close(home)
         os.close(there)
+
+
+def inside(pid: int, kind: int, family: int = AF_INET, protocol: int = 0) -> Socket:
+    """A socket that lives in a process's namespace."""
+    with beside(pid):
+        return Socket(family, kind, protocol)
 
 
 class Guest:

@@ -58,9 +58,8 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
 
 
 def main() -> int:
-    words = sys.argv[1:]
-    write = "--write" in words
-    only = [word for word in words if word != "--write"]
+    write = "--write" in sys.argv
+    only = [word for word in sys.argv[1:] if word != "--write"]
     unknown = set(only) - BENCHMARKS.keys()
     if unknown:
         print(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
@@ -85,9 +84,9 @@ def main() -> int:
     report.save(figures)
     if write:
         report.write_page(figures)
-    missed = [figure.name for figure in figures if not figure.held] + failed
-    console.print(f"{len(figures)} figures; missed: {', '.join(missed) or 'none'}")
-    return 1 if missed else 0
+    last, status = report.verdict(figures, failed)
+    console.print(last, soft_wrap=True)
+    return status
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 """The API over HTTP, as ``tenantry serve`` serves it: one client, one connection kept alive.
 
-Every write is durable when it is answered: SQLite's file is on disk and synced.
+Every write is durable when it is answered: SQLite's file is on disk and synced. The peer is a plain
+controller, with which the same client speaks in turns.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from tenantry.controller import runtime
-from tests.bench import ROUNDS, Figure, beside, in_turns, seconds
-from tests.bench.beside import Beside
+from tests.bench import Figure, in_turns, peers, progress, ratio
+from tests.bench.beside import Beside, resident
 from tests.bench.fake import host_name
+from tests.bench.peers import Plain
 from tests.bench.served import Client, configuration
 
 CREATES, GETS, LISTS = 500, 500, 20
@@ -46,13 +47,9 @@ def tenantry(directory: Path, **options: str) -> Iterator[tuple[int, str, str]]:
         process.wait()
 
 
-def times(count: int, work: Any) -> float:
-    """The median of so many runs, in milliseconds."""
-    return median(seconds(work) for _ in range(count)) * 1000
-
-
 def settle(client: Client) -> None:
     while not client.api("GET", "/tenantry/v1/status")["settled"]:
+        progress("api: until all is wired")
         runtime.sleep(0.5)
 
 
@@ -60,19 +57,29 @@ def bench() -> Iterator[Figure]:
     with (
         tempfile.TemporaryDirectory(dir="build") as name,
         Beside("tests.bench.fake") as fake,
+        peers.plain() as plain,
     ):
         interfaces: dict[str, dict[str, str]] = {f"p{number}": {} for number in range(MANY)}
         remotes = fake.call("start", hosts=[interfaces])
         with tenantry(Path(name), ovsdb__connections=",".join(remotes)) as (pid, api, openflow):
             host, _, port = openflow.rpartition(":")
             fake.call("connect", host=host, port=int(port))
-            client = Client(api)
-            yield from _figures(client, pid)
+            client = Client(api, pid)
+            yield from _figures(client, plain, pid)
             client.close()
 
 
-def _figures(client: Client, pid: int) -> Iterator[Figure]:
+def _figures(client: Client, plain: Plain, pid: int) -> Iterator[Figure]:
     network = client.network(["10.0.0.0/16", "fd00::/64"])
+
+    def beside(rounds: int, count: int, *words: Any) -> list[list[float]]:
+        """A request so often in a turn, to us and to the plain server."""
+
+        def asked(server: Client) -> None:
+            for _ in range(count):
+                server.api(*words)
+
+        return in_turns(lambda: asked(client), lambda: asked(plain.client), rounds=rounds)
 
     def wanted(numbers: range) -> list[dict[str, Any]]:
         return [
@@ -84,21 +91,23 @@ def _figures(client: Client, pid: int) -> Iterator[Figure]:
             for number in numbers
         ]
 
-    def create() -> None:
-        for _ in range(CREATES // ROUNDS):
-            client.api("POST", "/v2.0/ports", {"port": {"network_id": network}})
-
-    (took,) = in_turns(create)
-    yield Figure("api.create", CREATES / ROUNDS / took, "ports/s", 200, True)
-    path = f"/v2.0/ports/{client.api('GET', '/v2.0/ports?limit=1')['ports'][0]['id']}"
-    yield Figure("api.get", times(GETS, lambda: client.send("GET", path)), "ms", 3)
-    yield Figure("api.list.500", times(LISTS, lambda: client.send("GET", "/v2.0/ports")), "ms", 40)
+    body = {"port": {"network_id": network}}
+    times = beside(CREATES // 20, 20, "POST", "/v2.0/ports", body)
+    yield ratio("api.create", *times, Plain.NAME, 8, reference="200 ports/s")
+    ports = client.api("GET", "/v2.0/ports")["ports"]
+    plain.call("hold", ports=ports)
+    times = beside(GETS // 20, 20, "GET", f"/v2.0/ports/{ports[0]['id']}")
+    yield ratio("api.get", *times, Plain.NAME, 20, reference="3 ms")
+    times = beside(LISTS, 1, "GET", "/v2.0/ports")
+    yield ratio("api.list.500", *times, Plain.NAME, 5, reference="40 ms")
 
     client.ports(wanted(range(MANY - CREATES)))
     settle(client)
-    yield Figure("api.resident.5000", beside.resident(pid), "MiB", 300)
+    kib = resident(pid) * 1024 / MANY
+    yield Figure("api.memory", kib, "KiB a port, the whole process", 60, reference="300 MiB")
 
-    client.ports([{"network_id": network} for _ in range(5000)])
+    client.ports([{"network_id": network} for _ in range(MANY)])
     settle(client)
-    listing = times(5, lambda: client.send("GET", "/v2.0/ports"))
-    yield Figure("api.list.10000", listing / 1000, "s", 1)
+    plain.call("hold", ports=client.api("GET", "/v2.0/ports")["ports"])
+    times = beside(5, 1, "GET", "/v2.0/ports")
+    yield ratio("api.list.10000", *times, Plain.NAME, 2.7, reference="1 s")

@@ -29,6 +29,10 @@ class Beside:
         self._socket = ours
         self._lines = ours.makefile("r")
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def __enter__(self) -> Any:
         return self
 

@@ -14,7 +14,7 @@ from tenantry.controller.openflow.codec import encode_flow
 from tenantry.controller.openflow.flow import Flow, Goto, Output, PopVlan, SetField
 from tenantry.controller.openflow.oxm import VLAN_PRESENT
 from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, OUT_PORT, Table
-from tests.bench import Figure, in_turns
+from tests.bench import Figure, in_turns, ratio
 
 COUNT = 3000
 
@@ -61,9 +61,12 @@ def bench() -> Iterator[Figure]:
         for flow in sample:
             _os_ken(datapath, flow).serialize()
 
-    our_time, os_ken_time = in_turns(ours, os_kens)
-    yield Figure("codec.flows", COUNT * AS_LONG / our_time, "flows/s", 150_000, at_least=True)
-    yield Figure("codec.ratio", os_ken_time * AS_LONG / our_time, "x os-ken", 20, at_least=True)
+    counts = (COUNT * AS_LONG, COUNT)
+    rates = [
+        [count / took for took in times]
+        for count, times in zip(counts, in_turns(ours, os_kens), strict=True)
+    ]
+    yield ratio("codec", *rates, "os-ken", 20, rate=True, reference="330,000 flows/s")
 
 
 def _os_ken(datapath: ProtocolDesc, flow: Flow) -> parser.OFPFlowMod:

@@ -17,23 +17,9 @@ from typing import Any
 
 from tenantry.controller import runtime
 from tenantry.controller.openflow import codec
+from tests.bench.openflow import Kind, Multipart, features, messages
 
 RETRY_SECONDS = 0.2
-
-
-class _Kind:
-    """Message types (7.1.1) that the controller's own codec has no use for."""
-
-    HELLO, ECHO_REQUEST, ECHO_REPLY = 0, 2, 3
-    FEATURES_REQUEST, FEATURES_REPLY, PORT_STATUS = 5, 6, 12
-    ROLE_REQUEST, ROLE_REPLY = 24, 25
-
-
-class _Multipart:
-    """Multipart types (7.3.5), and the flag that says that more follows."""
-
-    FLOW, TABLE, METER_CONFIG, PORT_DESC, FLOW_MONITOR = 1, 3, 10, 13, 16
-    MORE = 1
 
 
 _BAD_MULTIPART = struct.pack("!HH", 1, 2)  # 7.5.4.2
@@ -76,8 +62,9 @@ class Switch:
         while True:
             with suppress(OSError), socket.create_connection((host, port)) as self._socket:
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._send(_Kind.HELLO, 0)
-                self._read()
+                self._send(Kind.HELLO, 0)
+                for message in messages(self._socket):
+                    self._message(*message)
             self._bundles.clear()
             runtime.sleep(RETRY_SECONDS)
 
@@ -85,30 +72,17 @@ class Switch:
         number = len(self.ports) + 1
         self.ports[number] = name
         if self._socket is not None:  # else all ports are told of on connecting
-            self._send(_Kind.PORT_STATUS, 0, _PORT_ADDED + self._port(number))
+            self._send(Kind.PORT_STATUS, 0, _PORT_ADDED + self._port(number))
 
     def echo(self, interval: float) -> None:
         """Ask for an echo every ``interval`` seconds, until the connection ends."""
         with suppress(OSError):
             while True:
-                self._send(_Kind.ECHO_REQUEST, 0, struct.pack("!d", time.perf_counter()))
+                self._send(Kind.ECHO_REQUEST, 0, struct.pack("!d", time.perf_counter()))
                 runtime.sleep(interval)
 
     def _send(self, kind: int, xid: int, body: bytes = b"") -> None:
         self._socket.sendall(codec.message(kind, xid, body))
-
-    def _read(self) -> None:
-        buffer = b""
-        while received := self._socket.recv(1 << 18):
-            buffer += received
-            data, offset = memoryview(buffer), 0
-            while len(data) - offset >= 8:
-                header = codec.read_header(data[offset:])
-                if len(data) - offset < header.length:
-                    break
-                self._message(header.kind, header.xid, data[offset + 8 : offset + header.length])
-                offset += header.length
-            buffer = buffer[offset:]
 
     def _message(self, kind: int, xid: int, body: memoryview) -> None:
         match kind:
@@ -128,15 +102,14 @@ class Switch:
                 self._send(codec.BARRIER_REPLY, xid)
             case codec.MULTIPART_REQUEST:
                 self._multipart(xid, struct.unpack_from("!H", body)[0], body[8:])
-            case _Kind.ECHO_REQUEST:
-                self._send(_Kind.ECHO_REPLY, xid, bytes(body))
-            case _Kind.ECHO_REPLY if body:
+            case Kind.ECHO_REQUEST:
+                self._send(Kind.ECHO_REPLY, xid, bytes(body))
+            case Kind.ECHO_REPLY if body:
                 self.echoes.append(time.perf_counter() - struct.unpack("!d", body)[0])
-            case _Kind.FEATURES_REQUEST:
-                features = struct.pack("!QIBB2xII", self.dpid, 0, 254, 0, 0, 0)
-                self._send(_Kind.FEATURES_REPLY, xid, features)
-            case _Kind.ROLE_REQUEST:
-                self._send(_Kind.ROLE_REPLY, xid, bytes(body))
+            case Kind.FEATURES_REQUEST:
+                self._send(Kind.FEATURES_REPLY, xid, features(self.dpid))
+            case Kind.ROLE_REQUEST:
+                self._send(Kind.ROLE_REPLY, xid, bytes(body))
 
     def _bundle(self, bundle: int, request: int) -> None:
         if request == codec.BUNDLE_OPEN:
@@ -173,28 +146,28 @@ class Switch:
             self._meters[number] = _METER_MOD.pack(8 + len(bands), flags, number) + bands
 
     def _multipart(self, xid: int, kind: int, body: memoryview) -> None:
-        if kind == _Multipart.PORT_DESC:
+        if kind == Multipart.PORT_DESC:
             entries = [*map(self._port, self.ports)]
-        elif kind == _Multipart.FLOW:
+        elif kind == Multipart.FLOW:
             table, _, _, wanted, mask = _FLOW_STATS_REQUEST.unpack_from(body)
             entries = [
                 self._flow_stats(body)
                 for cookie, body in self._bodies.items()
                 if body[16] == table and cookie & mask == wanted
             ]
-        elif kind == _Multipart.TABLE:
+        elif kind == Multipart.TABLE:
             counts = Counter(flow[0] for flow in self._flows.values())
             entries = [_TABLE_STATS.pack(table, count, 0, 0) for table, count in counts.items()]
-        elif kind == _Multipart.METER_CONFIG:
+        elif kind == Multipart.METER_CONFIG:
             entries = [*self._meters.values()]
-        elif kind == _Multipart.FLOW_MONITOR:
+        elif kind == Multipart.FLOW_MONITOR:
             entries = []  # and nothing ever after: nobody else changes flows here
         else:
             self._send(codec.ERROR, xid, _BAD_MULTIPART)
             return
         starts = range(0, max(1, len(entries)), _ENTRIES_A_REPLY)
         for start in starts:
-            head = struct.pack("!HH4x", kind, _Multipart.MORE if start != starts[-1] else 0)
+            head = struct.pack("!HH4x", kind, Multipart.MORE if start != starts[-1] else 0)
             part = b"".join(entries[start : start + _ENTRIES_A_REPLY])
             self._send(codec.MULTIPART_REPLY, xid, head + part)
 

@@ -6,15 +6,13 @@ flows; a change, in flows and time."""
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from tenantry.controller import runtime
 from tests import namespace
-from tests.bench import Figure, ports
+from tests.bench import Figure, peers, ports, ratio, turns
 from tests.bench.routed import beside_a_bridge, interface
 from tests.bench.served import Served
 from tests.lab import Lab, lab
@@ -25,7 +23,10 @@ from tests.story import trace
 RATE = 0.85
 MEMBERS = 2000
 RULES, PORTS = 1000, 1000
-ROUNDS = 30
+ROUNDS = 3
+ONE_MORE = {"member": (2, 7, "50 ms"), "rule": (4, 2.8, "20 ms")}
+"""Flows changed; the time beside a plain controller's; and what that comes to for reference."""
+Change = Callable[[], object]
 
 
 def bench() -> Iterator[Figure]:
@@ -82,7 +83,11 @@ def _passes(net: Lab, sender: Any, receiver: Any, state: str) -> int:
 
 def bench_members() -> Iterator[Figure]:
     """One member more of a remote group of many; one rule more."""
-    with ports.switch(MEMBERS + 1) as ovs, ports.served(ovs) as controller:
+    with (
+        ports.switch(MEMBERS + 1) as ovs,
+        ports.served(ovs) as controller,
+        peers.plain(ovs) as plain,
+    ):
         api = controller.client.api
         ids = ports.networks(controller)
         for network in ids:
@@ -95,29 +100,32 @@ def bench_members() -> Iterator[Figure]:
         controller.settled(switches=1)
         flows = controller.call("counts")["flows"] / MEMBERS
         yield Figure("groups.flows", flows, "flows a port, routers and all", 15)
-        yield from _one_more(
-            controller,
-            "groups.member",
-            lambda: api("PUT", port, {"port": {"security_groups": [group]}}),
-            lambda: api("PUT", port, {"port": {"security_groups": []}}),
-            (2, 50),
-        )
         some = {"protocol": "tcp", "port_range_min": 80, "port_range_max": 83}
         made: list[str] = []
-        yield from _one_more(
-            controller,
-            "groups.rule",
-            lambda: made.append(_rule(controller, group, **some)),
-            lambda: api("DELETE", f"/v2.0/security-group-rules/{made.pop()}"),
-            (4, 20),
-        )
+        changes: dict[str, tuple[Change, Change]] = {
+            "member": (
+                lambda: api("PUT", port, {"port": {"security_groups": [group]}}),
+                lambda: api("PUT", port, {"port": {"security_groups": []}}),
+            ),
+            "rule": (
+                lambda: made.append(_rule(controller, group, **some)),
+                lambda: api("DELETE", f"/v2.0/security-group-rules/{made.pop()}"),
+            ),
+        }
+        for name, (there, back) in changes.items():
+            count, bar, reference = ONE_MORE[name]
+            sent = _sent(controller, there)
+            controller.confirmed(back)
+            yield Figure(f"groups.{name}.flows", sent, "flows changed", count)
+            times = peers.beside_plain(plain, controller, there, back)
+            yield ratio(f"groups.{name}.time", *times, plain.NAME, bar, reference=reference)
 
 
 def bench_rules() -> Iterator[Figure]:
     """Many ports join a group of many rules."""
-    with ports.switch(PORTS) as ovs:
-        times = []
-        for _ in range(3):
+    with ports.switch(PORTS) as ovs, peers.plain(ovs) as plain:
+        ours, theirs = [], []
+        for _ in turns(ROUNDS):
             with ports.served(ovs) as controller:
                 ids = ports.networks(controller)
                 group = _group(controller, "many")
@@ -126,12 +134,13 @@ def bench_rules() -> Iterator[Figure]:
                     body = {"security_group_rules": rules}
                     controller.client.api("POST", "/v2.0/security-group-rules", body)
                 controller.settled(switches=1)
-                before = time.perf_counter()
-                controller.client.ports(_ports(ids, PORTS, [group]))
-                times.append(controller.settled(switches=1) - before)
+                wanted = _ports(ids, PORTS, [group])
+                ours.append(controller.confirmed(partial(controller.client.ports, wanted)))
                 flows = controller.client.api("GET", "/tenantry/v1/flows?app=security_groups")
+                every = controller.call("counts")["flows"]
+            theirs.append(plain.push(every))
     yield Figure("groups.rules.flows", len(flows), "filter flows", 10_000)
-    yield Figure("groups.rules.time", median(times), "s, ports and all", 3)
+    yield ratio("groups.rules.time", ours, theirs, plain.AS_MANY, 3.2, reference="3 s")
 
 
 def _numbered(group: str, number: int) -> dict[str, Any]:
@@ -153,26 +162,11 @@ def _ports(networks: list[str], count: int, groups: list[str]) -> list[dict[str,
     ]
 
 
-def _one_more(
-    controller: Served, name: str, there: Any, back: Any, bars: tuple[int, float]
-) -> Iterator[Figure]:
-    """A change and its reverse, again and again: flows sent, and seconds until confirmed."""
-    times, sent = [], []
-    for _ in range(ROUNDS):
-        before = _sent(controller)
-        start = time.perf_counter()
-        there()
-        times.append(controller.settled(switches=1) - start)
-        sent.append(_sent(controller) - before)
-        back()
-        controller.settled(switches=1)
-        runtime.sleep(ports.PAUSE_SECONDS)
-    yield Figure(f"{name}.flows", max(sent), "flows changed", bars[0])
-    yield Figure(f"{name}.time", median(times) * 1000, "ms", bars[1])
-
-
-def _sent(controller: Served) -> int:
-    sent: int = controller.call("counts")["sent"]
+def _sent(controller: Served, change: Change) -> int:
+    """How many flows a change sends."""
+    before: int = controller.call("counts")["sent"]
+    controller.confirmed(change)
+    sent: int = controller.call("counts")["sent"] - before
     return sent
 
 

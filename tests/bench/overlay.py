@@ -12,12 +12,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from statistics import median
 
 from tests import namespace
-from tests.bench import Figure
+from tests.bench import Figure, ratio, turns
 from tests.bench.beside import Beside
-from tests.bench.scale import _free_address
+from tests.bench.scale import free_address
 from tests.bench.served import Served
 from tests.farm import Beyond, Farm, Machine, farm, machines
 from tests.namespace import Guest, run
@@ -42,14 +41,13 @@ def bench() -> Iterator[Figure]:
         ):
             ways = {"plain": _plain(started), **_ways(net)}
             rates: dict[str, list[float]] = {name: [] for name in ways}
-            for _ in range(ROUNDS):
+            for _ in turns(ROUNDS):
                 for name, (client, server, address) in ways.items():
                     rates[name].append(_throughput(client, server, address))
-            plain = median(rates["plain"])
-            yield Figure(f"overlay.{kind}.plain", plain, "Mbit/s, a plain VXLAN tunnel")
             for name in WAYS:
-                ratio = median(rates[name]) / plain
-                yield Figure(f"overlay.{kind}.{name}", ratio, "x the plain tunnel", BAR, True)
+                beside = rates[name], rates["plain"]
+                what = "a plain VXLAN tunnel, Mbit"
+                yield ratio(f"overlay.{kind}.{name}", *beside, what, BAR, rate=True)
 
 
 Way = tuple[Guest, Guest, str]
@@ -127,7 +125,7 @@ def bench_join() -> Iterator[Figure]:
         hosts = [{"p1": {"iface-id": port}} for port in ports[:HOSTS]]
         remotes = fake.call("start", hosts=[*hosts, {}])
         fake.call("tunnels", numbers=list(range(HOSTS + 1)))
-        listen = _free_address()
+        listen = free_address()
         fake.call("connect", host=listen[0], port=listen[1], numbers=list(range(HOSTS)))
         controller = stack.enter_context(
             Served(

@@ -2,7 +2,8 @@
 
 """Packets to the controller and back: how many a second from one switch, and how long one takes.
 
-The switch is a process of its own (``python -m tests.bench.packet_in PORT``), with plain sockets.
+The switch is a process of its own (``python -m tests.bench.packet_in PORT PORT``), with plain
+sockets; it asks the controller and a plain controller in turns.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from statistics import median
+from functools import partial
 
 from tenantry.controller import runtime
 from tenantry.controller.feature.effects import PacketIn, PacketOut
@@ -25,11 +26,12 @@ from tenantry.controller.service.neighbours import Neighbours
 from tenantry.controller.service.packet_in import QUEUE_LENGTH, PacketIns
 from tenantry.controller.switch import channel
 from tenantry.controller.switch.channel import Connection
-from tests.bench import Figure
+from tests.bench import ROUNDS, Figure, peers, ratio, seconds, turns
+from tests.bench.openflow import Kind, Multipart, features, messages
 
 APP = 252
 PORTS = 64
-COUNT = 20_000
+COUNT = 10_000
 ALONE = 1_000
 
 
@@ -71,14 +73,17 @@ def bench() -> Iterator[Figure]:
     port = listening.listen("127.0.0.1", 0)
     greenlet = runtime.spawn(observer.packets.run)
     try:
-        command = [sys.executable, "-m", "tests.bench.packet_in", str(port)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+        with peers.plain() as plain:
+            words = [sys.executable, "-m", "tests.bench.packet_in", str(port)]
+            words.append(str(plain.openflow[1]))
+            done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, timeout=120)
     finally:
         greenlet.kill()
         channel.stop(listening)
-    measured = json.loads(done.stdout)
-    yield Figure("packet-in.rate", measured["rate"], "packets/s", 10_000, at_least=True)
-    yield Figure("packet-in.alone", measured["alone"] * 1e6, "us, median", 300)
+    rates, alone = json.loads(done.stdout)
+    peer = plain.NAME
+    yield ratio("packet-in.rate", *rates, peer, 0.1, rate=True, reference="10,000 packets/s")
+    yield ratio("packet-in.alone", *alone, peer, 4, reference="180 us")
 
 
 # --- the switch ------------------------------------------------------------------------------
@@ -90,40 +95,29 @@ class _Switch:
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._buffer = b""
-        self._socket.sendall(codec.message(0, 0))  # hello
-        while True:
-            kind, xid = self._next()
-            if kind == 5:  # features request
-                features = struct.pack("!QIBB2xII", 1, 0, 254, 0, 0, 0)
-                self._socket.sendall(codec.message(6, xid, features))
+        self._messages = messages(self._socket)
+        self._send(Kind.HELLO, 0)
+        for kind, xid, _ in self._messages:
+            if kind == Kind.FEATURES_REQUEST:
+                self._send(Kind.FEATURES_REPLY, xid, features(1))
             elif kind == codec.MULTIPART_REQUEST:  # port descriptions: none; then we are in
-                reply = struct.pack("!HH4x", 13, 0)
-                self._socket.sendall(codec.message(codec.MULTIPART_REPLY, xid, reply))
+                reply = struct.pack("!HH4x", Multipart.PORT_DESC, 0)
+                self._send(codec.MULTIPART_REPLY, xid, reply)
                 return
 
-    def _next(self) -> tuple[int, int]:
-        while True:
-            if len(self._buffer) >= 8:
-                header = codec.read_header(self._buffer)
-                if len(self._buffer) >= header.length:
-                    self._buffer = self._buffer[header.length :]
-                    return header.kind, header.xid
-            received = self._socket.recv(1 << 16)
-            if not received:
-                raise SystemExit("the controller hung up")
-            self._buffer += received
+    def _send(self, kind: int, xid: int, body: bytes = b"") -> None:
+        self._socket.sendall(codec.message(kind, xid, body))
 
-    def send(self, numbers: range) -> None:
+    def ask(self, numbers: range) -> None:
+        """Send packet-ins, and wait for as many answers."""
         self._socket.sendall(b"".join(_packet_in(number % PORTS + 1) for number in numbers))
-
-    def await_answers(self, count: int) -> None:
-        while count:
-            kind, xid = self._next()
+        left = len(numbers)
+        while left:
+            kind, xid, _ = next(self._messages)
             if kind == codec.PACKET_OUT:
-                count -= 1
-            elif kind == 2:  # echo request
-                self._socket.sendall(codec.message(3, xid))
+                left -= 1
+            elif kind == Kind.ECHO_REQUEST:
+                self._send(Kind.ECHO_REPLY, xid)
 
 
 def _packet_in(ofport: int) -> bytes:
@@ -133,26 +127,22 @@ def _packet_in(ofport: int) -> bytes:
     return codec.message(codec.PACKET_IN, 0, head + match + b"\0\0" + bytes(64))
 
 
-def _switch(port: int) -> dict[str, float]:
-    switch = _Switch(port)
+def _rate(switch: _Switch) -> float:
+    """Packets a second, as many on their way as the controller's queues hold without dropping."""
     window = PORTS * QUEUE_LENGTH // 4
+    starts = range(0, COUNT, window)
+    took = seconds(lambda: [switch.ask(range(at, min(at + window, COUNT))) for at in starts])
+    return COUNT / took
+
+
+def _ask(ports: list[str]) -> None:
+    """The peers in turns; prints rates and times, each for one port and the other."""
+    switches = [_Switch(int(port)) for port in ports]
     time.sleep(0.2)  # until the controller has taken us in; not part of what is measured
-    rates = []
-    for _ in range(5):
-        start = time.perf_counter()
-        for first in range(0, COUNT, window):
-            numbers = range(first, min(first + window, COUNT))
-            switch.send(numbers)
-            switch.await_answers(len(numbers))
-        rates.append(COUNT / (time.perf_counter() - start))
-    times = []
-    for number in range(ALONE):
-        start = time.perf_counter()
-        switch.send(range(number, number + 1))
-        switch.await_answers(1)
-        times.append(time.perf_counter() - start)
-    return {"rate": median(rates), "alone": median(times)}
+    rates = [[_rate(switch) for switch in switches] for _ in turns(2 * ROUNDS)]
+    alone = [[seconds(partial(switch.ask, range(1))) for switch in switches] for _ in range(ALONE)]
+    json.dump([[*zip(*measured, strict=True)] for measured in (rates, alone)], sys.stdout)
 
 
 if __name__ == "__main__":
-    print(json.dumps(_switch(int(sys.argv[1]))))
+    _ask(sys.argv[1:])

@@ -8,13 +8,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from statistics import median, quantiles
 from typing import Any
 
-from tenantry.controller import runtime
 from tests import namespace
-from tests.bench import Figure, rows
+from tests.bench import Figure, p99, peers, ratio, rows, seconds, turns
+from tests.bench.peers import paused
 from tests.bench.served import Served
 from tests.openvswitch import OpenVSwitch
 
@@ -22,9 +22,6 @@ NETWORKS = 10
 ROUNDS = 3
 FEW, MANY = 100, 5000
 MORE = 200  # how often one port more is created, among few and among many
-PAUSE_SECONDS = 0.025
-"""After a change of flows, OVS 3.1 spends some microseconds on every interface it has, and answers
-nobody meanwhile. That is no part of the next change."""
 
 
 @contextmanager
@@ -68,11 +65,9 @@ def create(controller: Served, count: int) -> float:
     ids = networks(controller)
     wanted = [port(ids[number % NETWORKS], number) for number in range(count)]
     controller.settled(switches=1)
-    start = time.perf_counter()
-    controller.client.ports(wanted)
-    seconds = controller.settled(switches=1) - start
+    took = controller.confirmed(lambda: controller.client.ports(wanted))
     assert controller.call("counts")["active"] == count
-    return seconds
+    return took
 
 
 def one_more(controller: Served, network: str, interface: int) -> float:
@@ -80,43 +75,43 @@ def one_more(controller: Served, network: str, interface: int) -> float:
     start = time.perf_counter()
     body = {"port": port(network, interface)}
     id = controller.client.api("POST", "/v2.0/ports", body)["port"]["id"]
-    seconds: float = controller.call("active", port=id) - start
+    took: float = controller.call("active", port=id) - start
     controller.client.api("DELETE", f"/v2.0/ports/{id}")
     controller.settled(switches=1)
-    return seconds
+    return took
 
 
 def bench() -> Iterator[Figure]:
-    with ExitStack() as stack:
-        many = stack.enter_context(switch(MANY + 1))
-        for count, bar in ((1000, 1.5), (MANY, 6.0)):
-            times = []
-            for _ in range(ROUNDS):
-                with served(many) as controller:
-                    times.append(create(controller, count))
+    with switch(MANY + 1) as ovs, peers.plain(ovs) as plain:
+        for count, bar, reference in ((1000, 2, "1.5 s"), (MANY, 2, "6 s")):
+            ours, theirs = [], []
+            for _ in turns(ROUNDS):
+                with served(ovs) as controller:
+                    ours.append(create(controller, count))
                     flows = controller.call("counts")["flows"]
-            yield Figure(f"ports.{count}", median(times), "s", bar)
+                theirs.append(plain.push(flows))
+            yield ratio(f"ports.{count}", ours, theirs, plain.AS_MANY, bar, reference=reference)
             yield Figure(f"ports.{count}.flows", flows / count, "flows a port", 15)
 
 
 def bench_more() -> Iterator[Figure]:
     with ExitStack() as stack:
-        times: dict[int, list[float]] = {FEW: [], MANY: []}
         # Both switches have the same interfaces: the cost of those is OVS's own.
-        controllers = {
-            count: stack.enter_context(served(stack.enter_context(switch(MANY + 1))))
-            for count in times
-        }
-        network = {}
-        for count, controller in controllers.items():
+        controllers = []
+        for _ in range(2):  # each in a namespace of its own
+            ovs = stack.enter_context(switch(MANY + 1))
+            controllers.append(stack.enter_context(served(ovs)))
+        plain = stack.enter_context(peers.plain(ovs))
+        more = []
+        for count, controller in zip((FEW, MANY), controllers, strict=True):
             create(controller, count)
-            network[count] = controller.client.api("GET", "/v2.0/networks")["networks"][0]["id"]
-        for _ in range(MORE):
-            for count, controller in controllers.items():
-                times[count].append(one_more(controller, network[count], interface=count))
-                runtime.sleep(PAUSE_SECONDS)
-    few, many = (median(times[count]) * 1000 for count in (FEW, MANY))
-    yield Figure(f"more.{FEW}", few, "ms")
-    yield Figure(f"more.{MANY}", many, "ms", 20)
-    yield Figure(f"more.{MANY}.p99", quantiles(times[MANY], n=100)[98] * 1000, "ms", 80)
-    yield Figure("more.ratio", many / few, f"x among {FEW}", 1.3)
+            network = controller.client.api("GET", "/v2.0/networks")["networks"][0]["id"]
+            more.append(partial(one_more, controller, network, interface=count))
+        times = [
+            [paused(work) for work in (*more, lambda: seconds(plain.change))] for _ in turns(MORE)
+        ]
+    few, many, plains = (list(column) for column in zip(*times, strict=True))
+    yield ratio(f"more.{MANY}", many, plains, plain.NAME, 3.6, reference="20 ms")
+    tails = [p99(many)], [p99(plains)]
+    yield ratio(f"more.{MANY}.p99", *tails, f"{plain.NAME}, 99 of 100", 4, reference="80 ms")
+    yield ratio("more.ratio", many, few, f"among {FEW}", 1.3)

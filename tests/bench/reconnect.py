@@ -12,14 +12,13 @@ import struct
 import time
 from collections.abc import Iterator
 from statistics import median
-from typing import Any
 from unittest.mock import patch
 
 from tenantry.controller.openflow import codec
 from tenantry.controller.switch import channel
 from tenantry.controller.switch.channel import Connection
 from tests import namespace
-from tests.bench import ROUNDS, Figure, beside
+from tests.bench import ROUNDS, Figure, beside, number, ratio, seconds, turns
 from tests.bench.codec import flows
 from tests.bench.push import Bench
 from tests.openvswitch import OpenVSwitch
@@ -87,24 +86,27 @@ def _measured(again: Again, ovs: OpenVSwitch) -> tuple[float, float, float]:
 
 
 def bench() -> Iterator[Figure]:
-    changes: list[Any] = []
-    read, believed = [], []
+    changes: list[int] = []
+    read, believed, dumped = [], [], []
     with namespace.entered(), OpenVSwitch() as ovs:
         again = Again(ovs, flows(COUNT))
         try:
             again.want(True)
             assert again.changes >= COUNT - 2  # that they are counted at all
-            for _ in range(ROUNDS):
+            for _ in turns(ROUNDS):
                 read.append(_measured(again, ovs))
                 changes.append(again.changes)
+                dumped.append(seconds(lambda: ovs.ofctl("dump-flows", "br-int")))
                 with patch.object(codec, "read_flow_stats", _cookies_alone):
                     believed.append(_measured(again, ovs))
         finally:
             channel.stop(again.channel)
-    for name, column, unit in (("", 0, "s"), (".cpu", 1, "s"), (".memory", 2, "MiB more at most")):
-        ours, theirs = (median(row[column] for row in rows) for rows in (read, believed))
-        bar = 1.0 if column == 0 else None
-        what = "s from hello to confirmed" if column == 0 else unit
-        yield Figure(f"reconnect.50k{name}", ours, what, bar)
-        yield Figure(f"reconnect.50k{name}.cookies", theirs, f"{unit}, cookies alone")
+    (took, cpu, memory), (alone, cpu_alone, memory_alone) = (
+        zip(*rows, strict=True) for rows in (read, believed)
+    )
+    yield ratio("reconnect.50k", took, dumped, "ovs-ofctl dump-flows", 3, reference="0.6 s")
+    yield ratio("reconnect.50k.cookies", took, alone, "cookies alone")
+    yield ratio("reconnect.50k.cpu", cpu, cpu_alone, "cookies alone, processor time")
+    more = f"MiB at most; {number(median(memory_alone))} with cookies alone"
+    yield Figure("reconnect.50k.memory", median(memory), more)
     yield Figure("reconnect.50k.flow-mods", max(changes), "sent", 0)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import Figure
+from tests.bench import Figure, number
 
 JSON = Path("build/bench.json")
 PAGE = Path("docs/performance.md")
@@ -24,18 +24,15 @@ _BEGIN, _END = (
 
 
 def line(figure: Figure) -> str:
-    """A figure for the terminal, in rich's markup."""
-    verdict = ""
-    if figure.bar is not None:
-        verdict = "  [green]held[/]" if figure.held else "  [red]MISSED[/]"
-    return (
-        f"  {figure.name:28} {number(figure.value):>10} {figure.unit:30} {bar(figure):>9}{verdict}"
-    )
+    """A figure for the terminal, in rich's markup; one that missed its bar stands out."""
+    verdict = "" if figure.bar is None else "[green]held[/]" if figure.held else _MISSED
+    text = f"{figure.name:28} {number(figure.value):>9} {figure.unit:36} {bar(figure):>9}"
+    today = f"[dim]{figure.today}[/]" if figure.today else ""
+    text = text if figure.held else f"[bold red]{text}[/]"
+    return f"  {text} {verdict:6}  {today}".rstrip()
 
 
-def number(value: float) -> str:
-    """Three figures that mean something, and no exponents."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+_MISSED = "[bold white on red]MISSED[/]"
 
 
 def bar(figure: Figure) -> str:
@@ -44,9 +41,19 @@ def bar(figure: Figure) -> str:
     return f"{'≥' if figure.at_least else '≤'} {figure.bar:,g}"
 
 
+def verdict(figures: list[Figure], failed: list[str]) -> tuple[str, int]:
+    """The last words about a run, and its exit status: misses once more, and what did not run."""
+    missed = [figure for figure in figures if not figure.held]
+    lines = [line(figure) for figure in missed]
+    lines += [f"  [bold red]{name} did not come to its end[/]" for name in failed]
+    judged = sum(figure.bar is not None for figure in figures)
+    lines.append(f"{len(figures)} figures, {judged} with bars; {len(missed)} missed")
+    return "\n".join(lines), 1 if missed or failed else 0
+
+
 def save(figures: list[Figure]) -> None:
-    """For programs: a list of name, value, unit, bar, held."""
-    keys = ("name", "value", "unit", "bar", "held")
+    """For programs: a list of name, value, unit, bar, today, held."""
+    keys = ("name", "value", "unit", "bar", "today", "held")
     rows = [{key: getattr(figure, key) for key in keys} for figure in figures]
     JSON.write_text(json.dumps(rows, indent=1) + "\n")
 
@@ -75,9 +82,9 @@ def _processor() -> str:
 
 
 def _table(figures: list[Figure]) -> Iterator[str]:
-    yield "| Figure | Value | Unit | Bar | Held |"
-    yield "|---|--:|---|--:|---|"
+    yield "| Figure | Value | Unit | Bar | Held | Today, ours : peer | The bar, for reference |"
+    yield "|---|--:|---|--:|---|--:|--:|"
     for figure in figures:
         held = "" if figure.bar is None else "yes" if figure.held else "**no**"
-        value = number(figure.value)
-        yield f"| `{figure.name}` | {value} | {figure.unit} | {bar(figure)} | {held} |"
+        cells = (f"`{figure.name}`", number(figure.value), figure.unit, bar(figure), held)
+        yield f"| {' | '.join((*cells, figure.today, figure.reference))} |"

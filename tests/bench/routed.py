@@ -15,11 +15,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from tests import namespace
-from tests.bench import Figure
+from tests.bench import Figure, ratio
 from tests.lab import Lab, lab
 from tests.namespace import Guest, run
 from tests.openvswitch import OpenVSwitch
@@ -68,15 +67,23 @@ def beside_a_bridge(
         text=True,
         check=True,
     )
-    measured = json.loads(done.stdout)
-    first, rates = ({n: median(v) for n, v in measured[k].items()} for k in ("first", "rates"))
-    yield Figure(f"{prefix}.bridge.first", first["bridge"] * 1e6, "us, there and back")
-    yield Figure(f"{prefix}.bridge.rate", rates["bridge"], "connections/s")
-    for name, rate in bars.items():
-        ratio = first[name] / first["bridge"]
-        yield Figure(f"{prefix}.{name}.first", ratio, "x the bridge's first packet", FIRST_PACKET)
-        ratio = rates[name] / rates["bridge"]
-        yield Figure(f"{prefix}.{name}.rate", ratio, "x the bridge's connections/s", rate, True)
+    first, rates = json.loads(done.stdout)
+    for name, bar in bars.items():
+        yield ratio(
+            f"{prefix}.{name}.first",
+            first[name],
+            first["bridge"],
+            "the bridge's first packet",
+            FIRST_PACKET,
+        )
+        yield ratio(
+            f"{prefix}.{name}.rate",
+            rates[name],
+            rates["bridge"],
+            "the bridge's connections",
+            bar,
+            rate=True,
+        )
 
 
 def _bridge(net: Lab) -> Way:

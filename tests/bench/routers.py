@@ -7,45 +7,42 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from tenantry.controller import runtime
-from tests.bench import Figure
-from tests.bench.ports import PAUSE_SECONDS, port, switch
+from tests.bench import Figure, peers, progress, ratio
+from tests.bench.ports import port, switch
 from tests.bench.served import Client, Served
 
 ROUTERS = 1000
-ROUTES = 50
-PORTS, MOVES = 1000, 100
+PORTS = 1000
 
 
 def bench() -> Iterator[Figure]:
     with (
         switch(2 * ROUTERS) as ovs,
         tempfile.TemporaryDirectory(dir="build") as directory,
+        peers.plain(ovs) as plain,
     ):
         with Served(Path(directory)) as controller:
             routers = _fill(controller.client)
+        progress("routers: the start")
         start = time.perf_counter()
         with Served(Path(directory), ovsdb__connections=ovs.remote) as controller:
             took = controller.settled(switches=1) - start
             counts = controller.call("counts")
             assert counts["active"] == 2 * ROUTERS, counts
             yield Figure(f"routers.{ROUTERS}", took, "s from a start of the controller")
-            yield Figure(
-                "routers.flows", counts["flows"] / ROUTERS, "flows a router, ports and all"
-            )
+            each = counts["flows"] / ROUTERS
+            yield Figure("routers.flows", each, "flows a router, ports and all")
             before = controller.call("runs")["routing router"]
-            times = []
-            for number in range(ROUTES):
-                times.append(_add_route(controller, routers[number * 7 % ROUTERS]))
-                runtime.sleep(PAUSE_SECONDS)
+            others = iter(routers[::7])
+            add = partial(_add_route, controller.client, others)
+            times = peers.beside_plain(plain, controller, add)
             compiled = controller.call("runs")["routing router"] - before
-            yield Figure("routers.route", median(times) * 1000, "ms for one route more", 50)
-            yield Figure("routers.compiled", compiled / ROUTES, "routers compiled for it", 1)
+            yield ratio("routers.route", *times, plain.NAME, 7, reference="50 ms")
+            yield Figure("routers.compiled", compiled / peers.CHANGES, "routers compiled for it", 1)
 
 
 def _fill(client: Client) -> list[str]:
@@ -74,12 +71,10 @@ def _fill(client: Client) -> list[str]:
     return routers
 
 
-def _add_route(controller: Served, router: str) -> float:
-    """Seconds from the request to the switch's confirmation."""
-    start = time.perf_counter()
+def _add_route(client: Client, routers: Iterator[str]) -> None:
+    """A route for the next of these routers."""
     routes = {"router": {"routes": [{"destination": "172.16.0.0/12", "nexthop": "10.0.0.2"}]}}
-    controller.client.api("PUT", f"/v2.0/routers/{router}/add_extraroutes", routes)
-    return controller.settled(switches=1) - start
+    client.api("PUT", f"/v2.0/routers/{next(routers)}/add_extraroutes", routes)
 
 
 def bench_floating() -> Iterator[Figure]:
@@ -87,6 +82,7 @@ def bench_floating() -> Iterator[Figure]:
         switch(PORTS + 1) as ovs,
         tempfile.TemporaryDirectory(dir="build") as directory,
         Served(Path(directory), ovsdb__connections=ovs.remote) as controller,
+        peers.plain(ovs) as plain,
     ):
         client = controller.client
         outside = client.network(["203.0.113.0/24"], **{"router:external": True})
@@ -101,11 +97,11 @@ def bench_floating() -> Iterator[Figure]:
         body = {"floatingip": {"floating_network_id": outside, "port_id": ids[0]}}
         floating = client.api("POST", "/v2.0/floatingips", body)["floatingip"]["id"]
         controller.settled(switches=1)
-        times = []
-        for _, target in pairwise(ids[: MOVES + 1]):
-            start = time.perf_counter()
-            body = {"floatingip": {"port_id": target}}
+        others = iter(ids[1:])
+
+        def move() -> None:
+            body = {"floatingip": {"port_id": next(others)}}
             client.api("PUT", f"/v2.0/floatingips/{floating}", body)
-            times.append(controller.settled(switches=1) - start)
-            runtime.sleep(PAUSE_SECONDS)
-        yield Figure("floating.moved", median(times) * 1000, f"ms, among {PORTS} ports", 50)
+
+        times = peers.beside_plain(plain, controller, move)
+        yield ratio("floating.moved", *times, plain.NAME, 7, reference="50 ms")

@@ -13,17 +13,20 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from statistics import median
 
-from tests.bench import Figure
+from tests.bench import Figure, peers, progress, ratio, seconds, turns
 from tests.bench.beside import Beside
 from tests.bench.computing import WIRE, vlan
+from tests.bench.peers import paused
+from tests.bench.ports import switch
 from tests.bench.served import Served
 
 HOSTS = PORTS = NETWORKS = 100  # ports: on each host
 SPREAD = 10  # hosts that a network is on
 MORE = 50
+PEERS_FLOWS = 50_000
 
 
 def hosts_of(network: int) -> list[int]:
@@ -33,13 +36,18 @@ def hosts_of(network: int) -> list[int]:
 
 def bench() -> Iterator[Figure]:
     with ExitStack() as stack:
+        ovs = stack.enter_context(switch(0))  # for the peers alone
+        plain = stack.enter_context(peers.plain(ovs))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="build")))
         fake = stack.enter_context(Beside("tests.bench.fake"))
+        progress("scale: ports into the database")
         networks, hosts = _fill(directory)
         remotes = fake.call("start", hosts=hosts)
-        listen = _free_address()
+        listen = free_address()
         fake.call("connect", host=listen[0], port=listen[1])
+        theirs = [plain.push(PEERS_FLOWS) for _ in range(3)]
 
+        progress("scale: the start")
         start = time.perf_counter()
         controller = stack.enter_context(
             Served(
@@ -49,16 +57,24 @@ def bench() -> Iterator[Figure]:
             )
         )
         took = controller.settled(switches=HOSTS) - start
+        theirs += [plain.push(PEERS_FLOWS) for _ in range(3)]
         counts = controller.call("counts")
         assert counts["active"] == HOSTS * PORTS, counts
         assert counts["flows"] == fake.call("counts")["flows"], counts
-        yield Figure("scale.start", took, "s", 60)
-        yield Figure("scale.flows", counts["flows"], "flows in 100 switches")
+        ours = [took / counts["flows"] * PEERS_FLOWS] * len(theirs)
+        yield Figure("scale.seconds", took, f"s, {counts['flows']:,.0f} flows in {HOSTS} switches")
+        yield ratio("scale.start", ours, theirs, plain.AS_MANY, 2.5, reference="60 s")
 
-        times = [_one_more(controller, fake, networks, number) for number in range(MORE)]
-        yield Figure("scale.more", median(times) * 1000, "ms", 150)
-        resident = controller.call("counts")["resident"]
-        yield Figure("scale.resident", resident / 1024, "GiB", 1.5)
+        times = []
+        for number in turns(MORE):
+            took = paused(partial(_one_more, controller, fake, networks, number))
+            times.append((took, paused(lambda: seconds(plain.change))))
+        more, plains = (list(column) for column in zip(*times, strict=True))
+        yield ratio("scale.more", more, plains, plain.NAME, 70, reference="150 ms")
+        resident = controller.call("counts")["resident"] * 1024 / (HOSTS * PORTS)
+        yield Figure(
+            "scale.memory", resident, "KiB a port, the whole process", 150, reference="1.5 GiB"
+        )
 
 
 def _fill(directory: Path) -> tuple[list[str], list[dict[str, dict[str, str]]]]:
@@ -76,7 +92,7 @@ def _fill(directory: Path) -> tuple[list[str], list[dict[str, dict[str, str]]]]:
     return networks, hosts
 
 
-def _free_address() -> tuple[str, int]:
+def free_address() -> tuple[str, int]:
     """The fake switches must know the controller's address before it starts."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         host, port = server.getsockname()

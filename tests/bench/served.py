@@ -9,7 +9,9 @@ what (see :func:`main`), to the microsecond and at no cost to it.
 import tenantry.controller.runtime  # noqa: F401  isort: skip
 import http.client
 import json
+import select
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ from tenantry.controller import config
 from tenantry.controller.model import Binding
 from tenantry.controller.serve import Controller
 from tenantry.controller.service.service import Service
+from tests import namespace
 from tests.bench import beside
 from tests.bench.beside import Beside
 
@@ -27,17 +30,26 @@ SECONDS = 120
 class Client:
     """One keep-alive connection to an API."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, pid: int) -> None:
+        """``pid`` is the server, in whose network namespace this client lives."""
+        self._pid = pid
         parts = urlsplit(url)
         assert parts.hostname and parts.port
         self._connection = http.client.HTTPConnection(parts.hostname, parts.port)
-        self._connection.connect()
+        self._connect()
 
     def close(self) -> None:
         self._connection.close()
 
+    def _connect(self) -> None:
+        self._connection.close()
+        with namespace.beside(self._pid):
+            self._connection.connect()
+
     def send(self, method: str, path: str, body: bytes | None = None) -> bytes:
         """One request; the answer's body as it came. Errors: AssertionError."""
+        if select.select([self._connection.sock], [], [], 0)[0]:
+            self._connect()  # the server has hung up, as it may when a client was silent for long
         self._connection.request(method, path, body)
         response = self._connection.getresponse()
         answer = response.read()
@@ -77,7 +89,7 @@ class Served(Beside):
         where = self.call("where")
         self.openflow: tuple[str, int] = tuple(where["openflow"])
         self.api: str = where["api"]
-        self.client = Client(self.api)
+        self.client = Client(self.api, self.pid)
 
     def close(self) -> None:
         self.client.close()
@@ -87,6 +99,12 @@ class Served(Beside):
         """When all was confirmed by so many switches, by time.perf_counter()."""
         moment: float = self.call("settled", switches=switches)
         return moment
+
+    def confirmed(self, change: Callable[[], object], switches: int = 1) -> float:
+        """Make a change; the seconds until so many switches had confirmed it."""
+        start = time.perf_counter()
+        change()
+        return self.settled(switches) - start
 
 
 def configuration(directory: Path, **options: str) -> Path:
