@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from tests.namespace import Guest, run
 from tests.openvswitch import OpenVSwitch
 
 MACHINES = 100
-SECONDS = 10
 
 # What a machine does at its start, as a distribution would: DHCP, IPv6 by the kernel, DHCPv6 when
 # there is a link-local address. It is up when nothing is tentative, and tells what it has.
@@ -88,13 +86,11 @@ def test_a_hundred_machines_come_up_at_once(ovs: OpenVSwitch, tmp_path: Path) ->
         net.router(network)
         ports = [net.port(network) for _ in range(MACHINES)]
         guests = bare_machines(net, ports)
-        started = time.monotonic()
         machines = [
             guest.start("sh", "-c", boot, "boot", str(number))
             for number, guest in enumerate(guests)
         ]
         said = [machine.communicate()[0] for machine in machines]
-        seconds = time.monotonic() - started
         for port, text in zip(ports, said, strict=True):
             addresses = set(re.findall(r"inet6? ([^/]+)/", text))
             assert addresses == {ip["ip_address"] for ip in port["fixed_ips"]}, text
@@ -103,6 +99,5 @@ def test_a_hundred_machines_come_up_at_once(ovs: OpenVSwitch, tmp_path: Path) ->
             assert "mtu 1442" in text
             assert f"bound dns={four['service_address']}\n" in text
             assert six["dhcpv6-stateful"]["service_address"] in text
-        assert seconds < SECONDS
         assert net.service.packets.dropped == net.service.packets.failed == 0
         net.verify()
