@@ -43,18 +43,23 @@ from tenantry.controller.openflow.pipeline import (
 )
 from tenantry.controller.packets.addresses import link_local, mapped
 from tenantry.controller.packets.frames import ARP, ICMPV6, IPV6
+from tenantry.controller.packets.neighbour_discovery import (
+    ADVERTISEMENT,
+    ALL_NODES,
+    ALL_NODES_MAC,
+    REPLY,
+    REQUEST,
+    SOLICITATION,
+    TARGET_LINK_LAYER,
+)
 from tenantry.controller.packets.own_addresses import (
     METADATA_ADDRESSES,
     SERVICE_LINK_LOCAL,
     SERVICE_MAC,
 )
 
-REQUEST, REPLY = 1, 2  # RFC 826
-SOLICITATION, ADVERTISEMENT = 135, 136  # RFC 4861, 4.3 and 4.4
-TARGET_LINK_LAYER_ADDRESS = 2  # RFC 4861, 4.6.1
 ROUTER_BIT = 31  # the first flag of an advertisement; the others: RFC 4861, 4.4
 SOLICITED, OVERRIDE = 1 << 30, 1 << 29
-ALL_NODES, ALL_NODES_MAC = 0xFF02 << 112 | 1, 0x333300000001
 
 
 _ARP: Match = {"eth_type": ARP}
@@ -160,7 +165,7 @@ def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
         OneRung.ORDINARY,
         {**_ND, "icmpv6_type": ADVERTISEMENT},
         (
-            *(SetField("nd_options_type", TARGET_LINK_LAYER_ADDRESS), Move(MAC, "ipv6_nd_tll", 48)),
+            *(SetField("nd_options_type", TARGET_LINK_LAYER), Move(MAC, "ipv6_nd_tll", 48)),
             *_BACK,
         ),
     )

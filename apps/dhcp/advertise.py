@@ -16,11 +16,15 @@ from tenantry.controller.network.configuration import default_router, name_serve
 from tenantry.controller.network.gateways import gateway_port
 from tenantry.controller.packets import frames
 from tenantry.controller.packets.addresses import is_link_local, link_local
+from tenantry.controller.packets.neighbour_discovery import (
+    ALL_NODES,
+    ALL_NODES_MAC,
+    ROUTER_ADVERTISEMENT,
+    SOURCE_LINK_LAYER,
+)
 from tenantry.controller.packets.own_addresses import SERVICE_MAC
 
-ALL_NODES, ALL_NODES_MAC = 0xFF02 << 112 | 1, 0x333300000001
-ROUTER_ADVERTISEMENT = 134
-SOURCE_LINK_LAYER, PREFIX, MTU, ROUTE, DNS_SERVERS, SEARCH_LIST = 1, 3, 5, 24, 25, 31
+PREFIX, MTU, ROUTE, DNS_SERVERS, SEARCH_LIST = 3, 5, 24, 25, 31
 MANAGED, OTHER = 0x80, 0x40
 ON_LINK, AUTONOMOUS = 0x80, 0x40
 

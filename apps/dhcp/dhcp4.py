@@ -16,6 +16,7 @@ from typing import NamedTuple
 from tenantry.apps.dhcp import options as o
 from tenantry.controller.model import DhcpOption, FixedIp, Port, Route, Subnet
 from tenantry.controller.network.configuration import default_router, name_servers, routes
+from tenantry.controller.packets.addresses import prefix_mask
 from tenantry.controller.packets.malformed import Malformed
 from tenantry.controller.packets.own_addresses import METADATA_ADDRESSES
 
@@ -194,7 +195,7 @@ def _configuration(offer: Offer) -> dict[int, bytes]:
     """The options of a subnet and a port, the more important first."""
     subnet = offer.subnet
     size = subnet.prefix_length
-    mask = (1 << 32) - (1 << 32 - size)
+    mask = prefix_mask(4, size)
     router = default_router(subnet)
     name = offer.domain.rstrip(".")
     told = o.routes(_routes(subnet))

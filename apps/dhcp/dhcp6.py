@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from tenantry.apps.dhcp import options as o
 from tenantry.controller.model import Port
+from tenantry.controller.packets.addresses import is_within
 from tenantry.controller.packets.malformed import Malformed
 from tenantry.controller.packets.own_addresses import SERVICE_MAC
 
@@ -167,7 +168,7 @@ def _address(address: int, lease: int) -> bytes:
 
 
 def _is_on_link(address: int, offer: Offer) -> bool:
-    return any(address >> 128 - length == first >> 128 - length for first, length in offer.on_link)
+    return any(is_within(address, 6, first, length) for first, length in offer.on_link)
 
 
 def _other(message: Message, offer: Offer) -> bytes:

@@ -12,9 +12,7 @@ from tenantry.controller.model import Network, Subnet, View
 from tenantry.controller.openflow.flow import CONTROLLER, Flow, Match, Output, Resubmit
 from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, TENANT, Table
 from tenantry.controller.packets.frames import ICMPV6, IPV4, IPV6, UDP
-
-ROUTER_SOLICITATION = 133
-
+from tenantry.controller.packets.neighbour_discovery import ROUTER_SOLICITATION
 
 DHCP: Match = {"eth_type": IPV4, "ip_proto": UDP, "udp_src": 68, "udp_dst": 67}
 DHCPV6: Match = {"eth_type": IPV6, "ip_proto": UDP, "udp_src": 546, "udp_dst": 547}

@@ -25,13 +25,13 @@ from tenantry.controller.network.dns_names import domain, host_name
 from tenantry.controller.network.gateways import is_router
 from tenantry.controller.network.routers import networks_of
 from tenantry.controller.packets import frames
+from tenantry.controller.packets.neighbour_discovery import ROUTER_SOLICITATION
 from tenantry.controller.packets.own_addresses import SERVICE_LINK_LOCAL, SERVICE_MAC
 
 SECONDS_BETWEEN_ADVERTISEMENTS = 200.0
 """A third of MaxRtrAdvInterval, which is also MinRtrAdvInterval: RFC 4861, 6.2.1."""
 
 BROADCAST_MAC = 0xFFFFFFFFFFFF
-ROUTER_SOLICITATION = 133
 
 
 @dataclass(frozen=True)

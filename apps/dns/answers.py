@@ -28,6 +28,7 @@ import dns.rrset
 from tenantry.controller.feature.effects import DnsQuery
 from tenantry.controller.model import FixedIp, Network, Port, Subnet, View
 from tenantry.controller.network.dns_names import address_text, domain, full_name, host_name
+from tenantry.controller.packets.addresses import is_within
 from tenantry.controller.packets.malformed import Malformed
 
 TTL = 30
@@ -174,9 +175,9 @@ def _nameless(view: View, network: Network, host: str) -> Iterator[tuple[Port, F
 
 
 def _holds(subnet: Subnet, version: int, address: int) -> bool:
-    size = 32 if version == 4 else 128
-    shift = size - subnet.prefix_length
-    return subnet.version == version and address >> shift == subnet.first >> shift
+    return subnet.version == version and is_within(
+        address, version, subnet.first, subnet.prefix_length
+    )
 
 
 def _size(message: dns.message.Message) -> int:

@@ -53,7 +53,7 @@ from tenantry.controller.openflow.flow import (
     SetField,
 )
 from tenantry.controller.openflow.keys import Zone
-from tenantry.controller.openflow.masks import port_masks, prefix_value
+from tenantry.controller.openflow.masks import port_masks
 from tenantry.controller.openflow.oxm import LATER_FRAGMENT
 from tenantry.controller.openflow.pipeline import (
     DECISION,
@@ -65,6 +65,7 @@ from tenantry.controller.openflow.pipeline import (
     VERDICT,
     Table,
 )
+from tenantry.controller.packets.addresses import prefix_value
 from tenantry.controller.packets.frames import ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP
 
 DCCP = 33

@@ -15,6 +15,7 @@ from tenantry.controller.model import FixedIp, Network, Port, Route, Subnet, Tru
 from tenantry.controller.network.configuration import name_servers, routes
 from tenantry.controller.network.dns_names import address_text, domain, full_name, host_name
 from tenantry.controller.openflow.oxm import value_text
+from tenantry.controller.packets.addresses import prefix_mask
 
 NETWORK_TYPES = {
     "slaac": "ipv6_slaac",
@@ -132,8 +133,6 @@ class Instance:
 
     def _network(self, number: int, link: str, ip: FixedIp, subnet: Subnet) -> dict[str, Any]:
         version = ip.version
-        size = 32 if version == 4 else 128
-        mask = (1 << size) - (1 << size - subnet.prefix_length)
         kind = "ipv4" if version == 4 else "ipv6"
         if version == 4 and subnet.enable_dhcp:
             kind = "ipv4_dhcp"
@@ -145,19 +144,22 @@ class Instance:
             "link": link,
             "type": kind,
             "ip_address": address_text(version, ip.address),
-            "netmask": address_text(version, mask),
+            "netmask": _netmask(version, subnet.prefix_length),
             "routes": [_route(route) for route in routes(subnet)],
             "services": [{"type": "dns", "address": server} for server in _name_servers(subnet)],
         }
 
 
 def _route(route: Route) -> dict[str, str]:
-    size = 32 if route.version == 4 else 128
     return {
         "network": address_text(route.version, route.destination),
-        "netmask": address_text(route.version, (1 << size) - (1 << size - route.prefix_length)),
+        "netmask": _netmask(route.version, route.prefix_length),
         "gateway": address_text(route.version, route.nexthop),
     }
+
+
+def _netmask(version: int, length: int) -> str:
+    return address_text(version, prefix_mask(version, length))
 
 
 def _name_servers(subnet: Subnet) -> list[str]:

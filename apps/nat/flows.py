@@ -85,7 +85,7 @@ from tenantry.controller.openflow.pipeline import (
     UNPROVEN,
     Table,
 )
-from tenantry.controller.packets.addresses import mapped
+from tenantry.controller.packets.addresses import mapped, prefix_value
 from tenantry.controller.packets.frames import IPV4, IPV6
 
 ARRIVING, LEAVING = 1, 2
@@ -325,8 +325,8 @@ def _translated(
     for other in router_interfaces(view, router.id):
         for subnet in other.subnets:
             if not other.gateway and subnet.version == 4 and scope(view, subnet) in scopes:
-                mask = (1 << 32) - (1 << 32 - subnet.prefix_length)
-                known = {**leaving, NETWORK: leg.network.key, "ipv4_src": (subnet.first, mask)}
+                inside = prefix_value(4, subnet.first, subnet.prefix_length)
+                known = {**leaving, NETWORK: leg.network.key, "ipv4_src": inside}
                 out = (Goto(Table.ROUTER_OUT),)
                 yield Flow(Table.ROUTER_NAT_OUT, RouterNatOutPriority.SAME_SCOPE, known, out)
     # Only as the shared address, and not by a connection from before it was another.

@@ -15,6 +15,7 @@ from tenantry.controller.feature.effects import LogLine, PacketIn
 from tenantry.controller.model import AddressGroup, Port, Prefix, SecurityGroupRule, View
 from tenantry.controller.openflow.pipeline import IN_PORT, OUT_PORT, RULE_DIRECTION, VERDICT
 from tenantry.controller.packets import frames
+from tenantry.controller.packets.addresses import is_within
 from tenantry.controller.packets.frames import ICMP, ICMPV6, SCTP, TCP, UDP, Ip
 
 _NAMES = {TCP: "tcp", UDP: "udp", SCTP: "sctp", ICMP: "icmp", ICMPV6: "ipv6-icmp"}
@@ -118,5 +119,4 @@ def _matches(view: View, rule: SecurityGroupRule, packet: Ip) -> bool:
 
 
 def _within(prefix: Prefix, address: int) -> bool:
-    bits = 32 if prefix.version == 4 else 128
-    return prefix.first >> bits - prefix.length == address >> bits - prefix.length
+    return is_within(address, prefix.version, prefix.first, prefix.length)

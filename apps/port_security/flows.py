@@ -30,12 +30,19 @@ from tenantry.controller.openflow.pipeline import (
     Table,
     version_bits,
 )
-from tenantry.controller.packets.addresses import link_local, mapped, mapped_prefix
+from tenantry.controller.packets.addresses import BITS, link_local, mapped, mapped_prefix
 from tenantry.controller.packets.frames import ARP, ICMPV6, IPV4, IPV6, UDP
+from tenantry.controller.packets.neighbour_discovery import (
+    ADVERTISEMENT,
+    MESSAGES,
+    REDIRECT,
+    ROUTER_ADVERTISEMENT,
+    ROUTER_SOLICITATION,
+    SOLICITATION,
+)
 
-ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT, SOLICITATION, ADVERTISEMENT, REDIRECT = range(133, 138)
 LISTENER_REPORTS = (131, 143)  # MLD, RFC 2710 and RFC 3810: sent before there is an address, too
-NEVER_IN_FRAGMENTS = (*range(ROUTER_SOLICITATION, REDIRECT + 1), 148, 149)  # RFC 6980, 5
+NEVER_IN_FRAGMENTS = (*MESSAGES, 148, 149)  # RFC 6980, 5
 NOTHING = 0
 
 
@@ -46,8 +53,7 @@ _NONE: Actions = (SetField(MAC, version_bits(0)), SetField(ADDRESS, NOTHING))
 
 def _address(version: int, field: str) -> Actions:
     start = (SetField(MAC, version_bits(version)), SetField(ADDRESS, mapped(4, 0)))
-    bits = 32 if version == 4 else 128
-    return (*start, Move(field, ADDRESS, bits))
+    return (*start, Move(field, ADDRESS, BITS[version]))
 
 
 def _mac(field: str) -> Actions:

@@ -71,7 +71,6 @@ from tenantry.controller.openflow.flow import (
     Resubmit,
     SetField,
 )
-from tenantry.controller.openflow.masks import prefix_value
 from tenantry.controller.openflow.oxm import FRAGMENT
 from tenantry.controller.openflow.pipeline import (
     ENTERED,
@@ -101,10 +100,10 @@ from tenantry.controller.openflow.pipeline import (
     Table,
     version_bits,
 )
-from tenantry.controller.packets.addresses import LINK_LOCAL, link_local, mapped
+from tenantry.controller.packets.addresses import BITS, LINK_LOCAL, link_local, mapped, prefix_value
 from tenantry.controller.packets.frames import ARP, ICMPV6, IPV4, IPV6
+from tenantry.controller.packets.neighbour_discovery import ADVERTISEMENT
 
-ADVERTISEMENT = 136
 ETHERNET = 14  # octets of header, which an MTU does not count
 
 _FAMILIES = ((4, IPV4), (6, IPV6))
@@ -237,8 +236,8 @@ def _own_addresses(
 ) -> Iterator[Flow]:
     """``shared``: an address that stands for others, which the router's gateway must see first."""
     for ip in leg.port.fixed_ips:
-        bits = 32 if ip.version == 4 else 128
-        match: Match = {ROUTER: router.key, **_destination(ip.version, ip.address, bits)}
+        alone = _destination(ip.version, ip.address, BITS[ip.version])
+        match: Match = {ROUTER: router.key, **alone}
         is_shared = leg.gateway and ip.version == 4 and ip.address == shared
         if is_shared and stands:
             elsewhere = {**match, FLAGS: (0, GATEWAY_HERE)}
@@ -335,9 +334,8 @@ def _apart(
                 continue
             from_there: Match = {SOURCE: OUTSIDE, NAT: 0}
             if not other.gateway:
-                bits = 32 if version == 4 else 128
-                mask = (1 << bits) - (1 << bits - subnet.prefix_length)
-                from_there = {f"ipv{version}_src": (subnet.first, mask), NAT: 0}
+                there = prefix_value(version, subnet.first, subnet.prefix_length)
+                from_there = {f"ipv{version}_src": there, NAT: 0}
             yield Flow(Table.ROUTE, RoutePriority.EXCEPTION[length], {**match, **from_there}, ())
 
 

@@ -10,12 +10,13 @@ from tenantry.controller.openflow.flow import Match
 from tenantry.controller.openflow.pipeline import INSIDE, OUTSIDE, SOURCE
 from tenantry.controller.packets.addresses import LINK_LOCAL
 from tenantry.controller.packets.frames import ICMPV6, IPV4, IPV6, UDP
+from tenantry.controller.packets.neighbour_discovery import MESSAGES
 
 MULTICAST_4, MULTICAST_6 = (0xE0 << 24, 0xE0 << 24), (0xFF << 120, 0xFF << 120)
 
 OF_THE_LINK = (
     *(130, 131, 132, 143),  # MLD: RFC 2710, RFC 3810
-    *(133, 134, 135, 136, 137),  # neighbour discovery: RFC 4861
+    *MESSAGES,  # neighbour discovery: RFC 4861
     *(141, 142),  # inverse neighbour discovery: RFC 3122
     *(148, 149),  # secure neighbour discovery: RFC 3971
     *(151, 152, 153),  # multicast router discovery: RFC 4286

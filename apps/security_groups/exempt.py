@@ -15,12 +15,16 @@ from itertools import chain
 from tenantry.apps.security_groups.tables import PortCtPriority
 from tenantry.controller.model import Network, Subnet, View
 from tenantry.controller.openflow.flow import Flow, Goto, Match
-from tenantry.controller.openflow.masks import prefix_value
 from tenantry.controller.openflow.pipeline import NETWORK, Table
-from tenantry.controller.packets.addresses import LINK_LOCAL
+from tenantry.controller.packets.addresses import LINK_LOCAL, prefix_value
 from tenantry.controller.packets.frames import ARP, ICMPV6, IPV4, IPV6, UDP
+from tenantry.controller.packets.neighbour_discovery import (
+    ADVERTISEMENT,
+    ROUTER_ADVERTISEMENT,
+    ROUTER_SOLICITATION,
+    SOLICITATION,
+)
 
-SOLICITING_ROUTERS, ROUTER, SOLICITATION, ADVERTISEMENT = 133, 134, 135, 136
 QUERY, REPORT, DONE, REPORT_2 = 130, 131, 132, 143
 
 UNSPECIFIED = 0
@@ -35,7 +39,7 @@ _ON_LINK: Match = {**_ICMPV6, "ip_ttl": 255, "icmpv6_code": 0}
 
 def compile_from_port(table: Table) -> Iterator[Flow]:
     """What a port may send."""
-    types = (SOLICITING_ROUTERS, SOLICITATION, ADVERTISEMENT)
+    types = (ROUTER_SOLICITATION, SOLICITATION, ADVERTISEMENT)
     asks: tuple[Match, ...] = (  # RFC 2131, 4.4; RFC 8415, 14
         {**_udp(IPV4, 68, 67), "ipv4_dst": BROADCAST},
         {**_udp(IPV6, 546, 547), "ipv6_dst": ALL_DHCP_AGENTS},
@@ -45,7 +49,7 @@ def compile_from_port(table: Table) -> Iterator[Flow]:
 
 def compile_to_port(table: Table) -> Iterator[Flow]:
     """What a port may get. Router advertisements come from a router's own address on the link."""
-    said: Match = {**_ON_LINK, "icmpv6_type": ROUTER, "ipv6_src": LINK_LOCAL}
+    said: Match = {**_ON_LINK, "icmpv6_type": ROUTER_ADVERTISEMENT, "ipv6_src": LINK_LOCAL}
     yield from _passing(table, _discovery((SOLICITATION, ADVERTISEMENT)), _listeners(), (said,))
 
 

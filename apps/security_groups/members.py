@@ -44,7 +44,7 @@ from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.flow import Action, Actions, Flow, Match, Resubmit, SetField
 from tenantry.controller.openflow.oxm import Value
 from tenantry.controller.openflow.pipeline import RULE_DIRECTION, Table
-from tenantry.controller.packets.addresses import mapped_prefix
+from tenantry.controller.packets.addresses import BITS, mapped_prefix
 
 
 def identity(group: SecurityGroup) -> int:
@@ -228,7 +228,7 @@ def compile_member(view: View, switch: int, port_id: str) -> Iterator[Flow]:
 
 def addresses(port: Port) -> list[Prefix]:
     """What a port may have: its fixed IPs and its allowed address pairs."""
-    own = {Prefix(ip.version, ip.address, 32 if ip.version == 4 else 128) for ip in port.fixed_ips}
+    own = {Prefix(ip.version, ip.address, BITS[ip.version]) for ip in port.fixed_ips}
     pairs = {Prefix(pair.version, pair.first, pair.prefix_length) for pair in port.allowed_pairs}
     return sorted(own | pairs, key=lambda prefix: (prefix.version, prefix.first, prefix.length))
 

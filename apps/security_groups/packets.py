@@ -20,7 +20,7 @@ from tenantry.controller.model import (
 )
 from tenantry.controller.network.conntrack import untracked
 from tenantry.controller.openflow.pipeline import IN_PORT, OUT_PORT, RULE_DIRECTION, Table
-from tenantry.controller.packets.addresses import link_local
+from tenantry.controller.packets.addresses import is_within, link_local
 from tenantry.controller.packets.frames import Ip
 
 
@@ -73,8 +73,7 @@ def _remote(view: View, rule: SecurityGroupRule) -> Iterator[Prefix]:
 
 
 def _covers(prefixes: Iterable[Prefix], version: int, address: int) -> bool:
-    bits = 32 if version == 4 else 128
     return any(
-        prefix.version == version and (prefix.first ^ address) >> (bits - prefix.length) == 0
+        prefix.version == version and is_within(address, version, prefix.first, prefix.length)
         for prefix in prefixes
     )

@@ -23,9 +23,10 @@ from tenantry.apps.security_groups.tables import (
 from tenantry.controller.model import SecurityGroup, SecurityGroupRule, View
 from tenantry.controller.network.conntrack import STATE, TRACKED_PROTOCOLS
 from tenantry.controller.openflow.flow import CT_TRACKED, Flow, Match, SetField
-from tenantry.controller.openflow.masks import port_masks, prefix_value
+from tenantry.controller.openflow.masks import port_masks
 from tenantry.controller.openflow.oxm import LATER_FRAGMENT
 from tenantry.controller.openflow.pipeline import RULE_DIRECTION, VERDICT, Table
+from tenantry.controller.packets.addresses import BITS, prefix_value
 from tenantry.controller.packets.frames import FRAGMENT, ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP
 
 _PORTS = {TCP: "tcp_dst", UDP: "udp_dst", SCTP: "sctp_dst"}
@@ -52,8 +53,7 @@ def compile_rule(view: View, switch: int, rule_id: str) -> Iterator[Flow]:
         REMOTE_GROUP: remote,
         "eth_type": IPV4 if rule.version == 4 else IPV6,
     }
-    bits = 32 if rule.version == 4 else 128
-    special = (rule.protocol is not None) * 10 + rule.remote_length * 64 // bits
+    special = (rule.protocol is not None) * 10 + rule.remote_length * 64 // BITS[rule.version]
     for match, ports in _forms(rule, group.stateful):
         priority = RulesPriority.RULE[special + ports]
         yield Flow(Table.RULES, priority, {**asked, **match}, (SetField(VERDICT, ALLOWED),))

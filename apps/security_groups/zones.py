@@ -43,9 +43,8 @@ from tenantry.controller.openflow.flow import (
     SetField,
 )
 from tenantry.controller.openflow.keys import Zone
-from tenantry.controller.openflow.masks import prefix_value
 from tenantry.controller.openflow.pipeline import NETWORK, RULE_DIRECTION, Table
-from tenantry.controller.packets.addresses import LINK_LOCAL
+from tenantry.controller.packets.addresses import LINK_LOCAL, prefix_value
 from tenantry.controller.packets.frames import IPV4, IPV6
 
 _OWN: Actions = (SetField(ZONE, Zone.BRIDGED), Move(NETWORK, ZONE, 15))

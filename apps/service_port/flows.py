@@ -34,6 +34,7 @@ from tenantry.controller.openflow.flow import (
 from tenantry.controller.openflow.keys import Cookie
 from tenantry.controller.openflow.oxm import TUNNEL_ENDS, Value
 from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, OUT_PORT, TUNNEL, Table
+from tenantry.controller.packets.addresses import BITS
 from tenantry.controller.packets.frames import IPV4, IPV6, TCP
 from tenantry.controller.packets.own_addresses import (
     DNS_PORT,
@@ -130,7 +131,7 @@ def _way_to_host(version: int, tunnel_version: int) -> Learn:
 
 def _there(version: int, asked: int, listening: int) -> Actions:
     """Say in the source address who asks, and learn the way back."""
-    (source, destination), bits = _ADDRESSES[version], 32 if version == 4 else 128
+    (source, destination), bits = _ADDRESSES[version], BITS[version]
     here = SERVICE_PORT_ADDRESSES[version]
     everything = (1 << KEY_BITS + GUEST_BITS) - 1
     return (

@@ -6,7 +6,7 @@ metadata service."""
 from __future__ import annotations
 
 from tenantry.controller.model.records import Route, Subnet
-from tenantry.controller.packets.addresses import is_link_local
+from tenantry.controller.packets.addresses import BITS, is_link_local, is_within
 
 
 def name_servers(subnet: Subnet) -> tuple[int, ...]:
@@ -28,19 +28,17 @@ def default_router(subnet: Subnet) -> int | None:
 
 def on_link(subnet: Subnet, address: int) -> bool:
     """Whether hosts find an address on the link without being told."""
-    size = 32 if subnet.version == 4 else 128
-    shift = size - subnet.prefix_length
     of_link = subnet.version == 6 and is_link_local(address)
-    return of_link or address >> shift == subnet.first >> shift
+    return of_link or is_within(address, subnet.version, subnet.first, subnet.prefix_length)
 
 
 def routes(subnet: Subnet) -> list[Route]:
     """All routes of a host but that to the subnet itself, the default route last. The next hop 0
     is the link: so hosts find a router that is not in the subnet."""
-    router, size = default_router(subnet), 32 if subnet.version == 4 else 128
+    router = default_router(subnet)
     found = [route for route in subnet.host_routes if route.prefix_length]
     if router is not None:
         if not on_link(subnet, router):
-            found.insert(0, Route(router, size, 0, subnet.version))
+            found.insert(0, Route(router, BITS[subnet.version], 0, subnet.version))
         found.append(Route(0, 0, router, subnet.version))
     return found

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Ranges of ports and of addresses as matches."""
+"""Ranges of ports as matches."""
 
 from __future__ import annotations
 
@@ -17,11 +17,3 @@ def port_masks(first: int, last: int) -> Iterator[Value]:
             size >>= 1
         yield first if size == 1 else (first, 0xFFFF & ~(size - 1))
         first += size
-
-
-def prefix_value(version: int, first: int, length: int) -> Value:
-    """A prefix of addresses as the value of a field: under a mask, or one address. Bits behind the
-    prefix do not count."""
-    bits = 32 if version == 4 else 128
-    mask = (1 << bits) - (1 << bits - length)
-    return first if length == bits else (first & mask, mask)

@@ -8,7 +8,28 @@ section 2.5.5.2), so one flow does for ARP and for neighbour discovery.
 
 from __future__ import annotations
 
+BITS = {4: 32, 6: 128}
+"""Of an address, by its IP version."""
+
 _MAPPED = 0xFFFF << 32
+
+
+def prefix_mask(version: int, length: int) -> int:
+    """What leaves the first ``length`` bits of an address."""
+    return (1 << BITS[version]) - (1 << BITS[version] - length)
+
+
+def prefix_value(version: int, first: int, length: int) -> int | tuple[int, int]:
+    """A prefix as the value of a field: one address, or (value, mask). Bits behind the prefix do
+    not count."""
+    mask = prefix_mask(version, length)
+    return first if length == BITS[version] else (first & mask, mask)
+
+
+def is_within(address: int, version: int, first: int, length: int) -> bool:
+    """Whether an address is in a prefix of its own version. Likewise."""
+    shift = BITS[version] - length
+    return address >> shift == first >> shift
 
 
 def mapped(version: int, address: int) -> int:
@@ -24,7 +45,7 @@ def unmapped(address: int) -> tuple[int, int]:
 def mapped_prefix(version: int, first: int, prefix_length: int) -> tuple[int, int]:
     """A range of addresses as (value, mask) of 128 bits."""
     length = prefix_length + 96 if version == 4 else prefix_length
-    mask = (1 << 128) - (1 << 128 - length)
+    mask = prefix_mask(6, length)
     return mapped(version, first) & mask, mask
 
 

@@ -12,7 +12,10 @@ from tenantry.controller.packets.frames import ARP, Arp
 from tenantry.controller.packets.malformed import Malformed
 
 REQUEST, REPLY = 1, 2  # RFC 826
-SOLICITATION, ADVERTISEMENT = 135, 136  # RFC 4861, 4.3 and 4.4
+MESSAGES = range(133, 138)
+"""Types of ICMPv6 messages: RFC 4861, 4.1 to 4.5."""
+
+ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT, SOLICITATION, ADVERTISEMENT, REDIRECT = MESSAGES
 SOURCE_LINK_LAYER, TARGET_LINK_LAYER = 1, 2  # RFC 4861, 4.6.1
 ROUTER, OVERRIDE = 1 << 31, 1 << 29  # RFC 4861, 4.4
 BROADCAST = (1 << 48) - 1

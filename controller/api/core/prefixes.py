@@ -11,11 +11,12 @@ from collections.abc import Iterable
 
 import netaddr
 from neutron_lib import exceptions
-from neutron_lib.constants import IPV6_PD_POOL_ID, IPv4_BITS, IPv6_BITS
+from neutron_lib.constants import IPV6_PD_POOL_ID
 
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import is_set, may_use
 from tenantry.controller.network import ipam
+from tenantry.controller.packets.addresses import BITS
 from tenantry.controller.store import Body, Claim, Draft
 
 ALLOCATION = "allocation"
@@ -24,7 +25,6 @@ ALLOCATION = "allocation"
 DEFAULT = "default_subnetpool"
 """The kind of claim by which a pool is the default; the value is the IP version."""
 
-BITS = {4: IPv4_BITS, 6: IPv6_BITS}
 _QUOTA_UNIT = {4: 32, 6: 64}
 """A quota counts single IPv4 addresses, and IPv6 prefixes of this length."""
 

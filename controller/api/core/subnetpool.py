@@ -19,7 +19,6 @@ from webob.exc import HTTPBadRequest
 from tenantry.controller.api.core.address_scope import POOL, scope_of
 from tenantry.controller.api.core.prefixes import (
     ALLOCATION,
-    BITS,
     DEFAULT,
     allocated,
     check_same_pool,
@@ -35,6 +34,7 @@ from tenantry.controller.feature.extension import (
     is_set,
 )
 from tenantry.controller.network import ipam
+from tenantry.controller.packets.addresses import BITS
 from tenantry.controller.store import Body, Claim, Draft, Link
 
 _DEFAULT_MIN = {4: 8, 6: 64}
