@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tenantry.apps.arp_nd.flows import addresses
-from tenantry.controller.feature.effects import PacketOut, copied_to_ports, resubmitted
+from tenantry.controller.feature.effects import PacketOut, resubmitted, to_ports
 from tenantry.controller.model import Binding, Change, Former, Network, Port, View
 from tenantry.controller.network.gateways import is_router
 from tenantry.controller.network.routers import active
@@ -38,15 +38,12 @@ def announce(was: View, now: View, change: Change) -> Iterator[tuple[int, Packet
     news = told.items() - _answered(was, port.id).items() if told else ()
     switches = now.distinct(Binding, "switch", network_id=network.id) if news else ()
     beyond = None if port.is_gateway else _home(now, port)
-    copied = {
-        switch: tuple(copied_to_ports(now, switch, network, but=port.id)) for switch in switches
-    }
     for one, mac in sorted(news):
         version, address = unmapped(one)
         data = announcement(version, mac, address, router=is_router(now, port))
-        for switch, packets in sorted(copied.items()):
-            for copies in packets:
-                yield switch, PacketOut(data, copies)
+        for switch in sorted(switches):
+            for packet in to_ports(now, switch, network, data, but=port.id):
+                yield switch, packet
         if beyond is not None:
             known = ((NETWORK, network.key), (IN_PORT, port.key), (OUT_PORT, PHYSICAL))
             yield beyond, resubmitted(data, known, Table.OUTPUT)

@@ -40,6 +40,7 @@ from tenantry.controller.openflow.pipeline import (
     OUT_PORT,
     UNKNOWN,
     Table,
+    flood_part,
 )
 from tenantry.controller.packets.frames import ARP, ICMPV6, IPV6, RARP
 from tenantry.controller.packets.neighbour_discovery import ADVERTISEMENT
@@ -130,7 +131,7 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     if network is None or not network.admin_state_up:
         return
     parts = sorted(
-        map(_flood_part, view.distinct(Binding, "part", switch=switch, network_id=network_id))
+        map(flood_part, view.distinct(Binding, "part", switch=switch, network_id=network_id))
     )
     for out_port, numbers in ((0, parts), (UNKNOWN, [LEARNERS | part for part in parts])):
         copies: list[Action] = []
@@ -150,7 +151,7 @@ def compile_part(view: View, switch: int, part: str) -> Iterator[Flow]:
         return
     heard = [port for port in bound if port.admin_state_up]
     learners = [port for port in heard if port.learns]
-    for number, ports in ((_flood_part(part), heard), (LEARNERS | _flood_part(part), learners)):
+    for number, ports in ((flood_part(part), heard), (LEARNERS | flood_part(part), learners)):
         copies: list[Action] = []
         for key in sorted(port.key for port in ports):
             copies += (SetField(OUT_PORT, key), _TO_PORT)
@@ -160,8 +161,3 @@ def compile_part(view: View, switch: int, part: str) -> Iterator[Flow]:
 
 
 _TO_PORT = Resubmit(Table.FLOOD.next)
-
-
-def _flood_part(part: str) -> int:
-    """FLOOD_PART of a part: 0 is BY_WIRE."""
-    return int(part.partition("/")[2]) + 1

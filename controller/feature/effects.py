@@ -15,7 +15,14 @@ from webob import Request, Response
 
 from tenantry.controller.model import Binding, Change, Network, Port, View
 from tenantry.controller.openflow.flow import Action, Resubmit, SetField
-from tenantry.controller.openflow.pipeline import NETWORK, OUT_PORT, Field, Table
+from tenantry.controller.openflow.pipeline import (
+    FLOOD_PART,
+    NETWORK,
+    OUT_PORT,
+    Field,
+    Table,
+    flood_part,
+)
 
 
 class PacketIn(NamedTuple):
@@ -54,6 +61,8 @@ class PacketOut(NamedTuple):
 
     data: bytes
     actions: tuple[Action, ...]
+    sender: str = ""
+    """The id of a port on that switch from which it is sent, as it were: it gets no copy of it."""
 
 
 def resubmitted(data: bytes, known: Iterable[tuple[Field, int]], table: Table) -> PacketOut:
@@ -66,28 +75,24 @@ def to_port(network_key: int, port_key: int, data: bytes) -> PacketOut:
     return resubmitted(data, ((NETWORK, network_key), (OUT_PORT, port_key)), Table.OUTPUT)
 
 
-COPIES = 256
-"""Ports that one packet-out goes to."""
-
-
 def to_ports(
     view: View, switch: int, network: Network, data: bytes, *, but: str = ""
 ) -> Iterator[PacketOut]:
-    """To the network's ports on a switch, but for one of them (an id), and to nowhere beyond it."""
-    return (PacketOut(data, copies) for copies in copied_to_ports(view, switch, network, but=but))
-
-
-def copied_to_ports(
-    view: View, switch: int, network: Network, *, but: str = ""
-) -> Iterator[tuple[Action, ...]]:
-    """What is done with each of the packets that do this: for who sends several."""
-    ids = view.ids(Binding, switch=switch, network_id=network.id) - {but}
-    keys = sorted(port.key for id in ids if (port := view.get(Port, id)))
-    for start in range(0, len(keys), COPIES):
-        copies: list[Action] = [SetField(NETWORK, network.key)]
-        for key in keys[start : start + COPIES]:
-            copies += (SetField(OUT_PORT, key), Resubmit(Table.OUTPUT))
-        yield tuple(copies)
+    """To the network's ports on a switch, but for one of them (an id), and to nowhere beyond it.
+    The switch makes the copies, as of any broadcast, however many there are."""
+    parts = view.distinct(Binding, "part", switch=switch, network_id=network.id)
+    copies: list[Action] = [SetField(NETWORK, network.key)]
+    for number in sorted(map(flood_part, parts)):
+        copies += (SetField(FLOOD_PART, number), Resubmit(Table.FLOOD_PART))
+    yield PacketOut(data, tuple(copies), but)
+    binding = view.get(Binding, but)
+    if binding is None or binding.switch != switch:
+        return
+    # On a trunk, others get theirs by the same port of the switch.
+    for id in sorted(view.ids(Binding, switch=switch, interface=binding.interface) - {but}):
+        port = view.get(Port, id)
+        if port is not None and port.network_id == network.id:
+            yield to_port(network.key, port.key, data)
 
 
 T = TypeVar("T", covariant=True)

@@ -303,6 +303,11 @@ def version_bits(version: int) -> int:
     return version << 48
 
 
+def flood_part(part: str) -> int:
+    """FLOOD_PART of a part of a network's ports (see Binding), from 1 on."""
+    return int(part.partition("/")[2]) + 1
+
+
 A_ROUTER_BIT = 63
 A_ROUTER = 1 << A_ROUTER_BIT
 """The bit of MAC and NEXT_HOP_MAC that says that a router has the address: hosts may send it what

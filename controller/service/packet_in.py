@@ -29,7 +29,7 @@ from tenantry.controller.feature.effects import (
     PortMigrated,
     ResolveNeighbour,
 )
-from tenantry.controller.model import Change, Model, View
+from tenantry.controller.model import Binding, Change, Model, View
 from tenantry.controller.openflow import codec, fields, shapes
 from tenantry.controller.openflow.flow import CONTROLLER
 from tenantry.controller.openflow.keys import Cookie
@@ -136,11 +136,13 @@ class PacketIns:
         if learned:
             self._learn(learned)
 
-    @staticmethod
-    def send(connection: Connection, packet: PacketOut) -> None:
+    def send(self, connection: Connection, packet: PacketOut) -> None:
         """Send a packet, if the switch is still there."""
+        sender = self._model.get(Binding, packet.sender)
+        here = sender is not None and sender.switch == connection.dpid
+        in_port = sender.ofport if sender and here else CONTROLLER
         with suppress(Disconnected):
-            connection.send(packet_out(connection.xid(), packet))
+            connection.send(packet_out(connection.xid(), packet, in_port))
 
 
 _PACKET_IN = struct.Struct("!8xIHBBQHH")
@@ -175,8 +177,8 @@ def read_packet_in(dpid: int, data: bytes) -> PacketIn:
     return PacketIn(dpid, cookie, ofport, network, port, data[start:], tuple(registers))
 
 
-def packet_out(xid: int, packet: PacketOut) -> bytes:
-    """A packet-out message (OpenFlow 1.4, 7.3.6)."""
+def packet_out(xid: int, packet: PacketOut, in_port: int = CONTROLLER) -> bytes:
+    """A packet-out message (OpenFlow 1.4, 7.3.6). No copy leaves by ``in_port``."""
     actions = shapes.encode_actions(packet.actions)
-    head = _PACKET_OUT.pack(_NO_BUFFER, CONTROLLER, len(actions))
+    head = _PACKET_OUT.pack(_NO_BUFFER, in_port, len(actions))
     return codec.message(codec.PACKET_OUT, xid, head + actions + packet.data)
