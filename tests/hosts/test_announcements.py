@@ -19,6 +19,7 @@ from tenantry.controller.packets.frames import Malformed
 from tenantry.controller.packets.neighbour_discovery import announcement, speaker
 from tests.farm import Farm, Machine, farm, machines, unreached
 from tests.namespace import Guest
+from tests.vlan import vlan
 
 FIXED = [{"ip_address": "10.0.0.50"}, {"ip_address": "fd00::50"}]
 ADDRESSES = [ip["ip_address"] for ip in FIXED]
@@ -36,12 +37,12 @@ def started(own_netns: None) -> Iterator[list[Machine]]:
 class Ears:
     """All that guests hear from now on."""
 
-    def __init__(self, *guests: Guest) -> None:
+    def __init__(self, *guests: Guest, on: str = "eth0") -> None:
         self._open = ExitStack()
         self._sockets = []
         for guest in guests:
             ear = guest.socket(socket.SOCK_RAW, socket.AF_PACKET, socket.htons(0x0003))
-            self._open.enter_context(ear).bind(("eth0", 0))
+            self._open.enter_context(ear).bind((on, 0))
             ear.settimeout(20)
             self._sockets.append(ear)
 
@@ -145,6 +146,28 @@ def test_an_address_that_moves_is_announced_to_all_its_neighbours(
             for address in ADDRESSES:
                 ears.hear(says(address, NEW_MAC))
         reached(net, peers)
+        net.verify()
+
+
+def test_who_shares_a_trunk_with_an_address_that_moves_is_told(
+    started: list[Machine], tmp_path: Path
+) -> None:
+    """By the very port of the switch that its own announcement must not leave by."""
+    with farm(tmp_path, started) as net, ExitStack() as stack:
+        network = net.network("10.0.0.0/24", "fd00::/64")
+        parent, sub = net.port(network, fixed_ips=FIXED), net.port(network)
+        tag = {"port_id": sub["id"], "segmentation_type": "vlan", "segmentation_id": 10}
+        net.create("trunk", port_id=parent["id"], sub_ports=[tag])
+        guest = net.plug(started[0], parent)
+        tagged = stack.enter_context(vlan(guest, 10))
+        guest.run("ip", "link", "set", tagged, "address", sub["mac_address"], "up")
+        peer = net.plug(started[1], net.port(network))
+        net.until(lambda: net.service.port_status(sub["id"]) == "ACTIVE")
+        with Ears(guest, on=tagged) as beside, Ears(peer) as ears:
+            net.update("port", parent["id"], mac_address=NEW_MAC)
+            for address in ADDRESSES:
+                beside.hear(says(address, NEW_MAC))
+                ears.hear(says(address, NEW_MAC))
         net.verify()
 
 
