@@ -25,6 +25,8 @@ from tenantry.apps.trunk import resources as trunk
 from tenantry.controller.api import application as neutron
 from tenantry.controller.api import auth
 from tenantry.controller.store import Store
+from tests.api.openstack import CLIENT, Client, served
+from tests.conftest import need
 
 DNS_DOMAIN = "tenantry.internal."
 
@@ -130,6 +132,14 @@ def make_api(tmp_path: Path) -> Iterator[Callable[..., Api]]:
 @pytest.fixture
 def api(make_api: Callable[..., Api]) -> Api:
     return make_api()
+
+
+@pytest.fixture
+def client(api: Api, tmp_path: Path) -> Iterator[Client]:
+    """The ``openstack`` client, led to the API."""
+    need(CLIENT.exists(), "python-openstackclient")
+    with served(api.app, tmp_path) as client:
+        yield client
 
 
 @pytest.fixture

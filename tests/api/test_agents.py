@@ -14,7 +14,6 @@ from neutron_lib.exceptions import InvalidInput
 from neutron_lib.exceptions.agent import AgentNotFoundByTypeHost
 
 from tenantry.apps.provider import resources as provider
-from tenantry.controller import runtime
 from tenantry.controller.api import application as neutron
 from tenantry.controller.api import auth
 from tenantry.controller.api.core import agent, scheduling
@@ -24,7 +23,8 @@ from tenantry.controller.model.records import FROM_STORE
 from tenantry.controller.service.service import Service
 from tenantry.controller.store import Commit
 from tests.api.conftest import Api, path
-from tests.api.test_openstack_client import CLIENT, Client
+from tests.api.openstack import CLIENT, Client, served
+from tests.conftest import need
 
 HOSTS = {1: "host1", 2: "host2", 3: "host3"}
 """Each with one switch, by datapath id."""
@@ -412,13 +412,12 @@ def test_a_router_asks_for_zones_that_there_are(hosts: Hosts) -> None:
 
 @pytest.fixture
 def client(hosts: Hosts, tmp_path: Path) -> Iterator[Client]:
-    listener = runtime.listen(("127.0.0.1", 0))
-    server = runtime.spawn(runtime.wsgi_server, listener, hosts.api.app, log_output=False)
-    yield Client(listener.getsockname()[1], tmp_path)
-    server.kill()
+    """Of an API that knows hosts."""
+    need(CLIENT.exists(), "python-openstackclient")
+    with served(hosts.api.app, tmp_path) as client:
+        yield client
 
 
-@pytest.mark.skipif(not CLIENT.exists(), reason="needs python-openstackclient")
 def test_the_openstack_client(client: Client, hosts: Hosts, router: str, network: str) -> None:
     first = hosts.join("host1", tunnel_address="192.0.2.1")
     second = hosts.join("host2", "rack2", alive=False)

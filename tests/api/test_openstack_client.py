@@ -4,68 +4,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
-import pytest
-from eventlet.green import subprocess
-
-from tenantry.controller import runtime
 from tests.api.conftest import Api
-
-CLIENT = Path(sys.executable).with_name("openstack")
-
-
-_DEPRECATED = (
-    "The python binding code in neutronclient is deprecated in favor of OpenstackSDK, please use "
-    "that as this will be removed in a future release."
-)
-"""What the plug-in for network logs says whenever it is used."""
+from tests.api.openstack import Client
 
 
-class Client:
-    """``openstack``, which reads several commands from one standard input: it starts slowly."""
-
-    def __init__(self, port: int, home: Path) -> None:
-        self._environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "OS_AUTH_TYPE": "none",
-            "OS_ENDPOINT": f"http://127.0.0.1:{port}",
-        }
-
-    def run(self, *commands: str) -> list[Any]:
-        """The JSON of each command's output, in order; commands without output are left out."""
-        done = subprocess.run(
-            [str(CLIENT)],
-            input="\n".join(commands) + "\n",
-            env=self._environment,
-            capture_output=True,
-            text=True,
-        )
-        errors = done.stderr.replace(_DEPRECATED, "")
-        assert not errors.strip(), errors
-        text, decoder, results = done.stdout, json.JSONDecoder(), []
-        while (start := min((at for c in "{[" if (at := text.find(c)) >= 0), default=-1)) >= 0:
-            value, end = decoder.raw_decode(text[start:])
-            results.append(value)
-            text = text[start + end :]
-        return results
-
-
-@pytest.fixture
-def client(api: Api, tmp_path: Path) -> Iterator[Client]:
-    listener = runtime.listen(("127.0.0.1", 0))
-    server = runtime.spawn(runtime.wsgi_server, listener, api.app, log_output=False)
-    yield Client(listener.getsockname()[1], tmp_path)
-    server.kill()
-
-
-@pytest.mark.skipif(not CLIENT.exists(), reason="needs python-openstackclient")
 def test_networks_subnets_and_ports_from_birth_to_death(client: Client, api: Api) -> None:
     network, four, six, port, other = client.run(
         "network create --description coloured --tag red blue -f json",
@@ -117,7 +59,6 @@ def test_networks_subnets_and_ports_from_birth_to_death(client: Client, api: Api
     assert not api.list("port")
 
 
-@pytest.mark.skipif(not CLIENT.exists(), reason="needs python-openstackclient")
 def test_subnet_pools_and_address_scopes(client: Client, api: Api) -> None:
     scope, pool, six, changed, network, made, named, sixth, bare = client.run(
         "address scope create --share --ip-version 4 campus -f json",
@@ -175,7 +116,6 @@ def test_subnet_pools_and_address_scopes(client: Client, api: Api) -> None:
     assert not api.list("address_scope")
 
 
-@pytest.mark.skipif(not CLIENT.exists(), reason="needs python-openstackclient")
 def test_what_a_port_says_of_itself(client: Client, api: Api, network: str) -> None:
     port, after, cleared = client.run(
         "port create --network blue --dns-name web --dns-domain own.example. "
@@ -212,7 +152,6 @@ def test_what_a_port_says_of_itself(client: Client, api: Api, network: str) -> N
     assert (cleared["allowed_address_pairs"], cleared["port_security_enabled"]) == ([], False)
 
 
-@pytest.mark.skipif(not CLIENT.exists(), reason="needs python-openstackclient")
 def test_routers_and_floating_ips(client: Client, api: Api) -> None:
     made = client.run(
         "network create --external outside -f json",
@@ -273,7 +212,6 @@ def test_routers_and_floating_ips(client: Client, api: Api) -> None:
     assert api.list("floatingip") == []
 
 
-@pytest.mark.skipif(not CLIENT.exists(), reason="needs python-openstackclient")
 def test_security_groups_and_address_groups(client: Client, api: Api, network: str) -> None:
     made = client.run(
         "security group list -f json",
@@ -330,7 +268,6 @@ def test_security_groups_and_address_groups(client: Client, api: Api, network: s
     assert [group["name"] for group in api.list("security_group")] == ["default"]
 
 
-@pytest.mark.skipif(not CLIENT.exists(), reason="needs python-openstackclient")
 def test_firewalls_and_network_logs(client: Client, api: Api, network: str) -> None:
     first, second, policy, group, listed = client.run(
         "firewall group rule create web --protocol tcp --destination-port 80:83 "

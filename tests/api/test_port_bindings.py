@@ -15,12 +15,10 @@ from eventlet.green import subprocess
 from tenantry.controller.api.core.port_binding import activate
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import SYSTEM
-from tests.api import test_openstack_client as openstack
 from tests.api.conftest import Api, path
+from tests.api.openstack import Client
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
-
-client = openstack.client
 
 
 def url(port: str, *below: str) -> str:
@@ -357,8 +355,7 @@ print(json.dumps(said))
 """Port bindings are in both of OpenStack's libraries; the command line has nothing for them."""
 
 
-@pytest.mark.skipif(not openstack.CLIENT.exists(), reason="needs python-openstackclient")
-def test_the_libraries(client: openstack.Client, api: Api, port: str) -> None:
+def test_the_libraries(client: Client, api: Api, port: str) -> None:
     endpoint = client._environment["OS_ENDPOINT"]
     done = subprocess.run(
         [sys.executable, "-c", SDK, endpoint, port], capture_output=True, text=True

@@ -4,20 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tenantry.apps.provider.resources import extension
 from tenantry.apps.provider.segments import PHYSICAL_NETWORK, SEGMENTATION_ID, SEGMENTS, TYPE
-from tenantry.controller import runtime
 from tenantry.controller.feature.context import Context
 from tenantry.controller.model import Network, Segment
 from tenantry.controller.model.records import FROM_STORE
 from tests.api.conftest import Api
-from tests.api.test_openstack_client import CLIENT, Client
+from tests.api.openstack import Client
 from tests.api.test_provider import seen, wire
 
 UNKNOWN = "6f2b3a52-8a3a-4a4f-9a57-3f6d0a8f7c11"
@@ -338,15 +336,6 @@ def test_the_extensions_are_listed(api: Api, alias: str) -> None:
     assert (status, answer["extension"]["alias"]) == (200, alias)
 
 
-@pytest.fixture
-def client(api: Api, tmp_path: Path) -> Iterator[Client]:
-    listener = runtime.listen(("127.0.0.1", 0))
-    server = runtime.spawn(runtime.wsgi_server, listener, api.app, log_output=False)
-    yield Client(listener.getsockname()[1], tmp_path)
-    server.kill()
-
-
-@pytest.mark.skipif(not CLIENT.exists(), reason="needs python-openstackclient")
 def test_the_openstack_client_drives_overlays_and_segments(client: Client, api: Api) -> None:
     overlay, named, geneve, added, listed, shown, renamed, subnet, network = client.run(
         "network create --provider-network-type vxlan blue -f json",

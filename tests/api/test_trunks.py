@@ -9,13 +9,11 @@ from typing import Any
 import pytest
 
 from tenantry.controller.feature.context import Context
-from tests.api import test_openstack_client as openstack
 from tests.api.conftest import Api, path
+from tests.api.openstack import Client
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 TRUNKS = path("trunk")
-
-client = openstack.client
 
 
 def port(api: Api, network: str, **attributes: Any) -> str:
@@ -232,8 +230,7 @@ def test_trunks_are_of_ones_own_ports(make_api: Any) -> None:
         api.refused(404, "TrunkNotFound", method, path("trunk", id, *below))
 
 
-@pytest.mark.skipif(not openstack.CLIENT.exists(), reason="needs python-openstackclient")
-def test_the_client(client: openstack.Client, api: Api, network: str) -> None:
+def test_the_client(client: Client, api: Api, network: str) -> None:
     ids = {name: port(api, network, name=name) for name in ("parent", "one", "two", "three")}
     made, trunks, subports, detailed = client.run(
         "network trunk create --parent-port parent --description d "

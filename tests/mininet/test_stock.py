@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.test_openstack_client import CLIENT
+from tests.api.openstack import CLIENT
 from tests.conftest import need
 from tests.mininet.conftest import ROOT
 from tests.openvswitch import OpenVSwitch
