@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The pages lead where they say, to files and headings; the change log takes its fragments."""
+"""The pages lead where they say, to headings and files; the change log takes its fragments."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -34,6 +35,7 @@ def links(text: str) -> list[str]:
     return [target for target in found if target and not re.match(r"[a-z]+:", target)]
 
 
+@cache
 def anchors(text: str) -> set[str]:
     """The names of a page's headings, as GitHub makes them: "A b, `c`" is a-b-c."""
     found: dict[str, int] = {}
@@ -44,6 +46,27 @@ def anchors(text: str) -> set[str]:
             name = re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-")
             found[name] = found.get(name, -1) + 1
     return {f"{name}-{n}" if n else name for name, count in found.items() for n in range(count + 1)}
+
+
+PLACES = [
+    f"/{path.relative_to(ROOT).as_posix()}" + "/" * path.is_dir()
+    for folder in (".ci", "apps", "controller", "docs", "mininet", "tests")
+    for path in [ROOT / folder, *(ROOT / folder).rglob("*")]
+]
+
+
+def nowhere(text: str) -> list[str]:
+    """Files and folders that a page names and that are not there; a part of the path is enough.
+    Capitals stand for something, ``no_mail`` is made up, and ``build/`` is made later."""
+    spans = [token.content for token in tokens(text) if token.type == "code_inline"]
+    named = [span for span in spans if re.fullmatch(r"[a-z._][a-z0-9._/-]*(\.py|/)", span)]
+    return [
+        name
+        for name in named
+        if "no_mail" not in name
+        and name != "build/"
+        and not any(place.endswith(f"/{name}") for place in PLACES)
+    ]
 
 
 def broken(page: Path, text: str) -> list[str]:
@@ -63,6 +86,19 @@ def broken(page: Path, text: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_leads_somewhere(page: Path) -> None:
     assert broken(page, page.read_text()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_file_that_is_named_is_there(page: Path) -> None:
+    assert nowhere(page.read_text()) == []
+
+
+def test_files_that_are_nowhere_are_seen() -> None:
+    there = "`controller/openflow/`, `network/`, `frames.py`, `apps/NAME/flows.py`, `a.b` and `x/y`"
+    assert nowhere(there) == []
+    assert nowhere("`controller/gone/`, `gone.py`, `rames.py`") == [
+        *("controller/gone/", "gone.py", "rames.py")
+    ]
 
 
 def test_links_that_lead_nowhere_are_seen() -> None:
