@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import logging
 import os
 import signal
@@ -268,6 +269,7 @@ def serve(conf: cfg.ConfigOpts, *, verbose: bool = False) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     controller = Controller(conf)
+    runtime.freeze_heap(made=len(gc.get_objects()))  # modules, above all
     LOG.info("API at %s, switches at %s", controller.api_url, controller.openflow)
     # A signal does not wake the hub from its sleep, so look now and then.
     while not stop.wait(SIGNAL_SECONDS) and not controller.failed:

@@ -21,7 +21,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from operator import itemgetter
 from typing import Any
 
 from tenantry.controller import runtime
@@ -53,7 +52,7 @@ AT_ONCE = 64
 """Connections, before others are let work."""
 
 PATIENCE_SECONDS = 0.25
-"""Before somebody who is served and waited for may have to give way."""
+"""Before somebody who is waited for may have to give way, if it has no crowd with it."""
 
 PAUSE_SECONDS = 0.1
 """Until we try again where the system has nothing left for another connection."""
@@ -167,6 +166,7 @@ class Clients:
 
     def start(self, reader: Reader, serve: Callable[[Reader], None]) -> None:
         """Serve a newcomer in a greenlet; :meth:`take_first_turn` follows."""
+        reader.waiting_since = None
         self._waiting.setdefault(self._here[reader], deque()).append((reader, serve))
         self._start_some()
 
@@ -191,7 +191,6 @@ class Clients:
                 self.leave(reader)
                 continue
             self._starting += 1
-            reader.waiting_since = None  # until it runs it cannot be ended
             reader.stream = runtime.green(reader.stream)
             reader.greenlet = runtime.spawn(serve, reader)
 
@@ -212,29 +211,32 @@ class Clients:
         while self._room <= 0:
             strangers = sum(not reader.is_named for reader in self._here)
             self._room = min(self.most - len(self._here), STRANGERS - strangers)
-            if self._room <= 0 and not self._some_give_way():
-                self.complaints.tell("anybody", f"must wait: {len(self._here)} are connected")
+            if self._room <= 0:
+                if not self._some_give_way():
+                    self.complaints.tell("anybody", f"must wait: {len(self._here)} are connected")
                 self._left.wait(PAUSE_SECONDS)
+                runtime.pause()  # others leave with it
 
     def _some_give_way(self) -> bool:
-        """Of whoever has the most, those that have been waited for the longest: several, as it
-        takes a while to find them."""
+        """Of whoever has the most, those that have been waited for the longest; and if it has many,
+        those that wait for a turn. Several at once, as it takes a while to find them."""
         now = time.monotonic()
-        groups: dict[Hashable, list[tuple[float, Reader]]] = {}
+        groups: dict[Hashable, list[Reader]] = {}
         for reader, one in self._here.items():
             since = reader.waiting_since or now
-            if reader.greenlet is None or since < now - PATIENCE_SECONDS:
-                groups.setdefault(one, []).append((since, reader))
+            many = self._of_one[one] > CROWD and (reader.greenlet is None or reader.waiting_since)
+            if many or since < now - PATIENCE_SECONDS:
+                groups.setdefault(one, []).append(reader)
         if not groups:
             return False
-        group = sorted(groups[max(groups, key=self._of_one.__getitem__)], key=itemgetter(0))
-        for _, reader in group[: 1 + len(group) // 20]:
+        group = groups[max(groups, key=self._of_one.__getitem__)]
+        group.sort(key=lambda reader: reader.waiting_since or now)
+        for reader in group[: 1 + len(group) // 20]:
             self.complaints.tell(reader.address, "makes room for others")
+            reader.waiting_since = None
+            reader.close()
             if reader.greenlet is None:
                 self.leave(reader)
-            else:
-                reader.waiting_since = None  # if its end takes a while
-                reader.greenlet.kill()
         return True
 
     def close(self) -> None:
