@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from tenantry.controller import runtime
 from tests.bench import Figure, p99, peers, ratio, seconds, turns
 from tests.bench.beside import Beside
-from tests.bench.fake import host_name
+from tests.bench.fake import host_name, looked_after
 from tests.bench.peers import Plain
 from tests.bench.served import Client, Served
 
@@ -44,8 +44,7 @@ def bench() -> Iterator[Figure]:
         hosts, host = (stack.enter_context(Beside("tests.bench.fake")) for _ in range(2))
         interfaces: dict[str, dict[str, str]] = {f"p{number}": {} for number in range(PORTS)}
         remotes = hosts.call("start", hosts=[{**interfaces, **WIRE}] * HOSTS)
-        options = {"ovsdb__connections": ",".join(remotes)}
-        controller = stack.enter_context(Served(directory, **options))
+        controller = stack.enter_context(Served(directory, **looked_after(remotes)))
         plain = stack.enter_context(peers.plain())
         host.call("start", hosts=[{}])
         for fake, server in ((hosts, controller), (host, plain)):

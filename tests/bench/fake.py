@@ -117,6 +117,12 @@ class Hosts:
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
+def looked_after(remotes: list[str]) -> dict[str, str]:
+    """The options of a controller of such hosts. None of them is its own, where it would miss its
+    service port in the kernel and make it again and again."""
+    return {"ovsdb__connections": ",".join(remotes), "ovsdb__service_port": ""}
+
+
 def host_name(number: int) -> str:
     return f"host-{number}"
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from tests import namespace
 from tests.bench import Figure, ratio, turns
 from tests.bench.beside import Beside
+from tests.bench.fake import looked_after
 from tests.bench.scale import free_address
 from tests.bench.served import Served
 from tests.farm import Beyond, Farm, Machine, farm, machines
@@ -131,7 +132,7 @@ def bench_join() -> Iterator[Figure]:
             Served(
                 directory,
                 openflow__listen=f"{listen[0]}:{listen[1]}",
-                ovsdb__connections=",".join(remotes),
+                **looked_after(remotes),
                 **options,
             )
         )

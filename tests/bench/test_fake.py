@@ -11,6 +11,7 @@ import pytest
 
 from tests.bench.beside import Beside
 from tests.bench.computing import WIRE, vlan
+from tests.bench.fake import looked_after
 from tests.bench.served import Served
 from tests.conftest import need
 
@@ -29,7 +30,7 @@ def hosts(fake: Beside, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     """A controller with fake hosts, each of which has a wire and an empty interface."""
     remotes = fake.call("start", hosts=[{"p0": {}, **WIRE}] * HOSTS)
     directory = tmp_path_factory.mktemp("controller")
-    with Served(directory, ovsdb__connections=",".join(remotes)) as controller:
+    with Served(directory, **looked_after(remotes)) as controller:
         host, port = controller.openflow
         fake.call("connect", host=host, port=port)
         controller.settled(switches=HOSTS)
