@@ -19,6 +19,7 @@ from tests.bench import (
     computing,
     drill,
     flood,
+    gaps,
     groups,
     overlay,
     packet_in,
@@ -54,6 +55,9 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "hosts": overlay.bench_join,
     "waits": waits.bench,
     "drill": drill.bench,
+    "move": gaps.bench_move,
+    "gateway": gaps.bench_gateway,
+    "mended": gaps.bench_mended,
 }
 
 
