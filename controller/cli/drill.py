@@ -93,14 +93,17 @@ class Result:
         )
 
 
-def drill(event: str, packets: int = 10_000) -> Result:
+def drill(event: str, packets: int = 10_000, per_second: int = PER_SECOND) -> Result:
     """Carry out one of :data:`EVENTS` under traffic, of at least ``packets`` each way.
 
+    The more a second, the shorter a loss shows; the fewer, the longer may the machine keep the
+    switch from a processor before a buffer (of some 250) is full, which is nobody's fault here.
     Takes a few seconds more than the packets do. Progress goes to stderr. Raises DrillError.
     """
     if event not in EVENTS:
         raise DrillError(f"there is no drill {event}; there are {', '.join(EVENTS)}")
-    words = [*STAGE, sys.executable, "-m", "tenantry.controller.cli.drill", event, str(packets)]
+    words = [*STAGE, sys.executable, "-m", "tenantry.controller.cli.drill", event]
+    words += [str(packets), str(per_second)]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         advice = "the drill failed as told above; it makes namespaces: run it as root"
@@ -288,21 +291,21 @@ EVENTS: dict[str, Callable[[Stage], None]] = {
 RECONNECTS = {"restart", "reconnect", "ovs-restart"}
 
 
-def play(event: str, packets: int) -> Result:
+def play(event: str, packets: int, per_second: int = PER_SECOND) -> Result:
     """The drill itself, in a process that :data:`STAGE` started."""
     _say("starting an Open vSwitch, a controller and four guests for the drill")
     stage = Stage()
     talks = [
-        _talk(stage.one, stage.two, PER_SECOND),
-        _talk(stage.two, stage.one, PER_SECOND),
+        _talk(stage.one, stage.two, per_second),
+        _talk(stage.two, stage.one, per_second),
         _talk(stage.stranger, stage.one, INTRUDERS_PER_SECOND, intruder=True),
         _talk(stage.unbound, stage.one, INTRUDERS_PER_SECOND, intruder=True),
     ]
-    _say(f"sending at least {packets} packets each way, {PER_SECOND} a second")
+    _say(f"sending at least {packets} packets each way, {per_second} a second")
     start = time.time_ns()
     for talk in talks:
         talk.begin(start)
-    seconds = packets / PER_SECOND
+    seconds = packets / per_second
     time.sleep(seconds / 2)
     gone = stage.peers() if event in RECONNECTS else set()
     _say(f"{event}: {EVENTS[event].__doc__}")
@@ -314,7 +317,7 @@ def play(event: str, packets: int) -> Result:
     time.sleep(max(AFTERMATH_SECONDS, seconds - (whole - start) / 1e9))
     for talk in talks:
         talk.end()
-    return judge(event, [talk.heard() for talk in talks], start, began, whole)
+    return judge(event, [t.heard() for t in talks], start, began, whole, per_second)
 
 
 def _talk(guest: Guest, to: Guest, per_second: int, intruder: bool = False) -> Talk:
@@ -329,13 +332,20 @@ def _say(text: str) -> None:
 # --- judging ---------------------------------------------------------------------------------
 
 
-def judge(event: str, heard: list[Heard], start: int, began: int, whole: int) -> Result:
+def judge(
+    event: str,
+    heard: list[Heard],
+    start: int,
+    began: int,
+    whole: int,
+    per_second: int = PER_SECOND,
+) -> Result:
     """Of what the guests heard (one and two first, then the intruders) make a result. Pure."""
     one, two, *intruders = heard
     leaked = sum(intruder.frames for intruder in intruders)
     lost: list[int] = []  # when they were due
     duplicates = 0
-    period = nanoseconds_between(PER_SECOND)
+    period = nanoseconds_between(per_second)
     gaps, ways, calm = [0], [0], [0]
     for sender, receiver in ((one, two), (two, one)):
         leaked += sum(arrival[0] != sender.number for arrival in receiver.arrivals)
@@ -364,7 +374,7 @@ def judge(event: str, heard: list[Heard], start: int, began: int, whole: int) ->
 
 if __name__ == "__main__":
     try:
-        json.dump(play(sys.argv[1], int(sys.argv[2])).as_dict(), sys.stdout)
+        json.dump(play(sys.argv[1], *map(int, sys.argv[2:])).as_dict(), sys.stdout)
     except (DrillError, CommandError, plug.PlugError, OSError) as error:
         print(error)
         sys.exit(1)
