@@ -16,13 +16,10 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from neutron_lib.api.definitions.portbindings import VIF_TYPE_BINDING_FAILED
-from neutron_lib.exceptions import NeutronException
 from oslo_config import cfg
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -30,21 +27,22 @@ from sqlalchemy.exc import ArgumentError
 from tenantry.apps import APPS
 from tenantry.controller import config, log, runtime
 from tenantry.controller.api import application, auth
-from tenantry.controller.api.core import port_binding, scheduling
+from tenantry.controller.api.core import scheduling
+from tenantry.controller.api.core.migration import Migration
 from tenantry.controller.api.kind import Kinds
 from tenantry.controller.api.tenantry import hosts, operations
 from tenantry.controller.api.tenantry.membership import Membership
+from tenantry.controller.api.tenantry.observed import Observed
+from tenantry.controller.api.tenantry.running import Running
 from tenantry.controller.feature.app import App, Parts
-from tenantry.controller.feature.effects import PortMigrated
-from tenantry.controller.feature.extension import SYSTEM
-from tenantry.controller.model import Binding, Switch
+from tenantry.controller.feature.effects import DnsQuery, PortMigrated
 from tenantry.controller.service import supervisor
 from tenantry.controller.service.resolvers import Resolvers
 from tenantry.controller.service.service import Service
 from tenantry.controller.service.service_port import ServicePort
 from tenantry.controller.sockets import certificates, descriptors, http
 from tenantry.controller.sockets.listener import Clients, Listener, listen
-from tenantry.controller.store import Body, Draft, Store, StoreError, Unavailable
+from tenantry.controller.store import Store, StoreError
 from tenantry.controller.switch import channel
 from tenantry.controller.switch.hosts import Hosts
 from tenantry.controller.switch.own_rows import IntegrationBridge
@@ -84,11 +82,14 @@ class Controller:
         self.service = Service(
             self.store,
             parts,
-            ask=self.resolvers.ask,
             set_mtus=lambda remote, mtus: self.hosts.set_mtus(remote, mtus),
             set_rows=lambda remote, rows: self.hosts.set_rows(remote, rows),
-            arrived=lambda arrived: runtime.spawn(self._arrived, arrived),
-            packet_log_file=conf.network_log.file,
+            effects={
+                DnsQuery: lambda ask, origin: self.resolvers.ask(
+                    ask, origin.packet.port, origin.send
+                ),
+                PortMigrated: Migration(self.store, kinds).arrived,
+            },
             connections_per_port=conf.conntrack.connections_per_port,
             ovsdb_connections=conf.ovsdb.connections,
             remembered={each.connection: each.datapaths for each in remembered},
@@ -119,14 +120,18 @@ class Controller:
             tunnels={each.host: each.tunnel_address for each in remembered if each.tunnel_address},
         )
         self.joining = _listen_for_hosts(conf, self.hosts)
+        running = Running(self.service)
+        features = [route for one in parts.values() for route in one.routes]
+        seen = {kind: observe for one in parts.values() for kind, observe in one.observed.items()}
+        observed = Observed(running, self.hosts, seen)
         self.application = application.application(
             self.store,
             kinds,
             auth.none(conf.api.default_project),
-            computed=self._observed,
+            computed=observed,
             routes=[
-                *operations.routes(self.service, shares.clients // 2),
-                *scheduling.routes(self.service, kinds, self._observed),
+                *operations.routes(running, features, shares.clients // 2),
+                *scheduling.routes(self.service, kinds, observed),
                 *hosts.routes(self.service, self.hosts),
             ],
         )
@@ -180,55 +185,9 @@ class Controller:
             greenlet.kill()
         self.hosts.stop()
         self.service_port.close()
-        self.service.packet_log.close()
         self._api.close()
         channel.stop(self.channel)
         self.store.close()
-
-    def _observed(self, kind: str, body: Body) -> dict[str, Any]:
-        """What a resource shows that nobody wrote: where it is, and what has become of it."""
-        if kind == "network":
-            return {"status": self.service.network_status(body["id"])}
-        if kind == "trunk":
-            return {"status": self.service.port_status(body["port_id"])}
-        if kind == "agent":
-            return self._seen(body["host"])
-        if kind != "port":
-            return {}
-        observed: dict[str, Any] = {"status": self.service.port_status(body["id"])}
-        binding = self.service.model.get(Binding, body["id"])
-        if binding is not None and not body["binding:host_id"]:
-            observed["binding:host_id"] = binding.host
-        if binding is not None and self.service.cut_off(binding):
-            observed["binding:vif_type"] = VIF_TYPE_BINDING_FAILED
-        return observed
-
-    def _seen(self, host: str) -> dict[str, Any]:
-        """Whether a host is there, and since and until when it was."""
-        database = self.hosts.of(host)
-        if database is None:
-            return {"alive": False}
-        switches = self.service.model.ids(Switch, ("host",), (host,))
-        alive = database.alive and any(dpid in self.service.connections for dpid in switches)
-        seen = datetime.now(timezone.utc) if alive else database.seen
-        return {
-            "alive": alive,
-            "heartbeat_timestamp": _shown(seen),
-            "started_at": _shown(database.since),
-        }
-
-    def _arrived(self, arrived: PortMigrated) -> None:
-        """A guest runs on another host: its port is to be bound there."""
-
-        def change(draft: Draft) -> None:
-            port = draft.get("port", arrived.port_id)
-            if port is not None:
-                port_binding.activate(self.kinds, draft, SYSTEM, port, arrived.host)
-
-        try:
-            self.store.write(change, SYSTEM.actor)
-        except (NeutronException, Unavailable) as error:
-            LOG.warning("port %s stays where it is: %s", arrived.port_id, error)
 
     def _reported(self, words: HostReport) -> None:
         """A host says something new of itself."""
@@ -343,10 +302,6 @@ def _tls(conf: cfg.ConfigOpts) -> channel.Tls | None:
             "to it, and certificates of an authority, in PEM"
         ) from None
     return tls
-
-
-def _shown(time: datetime | None) -> str | None:
-    return time.strftime("%Y-%m-%d %H:%M:%S") if time else None
 
 
 def _bridge(conf: cfg.ConfigOpts) -> IntegrationBridge | None:

@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tenantry.controller import config
+from tenantry.controller.cli import features
 from tenantry.controller.model import Binding, Interface, Switch
 from tenantry.controller.serve import Controller
 from tests.lab import Lab, written
@@ -141,7 +141,7 @@ class Farm(Lab):
 
     def __init__(self, file: Path, machines: list[Machine]) -> None:
         self._file = file
-        controller = Controller(config.load([str(file)]))
+        controller = Controller(features.load([str(file)]))
         self.machines = machines
         self._by_switch: dict[str, Machine] = {machine.name: machine for machine in machines}
         self.stopped = False
@@ -229,7 +229,7 @@ class Farm(Lab):
 
     def start_controller(self) -> None:
         """Once more, with what it had stored; it is back when all machines are."""
-        self.controller = Controller(config.load([str(self._file)]))
+        self.controller = Controller(features.load([str(self._file)]))
         self.service, self.stopped = self.controller.service, False
         self.until(lambda: all(self._dpid(m) in self.service.reconcilers for m in self.machines))
         self.settle()

@@ -19,8 +19,9 @@ from typing import Any
 from webob import Request
 
 from tenantry.apps.security_groups import SECURITY_GROUPS
-from tenantry.controller import config, runtime, serve
+from tenantry.controller import runtime, serve
 from tenantry.controller.api.tenantry import operations
+from tenantry.controller.cli import features
 from tenantry.controller.model import Interface
 from tenantry.controller.serve import Controller
 from tests.namespace import Guest, run
@@ -136,6 +137,11 @@ class Lab:
             with suppress(Refused):  # from before a restart
                 body = {"default_security_group_rule": rule}
                 self.api("POST", "/v2.0/default-security-group-rules", body)
+
+    def logged(self) -> list[Any]:
+        """The newest lines of the network log."""
+        lines: list[Any] = self.api("GET", "/tenantry/v1/network-log")
+        return lines
 
     # --- the switches ------------------------------------------------------------------------
 
@@ -280,7 +286,7 @@ def lab(
     file = written(directory, values)
     left_out = groups is False or (groups is None and ovs.dummy)
     apps = [app for app in serve.APPS if app is not SECURITY_GROUPS or not left_out]
-    made = Lab(Controller(config.load([str(file)]), apps), ovs)
+    made = Lab(Controller(features.load([str(file)]), apps), ovs)
     try:
         if groups is None and not left_out:
             made.open_default_groups()

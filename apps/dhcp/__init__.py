@@ -10,13 +10,31 @@ seconds, to the ports of the network and nowhere else; one with ``ipv6_address_m
 that to a router of the tenant's. What changes is advertised at once, and what is gone taken back.
 """
 
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 from tenantry.apps.dhcp import resources, tables
 from tenantry.apps.dhcp.flows import compile_network
 from tenantry.apps.dhcp.packets import Dhcp
+from tenantry.controller.config import Options
 from tenantry.controller.feature.app import App, Parts, Units
 from tenantry.controller.model import networks_with_ports
+
+OPTIONS: Options = {
+    "dhcp": [
+        cfg.IntOpt(
+            "lease_seconds",
+            default=86400,
+            min=120,
+            help="For how long addresses are leased; hosts ask again at half of it.",
+        ),
+        cfg.ListOpt(
+            "ntp_servers",
+            default=[],
+            item_type=types.IPAddress(),
+            help="NTP servers, IPv4 and IPv6, that hosts are told of.",
+        ),
+    ]
+}
 
 
 def _build(conf: cfg.ConfigOpts) -> Parts:
@@ -33,6 +51,7 @@ DHCP = App(
     id=6,
     name="dhcp",
     units=(Units("network", networks_with_ports, compile_network),),
+    options=OPTIONS,
     build=_build,
     adds_to=tables.ADDS_TO,
 )

@@ -10,8 +10,9 @@ from ipaddress import ip_address
 from typing import Any
 
 from tenantry.apps.network_log.flows import logs_of
+from tenantry.apps.network_log.log import LogLine
 from tenantry.apps.security_groups.tables import ALLOWED, ENTERING
-from tenantry.controller.feature.effects import LogLine, PacketIn
+from tenantry.controller.feature.effects import PacketIn
 from tenantry.controller.model import AddressGroup, Port, Prefix, SecurityGroupRule, View
 from tenantry.controller.openflow.pipeline import IN_PORT, OUT_PORT, RULE_DIRECTION, VERDICT
 from tenantry.controller.packets import frames

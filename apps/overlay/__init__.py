@@ -23,8 +23,35 @@ from tenantry.apps.overlay.flows import (
     networks_carried,
 )
 from tenantry.apps.overlay.rows import Tunnels
+from tenantry.controller.config import Options
 from tenantry.controller.feature.app import App, Parts, Units
 from tenantry.controller.network.routers import routers_on
+
+OPTIONS: Options = {
+    "overlay": [
+        cfg.IntOpt(
+            "bfd_interval",
+            default=100,
+            min=10,
+            help="Milliseconds between two messages by which switches watch each other's health, "
+            "where routers have several gateways.",
+        ),
+        cfg.IntOpt(
+            "bfd_multiplier",
+            default=4,
+            min=2,
+            max=255,
+            help="After so many of them with nothing heard, a gateway is taken for dead.",
+        ),
+        cfg.StrOpt(
+            "ipsec_psk",
+            default="",
+            secret=True,
+            help="A key that all hosts share; with it tunnels are encrypted by IPsec, where "
+            "openvswitch-ipsec runs on every host. Empty: they are not.",
+        ),
+    ]
+}
 
 
 def _build(conf: cfg.ConfigOpts) -> Parts:
@@ -41,6 +68,7 @@ OVERLAY = App(
         Units("beyond", carried_ports, compile_beyond),
         Units("router", routers_on, compile_router),
     ),
+    options=OPTIONS,
     build=_build,
     adds_to=tables.ADDS_TO,
 )

@@ -14,12 +14,14 @@ Off means off: a port without port security passes by with one flow, and may say
 """
 
 from tenantry.apps.port_security import resources, tables
+from tenantry.apps.port_security.commands import COMMANDS
 from tenantry.apps.port_security.flows import (
     compile_answers,
     compile_port,
     compile_questions,
     compile_wire,
 )
+from tenantry.apps.port_security.routes import ROUTES
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
 from tenantry.controller.model import ports_on
 
@@ -32,7 +34,8 @@ PORT_SECURITY = App(
         Units("wire", per_switch, compile_wire),
         Units("port", ports_on, compile_port),
     ),
-    build=lambda conf: Parts(extension=resources.extension()),
     tables=tables.TABLES,
     fields=tables.FIELDS,
+    build=lambda conf: Parts(extension=resources.extension(), routes=ROUTES),
+    commands=COMMANDS,
 )

@@ -17,6 +17,7 @@ Routers of several tenants may have the same prefixes: every flow names its rout
 """
 
 from tenantry.apps.routing import resources, tables
+from tenantry.apps.routing.commands import COMMANDS
 from tenantry.apps.routing.flows import compile_common, compile_router
 from tenantry.apps.routing.nexthops import (
     compile_announcements,
@@ -24,6 +25,7 @@ from tenantry.apps.routing.nexthops import (
     networks_routed,
 )
 from tenantry.apps.routing.packets import ROUTERS, announce, handle
+from tenantry.apps.routing.routes import ROUTES
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
 from tenantry.controller.network.routers import networks_on, routers_on
 
@@ -41,8 +43,10 @@ ROUTING = App(
         packet_in=handle,
         neighbours=ROUTERS,
         announce=announce,
+        routes=ROUTES,
     ),
     tables=tables.TABLES,
     adds_to=tables.ADDS_TO,
     fields=tables.FIELDS,
+    commands=COMMANDS,
 )

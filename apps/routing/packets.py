@@ -21,7 +21,6 @@ from tenantry.controller.feature.effects import (
     PacketIn,
     PacketOut,
     ResolveNeighbour,
-    Result,
 )
 from tenantry.controller.model import (
     Change,
@@ -64,7 +63,7 @@ from tenantry.controller.packets.icmp_errors import Error, build, fragments, ref
 from tenantry.controller.packets.neighbour_discovery import announcement, question, speaker
 
 
-def handle(view: View, packet: PacketIn) -> Iterable[Result]:
+def handle(view: View, packet: PacketIn) -> Iterable[object]:
     """Answer for the router. Errors: Malformed."""
     why = packet.register(PUNT_REASON)
     if why == HEARD:

@@ -19,6 +19,7 @@ is tracked, ``connections.py`` how it becomes known, ``members.py`` who is in wh
 """
 
 from tenantry.apps.security_groups import resources, tables
+from tenantry.apps.security_groups.commands import COMMANDS
 from tenantry.apps.security_groups.connections import compile_share
 from tenantry.apps.security_groups.exempt import compile_servers
 from tenantry.apps.security_groups.flows import compile_all
@@ -32,6 +33,7 @@ from tenantry.apps.security_groups.members import (
     members_known_by_address,
 )
 from tenantry.apps.security_groups.packets import handle
+from tenantry.apps.security_groups.routes import ROUTES
 from tenantry.apps.security_groups.rules import compile_rule, rules_on
 from tenantry.apps.security_groups.zones import compile_network
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
@@ -51,8 +53,9 @@ SECURITY_GROUPS = App(
         Units("remote", all_remotes_on, compile_remote),
         Units("member", members_known_by_address, compile_member),
     ),
-    build=lambda conf: Parts(extension=resources.extension(), packet_in=handle),
     tables=tables.TABLES,
     adds_to=tables.ADDS_TO,
     fields=tables.FIELDS,
+    build=lambda conf: Parts(extension=resources.extension(), packet_in=handle, routes=ROUTES),
+    commands=COMMANDS,
 )

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tenantry.controller.cli.client import unreadable, why
+from tenantry.controller.client import unreadable, why
 from tenantry.controller.sockets import descriptors
 
 APT = "apt-get install --no-install-recommends"

@@ -18,7 +18,8 @@ from typing import Any
 import click
 
 from tenantry.controller import config
-from tenantry.controller.cli.client import Context, Output
+from tenantry.controller.cli import features
+from tenantry.controller.client import Context, Output
 from tenantry.controller.sockets import certificates
 
 OPENFLOW_PORT, OVSDB_PORT = 6653, 6640
@@ -155,7 +156,7 @@ def _enrol(context: Context, authority: Path, directory: PurePosixPath, days: in
     """Give the Open vSwitch of this machine a certificate, if one runs here: it joins by its Unix
     socket, so nobody invites it. What has become of it, in a sentence."""
     try:
-        remotes = config.load(context.files).ovsdb.connections
+        remotes = features.load(context.files).ovsdb.connections
     except config.ConfigError as error:
         raise click.ClickException(str(error)) from None
     own = next((remote for remote in remotes if remote.startswith("unix:")), None)

@@ -11,16 +11,31 @@ import uuid
 import click
 
 from tenantry.controller import config
-from tenantry.controller.cli import doctor, drill, hosts, plug, show
-from tenantry.controller.cli.client import Context, api_url
+from tenantry.controller.cli import doctor, drill, features, hosts, plug, show
+from tenantry.controller.client import Context, api_url
 
 
 class Commands(click.Group):
-    """Commands that take ``--json`` after their names, too."""
+    """Commands that take ``--json`` after their names, too: those of the core, and, once somebody
+    asks for one that is none of them, or for all, those of features."""
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         super().add_command(cmd, name)
         _take_json(cmd)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands:
+            self._add_those_of_features()
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        self._add_those_of_features()
+        return super().list_commands(ctx)
+
+    def _add_those_of_features(self) -> None:
+        for command in features.commands():
+            if command.name not in self.commands:
+                self.add_command(command)
 
 
 def _take_json(command: click.Command) -> None:
@@ -80,7 +95,7 @@ def serve(context: Context, verbose: bool) -> None:
     from tenantry.controller import serve as server  # loads os-ken, which no other command needs
 
     try:
-        server.serve(config.load(context.files), verbose=verbose)
+        server.serve(features.load(context.files), verbose=verbose)
     except (config.ConfigError, server.CannotServe) as error:
         raise click.ClickException(str(error)) from None
 
@@ -92,7 +107,7 @@ def check_config(context: Context) -> None:
     from tenantry.controller import serve as server
 
     try:
-        server.check(config.load(context.files))
+        server.check(features.load(context.files))
     except config.ConfigError as error:
         raise click.ClickException(str(error)) from None
     if not context.output.json({"ok": True, "files": context.files}):
@@ -102,7 +117,7 @@ def check_config(context: Context) -> None:
 @main.command("sample-config")
 def sample_config() -> None:
     """Print a configuration file with every option, its default and its meaning."""
-    click.echo(config.sample(), nl=False)
+    click.echo(config.sample(features.options()), nl=False)
 
 
 @main.command("drill")

@@ -10,7 +10,7 @@ import click
 from rich.markup import escape
 
 from tenantry.controller.cli import hosts
-from tenantry.controller.cli.client import Context, Json, Output
+from tenantry.controller.client import Context, Json, Output
 
 
 @click.command()
@@ -81,81 +81,6 @@ def diff(context: Context, switch: str | None) -> None:
     _show_flows(context, found)
     if found:
         raise SystemExit(1)
-
-
-@click.command()
-@click.pass_obj
-def routers(context: Context) -> None:
-    """Show where routers are: their home, their address outside, neighbours that answered.
-
-    A router is on every switch that reaches its networks. Its home is the one by which what shares
-    an address leaves, and which answers for it on physical networks.
-    """
-    found = context.client.get("/tenantry/v1/routers")
-    if context.output.json(found):
-        return
-    columns = ["id", "name", "project", "home", "switches", "outside", "address", "neighbours"]
-    rows = [
-        [
-            *(router["id"], router["name"], router["project_id"], router["home"] or "-"),
-            *(" ".join(router["switches"]), router["outside"] or "-"),
-            router["shared_address"] or "-",
-            " ".join(f"{n['address']}={n['mac']}" for n in router["neighbours"]) or "-",
-        ]
-        for router in found
-    ]
-    context.output.table("Routers", columns, rows)
-
-
-@click.command()
-@click.option("--switch", help="Only this switch: name or datapath id.")
-@click.pass_obj
-def counters(context: Context, switch: str | None) -> None:
-    """Show how many packets each port has sent: to one, to everybody, to the controller.
-
-    Broadcasts and multicasts come first: a storm is seen at the top.
-    """
-    found = context.client.get("/tenantry/v1/counters", switch=switch)
-    if context.output.json(found):
-        return
-    columns = ["id", "name", "project_id", "host", "interface", "packets", "broadcasts", "punted"]
-    rows = [[port[column] for column in columns] for port in found]
-    context.output.table("Ports", ["id", "name", "project", *columns[3:]], rows)
-    for port in found:
-        if port["impostor"]:
-            context.output.console.print(
-                f"[yellow]{port['interface']} has never sent as its port "
-                f"{port['name'] or port['id']}[/]: with other MAC or IP addresses than the port's, "
-                "all of it is dropped (port security)"
-            )
-
-
-@click.command()
-@click.option("--unused", is_flag=True, help="Only rules that no packet has ever matched.")
-@click.pass_obj
-def rules(context: Context, unused: bool) -> None:
-    """Show how many packets each rule of security groups and firewalls has decided about."""
-    found = context.client.get("/tenantry/v1/rules", unused="1" if unused else None)
-    if context.output.json(found):
-        return
-    columns = ["id", "kind", "of", "packets"]
-    context.output.table("Rules", columns, [[rule[c] for c in columns] for rule in found])
-
-
-@click.command("network-log")
-@click.pass_obj
-def network_log(context: Context) -> None:
-    """Show what the network log (openstack network log create) has said of late.
-
-    Every line is in the file that [network_log] file names; curl -N .../network-log?follow=1 on
-    the API shows them as they come.
-    """
-    found = context.client.get("/tenantry/v1/network-log")
-    if context.output.json(found):
-        return
-    columns = ["time", "event", "direction", "port_id", "protocol", "source", "destination"]
-    rows = [[line[column] for column in columns] for line in found]
-    context.output.table("Network log", columns, rows)
 
 
 def _show_flows(context: Context, found: Json) -> None:
@@ -306,10 +231,6 @@ COMMANDS: tuple[click.Command, ...] = (
     status,
     flows,
     diff,
-    routers,
-    counters,
-    rules,
-    network_log,
     verify,
     wait,
     engine,

@@ -2,13 +2,17 @@
 
 """Options: one file, oslo.config, every option with its help. Nothing else reads files or argv.
 
+Here are the core's own. Features bring theirs (``App.options``), in sections of their own or beside
+others; whoever meets the list of features hands them in.
+
 ``tenantry serve`` without a file serves the Open vSwitch of this machine.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from oslo_config import cfg, types
 
@@ -23,12 +27,13 @@ from tenantry.controller.config.values import (
     interface,
     is_address,
     resolvers,
-    vlan_ranges,
-    vni_ranges,
 )
 
 __all__ = ["Address", "ConfigError", "address", "is_address", "load", "resolvers", "sample"]
-__all__ += ["vlan_ranges", "vni_ranges"]
+__all__ += ["Options"]
+
+Options: TypeAlias = Mapping[str, Sequence[cfg.Opt]]
+"""Options by section."""
 
 STORE = [
     cfg.StrOpt(
@@ -120,30 +125,6 @@ OVSDB = [
 ]
 
 NETWORKS = [
-    cfg.StrOpt(
-        "tenant_network_type",
-        default="",
-        choices=["", "local", "vlan", "vxlan", "geneve"],
-        help="How tenants' networks are carried between hosts: local (not at all), vlan, vxlan or "
-        "geneve. Empty: vlan if there are vlan_ranges, else vxlan, which costs one host nothing, "
-        "and is right when others join.",
-    ),
-    cfg.ListOpt(
-        "physical_networks",
-        default=[],
-        help="Names of the physical networks that may be used; empty allows any.",
-    ),
-    cfg.ListOpt(
-        "vlan_ranges",
-        default=[],
-        help="VLAN ids for tenants' networks, as PHYSICAL_NETWORK:FIRST:LAST.",
-    ),
-    cfg.ListOpt(
-        "vni_ranges",
-        default=["4096:16777215"],
-        help="VNIs for VXLAN and Geneve networks for which nobody names one, as FIRST:LAST; both "
-        "types use all of them. Others are an administrator's to give.",
-    ),
     cfg.IntOpt(
         "overlay_ip_version",
         default=4,
@@ -171,45 +152,6 @@ NETWORKS = [
         help="PHYSICAL_NETWORK:MTU of physical networks with another one.",
     ),
     cfg.StrOpt("base_mac", default="fa:16:3e:00:00:00", help="What generated MACs begin with."),
-]
-
-OVERLAY = [
-    cfg.IntOpt(
-        "bfd_interval",
-        default=100,
-        min=10,
-        help="Milliseconds between two messages by which switches watch each other's health, where "
-        "routers have several gateways.",
-    ),
-    cfg.IntOpt(
-        "bfd_multiplier",
-        default=4,
-        min=2,
-        max=255,
-        help="After so many of them with nothing heard, a gateway is taken for dead.",
-    ),
-    cfg.StrOpt(
-        "ipsec_psk",
-        default="",
-        secret=True,
-        help="A key that all hosts share; with it tunnels are encrypted by IPsec, where "
-        "openvswitch-ipsec runs on every host. Empty: they are not.",
-    ),
-]
-
-DHCP = [
-    cfg.IntOpt(
-        "lease_seconds",
-        default=86400,
-        min=120,
-        help="For how long addresses are leased; hosts ask again at half of it.",
-    ),
-    cfg.ListOpt(
-        "ntp_servers",
-        default=[],
-        item_type=types.IPAddress(),
-        help="NTP servers, IPv4 and IPv6, that hosts are told of.",
-    ),
 ]
 
 DNS = [
@@ -240,43 +182,47 @@ CONNTRACK = [
     ),
 ]
 
-NETWORK_LOG = [
-    cfg.StrOpt(
-        "file",
-        default="/var/lib/tenantry/network.log",
-        help="Where the lines of the network log go, as JSON; nowhere if empty.",
-    ),
-]
-
-GROUPS: Mapping[str, Sequence[cfg.Opt]] = {
+CORE: Options = {
     "store": STORE,
     "api": API,
     "openflow": OPENFLOW,
     "conntrack": CONNTRACK,
-    "network_log": NETWORK_LOG,
     "ovsdb": OVSDB,
     "networks": NETWORKS,
-    "overlay": OVERLAY,
-    "dhcp": DHCP,
     "dns": DNS,
 }
 
 
-def load(files: list[str]) -> cfg.ConfigOpts:
+def together(features: Iterable[Options]) -> Options:
+    """The core's options and those of features, by section. Errors: ValueError if two have one
+    name."""
+    groups = {group: [*options] for group, options in CORE.items()}
+    for feature in features:
+        for group, options in feature.items():
+            there = groups.setdefault(group, [])
+            for option in options:
+                if option.dest in (each.dest for each in there):
+                    raise ValueError(f"there are two options [{group}] {option.name}")
+                there.append(option)
+    return groups
+
+
+def load(files: Sequence[str], features: Iterable[Options]) -> cfg.ConfigOpts:
     """The options from these files, defaults for the rest. Errors: ConfigError, for what is no
     option, too."""
-    given = parsing.read(files, GROUPS)
+    groups = together(features)
+    given = parsing.read(files, groups)
     conf = cfg.ConfigOpts()
-    for group, options in GROUPS.items():
+    for group, options in groups.items():
         conf.register_opts(options, group=group)
     conf(
         args=[],
         project="tenantry",
-        default_config_files=files,
+        default_config_files=[*files],
         default_config_dirs=[],
         use_env=False,
     )
-    for group, options in GROUPS.items():
+    for group, options in groups.items():
         for option in options:
             try:
                 value = conf[group][option.dest]
@@ -305,16 +251,14 @@ def _check(conf: cfg.ConfigOpts) -> None:
     for name in ("integration_bridge", "service_port"):
         interface(conf.ovsdb[name], f"[ovsdb] {name}")
     base_mac(conf.networks.base_mac, "[networks] base_mac")
-    vlan_ranges(conf.networks.vlan_ranges)
-    vni_ranges(conf.networks.vni_ranges)
     resolvers(conf.dns.resolvers)
     domain(conf.dns.domain, "[dns] domain")
 
 
-def sample() -> str:
+def sample(features: Iterable[Options]) -> str:
     """A configuration file with every option, its default and its help."""
     lines = ["# Tenantry; every line below shows a default."]
-    for group, options in GROUPS.items():
+    for group, options in together(features).items():
         lines += ["", f"[{group}]"]
         for option in options:
             lines += ["", *(f"# {line}" for line in textwrap.wrap(option.help or "", 90))]

@@ -64,42 +64,6 @@ def _host_resolvers() -> list[str]:
     return [text for text in named if is_address(text)]
 
 
-def vlan_ranges(texts: list[str]) -> dict[str, list[tuple[int, int]]]:
-    """``["physnet1:1000:1999"]`` by physical network. Errors: ConfigError."""
-    ranges: dict[str, list[tuple[int, int]]] = {}
-    for text in texts:
-        name, _, ends = text.partition(":")
-        first, last = _ends(ends)
-        if not name or not 1 <= first <= last <= 4094:
-            raise ConfigError(
-                f"[networks] vlan_ranges = {text}: must be PHYSICAL_NETWORK:FIRST:LAST "
-                "with 1 <= FIRST <= LAST <= 4094"
-            )
-        ranges.setdefault(name, []).append((first, last))
-    return ranges
-
-
-def vni_ranges(texts: list[str]) -> list[tuple[int, int]]:
-    """``["4096:16777215"]`` as numbers. Errors: ConfigError."""
-    ranges = [_ends(text) for text in texts]
-    for text, (first, last) in zip(texts, ranges, strict=True):
-        if not 1 <= first <= last < 1 << 24:
-            raise ConfigError(
-                f"[networks] vni_ranges = {text}: must be FIRST:LAST "
-                "with 1 <= FIRST <= LAST <= 16777215"
-            )
-    return ranges
-
-
-def _ends(text: str) -> tuple[int, int]:
-    """``FIRST:LAST``; zeros if it is anything else."""
-    try:
-        first, last = map(int, text.split(":"))
-    except ValueError:
-        return 0, 0
-    return first, last
-
-
 def connection(text: str, option: str) -> None:
     """``unix:PATH``, ``tcp:HOST:PORT`` or ``ssl:HOST:PORT``. Errors: ConfigError."""
     scheme, _, where = text.partition(":")

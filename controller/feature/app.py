@@ -7,14 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import NamedTuple, TypeAlias
 
+import click
 from oslo_config import cfg
 
-from tenantry.controller.feature.effects import Announce, Endpoint, Handler, Neighbourhood, Periodic
+from tenantry.controller.config import Options
+from tenantry.controller.feature.effects import (
+    Announce,
+    EffectHandler,
+    Endpoint,
+    Handler,
+    Neighbourhood,
+    Periodic,
+)
 from tenantry.controller.feature.extension import Extension
 from tenantry.controller.feature.ovsdb_rows import InterfaceRow
+from tenantry.controller.feature.routes import Observe, Route
 from tenantry.controller.model import View
 from tenantry.controller.openflow.contract import About, Adds
 from tenantry.controller.openflow.flow import Flow, Goto, Item
@@ -49,7 +59,9 @@ class Parts:
     packets that its flows send to the controller (``packets.py``). ``announce``: what is sent when
     something has changed; ``periodic``: what is sent now and then, unasked. ``endpoint``: what is
     answered at the service port. ``neighbours``: whom it asks for their MAC addresses.
-    ``interfaces``: those that it wants on a switch (``rows.py``).
+    ``interfaces``: those that it wants on a switch (``rows.py``). ``effects``: what is done about
+    effects of a type of its own, whoever's packet handler yields them. ``observed``: by kind of
+    resource, the attributes that nobody wrote. ``routes``: what it answers under ``/tenantry/v1``.
     """
 
     extension: Extension | None = None
@@ -59,6 +71,9 @@ class Parts:
     endpoint: Endpoint | None = None
     neighbours: Neighbourhood | None = None
     interfaces: Rows | None = None
+    effects: Mapping[type, EffectHandler] = field(default_factory=dict)
+    observed: Mapping[str, Observe] = field(default_factory=dict)
+    routes: tuple[Route, ...] = ()
 
 
 def _nothing(conf: cfg.ConfigOpts) -> Parts:
@@ -67,8 +82,10 @@ def _nothing(conf: cfg.ConfigOpts) -> Parts:
 
 @dataclass(frozen=True, eq=False)
 class App:
-    """A feature: a permanent id (the first byte of its flows' cookies), a name, its units, and what
-    it makes of the options. ``build`` opens nothing and starts nothing. Errors: ConfigError.
+    """A feature: a permanent id (the first byte of its flows' cookies), a name, its units, its
+    ``options`` by section, and what it makes of all that there are: ``build`` opens and starts
+    nothing; ConfigError says what is wrong with a value. Its ``commands`` are under ``tenantry``;
+    they talk to a running controller over HTTP, so they are made without options.
 
     ``tables`` are its own, ``adds_to`` those of others where its flows stand, too, and ``fields``
     the registers that no other feature reads (``tables.py``).
@@ -77,10 +94,13 @@ class App:
     id: int
     name: str
     units: tuple[Units, ...] = ()
+    _: KW_ONLY
+    options: Options = field(default_factory=dict)
     build: Callable[[cfg.ConfigOpts], Parts] = _nothing
     tables: Mapping[Table, About] = field(default_factory=dict)
     adds_to: Mapping[Table, Adds] = field(default_factory=dict)
     fields: tuple[Field, ...] = ()
+    commands: tuple[click.Command, ...] = ()
 
 
 class Unit(NamedTuple):

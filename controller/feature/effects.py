@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Packets as values: what an app gets when its flows send one to the controller, and what it sends.
+"""Packets as values: what an app gets when its flows send one to the controller, and what follows.
 
-Handlers are pure functions like everything in an app: bytes and a view in, packets and learned
-records out. Which packets get here, and how many, is for ``service/packet_in.py``.
+Handlers are pure functions like everything in an app: bytes and a view in, *effects* out. An effect
+is a value; what is done about it is for whoever owns its type (``Parts.effects`` of a feature, or a
+part of the core). Which packets get here, and how many, is for ``service/packet_in.py``.
 """
 
 from __future__ import annotations
@@ -137,12 +138,6 @@ class Neighbourhood(NamedTuple):
     questions: Callable[[View, Neighbour], Iterable[tuple[int, PacketOut]]]
 
 
-class LogLine(NamedTuple):
-    """A line of the network log."""
-
-    fields: dict[str, Any]
-
-
 class PortMigrated(NamedTuple):
     """A port that may move to a host, and runs there by now."""
 
@@ -150,18 +145,21 @@ class PortMigrated(NamedTuple):
     host: str
 
 
-Result: TypeAlias = (
-    PacketOut
-    | Change
-    | DnsQuery[PacketOut]
-    | ResolveNeighbour
-    | NeighbourReply
-    | LogLine
-    | PortMigrated
-)
+Handler: TypeAlias = Callable[[View, PacketIn], Iterable[object]]
+"""What an app makes of a packet: effects, each of a type that somebody handles. The core handles
+PacketOut (an answer), Change (what was learned), Ask, Seek, Heard and Arrived. Errors: Malformed.
+"""
 
-Handler: TypeAlias = Callable[[View, PacketIn], Iterable[Result]]
-"""What an app does with a packet: answers it, asks or learns, or nothing. Errors: Malformed."""
+
+class Origin(NamedTuple):
+    """What an effect comes from: a packet, and the way to answer by the switch that it came to."""
+
+    packet: PacketIn
+    send: Callable[[PacketOut], None]
+
+
+EffectHandler: TypeAlias = Callable[[Any, Origin], None]
+"""What is done about an effect of one type. It never waits."""
 
 
 class Http(NamedTuple):

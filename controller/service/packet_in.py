@@ -3,9 +3,9 @@
 """Packets that switches send to us: to the app whose flow sent them, fairly, and never too many.
 
 A packet-in bears the cookie of the flow that punted it, and the cookie names the app. Handlers are
-pure functions like everything in an app: bytes and a view in, packets and learned records out. A
-guest's bytes are hostile: each port has a short queue of its own, so one that floods loses its own
-packets only, and a handler that raises costs its packet and a count, nothing else.
+pure functions like everything in an app: bytes and a view in, effects out, each for whoever handles
+its type. A guest's bytes are hostile: each port has a short queue of its own, so one that floods
+loses its own packets only, and a handler that raises costs its packet and a count, nothing else.
 """
 
 from __future__ import annotations
@@ -13,29 +13,18 @@ from __future__ import annotations
 import logging
 import struct
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeAlias
 
 from tenantry.controller import runtime
-from tenantry.controller.feature.effects import (
-    DnsQuery,
-    Handler,
-    LogLine,
-    NeighbourReply,
-    PacketIn,
-    PacketOut,
-    PortMigrated,
-    ResolveNeighbour,
-)
-from tenantry.controller.model import Binding, Change, Model, View
+from tenantry.controller.feature.effects import EffectHandler, Handler, Origin, PacketIn, PacketOut
+from tenantry.controller.model import Binding, Model, View
 from tenantry.controller.openflow import codec, fields, shapes
 from tenantry.controller.openflow.flow import CONTROLLER
 from tenantry.controller.openflow.keys import Cookie
 from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK
 from tenantry.controller.packets.malformed import Malformed
-from tenantry.controller.service.neighbours import Neighbours
 from tenantry.controller.switch.channel import Connection, Disconnected
 
 LOG = logging.getLogger(__name__)
@@ -47,10 +36,6 @@ SLICE = 64
 """Packets handled between two breaths."""
 
 
-Asked: TypeAlias = Callable[[DnsQuery[PacketOut], int, Callable[[PacketOut], None]], None]
-"""Who asks resolvers: given a question, the key of the port on whose behalf, and whom to tell."""
-
-
 class PacketIns:
     """The queues, and the one greenlet that empties them in turns."""
 
@@ -58,23 +43,13 @@ class PacketIns:
         self,
         model: Model,
         handlers: Mapping[int, Handler],
-        learn: Callable[[list[Change]], None],
-        ask: Asked,
-        neighbours: Neighbours,
-        log: Callable[[dict[str, Any]], None],
-        arrived: Callable[[PortMigrated], None],
+        effects: Mapping[type, EffectHandler],
     ) -> None:
-        """``handlers`` by app id; ``learn`` is given the records that they learned; ``ask``
-        asks what they ask; ``neighbours`` finds whom they seek; ``log`` writes what they log;
-        ``arrived`` is told who has moved."""
+        """``handlers`` by app id; ``effects``: who handles what these yield, by its type."""
         self.handled = self.dropped = self.malformed = self.failed = 0
         self._model = model
-        self._ask = ask
-        self._neighbours = neighbours
         self._handlers = handlers
-        self._learn = learn
-        self._log = log
-        self._arrived = arrived
+        self._effects = effects
         self._queues: dict[tuple[int, int], deque[tuple[Connection, PacketIn]]] = {}
         self._wake = runtime.Signal()
 
@@ -111,30 +86,15 @@ class PacketIns:
         handler = self._handlers.get(Cookie.app_id(packet.cookie))
         if handler is None:
             return
-        learned = []
+        origin = Origin(packet, partial(self.send, connection))
         try:
-            for result in handler(View(self._model), packet):
-                if isinstance(result, PacketOut):
-                    self.send(connection, result)
-                elif isinstance(result, DnsQuery):
-                    self._ask(result, packet.port, partial(self.send, connection))
-                elif isinstance(result, ResolveNeighbour):
-                    self._neighbours.seek(result, partial(self.send, connection))
-                elif isinstance(result, NeighbourReply):
-                    self._neighbours.heard(result)
-                elif isinstance(result, LogLine):
-                    self._log(result.fields)
-                elif isinstance(result, PortMigrated):
-                    self._arrived(result)
-                else:
-                    learned.append(result)
+            for effect in handler(View(self._model), packet):
+                self._effects[type(effect)](effect, origin)
         except Malformed:
             self.malformed += 1
         except Exception:
             self.failed += 1
             LOG.exception("a packet of port %d was not understood", packet.port)
-        if learned:
-            self._learn(learned)
 
     def send(self, connection: Connection, packet: PacketOut) -> None:
         """Send a packet, if the switch is still there."""

@@ -31,9 +31,11 @@ from tenantry.controller.engine.engine import Engine
 from tenantry.controller.feature.app import App, Parts
 from tenantry.controller.feature.effects import (
     Announce,
+    EffectHandler,
+    NeighbourReply,
     PacketOut,
     Periodic,
-    PortMigrated,
+    ResolveNeighbour,
 )
 from tenantry.controller.feature.ovsdb_rows import InterfaceRow
 from tenantry.controller.model import (
@@ -60,8 +62,7 @@ from tenantry.controller.service.conntrack_limits import Limits
 from tenantry.controller.service.holddown import HoldDown
 from tenantry.controller.service.journal import Journal
 from tenantry.controller.service.neighbours import Neighbours
-from tenantry.controller.service.packet_in import Asked, PacketIns
-from tenantry.controller.service.packet_log import PacketLog
+from tenantry.controller.service.packet_in import PacketIns
 from tenantry.controller.store import Commit, Store
 from tenantry.controller.switch.channel import Connection
 from tenantry.controller.switch.inventory import Inventory
@@ -146,11 +147,9 @@ class Service:
         store: Store,
         parts: Mapping[App, Parts],
         *,
-        ask: Asked = lambda ask, port, done: None,
+        effects: Mapping[type, EffectHandler] | None = None,
         set_mtus: Callable[[str, dict[str, int]], None] = lambda remote, mtus: None,
         set_rows: Callable[[str, frozenset[InterfaceRow]], None] = lambda remote, rows: None,
-        arrived: Callable[[PortMigrated], None] = lambda arrived: None,
-        packet_log_file: str = "",
         connections_per_port: int = 0,
         ovsdb_connections: Iterable[str] = (),
         remembered: Mapping[str, frozenset[int]] | None = None,
@@ -188,16 +187,19 @@ class Service:
         self._progress: list[runtime.Signal] = []
         neighbourhoods = [one.neighbours for one in parts.values() if one.neighbours]
         self.neighbours = Neighbours(self.model, neighbourhoods, self._submit, self._send)
-        self.packet_log = PacketLog(packet_log_file)
-        self.packets = PacketIns(
-            self.model,
-            {app.id: one.packet_in for app, one in parts.items() if one.packet_in},
-            self._submit,
-            ask,
-            neighbours=self.neighbours,
-            log=self.packet_log.write,
-            arrived=arrived,
-        )
+        handled: dict[type, EffectHandler] = {
+            PacketOut: lambda packet, origin: origin.send(packet),
+            Change: lambda change, _: self._submit([change]),
+            ResolveNeighbour: lambda seek, origin: self.neighbours.seek(seek, origin.send),
+            NeighbourReply: lambda heard, _: self.neighbours.heard(heard),
+            **(effects or {}),
+        }
+        for app, one in parts.items():
+            if again := handled.keys() & one.effects.keys():
+                raise ValueError(f"app {app.name} handles {again}, which others handle already")
+            handled |= one.effects
+        packets = {app.id: one.packet_in for app, one in parts.items() if one.packet_in}
+        self.packets = PacketIns(self.model, packets, handled)
         self.rest = HoldDown(self.model, self._submit, self._holds_its_flows)
         self.journal = Journal(self.model, self.port_status)
         self._after = tuple(one.announce for one in parts.values() if one.announce)

@@ -22,8 +22,8 @@ from webob import Request
 from tenantry.apps import APPS
 from tenantry.apps.dns.answers import Resolver
 from tenantry.apps.metadata.http import Metadata
-from tenantry.controller import config
 from tenantry.controller.api import application as neutron
+from tenantry.controller.cli import features
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.effects import DnsQuery, PacketIn
@@ -48,7 +48,7 @@ HOSTS = {1: "host1", 2: "host2"}
 
 WIRES = ("wire", "wire2", "wire3", "uplink", "uplink2")
 TUNNELS = ("vxlan", "geneve")
-CONF = config.load([])
+CONF = features.load([])
 PARTS = {app.name: app.build(CONF) for app in APPS}
 ROWS = {name: parts.interfaces for name, parts in PARTS.items() if parts.interfaces}
 

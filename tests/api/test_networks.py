@@ -12,6 +12,7 @@ import pytest
 
 from tenantry.controller import config
 from tenantry.controller.api.core.mtu import MtuHooks
+from tenantry.controller.cli import features
 from tenantry.controller.feature.context import Context
 from tests.api.conftest import Api
 
@@ -266,12 +267,12 @@ def test_what_is_not_there_is_not_found(api: Api, kind: str, method: str) -> Non
 def test_the_mtus_of_physical_networks_are_options(tmp_path: Path) -> None:
     file = tmp_path / "tenantry.conf"
     file.write_text("[networks]\nphysical_mtus = jumbo:9000,thin:1400\n")
-    assert config.load([str(file)]).networks.physical_mtus == {"jumbo": 9000, "thin": 1400}
+    assert features.load([str(file)]).networks.physical_mtus == {"jumbo": 9000, "thin": 1400}
     for wrong in ("jumbo:many", "jumbo:70000", "jumbo"):
         file.write_text(f"[networks]\nphysical_mtus = {wrong}\n")
         with pytest.raises(config.ConfigError, match="physical_mtus"):
-            config.load([str(file)])
-    assert "#physical_mtus =\n" in config.sample()
+            features.load([str(file)])
+    assert "#physical_mtus =\n" in config.sample(features.options())
 
 
 def test_no_more_networks_than_switches_can_tell_apart(

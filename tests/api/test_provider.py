@@ -17,6 +17,7 @@ from tenantry.controller import config
 from tenantry.controller.api import application as neutron
 from tenantry.controller.api.core import mtu
 from tenantry.controller.api.kind import Kinds
+from tenantry.controller.cli import features
 from tenantry.controller.feature.context import Context
 from tenantry.controller.store import Claim, Draft
 from tests.api.conftest import Api
@@ -229,7 +230,7 @@ def configured(tmp_path: Path, *lines: str) -> neutron.Extension:
     """The extension of the app, as options have it."""
     file = tmp_path / "tenantry.conf"
     file.write_text("\n".join(("[networks]", *lines)))
-    extension = PROVIDER.build(config.load([str(file)])).extension
+    extension = PROVIDER.build(features.load([str(file)])).extension
     assert extension is not None
     return extension
 

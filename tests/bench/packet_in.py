@@ -22,7 +22,6 @@ from tenantry.controller.feature.effects import PacketIn, PacketOut
 from tenantry.controller.model import Model, View
 from tenantry.controller.openflow import codec
 from tenantry.controller.openflow.flow import Output
-from tenantry.controller.service.neighbours import Neighbours
 from tenantry.controller.service.packet_in import QUEUE_LENGTH, PacketIns
 from tenantry.controller.switch import channel
 from tenantry.controller.switch.channel import Connection
@@ -41,15 +40,8 @@ class Answering:
     def __init__(self) -> None:
         handlers = {APP: self._back}
         model = Model()
-        self.packets = PacketIns(
-            model,
-            handlers,
-            lambda changes: None,
-            lambda *asked: None,
-            Neighbours(model, (), lambda changes: None, lambda *sent: None),
-            lambda fields: None,
-            lambda arrived: None,
-        )
+        effects = {PacketOut: lambda packet, origin: origin.send(packet)}
+        self.packets = PacketIns(model, handlers, effects)
 
     def _back(self, view: View, packet: PacketIn) -> Iterator[PacketOut]:
         source, destination = packet.data[6:12], packet.data[:6]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tenantry.controller import config
+from tenantry.controller.cli import features
 from tenantry.controller.model import Binding
 from tenantry.controller.serve import Controller
 from tenantry.controller.service.service import Service
@@ -181,7 +181,7 @@ class Watch:
 
 
 def main() -> None:
-    controller = Controller(config.load([beside.arguments()["file"]]))
+    controller = Controller(features.load([beside.arguments()["file"]]))
     watch = Watch(controller)
     calls = ("where", "settled", "active", "counts", "runs")
     try:

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tenantry.controller import config, runtime
+from tenantry.controller import runtime
 from tenantry.controller.api.tenantry import membership
+from tenantry.controller.cli import features
 from tenantry.controller.serve import Controller
 from tenantry.controller.service import service
 from tests.farm import CONTROLLER, Farm, farm, machines
@@ -42,7 +43,7 @@ def restart(net: Farm, store: str = "") -> None:
         file = file.with_name(f"{store}.conf")
         url = f"url = sqlite:///{file.with_suffix('.db')}"
         file.write_text("\n".join(url if line.startswith("url =") else line for line in lines))
-    net.controller = Controller(config.load([str(file)]))
+    net.controller = Controller(features.load([str(file)]))
     net.service, net.stopped = net.controller.service, False
 
 

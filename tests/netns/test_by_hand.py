@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 from eventlet.green import subprocess
 
-from tenantry.controller import config, runtime
+from tenantry.controller import runtime
+from tenantry.controller.cli import features
 from tenantry.controller.serve import Controller
 from tenantry.controller.service import service
 from tenantry.controller.switch.host import MEND_SECONDS
@@ -198,7 +199,7 @@ def started(ovs: OpenVSwitch, directory: Path, listen: str = "127.0.0.1:0") -> I
             "ovsdb__datapath_type": "netdev",
         },
     )
-    net = Lab(Controller(config.load([str(file)])), ovs)
+    net = Lab(Controller(features.load([str(file)])), ovs)
     try:
         yield net
     finally:

@@ -17,7 +17,7 @@ import pytest
 
 from tenantry.controller.packets import frames
 from tests import large
-from tests.lab import Lab, lab
+from tests.lab import Lab, eventually, lab
 from tests.large import PORT, asked, pinged, serving
 from tests.namespace import Guest
 from tests.netns.test_firewall import Wall
@@ -226,12 +226,12 @@ def test_a_datagram_is_a_line_of_the_log(net: Lab) -> None:
     body = {"log": {"resource_type": "security_group", "target_id": ports[1]["id"]}}
     net.api("POST", "/v2.0/log/logs", body)
     net.take_effect()
-    lines = net.service.packet_log.recent
     with serving(server):
         for number, address in enumerate(addresses(ports[1]), 1):
             assert "-" not in asked(client, address, 4000)
             assert "-" not in asked(client, address, 100)  # the next line, after all fragments
-            net.until(lambda: len(lines) >= 2 * number)  # noqa: B023
+            assert eventually(lambda: len(net.logged()) >= 2 * number)  # noqa: B023
+            lines = net.logged()
             assert len(lines) == 2 * number
             for line in (lines[-1], lines[-2]):
                 assert (line["event"], line["protocol"]) == ("ACCEPT", "udp")

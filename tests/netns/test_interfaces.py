@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tenantry.controller.api.tenantry import operations
 from tests.lab import Lab, eventually, lab
 from tests.namespace import run
 from tests.openvswitch import OpenVSwitch
@@ -48,7 +47,7 @@ def test_a_storm_shows(net: Lab) -> None:
     noisy, quiet = (net.guest(port) for port in ports)
     address = ports[1]["fixed_ips"][0]["ip_address"]
     assert noisy.pings(address)
-    before = {port["id"]: port for port in operations.counters(net.service)}
+    before = {port["id"]: port for port in net.api("GET", "/tenantry/v1/counters")}
     noisy.run(
         "python3",
         "-c",
@@ -60,7 +59,7 @@ def test_a_storm_shows(net: Lab) -> None:
     assert noisy.pings(address)  # behind all of them
     # Open vSwitch adds up what megaflows have counted when it is asked for it.
     net.ovs.appctl("revalidator/purge")
-    after = operations.counters(net.service)
+    after = net.api("GET", "/tenantry/v1/counters")
     assert after[0]["id"] == ports[0]["id"]
     counts = {port["id"]: port for port in after}
     grown = {
@@ -87,6 +86,6 @@ def test_who_never_sends_as_its_port_is_named(net: Lab) -> None:
     def impostors() -> list[str]:
         # Open vSwitch adds up what megaflows have counted when it is asked for it.
         net.ovs.appctl("revalidator/purge")
-        return [port["id"] for port in operations.counters(net.service) if port["impostor"]]
+        return [port["id"] for port in net.api("GET", "/tenantry/v1/counters") if port["impostor"]]
 
     assert eventually(lambda: impostors() == [ports[0]["id"]]), impostors()

@@ -46,7 +46,10 @@ def echo(view: View, packet: PacketIn) -> Iterator[PacketOut]:
 
 
 ECHO = App(
-    251, "echo", (Units("port", ports_on, compile_port),), lambda conf: Parts(packet_in=echo)
+    id=251,
+    name="echo",
+    units=(Units("port", ports_on, compile_port),),
+    build=lambda conf: Parts(packet_in=echo),
 )
 
 TALK = """

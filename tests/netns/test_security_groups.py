@@ -17,7 +17,7 @@ import pytest
 
 from tenantry.controller.openflow.keys import LOG_METER
 from tests.echo import PORT, asked, serving
-from tests.lab import Lab, lab
+from tests.lab import Lab, eventually, lab
 from tests.namespace import Guest
 from tests.netns.test_l2 import addresses, join_by_trunk
 from tests.openvswitch import OpenVSwitch
@@ -330,11 +330,10 @@ def test_what_is_accepted_and_dropped_is_logged(net: Lab, tmp_path: Path) -> Non
     log = net.api("POST", "/v2.0/log/logs", body)["log"]
     net.take_effect()
     from_address, to = (addresses(port)[0] for port in ports)
-    lines = net.service.packet_log.recent
     for end in connected(client, server, to, PORT):
         end.close()
-    net.until(lambda: bool(lines))
-    accepted = lines[0]
+    assert eventually(lambda: bool(net.logged()))
+    accepted = net.logged()[0]
     expected = {
         "event": "ACCEPT",
         "direction": "ingress",
@@ -353,9 +352,10 @@ def test_what_is_accepted_and_dropped_is_logged(net: Lab, tmp_path: Path) -> Non
     with closing(client.socket(socket.SOCK_DGRAM)) as asking:
         for _ in range(500):
             asking.sendto(b"?", (to, 9))
-    net.until(lambda: lines[-1]["event"] == "DROP")
+    assert eventually(lambda: net.logged()[-1]["event"] == "DROP")
     (beyond,) = re.findall(r"0: packet_count:(\d+)", net.ovs.ofctl("meter-stats", "br-int", METER))
     assert int(beyond) > 100, "the meter holds the rest"
+    lines = net.logged()
     dropped = lines[-1]
     assert (dropped["protocol"], dropped["destination_port"], dropped["rule_id"]) == (
         *("udp", 9, None),
@@ -364,10 +364,10 @@ def test_what_is_accepted_and_dropped_is_logged(net: Lab, tmp_path: Path) -> Non
     assert len(written) >= len(lines)
     net.api("DELETE", f"/v2.0/log/logs/{log['id']}")
     net.take_effect()
-    before = net.service.packet_log.written
+    before = net.logged()
     for end in connected(client, server, to, PORT):
         end.close()
-    assert net.service.packet_log.written == before
+    assert net.logged() == before
 
 
 def test_a_floating_ip_and_a_port_beside_it(net: Lab) -> None:

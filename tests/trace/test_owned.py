@@ -20,8 +20,8 @@ from click.testing import CliRunner, Result
 
 from tenantry.controller import serve
 from tenantry.controller.api.tenantry import held, operations
-from tenantry.controller.cli.client import Client
 from tenantry.controller.cli.main import main
+from tenantry.controller.client import Client
 from tenantry.controller.feature.app import App, Units
 from tenantry.controller.openflow.flow import Bucket, Failover, Flow, Group, Output, SetField
 from tenantry.controller.openflow.pipeline import OUT_PORT, Table

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tenantry.controller import config, runtime
+from tenantry.controller.cli import features
 from tenantry.controller.cli.main import main
 from tenantry.controller.config import nearest
 
@@ -235,12 +236,12 @@ def test_a_configuration_that_is_wrong(text: str, command: str, tmp_path: Path) 
 
 def test_a_configuration_that_is_right(tmp_path: Path) -> None:
     file = tmp_path / "tenantry.conf"
-    sample = config.sample()
+    sample = config.sample(features.options())
     file.write_text(sample)
     assert run("--config-file", str(file), "check-config").exit_code == 0
     # All of its options, as they are.
     uncommented = re.sub(r"^#(?=[a-z_]+ = )", "", sample, flags=re.MULTILINE)
-    assert uncommented.count("\n[") == len(config.GROUPS)
+    assert uncommented.count("\n[") == len(config.together(features.options()))
     file.write_text(uncommented)
     result = run("--config-file", str(file), "check-config")
     assert result.exit_code == 0, result.output
@@ -251,7 +252,7 @@ def test_a_file_overrides_those_before_it(tmp_path: Path, monkeypatch: pytest.Mo
     for number, file in enumerate(files, 1):
         file.write_text(f"[api]\nlisten = 127.0.0.1:{number}\n")
     monkeypatch.setenv("OS_API__LISTEN", "127.0.0.1:3")  # nothing else says anything
-    assert config.load([str(file) for file in files]).api.listen == "127.0.0.1:2"
+    assert features.load([str(file) for file in files]).api.listen == "127.0.0.1:2"
 
 
 def test_the_nearest_name() -> None:

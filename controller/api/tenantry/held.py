@@ -13,6 +13,7 @@ from tenantry.controller.api.tenantry import names
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.engine.wanted import Wanted
 from tenantry.controller.feature.app import Unit
+from tenantry.controller.feature.routes import Silent
 from tenantry.controller.model.binding import dpid_text
 from tenantry.controller.openflow import codec, slots
 from tenantry.controller.openflow.codec import FlowStats
@@ -35,10 +36,6 @@ MOST_DIFFERENCES = 100
 """As many are named, of each switch; all are counted."""
 
 _TABLE_NAMES = {table.id: table.name for table in Table}
-
-
-class Silent(Exception):
-    """A switch does not tell what it holds; why, in words."""
 
 
 class Held(NamedTuple):

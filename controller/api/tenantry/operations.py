@@ -9,34 +9,21 @@ Every answer is JSON; ``tenantry status|flows|diff|verify`` shows it to people.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from prometheus_client import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-from webob import Request, Response
-from webob.exc import HTTPBadRequest, HTTPNotFound, HTTPServiceUnavailable
+from webob import Response
 
+from tenantry.controller.api import wsgi
 from tenantry.controller.api.tenantry import hosts, reach
-from tenantry.controller.api.tenantry.held import (
-    SETTLE_SECONDS,
-    Silent,
-    ask,
-    chosen,
-    diff,
-    flows,
-    verify,
-)
-from tenantry.controller.api.tenantry.routers import routers
-from tenantry.controller.api.tenantry.rules import network_log, rules
-from tenantry.controller.api.tenantry.waiting import Waiting, hung_up, wait_until
-from tenantry.controller.api.wsgi import Route
-from tenantry.controller.feature.context import Context
-from tenantry.controller.model import Binding, Port, Switch, View
+from tenantry.controller.api.tenantry.held import SETTLE_SECONDS, diff, flows, verify
+from tenantry.controller.api.tenantry.running import Running, served, shown_port
+from tenantry.controller.api.tenantry.waiting import Waiting, wait_until
+from tenantry.controller.feature.routes import Route
+from tenantry.controller.model import Port, Switch, View
 from tenantry.controller.model.binding import dpid_text
-from tenantry.controller.openflow.codec import FlowStats
-from tenantry.controller.openflow.pipeline import Table
 from tenantry.controller.service.service import Service
 from tenantry.controller.sockets import descriptors
 from tenantry.controller.switch.reconcile import Realised
@@ -45,46 +32,15 @@ WAIT_SECONDS = 3600.0
 """The longest that ``wait`` may be told to wait."""
 
 
-def routes(service: Service, most_waiting: int = 100) -> list[Route]:
-    """What :func:`tenantry.controller.api.application.application` serves beside Neutron's routes.
-    No more than ``most_waiting`` clients may wait, for something to happen or for switches to
-    answer."""
+def routes(running: Running, features: Iterable[Route], most_waiting: int) -> list[wsgi.Route]:
+    """What :func:`tenantry.controller.api.application.application` serves beside Neutron's routes:
+    the core's, and those of ``features``. No more than ``most_waiting`` clients may wait, for
+    something to happen or for switches to answer."""
     waiting = Waiting(most_waiting)
-    at_once: AbstractContextManager[None] = nullcontext()
-
-    def route(path: str, function: Callable[..., Any], *names: str, waits: bool = False) -> Route:
-        def handler(request: Request, context: Context) -> tuple[int, Any]:
-            unknown = [name for name in request.GET if name not in names]
-            if unknown:
-                known = f"known: {', '.join(names)}" if names else "it takes none"
-                raise HTTPBadRequest(f"there is no parameter {unknown[0]}; {known}")
-            asked: dict[str, Any] = {name: request.GET.get(name) for name in names}
-            if function is wait:
-                asked["gone"] = hung_up(request)
-            try:
-                with waiting.place() if waits else at_once:
-                    return 200, function(service, **asked)
-            except LookupError as error:
-                raise HTTPNotFound(str(error)) from error
-            except ValueError as error:
-                raise HTTPBadRequest(str(error)) from error
-            except Silent as error:
-                raise HTTPServiceUnavailable(str(error)) from error
-
-        return Route("GET", f"/tenantry/v1/{path}", handler)
-
     return [
-        route("status", status),
-        route("flows", flows, "switch", "app", "object", waits=True),
-        route("diff", diff, "switch", waits=True),
-        route("counters", counters, "switch", waits=True),
-        route("routers", routers),
-        route("rules", rules, "unused", waits=True),
-        network_log(service, waiting),
-        route("verify", verify, waits=True),
-        route("engine", engine),
-        route("wait", wait, "port", "revision", "seconds", waits=True),
-        Route("GET", "/metrics", lambda request, context: _metrics(service)),
+        *served(_ROUTES, waiting, running.service),
+        *served(features, waiting, running),
+        wsgi.Route("GET", "/metrics", lambda request, context: _metrics(running.service)),
     ]
 
 
@@ -109,7 +65,7 @@ def status(service: Service) -> dict[str, Any]:
         "warnings": list(reach.warnings(View(service.model), service.connections, expires)),
         "certificate_expires": expires.isoformat(timespec="seconds") if expires else None,
         "hosts": hosts.listed(service),
-        "ports": [_port(service, port) for port in service.model.all(Port).values()],
+        "ports": [shown_port(service, port) for port in service.model.all(Port).values()],
     }
 
 
@@ -134,71 +90,6 @@ def _switch(service: Service, switch: Switch) -> dict[str, Any]:
             for refusal in (reconciler.refused if reconciler else ())
         ],
     }
-
-
-def _port(service: Service, port: Port) -> dict[str, Any]:
-    binding = service.model.get(Binding, port.id)
-    return {
-        "id": port.id,
-        "name": port.name,
-        "project_id": port.project_id,
-        "network_id": port.network_id,
-        "status": service.port_status(port.id),
-        "host": binding.host if binding else None,
-        "switch": dpid_text(binding.switch) if binding else None,
-        "interface": binding.interface if binding else None,
-        "ofport": binding.ofport if binding else None,
-    }
-
-
-def counters(service: Service, switch: str | None = None) -> list[dict[str, Any]]:
-    """What each port has sent since its flows were installed, in packets: all, those that the whole
-    network hears (a storm shows here first), and those that were for the controller. A port is an
-    ``impostor`` if it has sent something, but never by one of its own addresses: port security has
-    dropped all of it.
-
-    LookupError if there is no such switch, Silent if one does not answer.
-    """
-    (classify,) = (app.tables[t] for app in service.engine.apps for t in app.tables if t is _FIRST)
-    broadcasts = classify.priorities["BROADCAST"]
-    found = []
-    for dpid in chosen(service, switch):
-        stats = ask(service, dpid, _COUNTED).flows if dpid in service.connections else []
-        by_port: dict[str, dict[str, int]] = {}
-        origins = service.engine.origins(dpid, (flow.cookie for flow in stats))
-        for flow in stats:
-            for unit in origins.get(flow.cookie, ()):
-                if unit.units.kind == "port":
-                    counts = by_port.setdefault(unit.id, dict.fromkeys(_COUNTS, 0))
-                    counts[_count(flow, broadcasts)] += flow.packets
-        for port_id, counts in by_port.items():
-            port = service.model.get(Port, port_id)
-            if port is not None:
-                sent = counts["unicast"] + counts["broadcasts"]
-                found.append(
-                    {
-                        **_port(service, port),
-                        "packets": sent,
-                        "broadcasts": counts["broadcasts"],
-                        "punted": counts["punted"],
-                        "impostor": bool(port.port_security and sent and not counts["identified"]),
-                    }
-                )
-    return sorted(found, key=lambda port: (-port["broadcasts"], port["id"]))
-
-
-_FIRST = Table.CLASSIFY
-_COUNTED = {Table.CLASSIFY.id, Table.PUNT_LIMIT.id, Table.IDENTITY.id}
-_COUNTS = ("unicast", "broadcasts", "punted", "identified")
-
-
-def _count(flow: FlowStats, broadcasts: int) -> str:
-    """What a flow of a port counts; that for group addresses is the more special one."""
-    if flow.table_id == Table.PUNT_LIMIT.id:
-        return "punted"
-    if flow.table_id == Table.IDENTITY.id:
-        return "identified"
-    return "broadcasts" if flow.priority == broadcasts else "unicast"
 
 
 def engine(service: Service) -> dict[str, Any]:
@@ -256,6 +147,16 @@ def _number(name: str, text: str | None, default: float) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{name} must be a number, not {text}")
     return number
+
+
+_ROUTES = (
+    Route("status", status),
+    Route("flows", flows, ("switch", "app", "object"), waits=True),
+    Route("diff", diff, ("switch",), waits=True),
+    Route("verify", verify, waits=True),
+    Route("engine", engine),
+    Route("wait", wait, ("port", "revision", "seconds"), waits=True, gone=True),
+)
 
 
 def _metrics(service: Service) -> Response:

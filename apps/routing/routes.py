@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenantry.controller.model import Neighbour, Router, View
+from tenantry.controller.feature.routes import Route, Running
+from tenantry.controller.model import Neighbour, Router, Switch, View
 from tenantry.controller.network.dns_names import address_text
 from tenantry.controller.network.routers import (
     gateway,
@@ -16,19 +17,18 @@ from tenantry.controller.network.routers import (
     routers_on,
     shared_snat_address,
 )
-from tenantry.controller.service.service import Service
 
 
-def routers(service: Service) -> list[dict[str, Any]]:
+def routers(running: Running) -> list[dict[str, Any]]:
     """Every router: the switch that is its home (None: nothing leads outside), the switches that it
     is on, its gateway's network, the address that its networks share, and the neighbours on its
     networks that the model does not know, with their MAC addresses."""
-    view = View(service.model)
-    names = {switch.id: switch.name for switch in service.switches()}
+    view = running.view
+    names = {switch.id: switch.name for switch in view.find(Switch)}
     on = {dpid: routers_on(view, dpid) for dpid in names}
     return [
         _router(view, router, names, on)
-        for router in sorted(service.model.all(Router).values(), key=lambda r: (r.name, r.id))
+        for router in sorted(view.find(Router), key=lambda r: (r.name, r.id))
     ]
 
 
@@ -60,3 +60,6 @@ def _router(
             for neighbour in view.find(Neighbour, network_id=network.id)
         ],
     }
+
+
+ROUTES = (Route("routers", routers),)

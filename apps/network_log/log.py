@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tenantry.controller import runtime
 
@@ -29,7 +29,18 @@ LOOK_SECONDS = 1.0
 """How long it may take to notice that a follower is gone."""
 
 
-class PacketLog:
+class LogLine(NamedTuple):
+    """An effect: a line to be logged."""
+
+    fields: dict[str, Any]
+
+
+class _File(RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        raise  # what this is called about: whoever writes a line says it once
+
+
+class NetworkLog:
     """``file``: "" for none."""
 
     def __init__(self, file: str) -> None:
@@ -37,7 +48,7 @@ class PacketLog:
         self.written = 0
         self._followers: set[runtime.Signal] = set()
         self._file = file
-        self._handler: RotatingFileHandler | None = None
+        self._handler: _File | None = None
 
     def write(self, fields: dict[str, Any]) -> None:
         """Log a line. A file that cannot be written is said once, and the line goes on."""
@@ -53,10 +64,11 @@ class PacketLog:
         try:
             if self._handler is None:
                 Path(self._file).parent.mkdir(parents=True, exist_ok=True)
-                self._handler = RotatingFileHandler(
-                    self._file, maxBytes=MOST_OCTETS, backupCount=KEPT
+                self._handler = _File(
+                    self._file, maxBytes=MOST_OCTETS, backupCount=KEPT, delay=True
                 )
             self._handler.emit(logging.LogRecord("", 0, "", 0, text, None, None))
+            self._handler.close()  # until the next line: what somebody moves away is made anew
         except OSError as error:
             LOG.error("[network_log] file = %s: %s; the lines go on without it", self._file, error)
             self._file = ""
@@ -77,7 +89,3 @@ class PacketLog:
                         return
         finally:
             self._followers.discard(woken)
-
-    def close(self) -> None:
-        if self._handler is not None:
-            self._handler.close()

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What resources show that nobody wrote: where they are, and what has become of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from neutron_lib.api.definitions.portbindings import VIF_TYPE_BINDING_FAILED
+
+from tenantry.controller.api.tenantry.running import Running
+from tenantry.controller.feature.routes import Observe
+from tenantry.controller.model import Binding, Switch
+from tenantry.controller.store import Body
+from tenantry.controller.switch.hosts import Hosts
+
+
+class Observed:
+    """The core's, and the features' own."""
+
+    def __init__(self, running: Running, hosts: Hosts, features: Mapping[str, Observe]) -> None:
+        """``features``: by kind of resource."""
+        self._running = running
+        self._service = running.service
+        self._hosts = hosts
+        self._by_kind: dict[str, Observe] = {
+            "network": lambda _, body: {"status": self._service.network_status(body["id"])},
+            "port": lambda _, body: self._port(body),
+            "agent": lambda _, body: self._agent(body["host"]),
+            **features,
+        }
+
+    def __call__(self, kind: str, body: Body) -> Mapping[str, Any]:
+        observe = self._by_kind.get(kind)
+        return observe(self._running, body) if observe is not None else {}
+
+    def _port(self, body: Body) -> dict[str, Any]:
+        observed: dict[str, Any] = {"status": self._service.port_status(body["id"])}
+        binding = self._service.model.get(Binding, body["id"])
+        if binding is not None and not body["binding:host_id"]:
+            observed["binding:host_id"] = binding.host
+        if binding is not None and self._service.cut_off(binding):
+            observed["binding:vif_type"] = VIF_TYPE_BINDING_FAILED
+        return observed
+
+    def _agent(self, host: str) -> dict[str, Any]:
+        """Whether a host is there, and since and until when it was."""
+        database = self._hosts.of(host)
+        if database is None:
+            return {"alive": False}
+        switches = self._service.model.ids(Switch, ("host",), (host,))
+        alive = database.alive and any(dpid in self._service.connections for dpid in switches)
+        seen = datetime.now(timezone.utc) if alive else database.seen
+        return {
+            "alive": alive,
+            "heartbeat_timestamp": _shown(seen),
+            "started_at": _shown(database.since),
+        }
+
+
+def _shown(time: datetime | None) -> str | None:
+    return time.strftime("%Y-%m-%d %H:%M:%S") if time else None
