@@ -156,6 +156,18 @@ def test_what_is_answered_to_what_is_too_much(talk: Talk, said: bytes, status: i
     assert int(answered.split()[1]) == status, answered
 
 
+def test_a_connection_is_kept_while_there_is_room() -> None:
+    kept = iter([True, False])
+    with (
+        served(keep=lambda: next(kept)) as address,
+        socket.create_connection(address, 10) as client,
+    ):
+        client.sendall(head() * 3)
+        answered = b"".join(iter(lambda: client.recv(1 << 16), b""))
+    assert statuses(answered) == [200, 200]
+    assert answered.count(b"Connection: close") == 1
+
+
 def test_a_body_that_is_announced_and_never_sent(talk: Talk) -> None:
     assert talk(head("Content-Length: 1000") + b"{}").count(b"HTTP/1.1 200") <= 1
 

@@ -36,15 +36,15 @@ def served(
     serve: Callable[[Reader], None] = echo,
     first_words: FirstWords | None = None,
     **options: Any,
-) -> Iterator[tuple[Clients, Callable[[], Any]]]:
+) -> Iterator[tuple[Clients, Callable[..., Any]]]:
     """The clients, and what makes one more."""
     listening = listen("127.0.0.1", 0)
     clients = Clients("client at", most, **options)
     listener = Listener(listening, clients, serve, first_words=first_words)
     made = []
 
-    def connect() -> Any:
-        made.append(socket.create_connection(listening.getsockname(), 10))
+    def connect(host: str = "127.0.0.1") -> Any:
+        made.append(socket.create_connection(listening.getsockname(), 10, (host, 0)))
         return made[-1]
 
     try:
@@ -80,6 +80,18 @@ def test_strangers_make_room_and_who_is_known_does_not() -> None:
         assert len(clients) <= 20
         assert all(asks(one) for one in known)
         assert strangers[0].recv(1) == b""
+
+
+def test_of_whoever_has_the_most_some_make_room() -> None:
+    def first_words(said: bytes) -> bytes | None:
+        return b""
+
+    with served(40, first_words=first_words) as (clients, connect):
+        other = connect("127.0.0.2")
+        many = [connect() for _ in range(200)]
+        assert asks(many[-1])
+        assert asks(other)
+        assert len(clients) <= 40
 
 
 def test_where_nobody_can_make_room_one_waits() -> None:
