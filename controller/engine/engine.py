@@ -145,14 +145,14 @@ class _UnitList(_Node):
 
     def refresh(self, engine: Engine) -> None:
         ids: AbstractSet[str] = frozenset()
-        _, units, switch, _ = self.unit
+        app, units, switch, _ = self.unit
         with engine.failing_closed(self.unit):
             ids = engine.evaluate(self, lambda view: units.ids(view, switch))
         before, self.ids = self.ids, ids
         for id in before - ids:
             self.drop(engine, id)
         for id in ids - before:
-            node = self.nodes[id] = _UnitNode(self.unit._replace(id=id))
+            node = self.nodes[id] = _UnitNode(Unit(app, units, switch, id))
             engine.mark(node)
 
     def drop(self, engine: Engine, id: str) -> None:
@@ -280,7 +280,8 @@ class Engine:
             node, cause = dirty.popitem(last=False)
             started = perf_counter()
             node.refresh(self)
-            runs = self.runs.setdefault((*node.kind, cause), Runs())
+            kind = (*node.kind, cause)
+            runs = self.runs.get(kind) or self.runs.setdefault(kind, Runs())
             runs.count += 1
             runs.seconds += perf_counter() - started
             yield
