@@ -14,4 +14,4 @@ from tests.attack.stage import SECONDS
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.timeout(120 + 6 * SECONDS))
+            item.add_marker(pytest.mark.timeout(300 + 6 * SECONDS))

@@ -21,7 +21,7 @@ MACHINES = 100
 # there is a link-local address. It is up when nothing is tentative, and tells what it has.
 BOOT = """
 ip link set eth0 up
-busybox udhcpc -f -q -n -T 1 -t 10 -i eth0 -s {script} -O mtu 2>/dev/null &
+busybox udhcpc -f -q -T 1 -t 10 -A 1 -i eth0 -s {script} -O mtu 2>/dev/null &
 until ip -6 -o address show dev eth0 scope link | grep -qv tentative; do sleep 0.2; done
 dhclient -6 -1 -lf {directory}/$1.leases -pf {directory}/$1.pid -cf /dev/null -sf {script} eth0 \
     2>/dev/null
