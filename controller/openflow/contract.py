@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from itertools import permutations
 
 from tenantry.controller.openflow.pipeline import Table
 
 
-class Priorities(IntEnum):
-    """A ladder: the priorities of a table, read top down. The highest rung that matches decides.
+class Priorities:
+    """A ladder: the priorities of a table, read top down. The highest rung that matches counts.
 
     A priority that follows from data (the length of a prefix, a place in a list) is taken from a
     rung that is a range: ``PREFIX = range(100, 357, 2)``, and ``PREFIX[length]`` in a flow. No
@@ -28,39 +27,27 @@ class Priorities(IntEnum):
     Two names of one priority are for packets that cannot be the same.
     """
 
-    def __new__(cls, rung: int | range) -> Priorities:
-        self = int.__new__(cls, rung if isinstance(rung, int) else rung[0])
-        vars(self)["_value_"] = rung
-        return self
-
-    @property
-    def steps(self) -> range:
-        """All priorities of a rung."""
-        rung: object = self.value
-        return rung if isinstance(rung, range) else range(self, self + 1)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}.{self.name}"
-
-    def __getitem__(self, place: int) -> int:
-        if not 0 <= place < len(self.steps):
-            raise IndexError(f"{self!r} has no place {place}")
-        return self.steps[place]
-
-    @classmethod
-    def check(cls) -> None:
+    def __init_subclass__(cls) -> None:
         """Errors: ValueError, if a rung lies between the ends of a range, or two ranges have a
         priority in common."""
-        for one, other in permutations(cls, 2):
-            low, high = sorted((one.steps[0], one.steps[-1]))
-            is_one = len(other.steps) == 1
-            if (is_one and low <= other.steps[0] <= high) or {*one.steps} & {*other.steps}:
-                raise ValueError(f"{other!r} lies within {one!r}")
+        for (name, one), (other_name, other) in permutations(cls.rungs(), 2):
+            if len(one) > 1:
+                low, high = sorted((one[0], one[-1]))
+                between = len(other) == 1 and low <= other[0] <= high
+                if between or {*one} & {*other}:
+                    raise ValueError(f"{cls.__name__}: {other_name} lies within {name}")
+
+    @classmethod
+    def rungs(cls) -> list[tuple[str, range]]:
+        """Names and priorities, top down."""
+        found = [(name, value) for name, value in vars(cls).items() if name.isupper()]
+        rungs = [(n, v if isinstance(v, range) else range(v, v + 1)) for n, v in found]
+        return sorted(rungs, key=lambda rung: -max(rung[1]))
 
     @classmethod
     def has(cls, priority: int) -> bool:
         """Whether a flow may have this priority."""
-        return any(priority in rung.steps for rung in cls)
+        return any(priority in rung for _, rung in cls.rungs())
 
 
 class OneRung(Priorities):
@@ -91,17 +78,12 @@ class About(Adds):
     job: str
     priorities: type[Priorities]
 
-    def __post_init__(self) -> None:
-        self.priorities.check()
-
 
 AboutTables = Mapping[Table, About]
 AddsTo = Mapping[Table, Adds]
 
 
 def ladder(priorities: type[Priorities]) -> Iterator[tuple[str, str]]:
-    """A ladder for people, top down: names and priorities."""
-    rungs = sorted(priorities.__members__.items(), key=lambda rung: -max(rung[1].steps))
-    for name, rung in rungs:
-        first, *more = sorted({rung.steps[0], rung.steps[-1]})
-        yield name, f"{first} to {more[0]}" if more else str(first)
+    """A ladder for people, top down."""
+    for name, rung in priorities.rungs():
+        yield name, f"{rung[0]} to {rung[-1]}" if len(rung) > 1 else str(rung[0])

@@ -176,40 +176,60 @@ def test_every_way_back_is_one_that_a_flow_takes() -> None:
 # --- ladders -------------------------------------------------------------------------------------
 
 
-def test_a_ladder_refuses_what_data_could_climb_over() -> None:
-    class Leaky(Priorities):
-        GUARD = 300
-        PREFIX = range(100, 357, 2)
+def test_a_ladder_over_which_data_could_climb_cannot_be_declared() -> None:
+    with pytest.raises(ValueError, match="Leaky: GUARD lies within PREFIX"):
 
-    class Meeting(Priorities):
-        ONE = range(100, 200, 2)
-        OTHER = range(200, 98, -2)
+        class Leaky(Priorities):
+            GUARD = 300
+            PREFIX = range(100, 357, 2)
 
+    with pytest.raises(ValueError, match="lies within"):
+
+        class Falling(Priorities):
+            LIST = range(60_000, 99, -1)
+            NOTHING = 100
+
+    with pytest.raises(ValueError, match="lies within"):
+
+        class Meeting(Priorities):
+            ONE = range(100, 201, 2)
+            OTHER = range(200, 301, 2)
+
+
+def test_a_ladder_has_its_rungs_and_refuses_what_is_beyond_a_range() -> None:
     class Sound(Priorities):
-        GUARD = 358
-        EXCEPTION = range(101, 358, 2)
-        PREFIX = range(100, 357, 2)
         MISS = 0
+        PREFIX = range(100, 357, 2)
+        EXCEPTION = range(101, 358, 2)
+        GUARD = 358
+        OTHER_GUARD = 358
 
-    for wrong in (Leaky, Meeting):
-        with pytest.raises(ValueError, match="lies within"):
-            wrong.check()
-    Sound.check()
-    assert Sound.PREFIX[128] == 356 < Sound.GUARD
-    for place in (-1, 129):
-        with pytest.raises(IndexError):
-            Sound.PREFIX[place]
-    assert Sound.has(200) and Sound.has(201) and not Sound.has(357 + 2)
+    assert [name for name, _ in Sound.rungs()] == [
+        *("GUARD", "OTHER_GUARD", "EXCEPTION", "PREFIX", "MISS")
+    ]
+    assert Sound.PREFIX[128] < Sound.GUARD
+    with pytest.raises(IndexError):
+        Sound.PREFIX[129]
+    assert all(map(Sound.has, (0, 100, 356, 357, 358)))
+    assert not any(map(Sound.has, (1, 99, 359)))
 
 
-def test_what_no_user_may_override_stands_above_what_users_give() -> None:
-    """Every ladder is checked as it is declared; this is that none escapes."""
+def test_what_follows_from_data_is_these_and_no_other() -> None:
+    """A rung that is a range is worth a look: how many places there can be, and what is above."""
     ladders = {about.priorities for app in APPS for about in app.tables.values()}
-    for ladder in ladders:
-        ladder.check()
-    # Names: rungs of two ladders may be equal numbers.
-    ranges = {rung.name for ladder in ladders for rung in ladder if len(rung.steps) > 1}
-    assert ranges == {"PREFIX", "EXCEPTION", "RULE"}
+    ranges = {
+        (ladder.__name__, name): len(rung)
+        for ladder in ladders
+        for name, rung in ladder.rungs()
+        if len(rung) > 1
+    }
+    assert ranges == {
+        ("RoutePriority", "PREFIX"): 129,
+        ("RoutePriority", "EXCEPTION"): 129,
+        ("RoutePathPriority", "PREFIX"): 129,
+        ("RulesPriority", "RULE"): 91,
+        ("FirewallRulesPriority", "RULE"): 59_900,
+    }
 
 
 def _calculated(source: str) -> list[str]:
