@@ -100,7 +100,14 @@ from tenantry.controller.openflow.pipeline import (
     Table,
     version_bits,
 )
-from tenantry.controller.packets.addresses import BITS, LINK_LOCAL, link_local, mapped, prefix_value
+from tenantry.controller.packets.addresses import (
+    BITS,
+    LINK_LOCAL,
+    is_link_local,
+    link_local,
+    mapped,
+    prefix_value,
+)
 from tenantry.controller.packets.frames import ARP, ICMPV6, IPV4, IPV6
 from tenantry.controller.packets.neighbour_discovery import ADVERTISEMENT
 
@@ -238,6 +245,8 @@ def _own_addresses(
     for ip in leg.port.fixed_ips:
         alone = _destination(ip.version, ip.address, BITS[ip.version])
         match: Match = {ROUTER: router.key, **alone}
+        if ip.version == 6 and is_link_local(ip.address):
+            match[ENTERED] = leg.port.key  # on another link it may be somebody else's
         is_shared = leg.gateway and ip.version == 4 and ip.address == shared
         if is_shared and stands:
             elsewhere = {**match, FLAGS: (0, GATEWAY_HERE)}

@@ -535,6 +535,47 @@ def test_the_longest_prefix_wins_and_what_is_connected_before_it(site: Site) -> 
     assert site.send("one1", site.address("two1")).left == {site.taps["two1"]}
 
 
+LINK_LOCAL = ("fe80::1/128", "fe80::/127", "fe80::/101", "fe80::/64", "fe80::/10", "febf::/16")
+OF_ONE_LINK = (*LINK_LOCAL, "ff02::1/128", "ff00::/8", "224.0.0.1/32", "224.0.0.0/4")
+
+
+def test_no_route_leads_to_what_is_for_one_link(site: Site) -> None:
+    """In no spelling: RFC 4291, 2.5.6 and 2.7; RFC 1812, 5.3.7. A route of the same length to what
+    may be routed is taken."""
+    routed = ("fd99::1/128", "::ffff:224.0.0.1/128", "::ffff:169.254.1.1/128", "192.0.2.1/32")
+    site.net.update(
+        *("router", site.router["id"]),
+        routes=[
+            {"destination": prefix, "nexthop": site.address("two1", 6 if ":" in prefix else 4)}
+            for prefix in (*OF_ONE_LINK, *routed)
+        ],
+    )
+    site.net.settle()
+    for to in ("fe80::1", "fe80::", "fe80::7:1", "febf::1", "ff02::1", "ff05::2", "224.0.0.1"):
+        told = site.send("one1", to)
+        assert (told.left, told.punted) == (set(), False), to
+    for prefix in routed:
+        told = site.send("one1", prefix.partition("/")[0])
+        assert told.left == {site.taps["two1"]}, prefix
+
+
+def test_a_link_local_address_of_a_router_is_its_own_on_one_link(site: Site) -> None:
+    """Also if it has it as a fixed IP, of a subnet that somebody made of the prefix."""
+    three = site.net.network("fe80::/64")
+    site.net.interface(site.router, subnet_id=site.net.subnets(three)[0]["id"])
+    port = site.net.port(three)
+    tap = site.net.attach(port)
+    site.net.settle()
+    (mac,) = (mac for (id, _), mac in macs(site.net, site.router).items() if id == three["id"])
+    gateway = site.net.subnets(three)[0]["gateway_ip"]
+    ping = f"icmp6,icmpv6_type=128,dl_src={port['mac_address']},dl_dst={mac},nw_ttl=64"
+    own = port["fixed_ips"][0]["ip_address"]
+    assert trace(site.net, tap, f"{ping},ipv6_src={own},ipv6_dst={gateway}").left == {tap}
+    for to in (gateway, own):
+        told = site.send("one1", to, kind="icmp6", icmpv6_type=128)
+        assert (told.left, told.punted) == (set(), False), to
+
+
 def test_a_router_that_is_off_forwards_nothing_and_answers_nothing(site: Site) -> None:
     site.net.update("router", site.router["id"], admin_state_up=False)
     site.net.settle()
