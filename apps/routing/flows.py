@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tenantry.apps.l2.tables import L2LookupPriority
+from tenantry.apps.routing.entry import entering
 from tenantry.apps.routing.nexthops import (
     EXPIRED,
     FOR_ITSELF,
@@ -35,17 +35,14 @@ from tenantry.apps.routing.unrouted import nevers
 from tenantry.controller.model import Router, View
 from tenantry.controller.network.failover import (
     LEAVING,
-    answering,
     group_id,
     groups,
     is_ha_gateway,
     is_primary,
 )
-from tenantry.controller.network.priorities import RoutePriority, RouterAdmitPriority
-from tenantry.controller.network.router_entry import enter_router, entry_flows, for_itself
+from tenantry.controller.network.priorities import RoutePriority
+from tenantry.controller.network.router_entry import for_itself
 from tenantry.controller.network.routers import (
-    ROUTED_MAC,
-    ROUTED_MAC_MASK,
     RouterInterface,
     own_gateway_address,
     routed_mac,
@@ -78,7 +75,6 @@ from tenantry.controller.openflow.pipeline import (
     FLAGS,
     FLOATING,
     FOUND,
-    FROM_WIRE_OR_TUNNEL,
     GATEWAY_HERE,
     IN_PORT,
     INSIDE,
@@ -93,7 +89,6 @@ from tenantry.controller.openflow.pipeline import (
     ROUTED,
     ROUTER,
     SOURCE,
-    TENANT,
     TO_GATEWAY,
     TRANSLATE,
     TRANSLATED,
@@ -194,7 +189,7 @@ def compile_router(view: View, switch: int, router_id: str) -> Iterator[Item]:
         return
     at_home, stands = is_primary(view, switch, router_id), is_ha_gateway(view, switch, router_id)
     for leg in router_interfaces(view, router_id):
-        yield from _admitting(view, switch, router, leg, at_home or stands)
+        yield from entering(view, switch, router, leg, at_home or stands)
         if router.admin_state_up:
             shared = None if at_home else shared_snat_address(view, router)
             yield from _own_addresses(router, leg, shared, stands)
@@ -208,34 +203,6 @@ def compile_router(view: View, switch: int, router_id: str) -> Iterator[Item]:
             match: Match = {ROUTER: router.key, OUT_PORT: nowhere, **here}
             again = (*_SENT, Resubmit(Table.ROUTER_ADMIT))
             yield Flow(Table.ROUTER_OUT, RouterOutPriority.FROM_GATEWAY, match, again)
-
-
-def _admitting(
-    view: View, switch: int, router: Router, leg: RouterInterface, is_gateway: bool
-) -> Iterator[Flow]:
-    there: Match = {NETWORK: leg.network.key, "eth_dst": leg.port.mac}
-    if router.admin_state_up and is_gateway:
-        yield from entry_flows(view, switch, router, leg, leg.port.mac)
-        yield from answering(view, switch, router, [leg.port.mac])
-    elif router.admin_state_up and not leg.gateway:
-        match = {**there, IN_PORT: TENANT}
-        yield Flow(
-            Table.ROUTER_ADMIT, RouterAdmitPriority.TO_ROUTER, match, enter_router(router, leg)
-        )
-    if not leg.gateway:
-        # Every switch on the wire may hear it, but one of them routes it; and none if it is off.
-        yield Flow(Table.L2_LOOKUP, L2LookupPriority.KNOWN, there, ())
-    else:
-        # What comes from outside for somebody who is not there must not run in circles.
-        circle: Match = {ENTERED: leg.port.key, EXIT: leg.port.key, SOURCE: OUTSIDE}
-        yield Flow(Table.ROUTER_OUT, RouterOutPriority.CIRCLE, circle, ())
-    stands_for_it = (ROUTED_MAC | leg.port.key, ROUTED_MAC_MASK)
-    yield Flow(
-        Table.ROUTER_ADMIT,
-        RouterAdmitPriority.ROUTED_ELSEWHERE,
-        {NETWORK: leg.network.key, IN_PORT: FROM_WIRE_OR_TUNNEL, "eth_src": stands_for_it},
-        (SetField("eth_src", leg.port.mac), Resubmit(Table.ROUTER_ADMIT)),
-    )
 
 
 def _own_addresses(
