@@ -21,17 +21,19 @@ _TLS = ("private_key", "certificate", "ca_cert")
 
 
 class OpenVSwitch:
-    """Runs from ``with`` to its end. ``dummy``: no root and no packets, but real flow tables."""
+    """Runs from ``with`` to its end. ``dummy``: no root and no packets, but real flow tables.
+    ``schema``: of another version, say."""
 
-    def __init__(self, dummy: bool = False) -> None:
+    def __init__(self, dummy: bool = False, schema: str = SCHEMA) -> None:
         self.dummy = dummy
+        self._schema = schema
         # The paths of Unix sockets are short: 107 bytes, which tests' own directories exceed.
         self.directory = Path(tempfile.mkdtemp(prefix="tenantry-ovs-"))
         self._environment = {
             **os.environ,
             **dict.fromkeys(("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR"), str(self.directory)),
         }
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
     def remote(self) -> str:
@@ -40,14 +42,8 @@ class OpenVSwitch:
 
     def __enter__(self) -> OpenVSwitch:
         try:
-            database = self.directory / "conf.db"
-            run("ovsdb-tool", "create", str(database), SCHEMA)
-            # As distributions start it: managers and TLS are what the database says.
-            told = [f"--{w.replace('_', '-')}=db:Open_vSwitch,SSL,{w}" for w in _TLS]
-            managers = "--remote=db:Open_vSwitch,Open_vSwitch,manager_options"
-            remote = f"--remote=punix:{self.directory}/db.sock"
-            self._start("ovsdb-server", str(database), remote, managers, *told)
-            self._until_listening(self.directory / "db.sock")
+            run("ovsdb-tool", "create", str(self.directory / "conf.db"), self._schema)
+            self.start_database()
             self.vsctl("--no-wait", "init")
             self.start_switch()
         except BaseException:
@@ -56,10 +52,22 @@ class OpenVSwitch:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for process in reversed(self._processes):
+        for process in reversed(self._processes.values()):
             process.terminate()
             process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def start_database(self) -> None:
+        """Start ovsdb-server as distributions do: managers and TLS are what the database says."""
+        told = [f"--{w.replace('_', '-')}=db:Open_vSwitch,SSL,{w}" for w in _TLS]
+        managers = "--remote=db:Open_vSwitch,Open_vSwitch,manager_options"
+        remote = f"--remote=punix:{self.directory}/db.sock"
+        self._start("ovsdb-server", str(self.directory / "conf.db"), remote, managers, *told)
+        self._until_listening(self.directory / "db.sock")
+
+    def crash_database(self) -> None:
+        """End ovsdb-server as a crash would; what it had written stays."""
+        self._crash("ovsdb-server")
 
     def start_switch(self) -> None:
         """Start ovs-vswitchd and wait until it has taken in the database."""
@@ -69,7 +77,10 @@ class OpenVSwitch:
 
     def stop_switch(self) -> None:
         """End ovs-vswitchd as a crash would; the database stays."""
-        process = self._processes.pop()
+        self._crash("ovs-vswitchd")
+
+    def _crash(self, name: str) -> None:
+        process = self._processes.pop(name)
         process.kill()
         process.wait()
 
@@ -78,14 +89,12 @@ class OpenVSwitch:
         with open(self.directory / f"{name}.log", "ab") as log:
             pidfile = f"--pidfile={self.directory}/{name}.pid"
             control = f"--unixctl={self.directory}/{name}.ctl"
-            self._processes.append(
-                subprocess.Popen(
-                    self._command([*words, pidfile, control]),
-                    env=self._environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                )
+            self._processes[name] = subprocess.Popen(
+                self._command([*words, pidfile, control]),
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
 
     def _command(self, words: list[str]) -> list[str]:

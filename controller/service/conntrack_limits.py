@@ -23,7 +23,7 @@ from tenantry.controller.model import Binding, Model, Network, Router, View, net
 from tenantry.controller.network.routers import joint, routers_in
 from tenantry.controller.openflow.keys import Zone
 from tenantry.controller.switch.inventory import Inventory
-from tenantry.controller.switch.jsonrpc import Refused, connected
+from tenantry.controller.switch.vswitchd import command
 
 LOG = logging.getLogger(__name__)
 
@@ -98,10 +98,10 @@ class Limits:
         if not (changed or gone):
             return
         try:
-            for datapath in _call(directory, "dpctl/dump-dps", []).split():
+            for datapath in command(directory, "dpctl/dump-dps", []).split():
                 _set(directory, datapath, changed)
                 _delete(directory, datapath, sorted(gone))
-        except (OSError, Refused) as error:
+        except OSError as error:
             if remote not in self._warned:
                 self._warned.add(remote)
                 LOG.warning("%s: no limits on connections: %s", remote, error)
@@ -113,19 +113,10 @@ class Limits:
 def _set(directory: Path, datapath: str, limits: Mapping[int, int]) -> None:
     words = [f"zone={zone},limit={limit}" for zone, limit in sorted(limits.items())]
     for start in range(0, len(words), AT_ONCE):
-        _call(directory, "dpctl/ct-set-limits", [datapath, *words[start : start + AT_ONCE]])
+        command(directory, "dpctl/ct-set-limits", [datapath, *words[start : start + AT_ONCE]])
 
 
 def _delete(directory: Path, datapath: str, zones: list[int]) -> None:
     for start in range(0, len(zones), AT_ONCE):
         some = ",".join(map(str, zones[start : start + AT_ONCE]))
-        _call(directory, "dpctl/ct-del-limits", [datapath, f"zone={some}"])
-
-
-def _call(directory: Path, command: str, words: list[str]) -> str:
-    """What ovs-vswitchd answers to a command. Errors: OSError, Refused."""
-    sockets = sorted(directory.glob("ovs-vswitchd*.ctl"), key=lambda path: path.stat().st_mtime)
-    if not sockets:
-        raise OSError(f"ovs-vswitchd has no control socket in {directory}")
-    with connected(f"unix:{sockets[-1]}") as daemon:
-        return str(daemon.call(command, words))
+        command(directory, "dpctl/ct-del-limits", [datapath, f"zone={some}"])

@@ -54,7 +54,7 @@ def shares(limit: int) -> Shares:
     tenth = max(limit - OWN, 50) // 10
     return Shares(
         switches=3 * tenth,
-        hosts=2 * tenth,
+        hosts=tenth,  # of two files each, with what wakes its greenlet
         guests=min(2 * tenth, MANY),
         questions=min(tenth, MANY),
         clients=min(2 * tenth, MANY),

@@ -9,22 +9,21 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
-from typing import Any
+from uuid import UUID
 
 from tenantry.controller import runtime
 from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow, difference
 from tenantry.controller.store import Unavailable
 from tenantry.controller.switch import ovsdb
 from tenantry.controller.switch.inventory import Inventory
-from tenantry.controller.switch.jsonrpc import Peer
-from tenantry.controller.switch.ovsdb import OvsdbError
 from tenantry.controller.switch.own_rows import (
     IntegrationBridge,
     bridge_row,
     patch_rows,
     service_port_row,
 )
-from tenantry.controller.switch.tables import MONITORED, REMOVED, Changed, Tables
+from tenantry.controller.switch.replica import BadValue, Change, OvsdbError, Replica, Unreachable
+from tenantry.controller.switch.tables import REMOVED, Tables
 from tenantry.controller.switch.words import JOINED, HostReport, read_words
 
 LOG = logging.getLogger(__name__)
@@ -51,7 +50,8 @@ class Database:
         """``store``: the identity of ours."""
         self.remote = remote
         self.host = ""
-        self.peer: Peer | None = None
+        self.replica: Replica | None = None
+        """The connection, or the last there was."""
         self.since: datetime | None = None
         self.seen: datetime | None = None
         """Since when it is connected, and until when it was."""
@@ -59,11 +59,13 @@ class Database:
         """Why nothing is written there: words that say what to do."""
         self.given_up = False
         """Whether it was removed: nothing there is made again."""
+        self.datapath_ids: dict[UUID, list[str]] = {}
+        """For :class:`Tables`."""
         self._inventory = inventory
         self._bridge = bridge
         self._store = store
         self._report = report
-        self._tables = Tables()
+        self._tables: Tables | None = None
         self._mtus: dict[str, int] = {}  # still to be set, by interface
         self._rows: frozenset[InterfaceRow] | None = None  # None: nobody has said yet
         self._theirs: dict[str, InterfaceRow] = {}  # interfaces in the way of ours
@@ -77,7 +79,7 @@ class Database:
 
     @property
     def alive(self) -> bool:
-        return self.peer is not None and self.peer.alive
+        return self.replica is not None and self.replica.alive
 
     def set_mtus(self, mtus: Mapping[str, int]) -> None:
         """Give interfaces, by name, these MTUs, in the background; as soon as that is possible."""
@@ -89,10 +91,12 @@ class Database:
         self._rows = rows
         self._look()
 
-    def is_stranger(self, peer: Peer) -> bool:
+    def is_stranger(self, replica: Replica) -> bool:
         """Whether nobody is to be expected back who was here by this connection: there never was a
         bridge that connects to us."""
-        return self.peer in (None, peer) and not self._controlled()
+        return self.replica in (None, replica) and not (
+            self._tables and self._controlled(self._tables)
+        )
 
     def say_again(self) -> None:
         """What the host says of itself is forgotten: report it once more."""
@@ -106,26 +110,26 @@ class Database:
 
     def adopt(self) -> None:
         """Follow the host from now on, whoever has it. Errors: OvsdbError."""
-        if self.peer is None or not self.peer.alive or self._bridge is None:
+        tables, bridge = self._tables, self._bridge
+        if tables is None or bridge is None:
             raise OvsdbError("it is not connected")
         if self._locked is False:
             raise OvsdbError(self.refusal)
-        ovsdb.adopt(self.peer, self._bridge.name, self._store)
+        tables.replica.run(lambda: ovsdb.adopt(tables, bridge.name, self._store))
         self.given_up = False
         self._look()
 
     def remove(self, port: int) -> bool:
         """Take what is ours out, and keep away from then on; whether the host could be told. We
         listen for hosts at ``port``. Errors: OvsdbError."""
-        if self.peer is None or not self.peer.alive or self._bridge is None or self.refusal:
+        tables, bridge = self._tables, self._bridge
+        if tables is None or bridge is None or not self.alive or self.refusal:
             return False
+        ours = self._own_ports(tables, tables.ports())
+        away = not self.remote.startswith(JOINED)
         self.given_up = True
-        ours = self._own_ports(self._tables.ports())
         try:
-            ovsdb.tidy(
-                *(self.peer, self._bridge.name, port, ours),
-                stay_away=not self.remote.startswith(JOINED),
-            )
+            tables.replica.run(lambda: ovsdb.tidy(tables, bridge.name, port, ours, stay_away=away))
         except OvsdbError:
             self.given_up = False
             raise
@@ -136,62 +140,52 @@ class Database:
         self._address = address
         self._look()
 
-    def follow(self, peer: Peer, name: str, address: str, controller: str) -> None:
-        """Until the peer is gone. It is the host ``name`` if it says nothing else; ``address`` is
-        where it connects from, or ""; its bridge connects to ``controller``. Errors: OvsdbError,
-        Unreachable, Refused."""
-        runtime.spawn(peer.probe)
-        requests = {table: [{"columns": [*names]}] for table, names in MONITORED.items()}
-        self._tables = Tables()
+    def follow(self, tables: Tables, name: str, address: str, controller: str) -> None:
+        """Until the connection ends. It is the host ``name`` if it says nothing else; ``address``
+        is where it connects from, or ""; its bridge connects to ``controller``. Errors:
+        OvsdbError."""
+        said = tables.said()
+        self._tables, replica = tables, tables.replica
         self._address = address
         self._written, self._theirs, self._said = {}, {}, set()
         self._locked = None
-        changed = self._tables.apply(peer.call("monitor", [ovsdb.DATABASE, self.remote, requests]))
-        said = self._tables.said()
-        if said is None:
-            raise OvsdbError("the OVSDB is empty; run `ovs-vsctl init` on its host")
         self.host = name or said.get("hostname") or said.get("system-id") or self.remote
-        self.peer, self.since = peer, datetime.now(timezone.utc)
+        self.replica, self.since = replica, datetime.now(timezone.utc)
         LOG.info("OVSDB %s is connected", self.remote)
         synced = False
         try:
-            while self.peer is peer:  # else the host is back by another connection
-                if self._is_refused(peer):
+            while self.replica is replica:  # else the host is back by another connection
+                changed, bridges = tables.changes()
+                if self._is_refused(tables):
                     synced, self._written = False, {}
                 elif not synced:
-                    self._tell_all()
+                    self._tell_all(tables)
                     synced = True
                 else:
-                    self._tell(changed)
+                    self._tell(tables, changed, bridges)
                 if synced:
-                    self._report_words()
-                    self._write(peer, controller)
-                told = _next(peer)
-                if told is None:
-                    break
-                changed = []
-                for method, params in told:
-                    if method == "update":
-                        changed += self._tables.apply(params[1])
-                    elif method in ("locked", "stolen"):  # RFC 7047, 4.1.9 and 4.1.10
-                        self._locked = method == "locked"
+                    self._report_words(tables)
+                    self._write(tables, controller)
+                replica.next()
+        except Unreachable as error:
+            LOG.debug("OVSDB %s: %s", self.remote, error)
         finally:
             self.seen = datetime.now(timezone.utc)
 
     def _look(self) -> None:
         """Wake whoever follows."""
-        if self.peer is not None and self.peer.alive:
-            self.peer.notifications.put(("look", None))
+        if self.replica is not None:
+            self.replica.wake()
 
     # --- whose it is -------------------------------------------------------------------------
 
-    def _is_refused(self, peer: Peer) -> bool:
+    def _is_refused(self, tables: Tables) -> bool:
         """Whether the host is not ours to write to; said once. Of several controllers that it would
         be, as those on two copies of one database, the first has OVSDB's lock (RFC 7047, 4.1.8)."""
         refusal, others = "", None
-        bridge = self._tables.bridge(self._bridge.name) if self._bridge else None
+        bridge = tables.bridge(self._bridge.name) if self._bridge else None
         owner = bridge.store if bridge else ""
-        if self.given_up or REMOVED in (self._tables.said() or ()):
+        if self.given_up or REMOVED in tables.said():
             refusal = (
                 f"host {self.host} was removed; `tenantry host adopt {self.host}` takes it back"
             )
@@ -201,19 +195,18 @@ class Database:
                 f"({owner}; this one is {self._store}): nothing is written there. Is [store] url "
                 f"right? If it is, `tenantry host adopt {self.host}` takes the bridge over"
             )
-            others = self._tables.datapaths()
-        if bridge_name := self._bridge.name if self._bridge else "":
-            if refusal and self._locked is not None:
-                ovsdb.unlock(peer, bridge_name)
-                self._locked = None
-            elif not refusal and self._locked is None:
-                self._locked = ovsdb.lock(peer, bridge_name)
+            others = tables.datapaths()
+        if self._bridge:
+            name = self._bridge.name
+            self._locked = tables.replica.lock(None if refusal else ovsdb.lock_of(name))
+            if not refusal and self._locked is None:
+                return True  # until it is answered
             if not refusal and not self._locked:
                 refusal = (
-                    f"another controller writes to {bridge_name} of host {self.host}, with this "
+                    f"another controller writes to {name} of host {self.host}, with this "
                     "database or a copy of it: stop that one first"
                 )
-                others = self._tables.datapaths()
+                others = tables.datapaths()
         if refusal and refusal != self.refusal:
             LOG.warning("%s", refusal)
         if refusal:
@@ -223,38 +216,35 @@ class Database:
 
     # --- what is there -----------------------------------------------------------------------
 
-    def _controlled(self) -> set[int]:
+    def _controlled(self, tables: Tables) -> set[int]:
         """The bridges that connect to a controller, or will as soon as ours is written."""
-        controlled = self._tables.controlled()
-        ours = self._bridge.name if self._bridge else ""
-        return {
-            id
-            for id, name in self._tables.datapaths().items()
-            if name in controlled or name == ours
-        }
+        controlled = {*tables.controlled()}
+        if self._bridge:
+            controlled.add(self._bridge.name)
+        return {id for id, name in tables.datapaths().items() if name in controlled}
 
-    def _tell_all(self) -> None:
-        interfaces = self._tables.rows("Interface")
-        ids = {row["name"]: row["external_ids"] for row in interfaces}
-        bridges = self._tables.datapaths()
-        self._inventory.synced(self.remote, self.host, bridges, ids, self._controlled())
-        for row in interfaces:
-            self._inventory.tunnel(self.remote, row["name"], row["bfd_status"] or None)
+    def _tell_all(self, tables: Tables) -> None:
+        rows = tables.replica.rows("Interface")
+        ids = {row.name: row.external_ids for row in rows}
+        datapaths, controlled = tables.datapaths(), self._controlled(tables)
+        self._inventory.synced(self.remote, self.host, datapaths, ids, controlled)
+        for row in rows:
+            self._inventory.tunnel(self.remote, row.name, getattr(row, "bfd_status", None) or None)
 
-    def _tell(self, changed: Changed) -> None:
-        for table, row, there in changed:
-            if table == "Interface":
-                ids = row["external_ids"] if there else None
-                self._inventory.interface(self.remote, row["name"], ids)
-                status = row["bfd_status"] if there else None
-                self._inventory.tunnel(self.remote, row["name"], status or None)
-        if any(table == "Bridge" for table, _, _ in changed):
-            self._inventory.bridges(self.remote, self._tables.datapaths(), self._controlled())
+    def _tell(self, tables: Tables, changed: Iterable[str], bridges: bool) -> None:
+        """``changed``: interfaces; ``bridges``: whether one of them has."""
+        for name in changed:
+            row = tables.interface(name)
+            ids = None if row is None else row.external_ids
+            self._inventory.interface(self.remote, name, ids)
+            self._inventory.tunnel(self.remote, name, getattr(row, "bfd_status", None) or None)
+        if bridges:
+            datapaths, controlled = tables.datapaths(), self._controlled(tables)
+            self._inventory.bridges(self.remote, datapaths, controlled)
 
-    def _report_words(self) -> None:
-        words = read_words(
-            self.host, self.remote, self._tables.said() or {}, self._address, self._controlled()
-        )
+    def _report_words(self, tables: Tables) -> None:
+        controlled = self._controlled(tables)
+        words = read_words(self.host, self.remote, tables.said(), self._address, controlled)
         if words != self._words:
             try:
                 self._report(words)
@@ -265,26 +255,26 @@ class Database:
 
     # --- what is written ---------------------------------------------------------------------
 
-    def _write(self, peer: Peer, controller: str) -> None:
+    def _write(self, tables: Tables, controller: str) -> None:
         """All that differs from what is wanted. What cannot be written now is tried again."""
         mtus, self._mtus = self._mtus, {}
         by_hand: list[str] = []
         try:
             if self._bridge is not None and not self._write_bridge(
-                peer, self._bridge, controller, by_hand
+                tables, self._bridge, controller, by_hand
             ):
                 self._mtus = mtus | self._mtus
                 return
-            closing = ovsdb.close_ports(self._open_ports())
-            if mtus or closing:
-                ovsdb.transact(peer, [*ovsdb.set_mtus(mtus), *closing])
+            self._write_ports(tables, mtus)
             if self._bridge is not None:
-                self._write_rows(peer, self._bridge, by_hand)
-            self._name_tables(peer)
+                self._write_rows(tables, self._bridge, by_hand)
+            for bridge in tables.controlled():
+                self._name_tables(tables, bridge)
         except OvsdbError as error:
             self._mtus = mtus | self._mtus
-            LOG.warning("host %s: not all is written: %s", self.host, error)
-            runtime.spawn_after(RETRY_SECONDS, self._look)
+            if tables.replica.alive:
+                LOG.warning("host %s: not all is written: %s", self.host, error)
+                runtime.spawn_after(RETRY_SECONDS, self._look)
             return
         for words in by_hand:
             LOG.warning("host %s: %s; mended", self.host, words)
@@ -292,12 +282,12 @@ class Database:
             self._mended = time.monotonic()
 
     def _write_bridge(
-        self, peer: Peer, bridge: IntegrationBridge, controller: str, by_hand: list[str]
+        self, tables: Tables, bridge: IntegrationBridge, controller: str, by_hand: list[str]
     ) -> bool:
         """Whether the bridge is ours, and as it must be."""
-        there = self._tables.bridge(bridge.name)
+        there = tables.bridge(bridge.name)
         if there is not None and not there.store:
-            ovsdb.claim_bridge(peer, bridge.name, self._store)
+            ovsdb.claim_bridge(tables, bridge.name, self._store)
             return False  # somebody else may have been faster: what comes back tells
         wanted = bridge_row(bridge, there, self._store, controller)
         if there != wanted:
@@ -306,24 +296,44 @@ class Database:
                 if self._is_too_soon():
                     return False
             if there is None:
-                ovsdb.make_bridge(peer, wanted)
+                ovsdb.make_bridge(tables, wanted)
                 if not by_hand:
                     LOG.info("host %s: %s is made", self.host, bridge.name)
             else:
-                ovsdb.set_bridge(peer, there, wanted)
-        if not bridge.datapath_type and bridge.name not in self._tables.datapaths().values():
-            ovsdb.choose_datapath(peer, bridge.name)
+                ovsdb.set_bridge(tables, there, wanted)
+        if not bridge.datapath_type and bridge.name not in tables.datapaths().values():
+            ovsdb.choose_datapath(tables, bridge.name)
         self._written[bridge.name] = wanted
         return True
 
-    def _write_rows(self, peer: Peer, bridge: IntegrationBridge, by_hand: list[str]) -> None:
-        wanted = {row.name: row for row in self._wanted_rows(bridge)}
-        there = self._tables.interfaces(wanted)
+    def _write_ports(self, tables: Tables, mtus: Mapping[str, int]) -> None:
+        """``mtus``: of interfaces, by name. Open ports are closed."""
+        open_ports = self._open_ports()
+
+        def write(change: Change) -> None:
+            ovsdb.close_ports(change, tables, open_ports)
+            for name, mtu in mtus.items():
+                if (row := tables.interface(name)) is not None:
+                    try:
+                        change.set(row, mtu_request=mtu)
+                    except BadValue as error:
+                        self._say(f"interface {name} keeps its MTU: {error}")
+
+        if mtus or open_ports:
+            tables.replica.transact(write)
+
+    def _write_rows(self, tables: Tables, bridge: IntegrationBridge, by_hand: list[str]) -> None:
+        wanted = {row.name: tables.possible(row) for row in self._wanted_rows(tables, bridge)}
+        there = tables.interfaces(wanted)
         if self._rows is None:  # what else is there may be wanted
             there = {name: row for name, row in there.items() if name in wanted}
-        theirs = {name for name, row in self._theirs.items() if there.get(name) == row}
-        there = {name: row for name, row in there.items() if name not in theirs}
-        wanted = {name: row for name, row in wanted.items() if name not in theirs}
+        aside = {name for name, row in self._theirs.items() if there.get(name) == row}
+        for name, row in wanted.items():
+            if there.get(name) != row and (objection := tables.objection(row)):
+                self._say(objection)
+                aside.add(name)
+        there = {name: row for name, row in there.items() if name not in aside}
+        wanted = {name: row for name, row in wanted.items() if name not in aside}
         broken, self._broken = self._broken & there.keys(), set()
         there |= {name: there[name]._replace(bridge="") for name in broken}
         if there == wanted:
@@ -335,7 +345,7 @@ class Database:
         ]
         if changed and self._is_too_soon():
             return
-        for name in ovsdb.set_rows(peer, there, wanted):
+        for name in ovsdb.set_rows(tables, there, wanted):
             self._theirs[name] = there[name]
             self._say(f"an interface {name} is there that is not ours; rename it or remove it")
         by_hand += changed
@@ -353,46 +363,33 @@ class Database:
             runtime.spawn_after(wait, self._look)
         return wait > 0
 
-    def _wanted_rows(self, bridge: IntegrationBridge) -> Iterator[InterfaceRow]:
+    def _wanted_rows(self, tables: Tables, bridge: IntegrationBridge) -> Iterator[InterfaceRow]:
         if bridge.service_port and self.remote.startswith("unix:"):
             yield service_port_row(bridge)
         if self._rows is not None:
             yield from self._rows
-            there = {row["name"] for row in self._tables.rows("Bridge")}
+            there = tables.bridges()
             for network, to in (self._words.bridge_mappings if self._words else {}).items():
                 if to in there:
                     yield from patch_rows(bridge, network, to)
                 else:
                     self._say(f"maps {network} to {to}, which it does not have")
 
-    def _own_ports(self, among: Iterable[str]) -> set[str]:
+    def _own_ports(self, tables: Tables, among: Iterable[str]) -> set[str]:
         """Those that are on the integration bridge."""
         name = self._bridge.name if self._bridge else ""
-        datapaths = self._tables.datapaths().items()
+        datapaths = tables.datapaths().items()
         there = [self._inventory.names(id) for id, bridge in datapaths if bridge == name]
         return {port for port in among if port == name or any(port in each for each in there)}
 
     def _open_ports(self) -> set[str]:
         """Ports of the integration bridge between which ``NORMAL`` would forward: so would the
         bridge by itself, if somebody had it do so while we are away."""
-        return self._own_ports(self._tables.open_ports)
+        return self._own_ports(self._tables, self._tables.open_ports) if self._tables else set()
 
-    def _name_tables(self, peer: Peer) -> None:
+    def _name_tables(self, tables: Tables, bridge: str) -> None:
         """Names for tables are a comfort: they must not get in the way of packets."""
-        for bridge, names in self._tables.controlled().items():
-            if not ovsdb.tables_named(names):
-                try:
-                    ovsdb.name_tables(peer, bridge)
-                except OvsdbError as error:
-                    LOG.warning("tables of %s stay without names: %s", bridge, error)
-
-
-def _next(peer: Peer) -> list[tuple[str, Any]] | None:
-    """What was told since, as (method, params); waits until something is, or somebody wakes us.
-    None when the peer is gone."""
-    told = []
-    while (one := peer.notifications.get()) is not None:
-        told.append(one)
-        if peer.notifications.empty():
-            return told
-    return None
+        try:
+            ovsdb.name_tables(tables, bridge)
+        except OvsdbError as error:
+            LOG.warning("tables of %s stay without names: %s", bridge, error)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Iterable, Mapping
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from tenantry.controller import runtime
@@ -23,12 +24,19 @@ from tenantry.controller.switch import ovsdb
 from tenantry.controller.switch.channel import Tls
 from tenantry.controller.switch.host import RETRY_SECONDS, Database
 from tenantry.controller.switch.inventory import Inventory
-from tenantry.controller.switch.jsonrpc import Peer, Refused, Unreachable, connected
-from tenantry.controller.switch.ovsdb import OvsdbError
 from tenantry.controller.switch.own_rows import IntegrationBridge
+from tenantry.controller.switch.replica import DATABASE, OvsdbError, Replica, Unreachable
+from tenantry.controller.switch.tables import Tables
 from tenantry.controller.switch.words import JOINED, HostReport
 
 LOG = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 5.0
+
+SECONDS_TO_ANSWER = 1.0
+"""For a host that seems to be here when another says that it is that host."""
+
+PORT = 6640  # IANA's for OVSDB
 
 
 class Hosts:
@@ -61,7 +69,7 @@ class Hosts:
         self._port = 0  # where we listen
         self._greenlets: list[Any] = []
         self._tunnels = dict(tunnels or {})
-        self._joined_by: dict[str, Peer] = {}  # the connection that each host has come by
+        self._joined_by: dict[str, Replica] = {}  # the connection that each host has come by
         self.databases = {remote: self._database(remote) for remote in remotes}
 
     def _database(self, remote: str) -> Database:
@@ -101,8 +109,8 @@ class Hosts:
         if self._listener is not None:
             self._listener.close()
         for database in self.databases.values():
-            if database.peer is not None:
-                database.peer.close()
+            if database.replica is not None:
+                database.replica.close()
 
     def of(self, host: str) -> Database | None:
         """The OVSDB of a host, if it was ever heard of."""
@@ -129,8 +137,8 @@ class Hosts:
         for remote, database in list(self.databases.items()):
             if database.host == host:
                 told = database.remove(self._port) or told
-                if remote.startswith(JOINED) and database.peer is not None:
-                    database.peer.close()
+                if remote.startswith(JOINED) and database.replica is not None:
+                    database.replica.close()
         self._forget(host)
         LOG.info(
             "host %s is removed%s", host, ": its Open vSwitch is its own again" if told else ""
@@ -160,10 +168,11 @@ class Hosts:
         local = socket.gethostname() if own else ""
         while True:
             try:
-                with connected(database.remote, self._tls) as peer:
-                    name = "" if _says_its_name(peer) else local
+                with connected(database.remote, self._tls) as replica:
                     address = self._own_address() if own else _host_of(database.remote)
-                    database.follow(peer, name, address, self._target("127.0.0.1"))
+                    tables = Tables(replica, database.datapath_ids)
+                    name = "" if _name_of(tables.said()) else local
+                    database.follow(tables, name, address, self._target("127.0.0.1"))
                 told = ""
                 LOG.info("OVSDB %s is lost", database.remote)
             except Unreachable as error:
@@ -171,7 +180,7 @@ class Hosts:
                 if reason != told:
                     LOG.warning("%s Trying again every %g s", reason, RETRY_SECONDS)
                 told = reason
-            except (OvsdbError, Refused) as error:
+            except OvsdbError as error:
                 if str(error) != told:
                     LOG.warning("%s: %s; trying again", database.remote, error)
                 told = str(error)
@@ -194,57 +203,89 @@ class Hosts:
         local = unmapped(reader.stream.getsockname()[0])
         if reader.common_name:
             reader.named()
-        peer = Peer(reader)
+        replica = Replica(reader)
         try:
-            name = reader.common_name or _says_its_name(peer)
+            name = reader.common_name or _says_its_name(replica)
             if not name:
                 raise OvsdbError(
                     "it has no name: run `ovs-vsctl set Open_vSwitch . external_ids:hostname=NAME`"
                 )
             reader.named()
-            self._joined(name, peer, reader.address, local)
-        except (OvsdbError, Refused) as error:
+            self._joined(name, replica, reader.address, local)
+        except OvsdbError as error:
             raise Unwelcome(str(error)) from error
         finally:
-            peer.stop()
+            replica.stop()
 
-    def _joined(self, name: str, peer: Peer, address: str, local: str) -> None:
+    def _joined(self, name: str, replica: Replica, address: str, local: str) -> None:
         remote = JOINED + name
         before = self._joined_by.get(remote)
-        if before is not None and _answers(before):
-            raise OvsdbError(f"another host called {name} is here: give it another name")
-        self._joined_by[remote] = peer
+        if before is not None and before.alive:
+            if before.answers(SECONDS_TO_ANSWER):
+                raise OvsdbError(f"another host called {name} is here: give it another name")
+            before.close()
+        self._joined_by[remote] = replica
         database = self.databases.setdefault(remote, self._database(remote))
+        tables = Tables(replica, database.datapath_ids)
         LOG.info("host %s joined from %s", name, address)
-        ovsdb.find_us_soon(peer, self._port)
         try:
-            database.follow(peer, name, address, self._target(local))
+            ovsdb.find_us_soon(tables, self._port)
+            database.follow(tables, name, address, self._target(local))
         finally:
             LOG.info("host %s is gone", name)
-            if self.databases.get(remote) is database and database.is_stranger(peer):
+            if self.databases.get(remote) is database and database.is_stranger(replica):
                 self._forget(name)
 
 
-def _says_its_name(peer: Peer) -> str:
-    select = {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["external_ids"]}
-    (found,) = ovsdb.transact(peer, [select])
-    if not found["rows"]:
-        return ""
-    said = dict(found["rows"][0]["external_ids"][1])
+@contextlib.contextmanager
+def connected(remote: str, tls: Tls | None = None) -> Iterator[Replica]:
+    """The OVSDB at ``unix:PATH``, ``tcp:HOST:PORT`` or ``ssl:HOST:PORT``, for as long as the block
+    runs. Errors: Unreachable."""
+    stream = _connect(remote, tls)
+    replica = Replica(Reader(stream))
+    try:
+        yield replica
+    finally:
+        replica.stop()
+        stream.close()
+
+
+def _connect(remote: str, tls: Tls | None) -> Any:
+    scheme, _, where = remote.partition(":")
+    try:
+        with runtime.Timeout(CONNECT_SECONDS, TimeoutError("no answer")):
+            if scheme == "unix":
+                stream = socket.socket(socket.AF_UNIX)
+                stream.connect(where)
+                return stream
+            host, _, port = where.rpartition(":") if ":" in where else (where, "", "")
+            stream = socket.create_connection((host.strip("[]"), int(port or PORT)))
+            return _context(tls).wrap_socket(stream) if scheme == "ssl" else stream
+    except (OSError, ValueError) as error:
+        raise Unreachable(str(error)) from error
+
+
+def _context(tls: Tls | None) -> ssl.SSLContext:
+    """Open vSwitch knows no names in certificates: whoever has one of our CA's is trusted."""
+    if tls is None:
+        raise ValueError("ssl: needs [openflow] tls_private_key and its companions")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.load_cert_chain(tls.certificate, tls.private_key)
+    context.load_verify_locations(tls.ca_certificates)
+    return context
+
+
+def _says_its_name(replica: Replica) -> str:
+    """What a host says before anything else is asked of it."""
+    select = {"op": "select", "table": DATABASE, "where": [], "columns": ["external_ids"]}
+    (found,) = replica.ask("transact", [DATABASE, select])
+    return _name_of(dict(found["rows"][0]["external_ids"][1])) if found["rows"] else ""
+
+
+def _name_of(said: Mapping[str, str]) -> str:
     return str(said.get("hostname") or said.get("system-id") or "")
-
-
-def _answers(peer: Peer) -> bool:
-    """Whether a connection that seems to be there really is: a host that was switched off leaves
-    one that is silent."""
-    with runtime.Timeout(1.0, False):
-        try:
-            peer.call("echo", [])
-            return True
-        except (Unreachable, Refused):
-            return False
-    peer.close()
-    return False
 
 
 def _host_of(remote: str) -> str:

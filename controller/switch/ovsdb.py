@@ -2,8 +2,9 @@
 
 """What is written to a host's OVSDB: the integration bridge, and the few other rows that are ours.
 
-Plain transactions (RFC 7047, 4.1.3) over a connection that somebody else holds. Rows are found by
-name, ours are marked in ``external_ids``, and nothing that is not ours is ever removed.
+Transactions over a :class:`~controller.switch.replica.Replica`, by the greenlet that owns it. Rows
+are found by name, ours are marked in ``external_ids``, and nothing that is not ours is ever
+removed. Each of these may end by OvsdbError.
 """
 
 from __future__ import annotations
@@ -15,91 +16,74 @@ from typing import Any
 
 from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow
 from tenantry.controller.openflow.pipeline import Table
-from tenantry.controller.switch.jsonrpc import Peer, Refused, Unreachable
 from tenantry.controller.switch.own_rows import MAX_BACKOFF
-from tenantry.controller.switch.tables import CLOSED_VLAN, OWNER, REMOVED, STORE, WANTED
+from tenantry.controller.switch.replica import Change, OvsdbError
+from tenantry.controller.switch.tables import (
+    CLOSED,
+    OPEN,
+    OWNER,
+    REMOVED,
+    STORE,
+    Tables,
+    interface_columns,
+)
 
 LOG = logging.getLogger(__name__)
 
-DATABASE = "Open_vSwitch"
 
-CLOSED = {"vlan_mode": "trunk", "trunks": CLOSED_VLAN, "tag": ["set", []]}
-OPEN = {"vlan_mode": ["set", []], "trunks": ["set", []], "tag": ["set", []]}
-"""Columns of a Port: it carries no VLAN but one that nobody has, or all. Flows do not care."""
-
-
-class OvsdbError(Exception):
-    """The database is out of reach, or refused a transaction; says which and why."""
+def lock_of(bridge: str) -> str:
+    """The lock of whoever writes to a bridge: an id, as RFC 7047, 3.1, has them."""
+    return "tenantry_" + re.sub(r"\W", "_", bridge)
 
 
-# --- plain transactions ----------------------------------------------------------------------
+def make_bridge(tables: Tables, wanted: BridgeRow) -> None:
+    """Make a bridge that is missing, and wait until it is there."""
+
+    def write(change: Change) -> None:
+        interface = change.insert("Interface", name=wanted.name, type="internal")
+        port = change.insert("Port", name=wanted.name, interfaces=[interface], **CLOSED)
+        ids = {**OWNER, STORE: wanted.store}
+        bridge = change.insert("Bridge", name=wanted.name, external_ids=ids, **_settings(wanted))
+        change.set(bridge, controller=_controllers(change, wanted))
+        change.add(bridge, "ports", port)
+        change.add(tables.replica.system, "bridges", bridge)
+
+    tables.replica.apply(write)
 
 
-def transact(peer: Peer, operations: list[Mapping[str, Any]]) -> list[Any]:
-    """One transaction, all or nothing. Errors: OvsdbError."""
-    try:
-        results: list[Any] = peer.call("transact", [DATABASE, *operations])
-    except (Unreachable, Refused) as error:
-        raise OvsdbError(f"OVSDB: {error}") from error
-    for result in results:
-        if isinstance(result, Mapping) and "error" in result:
-            raise OvsdbError(f"OVSDB: {result['error']}: {result.get('details', '')}")
-    return results
-
-
-def make_bridge(peer: Peer, wanted: BridgeRow) -> None:
-    """Make a bridge that is missing."""
-    port = {
-        "name": wanted.name,
-        "interfaces": ["set", [["named-uuid", "interface"]]],
-        **CLOSED,
-    }
-    row = {
-        "name": wanted.name,
-        "external_ids": _map({**OWNER, STORE: wanted.store}),
-        "ports": ["set", [["named-uuid", "port"]]],
-        **_settings(wanted),
-        **_controllers(wanted),
-    }
-    operations = [
-        *_insert_controllers(wanted),
-        _insert("Interface", "interface", {"name": wanted.name, "type": "internal"}),
-        _insert("Port", "port", port),
-        _insert("Bridge", "bridge", row),
-        _mutate("Open_vSwitch", ["bridges", "insert", ["set", [["named-uuid", "bridge"]]]]),
-    ]
-    _apply(peer, operations)
-
-
-def claim_bridge(peer: Peer, name: str, store: str) -> None:
+def claim_bridge(tables: Tables, name: str, store: str) -> None:
     """Say of a bridge that nobody owns that this store's controller does. Of two that do so at the
-    same moment one succeeds: inserting changes no key that is there (RFC 7047, 5.1)."""
-    claim = _mutate("Bridge", ["external_ids", "insert", _map({STORE: store})])
-    transact(peer, [{**claim, "where": [["name", "==", name]]}])
+    same moment one succeeds."""
+
+    def write(change: Change) -> None:
+        bridge = _bridge(tables, name)
+        bridge.verify("external_ids")
+        change.set_key(bridge, "external_ids", STORE, store)
+
+    tables.replica.transact(write)
 
 
-def set_bridge(peer: Peer, there: BridgeRow, wanted: BridgeRow) -> None:
+def set_bridge(tables: Tables, there: BridgeRow, wanted: BridgeRow) -> None:
     """Make a bridge of ours from what is there to what is wanted."""
-    row = {
-        name: value
-        for name, value in _settings(wanted).items()
-        if getattr(there, name) != getattr(wanted, name)
-    }
-    operations: list[Mapping[str, Any]] = []
-    if there.controllers != wanted.controllers:
-        operations += _insert_controllers(wanted)
-        row |= _controllers(wanted)
-    transact(peer, [*operations, _update("Bridge", [["name", "==", wanted.name]], row)])
+
+    def write(change: Change) -> None:
+        bridge = _bridge(tables, wanted.name)
+        for name, value in _settings(wanted).items():
+            if getattr(there, name) != getattr(wanted, name):
+                change.set(bridge, **{name: value})
+        if there.controllers != wanted.controllers:
+            change.set(bridge, controller=_controllers(change, wanted))
+
+    tables.replica.transact(write)
 
 
-def choose_datapath(peer: Peer, name: str) -> None:
+def choose_datapath(tables: Tables, name: str) -> None:
     """Give a bridge that ovs-vswitchd could not make the datapath that every host has: its kernel
     has no openvswitch module. The database does not tell: it lists "system" in any case."""
-    same_name = [["name", "==", name]]
-    _apply(peer, [])  # until ovs-vswitchd has tried
-    (made,) = transact(peer, [_select("Bridge", same_name, ["datapath_id"])])
-    if made["rows"] and not made["rows"][0]["datapath_id"][1]:
-        _apply(peer, [_update("Bridge", same_name, {"datapath_type": "netdev"})])
+    tables.replica.apply(lambda change: None)  # until ovs-vswitchd has tried
+    row = tables.bridges().get(name)
+    if row is not None and name not in tables.datapaths().values():
+        tables.replica.apply(lambda change: change.set(row, datapath_type="netdev"))
         LOG.warning(
             "%s gets the userspace datapath, for the kernel there has none: virtual machines must "
             "compute their own checksums (docs/hosts.md; `tenantry doctor` there)",
@@ -107,35 +91,22 @@ def choose_datapath(peer: Peer, name: str) -> None:
         )
 
 
-def lock(peer: Peer, bridge: str) -> bool:
-    """Ask to be the one that writes to a bridge; whether we are, by now. If not, the peer tells
-    when we are. Whoever hangs up unlocks. Errors: OvsdbError."""
-    try:
-        return bool(peer.call("lock", [_lock_of(bridge)])["locked"])
-    except (Unreachable, Refused) as error:
-        raise OvsdbError(f"OVSDB: {error}") from error
-
-
-def unlock(peer: Peer, bridge: str) -> None:
-    """Let others write to a bridge. Errors: OvsdbError."""
-    try:
-        peer.call("unlock", [_lock_of(bridge)])
-    except (Unreachable, Refused) as error:
-        raise OvsdbError(f"OVSDB: {error}") from error
-
-
-def _lock_of(bridge: str) -> str:
-    """An id, as RFC 7047, 3.1, has them."""
-    return "tenantry_" + re.sub(r"\W", "_", bridge)
-
-
-def adopt(peer: Peer, bridge: str, store: str) -> None:
+def adopt(tables: Tables, bridge: str, store: str) -> None:
     """Say of a host that it is this store's controller's, whatever was said before."""
-    key = ["set", [STORE]]
-    changes = [["external_ids", "delete", key], ["external_ids", "insert", _map({STORE: store})]]
-    owned = {**_mutate("Bridge", *changes), "where": [["name", "==", bridge]]}
-    stay = _mutate("Open_vSwitch", ["external_ids", "delete", ["set", [REMOVED]]])
-    transact(peer, [owned, stay])
+
+    def write(change: Change) -> None:
+        if (row := tables.bridges().get(bridge)) is not None:
+            change.set_key(row, "external_ids", STORE, store)
+        tables.replica.system.delkey("external_ids", REMOVED)
+
+    tables.replica.transact(write)
+
+
+def _bridge(tables: Tables, name: str) -> Any:
+    row = tables.bridges().get(name)
+    if row is None:
+        raise OvsdbError(f"there is no bridge {name}")
+    return row
 
 
 def _settings(wanted: BridgeRow) -> dict[str, Any]:
@@ -143,101 +114,69 @@ def _settings(wanted: BridgeRow) -> dict[str, Any]:
     return {
         "datapath_type": wanted.datapath_type,
         "fail_mode": wanted.fail_mode,
-        "protocols": ["set", sorted(wanted.protocols)],
+        "protocols": sorted(wanted.protocols),
         "stp_enable": wanted.stp_enable,
         "rstp_enable": wanted.rstp_enable,
     }
 
 
-def _controllers(wanted: BridgeRow) -> dict[str, Any]:
-    names = [f"controller{number}" for number in range(len(wanted.controllers))]
-    return {"controller": ["set", [["named-uuid", name] for name in names]]}
-
-
-def _insert_controllers(wanted: BridgeRow) -> list[Mapping[str, Any]]:
+def _controllers(change: Change, wanted: BridgeRow) -> list[Any]:
     return [
-        _insert(
+        change.insert(
             "Controller",
-            f"controller{number}",
-            {
-                "external_ids": _map(OWNER),
-                **{name: int(v) if v.isdecimal() else v for name, v in controller if v},
-            },
+            external_ids=OWNER,
+            **{name: int(v) if v.isdecimal() else v for name, v in controller if v},
         )
-        for number, controller in enumerate(sorted(wanted.controllers))
+        for controller in sorted(wanted.controllers)
     ]
 
 
-def _apply(peer: Peer, operations: list[Mapping[str, Any]]) -> None:
-    """Commit, and wait until ovs-vswitchd has done it, as ``ovs-vsctl`` does."""
-    system = _select("Open_vSwitch", [], ["next_cfg"])
-    *_, after = transact(
-        peer, [*operations, _mutate("Open_vSwitch", ["next_cfg", "+=", 1]), system]
-    )
-    if not after["rows"]:
-        raise OvsdbError("the OVSDB is empty; run `ovs-vsctl init` on its host")
-    number = after["rows"][0]["next_cfg"]
-    reached = {
-        "op": "wait",
-        "timeout": 10_000,
-        "table": "Open_vSwitch",
-        "where": [["cur_cfg", "<", number]],
-        "columns": ["cur_cfg"],
-        "until": "==",
-        "rows": [],
-    }
-    transact(peer, [reached])
-
-
-def name_tables(peer: Peer, bridge: str) -> None:
+def name_tables(tables: Tables, bridge: str) -> None:
     """Give the bridge's tables their names, so that ``ovs-ofctl --names`` reads well."""
-    inserts = [
-        _insert("Flow_Table", f"t{table.id}", {"name": table.name, "external_ids": _map(OWNER)})
-        for table in Table
-    ]
-    names = ["map", [[table.id, ["named-uuid", f"t{table.id}"]] for table in Table]]
-    transact(peer, [*inserts, _update("Bridge", [["name", "==", bridge]], {"flow_tables": names})])
+    row, names = _bridge(tables, bridge), {table.id: table.name for table in Table}
+    if getattr(row, "flow_tables", names).keys() == names.keys():
+        return
+
+    def write(change: Change) -> None:
+        rows = {
+            id: change.insert("Flow_Table", name=name, external_ids=OWNER)
+            for id, name in names.items()
+        }
+        change.set(row, flow_tables=rows)
+
+    tables.replica.transact(write)
 
 
-def tables_named(names: Mapping[int, str]) -> bool:
-    return names.keys() == {table.id for table in Table}
-
-
-def find_us_soon(peer: Peer, port: int) -> None:
+def find_us_soon(tables: Tables, port: int) -> None:
     """Have the database server look for us every second when we are gone, not every eight. We
     listen at ``port``."""
-    for target in _managers(peer, port):
-        same = [["target", "==", target]]
-        transact(peer, [_update("Manager", same, {"max_backoff": MAX_BACKOFF})])
+
+    def write(change: Change) -> None:
+        for manager in _managers(tables, port):
+            change.set(manager, max_backoff=MAX_BACKOFF)
+
+    tables.replica.transact(write)
 
 
-def _managers(peer: Peer, port: int) -> dict[str, Any]:
-    """The managers that lead to us, by target: the UUID of each."""
-    (found,) = transact(peer, [_select("Manager", [], ["target", "_uuid"])])
-    return {
-        row["target"]: row["_uuid"]
-        for row in found["rows"]
-        if row["target"].startswith(("tcp:", "ssl:")) and row["target"].endswith(f":{port}")
-    }
-
-
-def set_mtus(mtus: Mapping[str, int]) -> list[Mapping[str, Any]]:
-    """Operations that give interfaces, by name, these MTUs."""
+def _managers(tables: Tables, port: int) -> list[Any]:
+    """The managers that lead to us."""
     return [
-        _update("Interface", [["name", "==", name]], {"mtu_request": mtu})
-        for name, mtu in mtus.items()
+        row
+        for row in tables.replica.rows("Manager")
+        if row.target.startswith(("tcp:", "ssl:")) and row.target.endswith(f":{port}")
     ]
 
 
-def close_ports(ports: Iterable[str], closed: bool = True) -> list[Mapping[str, Any]]:
-    """Operations that keep ports apart where a bridge forwards by itself (``NORMAL``), as it does
-    without a controller if somebody has set another fail_mode; or that no longer do."""
-    row = CLOSED if closed else OPEN
-    return [_update("Port", [["name", "==", name]], row) for name in sorted(ports)]
+def close_ports(change: Change, tables: Tables, ports: Iterable[str], closed: bool = True) -> None:
+    """Keep ports apart where a bridge forwards by itself (``NORMAL``), as it does without a
+    controller if somebody has set another fail_mode; or no longer do."""
+    for name in sorted(ports):
+        if (row := tables.port(name)) is not None:
+            change.set(row, **(CLOSED if closed else OPEN))
 
 
 def set_rows(
-    peer: Peer, there: Mapping[str, InterfaceRow], wanted: Mapping[str, InterfaceRow]
+    tables: Tables, there: Mapping[str, InterfaceRow], wanted: Mapping[str, InterfaceRow]
 ) -> set[str]:
     """Make interfaces of ours from what is ``there`` to what is ``wanted``, by name. One that is
     there without a bridge is made again, if it is on the bridge where it is wanted; if not, it is
@@ -247,108 +186,69 @@ def set_rows(
         for name, row in there.items()
         if name not in wanted or wanted[name].bridge != row.bridge
     }
-    uuids = _ports(peer, moved)
     theirs = {
         name
         for name, row in moved.items()
-        if not row.bridge and not _on_bridge(peer, wanted[name].bridge, uuids[name])
+        if not row.bridge and not _is_on(tables, wanted[name].bridge, name)
     }
-    gone = ["set", [uuid for name, uuid in uuids.items() if name not in theirs]]
-    operations: list[Mapping[str, Any]] = [_mutate("Bridge", ["ports", "delete", gone])]
+
+    def take(change: Change) -> None:
+        _take(change, tables, moved.keys() - theirs)
+
+    def put(change: Change) -> None:
+        for name, row in sorted(wanted.items()):
+            if name in theirs or there.get(name) == row:
+                continue
+            if name in there and name not in moved:
+                change.set(tables.interface(name), **interface_columns(row))
+                continue
+            interface = change.insert("Interface", name=name, **interface_columns(row))
+            port = change.insert("Port", name=name, interfaces=[interface])
+            change.add(_bridge(tables, row.bridge), "ports", port)
+
+    def both(change: Change) -> None:
+        take(change)
+        put(change)
+
     if any(not row.bridge for row in moved.values()):
-        _apply(peer, operations)  # ovs-vswitchd must see that it is gone, to make it again
-        operations = []
-    for number, (name, row) in enumerate(sorted(wanted.items())):
-        if name in theirs or there.get(name) == row:
-            continue
-        columns = {
-            "type": row.type,
-            "options": _map(dict(row.options)),
-            "bfd": _map(dict(row.bfd)),
-            "external_ids": _map({**OWNER, WANTED: row.bridge, **dict(row.external_ids)}),
-            "mac": row.mac or ["set", []],
-            "mtu_request": row.mtu or ["set", []],
-        }
-        if name in there and name not in moved:
-            operations.append(_update("Interface", [["name", "==", name]], columns))
-            continue
-        interface, port = f"interface{number}", f"port{number}"
-        named = {"name": name, "interfaces": ["set", [["named-uuid", interface]]]}
-        operations += [
-            _insert("Interface", interface, {"name": name, **columns}),
-            _insert("Port", port, named),
-            {
-                **_mutate("Bridge", ["ports", "insert", ["set", [["named-uuid", port]]]]),
-                "where": [["name", "==", row.bridge]],
-            },
-        ]
-    transact(peer, operations)
+        tables.replica.apply(take)  # ovs-vswitchd must see that it is gone, to make it again
+        tables.replica.transact(put)
+    else:
+        tables.replica.transact(both)
     return theirs
 
 
-def _ports(peer: Peer, names: Iterable[str]) -> dict[str, Any]:
-    """The UUIDs of ports, by name."""
-    wanted = [*names]
-    if not wanted:
-        return {}
-    answers = transact(peer, [_select("Port", [["name", "==", n]], ["_uuid"]) for n in wanted])
-    found = zip(wanted, answers, strict=True)
-    return {name: row["_uuid"] for name, answer in found for row in answer["rows"]}
+def _is_on(tables: Tables, bridge: str, name: str) -> bool:
+    port = tables.port(name)
+    if port is None:
+        return False
+    there = ["ports", "includes", ["uuid", str(port.uuid)]]
+    return tables.replica.holds("Bridge", [["name", "==", bridge], there])
 
 
-def _on_bridge(peer: Peer, bridge: str, port: Any) -> bool:
-    where = [["name", "==", bridge], ["ports", "includes", ["set", [port]]]]
-    (found,) = transact(peer, [_select("Bridge", where, ["_uuid"])])
-    return bool(found["rows"])
+def _take(change: Change, tables: Tables, names: Iterable[str]) -> None:
+    """Take ports off whatever bridge they are on: nobody has their interfaces then."""
+    gone = [port for name in names if (port := tables.port(name)) is not None]
+    for bridge in tables.bridges().values():
+        change.remove(bridge, "ports", gone)
 
 
-def tidy(peer: Peer, bridge: str, port: int, ports: Iterable[str], *, stay_away: bool) -> None:
+def tidy(tables: Tables, bridge: str, port: int, ports: Iterable[str], *, stay_away: bool) -> None:
     """Take everything of ours out of a database, and let its server forget us, who listen at
     ``port``: the bridge too, if it was we who made it; else its ``ports`` are as they were.
     ``stay_away``: say there that we are to keep away."""
-    found, interfaces = transact(
-        peer,
-        [
-            _select("Bridge", [["name", "==", bridge]], ["_uuid", "external_ids"]),
-            _select("Interface", [["external_ids", "includes", _map(OWNER)]], ["name"]),
-        ],
-    )
-    names = [row["name"] for row in interfaces["rows"]]
-    ours = ["set", [*_ports(peer, names).values()]]
-    operations: list[Mapping[str, Any]] = [*close_ports(ports, False)]
-    operations.append(_mutate("Bridge", ["ports", "delete", ours]))
-    for row in found["rows"]:
-        if dict(row["external_ids"][1]).get("tenantry"):
-            gone = ["set", [row["_uuid"]]]
-            operations.append(_mutate("Open_vSwitch", ["bridges", "delete", gone]))
-        else:
-            same = [["name", "==", bridge]]
-            operations.append(_update("Bridge", same, {"controller": ["set", []]}))
-            forgotten = _mutate("Bridge", ["external_ids", "delete", ["set", [STORE]]])
-            operations.append({**forgotten, "where": same})
-    managed = ["set", [*_managers(peer, port).values()]]
-    operations.append(_mutate("Open_vSwitch", ["manager_options", "delete", managed]))
-    if stay_away:
-        marked = ["external_ids", "insert", _map({REMOVED: "true"})]
-        operations.append(_mutate("Open_vSwitch", marked))
-    transact(peer, operations)
 
+    def write(change: Change) -> None:
+        system, row = tables.replica.system, tables.bridges().get(bridge)
+        close_ports(change, tables, ports, False)
+        _take(change, tables, tables.owned())
+        if row is not None and row.external_ids.get("tenantry"):
+            change.remove(system, "bridges", [row])
+        elif row is not None:
+            change.set(row, controller=[])
+            row.delkey("external_ids", STORE)
+        change.remove(system, "manager_options", _managers(tables, port))
+        if stay_away:
+            change.set_key(system, "external_ids", REMOVED, "true")
 
-def _map(values: Mapping[str, str]) -> list[Any]:
-    return ["map", [list(item) for item in values.items()]]
-
-
-def _select(table: str, where: list[Any], columns: list[str]) -> Mapping[str, Any]:
-    return {"op": "select", "table": table, "where": where, "columns": columns}
-
-
-def _insert(table: str, name: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"op": "insert", "table": table, "uuid-name": name, "row": row}
-
-
-def _update(table: str, where: list[Any], row: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"op": "update", "table": table, "where": where, "row": row}
-
-
-def _mutate(table: str, *mutations: list[Any]) -> Mapping[str, Any]:
-    return {"op": "mutate", "table": table, "where": [], "mutations": [*mutations]}
+    tables.replica.transact(write)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a monitor tells of one OVSDB (RFC 7047, 4.1.5), and the rows there that are ours, as values.
+"""What is in one OVSDB, as values: the rows that concern us, by name, and how ours are marked.
 
 The columns that are followed here are those that can be mended: what is not here, nobody sees.
 """
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 from tenantry.controller.feature.ovsdb_rows import BridgeRow, Columns, InterfaceRow, columns
+from tenantry.controller.switch.replica import BadValue, Replica, takes
 
 OWNER = {"tenantry": "true"}  # external_ids of rows that we made
 WANTED = "tenantry-row"
@@ -33,163 +35,192 @@ CONTROLLER = (
 CLOSED_VLAN = 4095
 """The VLAN id that IEEE 802.1Q keeps for nobody: a trunk of it alone carries nothing."""
 
-MONITORED: Mapping[str, Collection[str]] = {
-    "Open_vSwitch": ["external_ids"],
-    "Bridge": [
+CLOSED = {"vlan_mode": "trunk", "trunks": [CLOSED_VLAN], "tag": []}
+OPEN: Mapping[str, Any] = {"vlan_mode": [], "trunks": [], "tag": []}
+"""Columns of a Port: it carries no VLAN but one that nobody has, or all. Flows do not care."""
+
+COPIED: Mapping[str, Collection[str]] = {
+    "Open_vSwitch": ("external_ids", "next_cfg", "cur_cfg", "bridges", "manager_options"),
+    "Bridge": (
         *("name", "datapath_id", "datapath_type", "controller", "fail_mode", "protocols"),
-        *("stp_enable", "rstp_enable", "flow_tables", "external_ids"),
-    ],
-    "Controller": CONTROLLER,
-    "Port": ["name", "vlan_mode", "trunks", "tag"],
-    "Interface": [
-        "name",
-        "type",
-        "options",
-        "external_ids",
-        "bfd",
-        "bfd_status",
-        "mac",
-        "mtu_request",
-    ],
+        *("stp_enable", "rstp_enable", "flow_tables", "external_ids", "ports"),
+    ),
+    "Controller": (*CONTROLLER, "external_ids"),
+    "Flow_Table": ("name", "external_ids"),
+    "Interface": (
+        *("name", "type", "options", "external_ids", "bfd", "bfd_status", "mac", "mtu_request"),
+    ),
+    "Manager": ("target", "max_backoff"),
+    "Port": ("name", "interfaces", "vlan_mode", "trunks", "tag"),
 }
 
-Changed = list[tuple[str, dict[str, Any], bool]]
-"""Rows that came, changed or went, as (table, row, still there)."""
+ONLY_WRITTEN: Mapping[str, Collection[str]] = {
+    "Open_vSwitch": ("bridges", "manager_options"),
+    "Bridge": ("ports",),
+}
+"""Of these: sets that grow with every row, of which each change would be told as a whole."""
+
+_COLUMN_OF = {"mtu": "mtu_request"}  # a field's, where its name is another
 
 
 class Tables:
-    """The rows of one database, by table."""
+    """The tables of one database, and what has changed in them since somebody looked."""
 
-    def __init__(self) -> None:
-        self._rows: dict[str, dict[str, dict[str, Any]]] = {table: {} for table in MONITORED}
+    def __init__(self, replica: Replica, datapath_ids: dict[UUID, list[str]]) -> None:
+        """``datapath_ids``: of bridges, as they were told before. Those are not written to disk: a
+        database server that starts again has none, until ovs-vswitchd is back. Errors: OvsdbError.
+        """
+        self.replica = replica
+        self._datapath_ids = datapath_ids
         self.open_ports: set[str] = set()
         """The ports to and from which ``NORMAL`` forwards."""
-        self._ports: dict[str, dict[str, Any]] = {}
-        self._interfaces: dict[str, dict[str, Any]] = {}
+        self._changes: set[str] = set()  # interfaces that came, changed or went
+        self._bridges_changed = False
+        self._by_name: dict[str, dict[str, Any]] = {"Interface": {}, "Port": {}}
         self._marked: set[str] = set()
+        replica.start(COPIED, ONLY_WRITTEN, self._changed)
 
-    def apply(self, updates: Mapping[str, Any]) -> Changed:
-        """Take updates in (RFC 7047, 4.1.6). Of a name that was taken out and put in again, what
-        went comes first."""
-        changed = []
-        for table, rows in updates.items():
-            for uuid, update in rows.items():
-                before = self._rows[table].pop(uuid, {})
-                if "new" in update:
-                    row = {name: _plain(value) for name, value in update["new"].items()}
-                    self._rows[table][uuid] = row
-                    self._index(table, before, row)
-                    changed.append((table, row, True))
-                else:
-                    self._index(table, before, None)
-                    changed.append((table, before, False))
-        return sorted(changed, key=lambda change: change[2])
+    def _changed(self, event: str, row: Any, before: Any = None) -> None:
+        """There are many ports, and few of them concern us: who asks for these does not look at
+        all. A name may come again before it goes."""
+        table = row._table.name
+        if table == "Bridge":
+            self._bridges_changed = True
+            if row.datapath_id or hasattr(before, "datapath_id"):  # it is there, or was until now
+                self._datapath_ids[row.uuid] = row.datapath_id
+        if table not in self._by_name:
+            return
+        name, rows = row.name, self._by_name[table]
+        if event != "delete":
+            rows[name] = row
+        elif rows.get(name) == row:
+            del rows[name]
+        there = rows.get(name)
+        if table == "Interface":
+            self._changes.add(name)
+            kept, keep = self._marked, there and WANTED in there.external_ids
+        else:
+            kept, keep = self.open_ports, there and not _is_closed(there)
+        (kept.add if keep else kept.discard)(name)
 
-    def rows(self, table: str) -> Collection[dict[str, Any]]:
-        return self._rows[table].values()
+    def changes(self) -> tuple[set[str], bool]:
+        """The interfaces that came, changed or went since this was asked, by name; and whether a
+        bridge did."""
+        changes = self._changes, self._bridges_changed
+        self._changes, self._bridges_changed = set(), False
+        return changes
 
-    def said(self) -> Mapping[str, str] | None:
-        """The host's own words; None if the database was never initialised."""
-        system = next(iter(self.rows("Open_vSwitch")), None)
-        return system["external_ids"] if system else None
+    def said(self) -> Mapping[str, str]:
+        """The host's own words. Errors: OvsdbError."""
+        said: Mapping[str, str] = self.replica.system.external_ids
+        return said
+
+    def bridges(self) -> dict[str, Any]:
+        """All rows of Bridge, by name."""
+        return {row.name: row for row in self.replica.rows("Bridge")}
 
     def datapaths(self) -> dict[int, str]:
         """Every bridge that ovs-vswitchd has made, by datapath id: its name."""
-        return {
-            int(row["datapath_id"], 16): row["name"]
-            for row in self.rows("Bridge")
-            if row["datapath_id"]
-        }
+        found = (
+            (self._datapath_ids.get(row.uuid, ()), name) for name, row in self.bridges().items()
+        )
+        return {int(id, 16): name for ids, name in found for id in ids}
 
-    def controlled(self) -> dict[str, Mapping[int, str]]:
-        """The bridges that connect to a controller: the names of their tables, by number."""
-        return {row["name"]: row["flow_tables"] for row in self.rows("Bridge") if row["controller"]}
+    def controlled(self) -> Collection[str]:
+        """The names of the bridges that connect to a controller."""
+        return [name for name, row in self.bridges().items() if row.controller]
 
     def bridge(self, name: str) -> BridgeRow | None:
-        row = next((row for row in self.rows("Bridge") if row["name"] == name), None)
-        if row is None:
-            return None
-        return BridgeRow(
+        row = self.bridges().get(name)
+        return row and BridgeRow(
             name,
-            row["datapath_type"],
-            row["external_ids"].get(STORE, ""),
-            frozenset(
-                controller_columns(self._rows["Controller"].get(uuid, {}))
-                for uuid in _several(row["controller"])
-            ),
-            row["fail_mode"],
-            frozenset(_several(row["protocols"])),
-            row["stp_enable"],
-            row["rstp_enable"],
+            row.datapath_type,
+            row.external_ids.get(STORE, ""),
+            frozenset(_controller_columns(each) for each in row.controller),
+            "".join(row.fail_mode),
+            frozenset(row.protocols),
+            getattr(row, "stp_enable", False),
+            getattr(row, "rstp_enable", False),
         )
+
+    def interface(self, name: str) -> Any:
+        """A row of Interface, or None."""
+        return self._by_name["Interface"].get(name)
+
+    def port(self, name: str) -> Any:
+        """A row of Port, or None."""
+        return self._by_name["Port"].get(name)
 
     def interfaces(self, wanted: Iterable[str]) -> dict[str, InterfaceRow]:
         """Those that bear the mark, by name; and those that have a ``wanted`` name without it, as
         if on no bridge."""
         found = {}
-        for name in self._marked.union(self._interfaces.keys() & wanted):
-            row = self._interfaces[name]
-            ids = dict(row["external_ids"])
+        for name in self._marked.union(self._by_name["Interface"].keys() & wanted):
+            row = self.interface(name)
+            ids = dict(row.external_ids)
             bridge = ids.pop(WANTED, "")
             ids.pop("tenantry", None)
             found[name] = InterfaceRow(
                 name,
                 bridge,
-                row["type"],
-                columns(row["options"]),
+                row.type,
+                columns(row.options),
                 columns(ids),
-                columns(row["bfd"]),
-                row["mac"],
-                row["mtu_request"] or 0,
+                columns(getattr(row, "bfd", {})),
+                "".join(row.mac),
+                sum(getattr(row, "mtu_request", ())),  # of one, or of none
             )
         return found
 
-    def ports(self) -> Iterable[str]:
-        return self._ports.keys()
+    def owned(self) -> list[str]:
+        """The names of all interfaces that we made."""
+        interfaces = self._by_name["Interface"].items()
+        return [name for name, row in interfaces if row.external_ids.get("tenantry") == "true"]
 
-    def _index(self, table: str, before: dict[str, Any], row: dict[str, Any] | None) -> None:
-        """There are many ports, and few of them concern us: who asks for these does not look at
-        all. A name may come again before it goes."""
-        if table == "Interface":
-            name = before.get("name", "")
-            if self._interfaces.get(name) is before:
-                del self._interfaces[name]
-                self._marked.discard(name)
-            if row is not None:
-                self._interfaces[row["name"]] = row
-                keep = self._marked.add if WANTED in row["external_ids"] else self._marked.discard
-                keep(row["name"])
-        elif table == "Port":
-            name = before.get("name", "")
-            if self._ports.get(name) is before:
-                del self._ports[name]
-                self.open_ports.discard(name)
-            if row is not None:
-                self._ports[row["name"]] = row
-                closed = (row["vlan_mode"], row["trunks"], row["tag"]) == ("trunk", CLOSED_VLAN, "")
-                keep = self.open_ports.discard if closed else self.open_ports.add
-                keep(row["name"])
+    def ports(self) -> Iterable[str]:
+        return self._by_name["Port"].keys()
+
+    def possible(self, row: InterfaceRow) -> InterfaceRow:
+        """What can be had of a row: this version may not have a column of it."""
+        missing = {
+            field: default
+            for field, default in InterfaceRow._field_defaults.items()
+            if _COLUMN_OF.get(field, field) not in self.replica.tables["Interface"].columns
+        }
+        return row._replace(**missing)
+
+    def objection(self, row: InterfaceRow) -> str:
+        """What is wrong with a row that is to be written; "" if nothing is."""
+        try:
+            for column, value in interface_columns(row).items():
+                takes(self.replica.tables["Interface"], column, value)
+        except BadValue as error:
+            return f"interface {row.name} is not written: {error}"
+        return ""
 
 
 def controller_columns(row: Mapping[str, Any]) -> Columns:
-    """How a bridge is controlled, of a row of Controller."""
+    """How a bridge is controlled, of the columns of Controller that are set."""
     return columns({name: str(row.get(name, "")) for name in CONTROLLER})
 
 
-def _several(value: Any) -> list[Any]:
-    """A set, of which :func:`_plain` has made less."""
-    if isinstance(value, list):
-        return value
-    return [] if value == "" else [value]
+def _controller_columns(row: Any) -> Columns:
+    values = ((name, getattr(row, name, [])) for name in CONTROLLER)
+    several = ((name, value if isinstance(value, list) else [value]) for name, value in values)
+    return controller_columns({name: value[0] for name, value in several if value})
 
 
-def _plain(value: Any) -> Any:
-    """A value of OVSDB (RFC 7047, 5.1) as Python has it; a set of none or one as that or ""."""
-    if isinstance(value, list):
-        kind, items = value
-        if kind == "map":
-            return dict(items)
-        if kind == "set":
-            return _plain(items[0]) if len(items) == 1 else [_plain(item) for item in items] or ""
-        return items  # a UUID
-    return value
+def interface_columns(row: InterfaceRow) -> dict[str, Any]:
+    """The columns of an interface of ours, but for its name, which nobody can change."""
+    return {
+        "type": row.type,
+        "options": dict(row.options),
+        "bfd": dict(row.bfd),
+        "external_ids": {**OWNER, WANTED: row.bridge, **dict(row.external_ids)},
+        "mac": row.mac or [],
+        "mtu_request": row.mtu or [],
+    }
+
+
+def _is_closed(port: Any) -> bool:
+    return (port.vlan_mode, port.trunks, port.tag) == (["trunk"], [CLOSED_VLAN], [])

@@ -18,7 +18,7 @@ from tenantry.controller.api.tenantry import operations
 from tenantry.controller.sockets import certificates
 from tests.farm import CONTROLLER, Farm, OwnHost, answered, bridges
 from tests.hosts.invited import Invited, certified
-from tests.lab import lab
+from tests.lab import eventually, lab
 from tests.namespace import run
 
 OPENFLOW, OVSDB = 6653, 6640
@@ -126,11 +126,11 @@ def test_a_host_is_called_what_its_certificate_says(
 ) -> None:
     with certified(tmp_path, authority, invited) as net:
         machine, database = invited[0], net.controller.hosts.of("host1")
-        before = database.peer
+        before = database.replica
         machine.vsctl("del-manager")
         machine.vsctl("set", "Open_vSwitch", ".", "external_ids:hostname=host2")
         machine.vsctl("set-manager", f"ssl:{CONTROLLER}:{OVSDB}")
-        net.until(lambda: database.alive and database.peer is not before)
+        net.until(lambda: database.alive and database.replica is not before)
         assert alive(net) == {"host1": True, "host2": True}
         reach_each_other(net)
         net.verify()
@@ -179,6 +179,6 @@ def test_nobody_gets_in_without_a_certificate_of_ours(
         assert stranger.ofctl("dump-flows", "br-int").count("cookie") == 0
         # By an invitation it gets in, as it is.
         net.join(stranger)
-        assert alive(net) == {"host1": True, "host2": True}
+        assert eventually(lambda: alive(net) == {"host1": True, "host2": True})
         reach_each_other(net)
         net.verify()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -20,6 +21,7 @@ from tenantry.controller.serve import Controller
 from tenantry.controller.service import service
 from tests.farm import CONTROLLER, Farm, farm, machines
 from tests.lab import eventually
+from tests.openvswitch import SCHEMA
 
 SOON = 0.5  # seconds, instead of the ten that hosts have to come back after a start
 
@@ -63,8 +65,11 @@ def knocking(name: str) -> Iterator[None]:
                         break
                     text = text[end:]
                     said = {"external_ids": ["map", [["hostname", name]]], "next_cfg": 1}
-                    if asked["method"] == "monitor":
-                        result: Any = {"Open_vSwitch": {"1": {"new": said}}}
+                    if asked["method"] == "get_schema":
+                        own = asked["params"][0] == "Open_vSwitch"
+                        result: Any = json.loads(Path(SCHEMA).read_text()) if own else None
+                    elif asked["method"] == "monitor":
+                        result = {"Open_vSwitch": {str(UUID(int=1)): {"new": said}}}
                     elif asked["method"] == "lock":
                         result = {"locked": True}
                     else:
@@ -72,7 +77,8 @@ def knocking(name: str) -> Iterator[None]:
                             {"rows": [said] if each.get("table") == "Open_vSwitch" else []}
                             for each in asked["params"][1:]
                         ]
-                    reply = {"id": asked["id"], "result": result, "error": None}
+                    error = None if result else "unknown database"
+                    reply = {"id": asked["id"], "result": result, "error": error}
                     stream.sendall(json.dumps(reply).encode())
 
         answering = runtime.spawn(answer)
@@ -133,8 +139,8 @@ def test_an_agent_that_is_deleted_is_forgotten_or_comes_again(
         two.cut("mgmt")
         two.vsctl("del-manager")
         database = net.controller.hosts.of("host2")
-        assert database is not None and database.peer is not None
-        database.peer.close()
+        assert database is not None and database.replica is not None
+        database.replica.close()
         assert eventually(lambda: not agents(net)["host2"]["alive"])
         net.api("DELETE", f"/v2.0/agents/{before['host2']['id']}")
         assert net.controller.hosts.of("host2") is None

@@ -17,7 +17,7 @@ from tenantry.controller.model import Agent, Binding, Health, HeldDown, Switch, 
 from tenantry.controller.network.dns_names import address_text
 from tenantry.controller.service.service import Service
 from tenantry.controller.switch.hosts import Hosts
-from tenantry.controller.switch.ovsdb import OvsdbError
+from tenantry.controller.switch.replica import OvsdbError
 
 
 def routes(service: Service, hosts: Hosts) -> list[Route]:
