@@ -53,12 +53,10 @@ class Ofctl:
 
     def push(self) -> float:
         """The seconds of ``ovs-ofctl --bundle add-flows`` with what was given to :meth:`hold`."""
-        took = seconds(self.add)
+        words = ("--bundle", "add-flows", self._BRIDGE, str(self._file))
+        took = seconds(lambda: self._ovs.ofctl(*words))
         self._ovs.ofctl("del-flows", self._BRIDGE)
         return took
-
-    def add(self) -> None:
-        self._ovs.ofctl("--bundle", "add-flows", self._BRIDGE, str(self._file))
 
 
 class Plain(Beside):

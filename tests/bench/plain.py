@@ -41,7 +41,8 @@ class Server:
         self._ports: list[Any] = []
         self._switches: list[Any] = []
         self._confirmed = runtime.Signal()
-        self._bodies = bodies(A_PORTS_FLOWS)
+        self._bodies: list[bytes] = []
+        self._of_a_port = bodies(A_PORTS_FLOWS)
         self._store = sqlite3.connect(directory / "plain.db", check_same_thread=False)
         for pragma in ("journal_mode=WAL", "synchronous=FULL"):  # as our store
             self._store.execute(f"PRAGMA {pragma}")
@@ -112,7 +113,7 @@ class Server:
             with self._store:
                 self._store.execute("INSERT INTO port VALUES (?)", (json.dumps(answer),))
             if environ["PATH_INFO"] == "/change":
-                self._send(self._bodies)
+                self._send(self._of_a_port)
                 self._await_confirmation()
         elif environ["PATH_INFO"] == "/v2.0/ports":
             answer = {"ports": self._ports}
