@@ -93,21 +93,21 @@ def _figures(client: Client, plain: Plain, pid: int) -> Iterator[Figure]:
 
     body = {"port": {"network_id": network}}
     times = beside(CREATES // 20, 20, "POST", "/v2.0/ports", body)
-    yield ratio("api.create", *times, Plain.NAME, 8, reference="200 ports/s")
+    yield ratio("api.create", *times, Plain.NAME, 8, reference="220 ports/s")
     ports = client.api("GET", "/v2.0/ports")["ports"]
     plain.call("hold", ports=ports)
     times = beside(GETS // 20, 20, "GET", f"/v2.0/ports/{ports[0]['id']}")
-    yield ratio("api.get", *times, Plain.NAME, 20, reference="3 ms")
+    yield ratio("api.get", *times, Plain.NAME, 20, reference="2.8 ms")
     times = beside(LISTS, 1, "GET", "/v2.0/ports")
-    yield ratio("api.list.500", *times, Plain.NAME, 5, reference="40 ms")
+    yield ratio("api.list.500", *times, Plain.NAME, 5, reference="27 ms")
 
     client.ports(wanted(range(MANY - CREATES)))
     settle(client)
     kib = resident(pid) * 1024 / MANY
-    yield Figure("api.memory", kib, "KiB a port, the whole process", 60, reference="300 MiB")
+    yield Figure("api.memory", kib, "KiB a port, the whole process", 60, reference="290 MiB")
 
     client.ports([{"network_id": network} for _ in range(MANY)])
     settle(client)
     plain.call("hold", ports=client.api("GET", "/v2.0/ports")["ports"])
     times = beside(5, 1, "GET", "/v2.0/ports")
-    yield ratio("api.list.10000", *times, Plain.NAME, 5, reference="1 s")
+    yield ratio("api.list.10000", *times, Plain.NAME, 5, reference="0.7 s")

@@ -66,7 +66,7 @@ def bench() -> Iterator[Figure]:
         [count / took for took in times]
         for count, times in zip(counts, in_turns(ours, os_kens), strict=True)
     ]
-    yield ratio("codec", *rates, "os-ken", 20, rate=True, reference="330,000 flows/s")
+    yield ratio("codec", *rates, "os-ken", 20, rate=True, reference="620,000 flows/s")
 
 
 def _os_ken(datapath: ProtocolDesc, flow: Flow) -> parser.OFPFlowMod:

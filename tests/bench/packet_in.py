@@ -74,7 +74,7 @@ def bench() -> Iterator[Figure]:
         channel.stop(listening)
     rates, alone = json.loads(done.stdout)
     peer = plain.NAME
-    yield ratio("packet-in.rate", *rates, peer, 0.1, rate=True, reference="10,000 packets/s")
+    yield ratio("packet-in.rate", *rates, peer, 0.1, rate=True, reference="15,000 packets/s")
     yield ratio("packet-in.alone", *alone, peer, 4, reference="180 us")
 
 

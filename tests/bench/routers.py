@@ -41,7 +41,7 @@ def bench() -> Iterator[Figure]:
             add = partial(_add_route, controller.client, others)
             times = peers.beside_plain(plain, controller, add)
             compiled = controller.call("runs")["routing router"] - before
-            yield ratio("routers.route", *times, plain.NAME, 10, reference="50 ms")
+            yield ratio("routers.route", *times, plain.NAME, 10, reference="32 ms")
             yield Figure("routers.compiled", compiled / peers.CHANGES, "routers compiled for it", 1)
 
 
@@ -104,4 +104,4 @@ def bench_floating() -> Iterator[Figure]:
             client.api("PUT", f"/v2.0/floatingips/{floating}", body)
 
         times = peers.beside_plain(plain, controller, move)
-        yield ratio("floating.moved", *times, plain.NAME, 10, reference="50 ms")
+        yield ratio("floating.moved", *times, plain.NAME, 10, reference="32 ms")

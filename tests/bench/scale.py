@@ -75,7 +75,7 @@ def bench() -> Iterator[Figure]:
         yield ratio("scale.more", more, plains, plain.NAME, 70, reference="150 ms")
         resident = controller.call("counts")["resident"] * 1024 / (HOSTS * PORTS)
         yield Figure(
-            "scale.memory", resident, "KiB a port, the whole process", 150, reference="1.5 GiB"
+            "scale.memory", resident, "KiB a port, the whole process", 150, reference="1.4 GiB"
         )
 
 
