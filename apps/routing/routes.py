@@ -17,6 +17,7 @@ from tenantry.controller.network.routers import (
     routers_on,
     shared_snat_address,
 )
+from tenantry.controller.openflow.oxm import value_text
 
 
 def routers(running: Running) -> list[dict[str, Any]]:
@@ -52,7 +53,7 @@ def _router(
             {
                 "network": network.name or network.id,
                 "address": address_text(neighbour.version, neighbour.address),
-                "mac": ":".join(f"{octet:02x}" for octet in neighbour.mac.to_bytes(6, "big")),
+                "mac": value_text("eth_src", neighbour.mac),
             }
             for network in {
                 leg.network.id: leg.network for leg in router_interfaces(view, router.id)
