@@ -66,7 +66,7 @@ def die(command, directory, controller, cleanup):
     inside.cmd(f"ping -n -q -c 3 -i 0.2 {SERVER}")  # neighbours are known
     if controller == "dead":
         tenantry.die()
-    answers, moment = stage.asked_while(active.ovs.crash, inside, SERVER, server)
+    answers, moment = stage.asked_while(active.ovs.crash_switch, inside, SERVER, server)
     say(f"{active.name} died: {answers}")
     return answers.around(moment)
 

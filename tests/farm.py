@@ -40,6 +40,7 @@ class Machine(OpenVSwitch):
         self.tunnel_address = f"192.168.77.{number}" if version == 4 else f"fd00:77::{number}"
         self._tunnel_prefix = f"{self.tunnel_address}/{24 if version == 4 else 64}"
         self.guest = Guest()
+        self._within = self.guest.command()
 
     def __enter__(self) -> Machine:
         self._leg("mgmt", "mgmt", f"192.168.78.{self.number}/24")
@@ -78,9 +79,6 @@ class Machine(OpenVSwitch):
         if address:
             self.guest.run("ip", "address", "add", address, "dev", name)
 
-    def _command(self, words: list[str]) -> list[str]:
-        return self.guest.command(*words)
-
     def start_switch(self) -> None:
         super().start_switch()
         self.vsctl(
@@ -90,7 +88,7 @@ class Machine(OpenVSwitch):
 
     def crash(self) -> None:
         """ovs-vswitchd dies; with it the bridge that has the tunnel's address."""
-        self.stop_switch()
+        self.crash_switch()
 
     def restart(self) -> None:
         self.start_switch()

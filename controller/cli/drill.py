@@ -278,7 +278,7 @@ def tamper(stage: Stage) -> None:
 
 def ovs_restart(stage: Stage) -> None:
     """ovs-vswitchd is killed (-9) and started again, with no flow in it"""
-    stage.ovs.crash()
+    stage.ovs.crash_switch()
     stage.ovs.start_switch()
 
 

@@ -13,20 +13,17 @@ library: it runs under the system's Python, too.)
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 VARIABLES = ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR")
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-_libc = ctypes.CDLL(None, use_errno=True)
+TLS = ("private_key", "certificate", "ca_cert")  # columns of the table SSL
 
 
 class CommandError(RuntimeError):
@@ -37,13 +34,20 @@ class OpenVSwitch:
     """Runs from :meth:`start` to :meth:`stop`.
 
     ``within`` are the words that run a command in its namespace, if that is another than ours;
-    ``environment`` leads every ovs-* command to it.
+    ``options`` are the switch daemon's; ``environment`` leads every ovs-* command to it.
     """
 
-    def __init__(self, directory: Path, within: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        within: Sequence[str] = (),
+        schema: str = SCHEMA,
+        options: Sequence[str] = (),
+    ) -> None:
         self.directory = directory
         self.environment: Mapping[str, str] = dict.fromkeys(VARIABLES, str(directory))
-        self._within = within
+        self.remote = f"unix:{directory}/db.sock"
+        self._within, self._schema, self._options = within, schema, options
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._starts = 0
 
@@ -52,21 +56,28 @@ class OpenVSwitch:
 
         Raises CommandError with the daemons' own words when it does not come up.
         """
-        self.directory.mkdir(mode=0o700)
-        database, door = self.directory / "conf.db", self.directory / "db.sock"
-        run("ovsdb-tool", "create", database, SCHEMA)
-        # As distributions start it: who manages it is what the database says (set-manager).
-        managers = "--remote=db:Open_vSwitch,Open_vSwitch,manager_options"
-        server = self._start("ovsdb-server", database, f"--remote=punix:{door}", managers)
-        while not listens(door) and server.poll() is None:
-            time.sleep(0.01)  # ovs-vsctl --retry would sleep a second
+        self.start_database()
         words = [f"external_ids:{key.replace('_', '-')}={v}" for key, v in external_ids.items()]
         self.vsctl("--no-wait", "init", "--", "set", "Open_vSwitch", ".", *words)
         self.start_switch()
 
+    def start_database(self) -> None:
+        """Start the database's daemon as distributions do: managers (set-manager) and TLS (set-ssl)
+        are what the database says, which is made if it is not there."""
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        database, door = self.directory / "conf.db", self.directory / "db.sock"
+        if not database.exists():
+            run("ovsdb-tool", "create", database, self._schema)
+        server = self._start(
+            *("ovsdb-server", database, f"--remote=punix:{door}"),
+            "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
+            *(f"--{word.replace('_', '-')}=db:Open_vSwitch,SSL,{word}" for word in TLS),
+        )
+        until_listens(server, door)
+
     def start_switch(self) -> None:
         """Start the switch daemon, which does what the database says."""
-        self._start("ovs-vswitchd", f"unix:{self.directory}/db.sock")
+        self._start("ovs-vswitchd", self.remote, *self._options)
         try:
             # ovs-vsctl returns when the switch daemon has taken everything in, if it changes any.
             self._starts += 1
@@ -75,11 +86,13 @@ class OpenVSwitch:
             log = (self.directory / "ovs-vswitchd.log").read_text()
             raise CommandError(f"ovs-vswitchd did not come up: {error}\n{log[-2000:]}") from None
 
-    def crash(self) -> None:
+    def crash_switch(self) -> None:
         """The switch daemon dies, and takes the userspace datapath with it; the database stays."""
-        switch = self._daemons.pop("ovs-vswitchd")
-        switch.kill()
-        switch.wait()
+        self._crash("ovs-vswitchd")
+
+    def crash_database(self) -> None:
+        """The database's daemon dies; what it had written stays."""
+        self._crash("ovsdb-server")
 
     def stop(self) -> None:
         """End whatever runs."""
@@ -88,7 +101,17 @@ class OpenVSwitch:
 
     def vsctl(self, *words: object) -> str:
         """Run ovs-vsctl; return what it printed. Raises CommandError with its words."""
-        return run("ovs-vsctl", f"--db=unix:{self.directory}/db.sock", "--timeout=20", *words)
+        return run("ovs-vsctl", f"--db={self.remote}", "--timeout=20", *words)
+
+    @property
+    def control(self) -> Path:
+        """The switch daemon's control socket: ovs-appctl(8)."""
+        return self.directory / f"ovs-vswitchd.{self._daemons['ovs-vswitchd'].pid}.ctl"
+
+    def _crash(self, name: str) -> None:
+        daemon = self._daemons.pop(name)
+        daemon.kill()
+        daemon.wait()
 
     def _start(self, *command: object) -> subprocess.Popen[bytes]:
         name = str(command[0])
@@ -108,25 +131,27 @@ def daemon(
     words = [str(word) for word in command]
     with open(directory / f"{name or Path(words[0]).name}.log", "ab") as log:
         return subprocess.Popen(
-            words,
+            ["setpriv", "--pdeathsig", "KILL", *words],
             env=os.environ | environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
         )
 
 
-def listens(path: Path) -> bool:
-    """Whether somebody accepts connections at a Unix socket; it is there a moment earlier."""
-    with socket.socket(socket.AF_UNIX) as client:
-        return client.connect_ex(str(path)) == 0
+def until_listens(daemon: subprocess.Popen[bytes], path: Path) -> None:
+    """Wait until a daemon accepts connections at a Unix socket; the file is there a moment earlier.
 
-
-def _die_with_parent() -> None:
-    """In a child: the kernel is to end this process with the thread that started it."""
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    Raises CommandError if the daemon ends instead.
+    """
+    while True:
+        with socket.socket(socket.AF_UNIX) as client, suppress(OSError):
+            client.connect(str(path))
+            return
+        if daemon.poll() is not None:
+            raise CommandError(f"{daemon.args!r} did not come up: exit status {daemon.returncode}")
+        time.sleep(0.01)  # ovs-vsctl --retry would sleep a second
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

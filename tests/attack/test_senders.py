@@ -193,7 +193,7 @@ def test_guests_do_not_take_what_switches_need(ovs: OpenVSwitch, tmp_path: Path)
             with ExitStack() as stack:
                 for guest in guests:
                     stack.enter_context(hostile("nothing", 80, 16, "169.254.169.254", guest))
-                ovs.stop_switch()
+                ovs.crash_switch()
                 net.until(lambda: not net.service.connections)
                 ovs.start_switch()
                 net.until(lambda: bool(net.service.connections))

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from tenantry.controller import runtime
+from tenantry.controller.cli.openvswitch import SCHEMA, until_listens
 from tests.bench import beside, rows
 from tests.bench.fake_switch import Switch
 from tests.namespace import run
-from tests.openvswitch import SCHEMA, OpenVSwitch
 
 
 class Hosts:
@@ -50,7 +50,7 @@ class Hosts:
                     )
                 )
         for number, interfaces in enumerate(hosts):
-            OpenVSwitch._until_listening(self._directory / f"{number}.sock")
+            until_listens(self._servers[number], self._directory / f"{number}.sock")
             self._switches.append(Switch(number + 1, list(interfaces)))
             rows.add_bridge(self._path(number), host_name(number), number + 1)
             rows.add_interfaces(self._path(number), interfaces)

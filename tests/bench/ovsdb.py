@@ -11,7 +11,6 @@ import tenantry.controller.runtime  # noqa: F401  isort: skip
 import gc
 import json
 import socket
-import subprocess
 import tempfile
 import time
 import tracemalloc
@@ -20,12 +19,12 @@ from pathlib import Path
 from statistics import median
 
 from tenantry.controller import runtime
+from tenantry.controller.cli.openvswitch import OpenVSwitch
 from tenantry.controller.sockets.reader import Reader
 from tenantry.controller.switch.replica import Replica
 from tenantry.controller.switch.tables import Tables
 from tests.bench import ROUNDS, Figure
 from tests.bench.rows import BRIDGE, add_bridge, add_interfaces, transact
-from tests.openvswitch import SCHEMA, OpenVSwitch
 
 INTERFACES = 10_000
 AT_ONCE = 2000
@@ -68,22 +67,12 @@ def _worked(work: Callable[[], object]) -> float:
 
 def bench() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as directory:
-        path, database = f"{directory}/db.sock", f"{directory}/conf.db"
-        subprocess.run(["ovsdb-tool", "create", database, SCHEMA], check=True)
-        words = [
-            "ovsdb-server",
-            database,
-            f"--remote=punix:{path}",
-            "--unixctl=none",
-            "-vconsole:off",
-        ]
-        server = subprocess.Popen([*words, "--no-chdir"])
+        ovs = OpenVSwitch(Path(directory))
         try:
-            OpenVSwitch._until_listening(Path(path))
-            yield from _figures(path)
+            ovs.start_database()
+            yield from _figures(f"{directory}/db.sock")
         finally:
-            server.terminate()
-            server.wait()
+            ovs.stop()
 
 
 def _figures(path: str) -> Iterator[Figure]:

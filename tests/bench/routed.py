@@ -55,7 +55,7 @@ def beside_a_bridge(
     """The first packet's way there and back, and connections a second, against a bridge's."""
     flights = {"bridge": _bridge(net), **ways}
     words = {
-        "control": f"{net.ovs.directory}/ovs-vswitchd.ctl",
+        "control": str(net.ovs.control),
         "flights": {
             name: [client.pid, server.pid, address]
             for name, (client, server, address) in flights.items()

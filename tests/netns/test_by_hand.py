@@ -158,7 +158,7 @@ def test_the_service_port_is_mended_in_the_kernel(
 def test_ovs_vswitchd_may_be_away_for_long(net: Lab, caplog: pytest.LogCaptureFixture) -> None:
     """Interfaces that are gone meanwhile come back with it."""
     before = state(net)
-    net.ovs.stop_switch()
+    net.ovs.crash_switch()
     run("ip", "link", "delete", "tenantry0")
     runtime.sleep(2)  # several times as long as an interface may be missing
     assert not [line for line in caplog.messages if "mended" in line]

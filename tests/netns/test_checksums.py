@@ -21,7 +21,7 @@ DATA = "#cloud-config\n" + "more than a segment\n" * 2000
 @pytest.fixture
 def net(ovs: OpenVSwitch, tmp_path: Path) -> Iterator[Lab]:
     ovs.vsctl("set", "Open_vSwitch", ".", "other_config:userspace-tso-enable=true")
-    ovs.stop_switch()
+    ovs.crash_switch()
     ovs.start_switch()
     with lab(ovs, tmp_path) as running:
         assert running.controller.service_port.up.wait(10)

@@ -116,7 +116,7 @@ def test_a_zone_has_as_many_as_its_ports(ovs: OpenVSwitch, tmp_path: Path) -> No
         keys = [net.service.store.get("network", n["id"])["key"] for n in (network, alone)]  # type: ignore[index]
         for restarted in (False, True):
             if restarted:
-                net.ovs.stop_switch()
+                net.ovs.crash_switch()
                 net.until(lambda: not net.service.reconcilers)
                 net.ovs.start_switch()
                 net.until(lambda: bool(net.service.reconcilers))

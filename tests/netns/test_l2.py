@@ -191,7 +191,7 @@ def test_a_switch_that_lost_everything_gets_it_back(net: Lab) -> None:
     ports = [net.port(network) for _ in range(2)]
     a, _ = (net.guest(port) for port in ports)
     before = net.flows("br-int")
-    net.ovs.stop_switch()
+    net.ovs.crash_switch()
     net.until(lambda: not net.service.reconcilers)
     net.ovs.start_switch()
     net.until(lambda: bool(net.service.reconcilers))

@@ -42,7 +42,7 @@ _NOT_MATCH = ("cookie", "duration", "table", "n_packets", "n_bytes", "idle_timeo
 
 def tell(ovs: OpenVSwitch, command: str, *words: str) -> str:
     """As ``ovs-appctl``, without a process: there are very many."""
-    error, client = UnixctlClient.create(str(ovs.directory / "ovs-vswitchd.ctl"))
+    error, client = UnixctlClient.create(str(ovs.control))
     assert not error
     try:
         error, failure, answer = client.transact(command, list(words))

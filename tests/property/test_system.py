@@ -405,7 +405,7 @@ class System(Stage):
     @rule()
     def restart_switch(self) -> None:
         """Open vSwitch dies and comes back, without a single flow."""
-        self.ovs.stop_switch()
+        self.ovs.crash_switch()
         self.ovs.start_switch()
         # Something new, of which Open vSwitch must take note: wait until it has.
         self.vsctl("set", "Open_vSwitch", ".", f"external_ids:restarts={next(RESTARTS)}")

@@ -25,7 +25,7 @@ from tenantry.controller.sockets import certificates
 from tenantry.controller.sockets.certificates import CertificateError
 from tenantry.controller.switch.channel import Tls
 from tests.conftest import need
-from tests.openvswitch import SCHEMA, OpenVSwitch
+from tests.openvswitch import OpenVSwitch
 
 CONTROLLER = ("192.0.2.1", "2001:db8::1", "controller.example")
 
@@ -398,29 +398,13 @@ def test_without_an_authority_nothing_is_printed_to_run(tmp_path: Path) -> None:
 def ovsdb(host: Host) -> Iterator[Host]:
     """A host with a real OVSDB server, which reads from itself whom to connect to."""
     need(shutil.which("ovsdb-server") is not None, "ovsdb-server")
-    ovs = OpenVSwitch()  # only its directory: a name short enough for a socket
-    socket_path = ovs.directory / "db.sock"
-    database = str(ovs.directory / "conf.db")
-    subprocess.run(["ovsdb-tool", "create", database, SCHEMA], check=True)
-    tls = {"private-key": "private_key", "certificate": "certificate", "ca-cert": "ca_cert"}
-    server = subprocess.Popen(
-        [
-            *("ovsdb-server", database, f"--remote=punix:{socket_path}"),
-            "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
-            *(f"--{option}=db:Open_vSwitch,SSL,{column}" for option, column in tls.items()),
-            *("--unixctl=" + str(ovs.directory / "ctl"), "--log-file=/dev/null"),
-        ],
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    ovs = OpenVSwitch()
     try:
-        OpenVSwitch._until_listening(socket_path)
+        ovs.start_database()
         real = shutil.which("ovs-vsctl")
-        host.vsctl(f'exec {real} --db=unix:{socket_path} --no-wait --timeout=20 "$@"')
+        host.vsctl(f'exec {real} --db={ovs.remote} --no-wait --timeout=20 "$@"')
         yield host
     finally:
-        server.terminate()
-        server.wait()
         ovs.__exit__()
 
 

@@ -15,9 +15,6 @@ NOWHERE = "http://127.0.0.1:1"
 def ovs(monkeypatch: pytest.MonkeyPatch, dummy_ovs: OpenVSwitch) -> OpenVSwitch:
     """An Open vSwitch where every ovs-* command looks for it."""
     monkeypatch.setenv("OVS_RUNDIR", str(dummy_ovs.directory))
-    pid = (dummy_ovs.directory / "ovs-vswitchd.pid").read_text().strip()
-    usual = dummy_ovs.directory / f"ovs-vswitchd.{pid}.ctl"
-    usual.symlink_to(dummy_ovs.directory / "ovs-vswitchd.ctl")
     return dummy_ovs
 
 
