@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tenantry.apps.arp_nd.tables import NeighboursPriority
-from tenantry.controller.model import Binding, Network, Port, Router, Subnet, View, derived
+from tenantry.controller.model import Binding, Network, Port, Subnet, View, derived
 from tenantry.controller.network.gateways import is_router
 from tenantry.controller.network.priorities import ArpNdReplyPriority
+from tenantry.controller.network.records import Router
 from tenantry.controller.network.routers import gateway_addresses, gateways, networks_on, routers_in
 from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.flow import (

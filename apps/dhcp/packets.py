@@ -15,7 +15,6 @@ from tenantry.controller.model import (
     Change,
     Network,
     Port,
-    Router,
     Subnet,
     View,
     networks_with_ports,
@@ -23,6 +22,7 @@ from tenantry.controller.model import (
 from tenantry.controller.network.configuration import name_servers
 from tenantry.controller.network.dns_names import domain, host_name
 from tenantry.controller.network.gateways import is_router
+from tenantry.controller.network.records import Router
 from tenantry.controller.network.routers import networks_of
 from tenantry.controller.packets import frames
 from tenantry.controller.packets.neighbour_discovery import ROUTER_SOLICITATION

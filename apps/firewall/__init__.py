@@ -25,11 +25,17 @@ from tenantry.apps.firewall.flows import (
     rules_on,
 )
 from tenantry.apps.firewall.packets import handle
+from tenantry.apps.firewall.records import FirewallGroup, FirewallPolicy, FirewallRule
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
 
 FIREWALL = App(
     id=13,
     name="firewall",
+    records=(
+        FirewallRule,
+        FirewallPolicy,
+        FirewallGroup,
+    ),
     units=(
         Units("all", per_switch, compile_common),
         Units("port", ports_with_firewall, compile_port),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from tenantry.apps.firewall.packets import ENTERING_PORT, ERROR, IN_ROUTER, LEAVING_PORT
+from tenantry.apps.firewall.records import FirewallGroup, FirewallPolicy, FirewallRule
 from tenantry.apps.firewall.tables import (
     DENIED,
     INGRESS_POLICY,
@@ -18,16 +19,7 @@ from tenantry.apps.firewall.tables import (
     judged,
 )
 from tenantry.apps.security_groups.tables import ALLOWED
-from tenantry.controller.model import (
-    FirewallGroup,
-    FirewallPolicy,
-    FirewallRule,
-    Port,
-    Prefix,
-    View,
-    derived,
-    ports_on,
-)
+from tenantry.controller.model import Port, Prefix, View, derived, ports_on
 from tenantry.controller.network.conntrack import (
     LOOKED_UP,
     NEW,

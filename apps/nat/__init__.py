@@ -26,12 +26,20 @@ from tenantry.apps.nat.flows import (
     floating_ips_on,
 )
 from tenantry.apps.nat.packets import announce, handle
+from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
+from tenantry.controller.network.records import FloatingIp
 from tenantry.controller.network.routers import routers_on
 
 NAT = App(
     id=12,
     name="nat",
+    records=(
+        FloatingIp,
+        PortForwarding,
+        ConntrackHelper,
+        NdpProxy,
+    ),
     units=(
         Units("all", per_switch, compile_common),
         Units("floating", floating_ips_on, compile_floating),

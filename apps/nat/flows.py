@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from tenantry.apps.arp_nd.tables import NeighboursPriority
 from tenantry.apps.nat.forwarded import PROTOCOLS, forwarded, forwarded_replies
+from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
 from tenantry.apps.nat.tables import (
     RouterNatDonePriority,
     RouterNatInDonePriority,
@@ -15,20 +16,11 @@ from tenantry.apps.nat.tables import (
     RouterNatOutPriority,
     RouterNatReplyPriority,
 )
-from tenantry.controller.model import (
-    ConntrackHelper,
-    FloatingIp,
-    NdpProxy,
-    Network,
-    Port,
-    PortForwarding,
-    Router,
-    View,
-    derived,
-)
+from tenantry.controller.model import Network, Port, View, derived
 from tenantry.controller.network.conntrack import ERRORS_4
 from tenantry.controller.network.failover import answering, is_ha_gateway, is_primary
 from tenantry.controller.network.priorities import RouterAdmitPriority
+from tenantry.controller.network.records import FloatingIp, Router
 from tenantry.controller.network.router_entry import (
     CLEAR_CONNTRACK,
     enter_router,

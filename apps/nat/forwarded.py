@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tenantry.apps.nat.records import PortForwarding
 from tenantry.apps.nat.tables import (
     RouterNatInDonePriority,
     RouterNatInPriority,
@@ -19,8 +20,9 @@ from tenantry.apps.nat.tables import (
     RouterNatReplyPriority,
 )
 from tenantry.controller.feature.effects import PacketIn, PacketOut
-from tenantry.controller.model import FloatingIp, PortForwarding, Router, View
+from tenantry.controller.model import View
 from tenantry.controller.network.conntrack import ERRORS_4, NEW
+from tenantry.controller.network.records import FloatingIp, Router
 from tenantry.controller.network.router_entry import CLEAR_CONNTRACK
 from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.flow import (

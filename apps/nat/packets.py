@@ -14,17 +14,8 @@ from collections.abc import Iterable, Iterator
 from tenantry.apps.nat.flows import ARRIVING
 from tenantry.apps.nat.forwarded import BEGINNING, begun
 from tenantry.controller.feature.effects import PacketIn, PacketOut
-from tenantry.controller.model import (
-    Binding,
-    Change,
-    FloatingIp,
-    HeldDown,
-    Interface,
-    Network,
-    Port,
-    Router,
-    View,
-)
+from tenantry.controller.model import Binding, Change, Interface, Network, Port, View
+from tenantry.controller.network.records import FloatingIp, HeldDown, Router
 from tenantry.controller.network.router_entry import flood_packet
 from tenantry.controller.network.routers import gateway, translating_switch, translating_switches
 from tenantry.controller.openflow.flow import SetField

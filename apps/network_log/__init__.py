@@ -13,8 +13,9 @@ from oslo_config import cfg
 from tenantry.apps.network_log import resources, tables
 from tenantry.apps.network_log.commands import COMMANDS
 from tenantry.apps.network_log.flows import compile_common, compile_port, logged_ports
-from tenantry.apps.network_log.log import LogLine, NetworkLog
+from tenantry.apps.network_log.log import LogLine, LogWriter
 from tenantry.apps.network_log.packets import handle
+from tenantry.apps.network_log.records import NetworkLog
 from tenantry.apps.network_log.routes import routes
 from tenantry.controller.config import Options
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
@@ -31,7 +32,7 @@ OPTIONS: Options = {
 
 
 def _build(conf: cfg.ConfigOpts) -> Parts:
-    log = NetworkLog(conf.network_log.file)
+    log = LogWriter(conf.network_log.file)
     return Parts(
         extension=resources.extension(),
         packet_in=handle,
@@ -43,6 +44,7 @@ def _build(conf: cfg.ConfigOpts) -> Parts:
 NETWORK_LOG = App(
     id=14,
     name="network_log",
+    records=(NetworkLog,),
     units=(Units("all", per_switch, compile_common), Units("port", logged_ports, compile_port)),
     tables=tables.TABLES,
     options=OPTIONS,

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tenantry.apps.network_log.records import NetworkLog
 from tenantry.apps.network_log.tables import LogPriority
 from tenantry.apps.security_groups.tables import ALLOWED, ENTERING, LEAVING
-from tenantry.controller.model import Binding, NetworkLog, Port, View, derived, ports_on
+from tenantry.controller.model import Binding, Port, View, derived, ports_on
 from tenantry.controller.openflow.flow import Flow, Limit, Match, Punt
 from tenantry.controller.openflow.keys import LOG_METER
 from tenantry.controller.openflow.oxm import LATER_FRAGMENT

@@ -40,7 +40,7 @@ class _File(RotatingFileHandler):
         raise  # what this is called about: whoever writes a line says it once
 
 
-class NetworkLog:
+class LogWriter:
     """``file``: "" for none."""
 
     def __init__(self, file: str) -> None:

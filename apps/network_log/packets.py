@@ -11,9 +11,10 @@ from typing import Any
 
 from tenantry.apps.network_log.flows import logs_of
 from tenantry.apps.network_log.log import LogLine
+from tenantry.apps.security_groups.records import AddressGroup, SecurityGroupRule
 from tenantry.apps.security_groups.tables import ALLOWED, ENTERING
 from tenantry.controller.feature.effects import PacketIn
-from tenantry.controller.model import AddressGroup, Port, Prefix, SecurityGroupRule, View
+from tenantry.controller.model import Port, Prefix, View
 from tenantry.controller.openflow.pipeline import IN_PORT, OUT_PORT, RULE_DIRECTION, VERDICT
 from tenantry.controller.packets import frames
 from tenantry.controller.packets.addresses import is_within

@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tenantry.apps.network_log.log import NetworkLog
+from tenantry.apps.network_log.log import LogWriter
 from tenantry.controller.feature.routes import Route, Running
 
 
-def routes(log: NetworkLog) -> tuple[Route, ...]:
+def routes(log: LogWriter) -> tuple[Route, ...]:
     def lines(
         running: Running, follow: str | None, gone: Callable[[], bool]
     ) -> list[dict[str, Any]] | Iterator[bytes]:

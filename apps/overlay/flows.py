@@ -14,7 +14,7 @@ from tenantry.apps.l2.tables import (
     L2LookupPriority,
     OutputPriority,
 )
-from tenantry.controller.model import Address, Network, Router, View, derived
+from tenantry.controller.model import Address, Network, View, derived
 from tenantry.controller.network.failover import TOWARDS_GATEWAY, group_id, preferred_over
 from tenantry.controller.network.learning import (
     LEARNED_PER_NETWORK,
@@ -22,6 +22,7 @@ from tenantry.controller.network.learning import (
     plugged_in,
     ports_beyond,
 )
+from tenantry.controller.network.records import Router
 from tenantry.controller.network.routers import gateways, networks_on, router_interfaces
 from tenantry.controller.network.tunnels import (
     by_tunnel,

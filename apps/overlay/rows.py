@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from hashlib import blake2b
 
 from tenantry.controller.feature.ovsdb_rows import Columns, InterfaceRow, columns
-from tenantry.controller.model import Address, HeldDown, Network, Segment, Switch, View
+from tenantry.controller.model import Address, Network, Switch, View
 from tenantry.controller.network.dns_names import address_text
+from tenantry.controller.network.records import HeldDown, Segment
 from tenantry.controller.network.routers import networks_on, watched
 from tenantry.controller.network.tunnels import (
     SERVICE_TYPE,

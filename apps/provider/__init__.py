@@ -16,10 +16,12 @@ from tenantry.apps.provider.flows import (
     wired_ports,
 )
 from tenantry.controller.feature.app import App, Parts, Units
+from tenantry.controller.network.records import Segment
 
 PROVIDER = App(
     id=2,
     name="provider",
+    records=(Segment,),
     units=(
         Units("network", wired_networks, compile_network),
         Units("beyond", wired_ports, compile_beyond),

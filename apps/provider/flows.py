@@ -14,13 +14,14 @@ from tenantry.apps.l2.tables import (
     L2LookupPriority,
     OutputPriority,
 )
-from tenantry.controller.model import Network, Segment, View, derived
+from tenantry.controller.model import Network, View, derived
 from tenantry.controller.network.learning import (
     LEARNED_PER_NETWORK,
     learn_source,
     plugged_in,
     ports_beyond,
 )
+from tenantry.controller.network.records import Segment
 from tenantry.controller.network.routers import networks_on
 from tenantry.controller.network.tunnels import by_tunnel
 from tenantry.controller.network.wires import wires

@@ -27,11 +27,13 @@ from tenantry.apps.routing.nexthops import (
 from tenantry.apps.routing.packets import ROUTERS, announce, handle
 from tenantry.apps.routing.routes import ROUTES
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
+from tenantry.controller.network.records import Router
 from tenantry.controller.network.routers import networks_on, routers_on
 
 ROUTING = App(
     id=11,
     name="routing",
+    records=(Router,),
     units=(
         Units("all", per_switch, compile_common),
         Units("router", routers_on, compile_router),

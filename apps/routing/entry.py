@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 from tenantry.apps.l2.tables import L2LookupPriority
 from tenantry.apps.routing.tables import RouterOutPriority
-from tenantry.controller.model import Router, View
+from tenantry.controller.model import View
 from tenantry.controller.network.failover import answering
 from tenantry.controller.network.priorities import RouterAdmitPriority
+from tenantry.controller.network.records import Router
 from tenantry.controller.network.router_entry import enter_router, entry_flows
 from tenantry.controller.network.routers import ROUTED_MAC, ROUTED_MAC_MASK, RouterInterface
 from tenantry.controller.openflow.flow import Flow, Match, Resubmit, SetField

@@ -32,7 +32,7 @@ from tenantry.apps.routing.tables import (
     RouterReplyPriority,
 )
 from tenantry.apps.routing.unrouted import nevers
-from tenantry.controller.model import Router, View
+from tenantry.controller.model import View
 from tenantry.controller.network.failover import (
     LEAVING,
     group_id,
@@ -41,6 +41,7 @@ from tenantry.controller.network.failover import (
     is_primary,
 )
 from tenantry.controller.network.priorities import RoutePriority
+from tenantry.controller.network.records import Router
 from tenantry.controller.network.router_entry import for_itself
 from tenantry.controller.network.routers import (
     RouterInterface,

@@ -11,18 +11,10 @@ from typing import NamedTuple
 from tenantry.apps.punt.tables import TrapPriority
 from tenantry.apps.routing.tables import NEXT_HOP, NextHopPriority
 from tenantry.controller.feature.effects import Neighbour as Asked
-from tenantry.controller.model import (
-    Binding,
-    Neighbour,
-    Network,
-    Port,
-    Route,
-    Router,
-    View,
-    derived,
-)
+from tenantry.controller.model import Binding, Network, Port, Route, View, derived
 from tenantry.controller.network import configuration
 from tenantry.controller.network.priorities import ArpNdReplyPriority, RouterAdmitPriority
+from tenantry.controller.network.records import Neighbour, Router
 from tenantry.controller.network.routers import (
     RouterInterface,
     active,

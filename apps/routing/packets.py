@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+from tenantry.apps.nat.records import PortForwarding
 from tenantry.apps.routing import nexthops
 from tenantry.apps.routing.nexthops import EXPIRED, FOR_ITSELF, HEARD, NO_ROUTE, TOO_BIG, UNRESOLVED
 from tenantry.apps.routing.tables import NEXT_HOP
@@ -22,17 +23,8 @@ from tenantry.controller.feature.effects import (
     PacketOut,
     ResolveNeighbour,
 )
-from tenantry.controller.model import (
-    Change,
-    FloatingIp,
-    HeldDown,
-    Interface,
-    Network,
-    Port,
-    PortForwarding,
-    Router,
-    View,
-)
+from tenantry.controller.model import Change, Interface, Network, Port, View
+from tenantry.controller.network.records import FloatingIp, HeldDown, Router
 from tenantry.controller.network.router_entry import flood_packet, returned_packet, router_reply
 from tenantry.controller.network.routers import (
     active,

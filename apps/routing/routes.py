@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from tenantry.controller.feature.routes import Route, Running
-from tenantry.controller.model import Neighbour, Router, Switch, View
+from tenantry.controller.model import Switch, View
 from tenantry.controller.network.dns_names import address_text
+from tenantry.controller.network.records import Neighbour, Router
 from tenantry.controller.network.routers import (
     gateway,
     primary_gateway,

@@ -33,6 +33,7 @@ from tenantry.apps.security_groups.members import (
     members_known_by_address,
 )
 from tenantry.apps.security_groups.packets import handle
+from tenantry.apps.security_groups.records import AddressGroup, SecurityGroup, SecurityGroupRule
 from tenantry.apps.security_groups.routes import ROUTES
 from tenantry.apps.security_groups.rules import compile_rule, rules_on
 from tenantry.apps.security_groups.zones import compile_network
@@ -42,6 +43,11 @@ from tenantry.controller.model import networks_with_ports, ports_on, shares_on
 SECURITY_GROUPS = App(
     id=10,
     name="security_groups",
+    records=(
+        SecurityGroup,
+        SecurityGroupRule,
+        AddressGroup,
+    ),
     units=(
         Units("all", per_switch, compile_all),
         Units("network", networks_with_ports, compile_network),

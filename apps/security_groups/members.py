@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tenantry.apps.firewall.records import FirewallGroup
+from tenantry.apps.security_groups.records import AddressGroup, SecurityGroup, SecurityGroupRule
 from tenantry.apps.security_groups.tables import (
     ADDRESS_GROUP,
     EGRESS,
@@ -28,17 +30,7 @@ from tenantry.apps.security_groups.tables import (
     MembersPriority,
     SgIdentityPriority,
 )
-from tenantry.controller.model import (
-    AddressGroup,
-    Binding,
-    FirewallGroup,
-    Port,
-    Prefix,
-    SecurityGroup,
-    SecurityGroupRule,
-    View,
-    derived,
-)
+from tenantry.controller.model import Binding, Port, Prefix, View, derived
 from tenantry.controller.network.routers import networks_on
 from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.flow import Action, Actions, Flow, Match, Resubmit, SetField

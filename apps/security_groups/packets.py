@@ -8,16 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tenantry.apps.security_groups.members import addresses, groups_of
+from tenantry.apps.security_groups.records import AddressGroup, SecurityGroup, SecurityGroupRule
 from tenantry.apps.security_groups.tables import ENTERING
 from tenantry.controller.feature.effects import PacketIn, PacketOut
-from tenantry.controller.model import (
-    AddressGroup,
-    Port,
-    Prefix,
-    SecurityGroup,
-    SecurityGroupRule,
-    View,
-)
+from tenantry.controller.model import Port, Prefix, View
 from tenantry.controller.network.conntrack import untracked
 from tenantry.controller.openflow.pipeline import IN_PORT, OUT_PORT, RULE_DIRECTION, Table
 from tenantry.controller.packets.addresses import is_within, link_local

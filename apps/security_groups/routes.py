@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from tenantry.apps.firewall.records import FirewallRule
+from tenantry.apps.security_groups.records import SecurityGroup, SecurityGroupRule
 from tenantry.controller.feature.routes import Route, Running
-from tenantry.controller.model import FirewallRule, SecurityGroup, SecurityGroupRule, View
+from tenantry.controller.model import View
 from tenantry.controller.openflow.pipeline import Table
 
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tenantry.apps.security_groups.members import groups_on, identity, remote_key, rule_direction
+from tenantry.apps.security_groups.records import SecurityGroup, SecurityGroupRule
 from tenantry.apps.security_groups.tables import (
     ALLOWED,
     REMOTE_GROUP,
     SUBJECT_IDENTITY,
     RulesPriority,
 )
-from tenantry.controller.model import SecurityGroup, SecurityGroupRule, View
+from tenantry.controller.model import View
 from tenantry.controller.network.conntrack import STATE, TRACKED_PROTOCOLS
 from tenantry.controller.openflow.flow import CT_TRACKED, Flow, Match, SetField
 from tenantry.controller.openflow.masks import port_masks

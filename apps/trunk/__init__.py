@@ -8,10 +8,12 @@ networks, whose packets the machine sends and receives with a VLAN tag. The ids 
 
 from tenantry.apps.trunk import resources
 from tenantry.controller.feature.app import App, Parts
+from tenantry.controller.model.records import Trunk
 
 TRUNK = App(
     id=16,
     name="trunk",
+    records=(Trunk,),
     build=lambda conf: Parts(
         extension=resources.extension(),
         observed={"trunk": lambda running, body: {"status": running.port_status(body["port_id"])}},

@@ -26,6 +26,9 @@ from tenantry.controller.feature.extension import Extension
 from tenantry.controller.feature.ovsdb_rows import InterfaceRow
 from tenantry.controller.feature.routes import Observe, Route
 from tenantry.controller.model import View
+from tenantry.controller.model.model import Record, Stored
+from tenantry.controller.model.record import Body, parser
+from tenantry.controller.model.records import CORE
 from tenantry.controller.openflow.contract import About, Adds
 from tenantry.controller.openflow.flow import Flow, Goto, Item
 from tenantry.controller.openflow.pipeline import MISS, Field, Miss, Table
@@ -88,7 +91,8 @@ class App:
     they talk to a running controller over HTTP, so they are made without options.
 
     ``tables`` are its own, ``adds_to`` those of others where its flows stand, too, and ``fields``
-    the registers that no other feature reads (``tables.py``).
+    the registers that no other feature reads (``tables.py``). ``records`` are those that its
+    resources become in the model (``records.py``).
     """
 
     id: int
@@ -97,6 +101,7 @@ class App:
     _: KW_ONLY
     options: Options = field(default_factory=dict)
     build: Callable[[cfg.ConfigOpts], Parts] = _nothing
+    records: tuple[type[Stored], ...] = ()
     tables: Mapping[Table, About] = field(default_factory=dict)
     adds_to: Mapping[Table, Adds] = field(default_factory=dict)
     fields: tuple[Field, ...] = ()
@@ -130,5 +135,13 @@ def _misses(view: View, switch: int, id: str) -> Iterator[Flow]:
             yield Flow(table, MISS, {}, (Goto(table.next),))
 
 
-PIPELINE = App(id=0, name="pipeline", units=(Units("misses", per_switch, _misses),))
-"""The core's own app: the frame that the features' flows stand in."""
+PIPELINE = App(id=0, name="pipeline", units=(Units("misses", per_switch, _misses),), records=CORE)
+"""The core's own app: the frame that the features' flows stand in, and the core's records."""
+
+
+StoredRecords: TypeAlias = dict[str, tuple[type[Record], Callable[[Body], Record]]]
+"""The store's kinds that have a record, and how a body becomes one."""
+
+
+def stored_records(apps: Iterable[App]) -> StoredRecords:
+    return {one.KIND: (one, parser(one)) for app in apps for one in app.records}

@@ -8,7 +8,8 @@ from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from tenantry.controller.model.model import Change, Index, Model, R, Record
-from tenantry.controller.model.records import Former, Network, Port
+from tenantry.controller.model.observed import Former
+from tenantry.controller.model.records import Network, Port
 
 Changed: TypeAlias = Mapping[tuple[type[Record], Hashable], Record | None]
 """The records that were changed, by type and id, as they were before: None if there was none."""

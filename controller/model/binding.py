@@ -21,15 +21,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 from tenantry.controller.model.model import Change, Model, Record
-from tenantry.controller.model.records import (
-    PARTS,
-    SHARES,
-    Binding,
-    Interface,
-    Port,
-    Standby,
-    Trunk,
-)
+from tenantry.controller.model.observed import PARTS, SHARES, Binding, Interface, Standby
+from tenantry.controller.model.records import Port, Trunk
 
 
 def dpid_text(dpid: int) -> str:

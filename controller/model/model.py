@@ -25,6 +25,12 @@ class Record(Protocol):
     def id(self) -> Hashable: ...
 
 
+class Stored(Record, Protocol):
+    """A record that comes from the store, of the kind of resource that it names."""
+
+    KIND: ClassVar[str]
+
+
 R = TypeVar("R", bound=Record)
 
 Read: TypeAlias = Hashable
@@ -168,5 +174,5 @@ class Model:
             return self._indexes[kind][fields]
         except KeyError:
             raise LookupError(
-                f"{kind.__name__} has no index {fields}; add it to its INDEXES in records.py"
+                f"{kind.__name__} has no index {fields}; add it to its INDEXES"
             ) from None

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from tenantry.controller.model.records import Binding, Standby
+from tenantry.controller.model.observed import Binding, Standby
 from tenantry.controller.model.view import View, derived
 
 

@@ -5,7 +5,8 @@ metadata service."""
 
 from __future__ import annotations
 
-from tenantry.controller.model.records import Route, Subnet
+from tenantry.controller.model.records import Subnet
+from tenantry.controller.model.values import Route
 from tenantry.controller.packets.addresses import BITS, is_link_local, is_within
 
 

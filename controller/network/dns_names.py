@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
-from tenantry.controller.model.records import FixedIp, Network, Port
+from tenantry.controller.model.records import Network, Port
+from tenantry.controller.model.values import FixedIp
 
 
 def address_text(version: int, address: int) -> str:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tenantry.controller.model import HeldDown, Router, View
+from tenantry.controller.model import View
 from tenantry.controller.network.priorities import ArpNdReplyPriority
+from tenantry.controller.network.records import HeldDown, Router
 from tenantry.controller.network.routers import gateways, watched
 from tenantry.controller.network.tunnels import TYPES, health_port, tunnel_port
 from tenantry.controller.openflow.flow import (

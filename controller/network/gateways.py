@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from tenantry.controller.model.records import Port, Router, Subnet
+from tenantry.controller.model.records import Port, Subnet
 from tenantry.controller.model.view import View, derived
 from tenantry.controller.network.configuration import default_router
+from tenantry.controller.network.records import Router
 
 
 @derived

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tenantry.controller.feature.effects import PacketIn, PacketOut, resubmitted
-from tenantry.controller.model import Network, Router, View
+from tenantry.controller.model import Network, View
 from tenantry.controller.network.failover import (
     FROM_GUESTS,
     FROM_WIRE,
@@ -16,6 +16,7 @@ from tenantry.controller.network.failover import (
     is_primary,
 )
 from tenantry.controller.network.priorities import RoutePriority, RouterAdmitPriority
+from tenantry.controller.network.records import Router
 from tenantry.controller.network.routers import RouterInterface
 from tenantry.controller.openflow.flow import (
     Actions,

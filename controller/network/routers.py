@@ -14,20 +14,11 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
+from tenantry.controller.model.observed import Binding, Switch
 from tenantry.controller.model.queries import networks_with_ports
-from tenantry.controller.model.records import (
-    Agent,
-    Binding,
-    FloatingIp,
-    HeldDown,
-    Network,
-    Port,
-    Router,
-    Subnet,
-    SubnetPool,
-    Switch,
-)
+from tenantry.controller.model.records import Agent, Network, Port, Subnet, SubnetPool
 from tenantry.controller.model.view import View, derived
+from tenantry.controller.network.records import FloatingIp, HeldDown, Router
 from tenantry.controller.network.tunnels import endpoint, wired_switches
 
 

@@ -10,18 +10,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tenantry.controller.model.records import (
-    Address,
-    Agent,
-    Binding,
-    Interface,
-    Network,
-    Port,
-    Segment,
-    Switch,
-    Tunnel,
-)
+from tenantry.controller.model.observed import Binding, Interface, Switch, Tunnel
+from tenantry.controller.model.records import Agent, Network, Port
+from tenantry.controller.model.values import Address
 from tenantry.controller.model.view import View, derived
+from tenantry.controller.network.records import Segment
 
 TYPES = ("geneve", "vxlan")
 """Of networks that tunnels carry."""

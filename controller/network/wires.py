@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
-from tenantry.controller.model.records import Interface, Network, Segment
+from tenantry.controller.model.observed import Interface
+from tenantry.controller.model.records import Network
 from tenantry.controller.model.view import View
+from tenantry.controller.network.records import Segment
 from tenantry.controller.network.tunnels import segments
 
 

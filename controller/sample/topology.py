@@ -7,32 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tenantry.apps.firewall.records import FirewallGroup, FirewallPolicy, FirewallRule
+from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
+from tenantry.apps.security_groups.records import AddressGroup, SecurityGroup, SecurityGroupRule
 from tenantry.controller.model import (
     Address,
-    AddressGroup,
     AddressPair,
     Agent,
     Change,
-    ConntrackHelper,
-    FirewallGroup,
-    FirewallPolicy,
-    FirewallRule,
     FixedIp,
-    FloatingIp,
     Interface,
     Model,
-    NdpProxy,
-    Neighbour,
     Network,
     Option,
     Port,
-    PortForwarding,
     Prefix,
     Record,
     Route,
-    Router,
-    SecurityGroup,
-    SecurityGroupRule,
     Subnet,
     SubPort,
     Switch,
@@ -40,6 +31,7 @@ from tenantry.controller.model import (
     Tunnel,
 )
 from tenantry.controller.model.binding import rebind
+from tenantry.controller.network.records import FloatingIp, Neighbour, Router
 from tenantry.controller.packets.frames import ICMP, TCP, UDP
 
 SAMPLE = """\

@@ -19,7 +19,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tenantry.controller import runtime
-from tenantry.controller.model import Binding, Model, Network, Router, View, networks_with_ports
+from tenantry.controller.model import Binding, Model, Network, View, networks_with_ports
+from tenantry.controller.network.records import Router
 from tenantry.controller.network.routers import joint, routers_in
 from tenantry.controller.openflow.keys import Zone
 from tenantry.controller.switch.inventory import Inventory

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Iterable
 
 from tenantry.controller import runtime
-from tenantry.controller.model import Agent, Change, Health, HeldDown, Model, Switch, Tunnel, View
+from tenantry.controller.model import Agent, Change, Health, Model, Switch, Tunnel, View
+from tenantry.controller.network.records import HeldDown
 
 BACK_SECONDS = 10.0
 """How long one must have been back."""

@@ -13,19 +13,9 @@ from typing import cast
 
 from tenantry.controller import runtime
 from tenantry.controller.feature.app import Unit
-from tenantry.controller.model import (
-    Agent,
-    Binding,
-    Change,
-    HeldDown,
-    Model,
-    Network,
-    Port,
-    Router,
-    Switch,
-    View,
-)
+from tenantry.controller.model import Agent, Binding, Change, Model, Network, Port, Switch, View
 from tenantry.controller.model.binding import dpid_text
+from tenantry.controller.network.records import HeldDown, Router
 from tenantry.controller.network.routers import active, gateway
 from tenantry.controller.switch.reconcile import Push
 

@@ -24,7 +24,7 @@ from tenantry.controller.feature.effects import (
     ResolveNeighbour,
 )
 from tenantry.controller.model import Change, Model, View
-from tenantry.controller.model import Neighbour as Record
+from tenantry.controller.network.records import Neighbour as Record
 
 LOG = logging.getLogger(__name__)
 

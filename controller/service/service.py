@@ -28,7 +28,7 @@ from neutron_lib.constants import DEVICE_OWNER_FLOATINGIP
 
 from tenantry.controller import runtime
 from tenantry.controller.engine.engine import Engine
-from tenantry.controller.feature.app import App, Parts
+from tenantry.controller.feature.app import App, Parts, stored_records
 from tenantry.controller.feature.effects import (
     Announce,
     EffectHandler,
@@ -50,13 +50,12 @@ from tenantry.controller.model import (
     Port,
     Read,
     Record,
-    Router,
     Switch,
     View,
 )
 from tenantry.controller.model.before import Before, Changed, formers
 from tenantry.controller.model.binding import rebind
-from tenantry.controller.model.records import FROM_STORE
+from tenantry.controller.network.records import Router
 from tenantry.controller.network.tunnels import Apart, apart
 from tenantry.controller.service.conntrack_limits import Limits
 from tenantry.controller.service.holddown import HoldDown
@@ -226,7 +225,8 @@ class Service:
         self.engine_differences = 0
         option = Option("connections_per_port", connections_per_port)
         self._inbox.append(Change(Option, option.id, option))
-        for kind, (record, parse) in FROM_STORE.items():
+        self._records = stored_records(parts)
+        for kind, (record, parse) in self._records.items():
             if kind not in store.schema:  # of a feature that is not there
                 continue
             for id, body in store.read(kind).items():
@@ -241,8 +241,8 @@ class Service:
 
     def _committed(self, commit: Commit) -> None:
         for change in commit.changes:
-            if change.kind in FROM_STORE:
-                record, parse = FROM_STORE[change.kind]
+            if change.kind in self._records:
+                record, parse = self._records[change.kind]
                 after = None if change.after is None else parse(change.after)
                 self._inbox.append(Change(record, change.id, after))
         self._revision = commit.number

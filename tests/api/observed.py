@@ -25,6 +25,7 @@ from tenantry.apps.metadata.http import Metadata
 from tenantry.controller.api import application as neutron
 from tenantry.controller.cli import features
 from tenantry.controller.engine.engine import Engine
+from tenantry.controller.feature.app import stored_records
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.effects import DnsQuery, PacketIn
 from tenantry.controller.model import (
@@ -38,10 +39,11 @@ from tenantry.controller.model import (
     View,
 )
 from tenantry.controller.model.binding import rebind
-from tenantry.controller.model.records import FROM_STORE
 from tenantry.controller.packets import frames
 from tenantry.controller.packets.malformed import Malformed
 from tests.api.conftest import Api
+
+RECORDS = stored_records(APPS)
 
 HOSTS = {1: "host1", 2: "host2"}
 """Each with a switch of that number."""
@@ -98,7 +100,7 @@ def modelled(api: Api) -> Model:
     model, ofports = Model(), {switch: count(1) for switch in HOSTS}
     changes = [
         Change(record, id, parse(body))
-        for kind, (record, parse) in FROM_STORE.items()
+        for kind, (record, parse) in RECORDS.items()
         for id, body in api.store.read(kind).items()
     ]
 

@@ -13,18 +13,21 @@ import pytest
 from neutron_lib.exceptions import InvalidInput
 from neutron_lib.exceptions.agent import AgentNotFoundByTypeHost
 
+from tenantry.apps import APPS
 from tenantry.apps.provider import resources as provider
 from tenantry.controller.api import application as neutron
 from tenantry.controller.api import auth
 from tenantry.controller.api.core import agent, scheduling
+from tenantry.controller.feature.app import stored_records
 from tenantry.controller.feature.context import Context
 from tenantry.controller.model import Binding, Change, Interface, Model, Switch
-from tenantry.controller.model.records import FROM_STORE
 from tenantry.controller.service.service import Service
 from tenantry.controller.store import Commit
 from tests.api.conftest import Api, path
 from tests.api.openstack import CLIENT, Client, served
 from tests.conftest import need
+
+RECORDS = stored_records(APPS)
 
 HOSTS = {1: "host1", 2: "host2", 3: "host3"}
 """Each with one switch, by datapath id."""
@@ -71,8 +74,8 @@ class Hosts:
 
     def _committed(self, commit: Commit) -> None:
         for change in commit.changes:
-            if change.kind in FROM_STORE:
-                record, parse = FROM_STORE[change.kind]
+            if change.kind in RECORDS:
+                record, parse = RECORDS[change.kind]
                 after = None if change.after is None else parse(change.after)
                 self.apply(Change(record, change.id, after))
 

@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 
+from tenantry.apps import APPS
 from tenantry.apps.provider.resources import extension
 from tenantry.apps.provider.segments import PHYSICAL_NETWORK, SEGMENTATION_ID, SEGMENTS, TYPE
+from tenantry.controller.feature.app import stored_records
 from tenantry.controller.feature.context import Context
-from tenantry.controller.model import Network, Segment
-from tenantry.controller.model.records import FROM_STORE
+from tenantry.controller.model import Network
+from tenantry.controller.network.records import Segment
 from tests.api.conftest import Api
 from tests.api.openstack import Client
 from tests.api.test_provider import seen, wire
+
+RECORDS = stored_records(APPS)
 
 UNKNOWN = "6f2b3a52-8a3a-4a4f-9a57-3f6d0a8f7c11"
 
@@ -96,9 +100,10 @@ def test_the_model_has_all_segments_and_the_first_in_the_network(wires: Api) -> 
     network = wires.store.get("network", id)
     stored = wires.store.read("segment").values()
     assert network is not None
-    record = Network.from_body(network)
+    record = RECORDS["network"][1](network)
+    assert isinstance(record, Network)
     assert (record.network_type, record.segmentation_id) == ("vxlan", 100)
-    kind, from_body = FROM_STORE["segment"]
+    kind, from_body = RECORDS["segment"]
     assert kind is Segment
     assert [from_body(body) for body in stored] == [
         Segment(body["id"], id, *kept)

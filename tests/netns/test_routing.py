@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tenantry.controller.model import Neighbour
+from tenantry.controller.network.records import Neighbour
 from tenantry.controller.packets import frames
 from tenantry.controller.packets.frames import Arp
 from tenantry.controller.packets.neighbour_discovery import BROADCAST, REPLY, announcement, question

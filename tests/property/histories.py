@@ -9,35 +9,24 @@ from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
+from tenantry.apps.firewall.records import FirewallGroup, FirewallPolicy, FirewallRule
+from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
+from tenantry.apps.network_log.records import NetworkLog
+from tenantry.apps.security_groups.records import AddressGroup, SecurityGroup, SecurityGroupRule
 from tenantry.controller.model import (
     Address,
-    AddressGroup,
     Agent,
     Binding,
     Change,
-    ConntrackHelper,
-    FirewallGroup,
-    FirewallPolicy,
-    FirewallRule,
-    FloatingIp,
-    HeldDown,
     Interface,
     Model,
-    NdpProxy,
-    Neighbour,
     Network,
-    NetworkLog,
     Option,
     Port,
-    PortForwarding,
     Prefix,
     Read,
     Record,
     Route,
-    Router,
-    SecurityGroup,
-    SecurityGroupRule,
-    Segment,
     Standby,
     Subnet,
     SubnetPool,
@@ -47,7 +36,8 @@ from tenantry.controller.model import (
     Tunnel,
 )
 from tenantry.controller.model.binding import dpid_text, rebind
-from tenantry.controller.model.records import FixedIp
+from tenantry.controller.model.values import FixedIp
+from tenantry.controller.network.records import FloatingIp, HeldDown, Neighbour, Router, Segment
 
 SWITCHES = (1, 2, 3, 4)  # 3 has no OVSDB; the others can be joined by tunnels
 NETWORKS = ("blue", "green", "red")

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from tenantry.apps import APPS
 from tenantry.apps.routing.tables import RoutePriority
 from tenantry.controller.engine.engine import Engine
-from tenantry.controller.model import Change, Model, Port, Route, Router
+from tenantry.controller.model import Change, Model, Port, Route
+from tenantry.controller.network.records import Router
 from tenantry.controller.openflow.flow import Flow, Goto
 from tenantry.controller.openflow.oxm import Value
 from tenantry.controller.openflow.pipeline import (

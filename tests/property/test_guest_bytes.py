@@ -25,7 +25,8 @@ from tenantry.apps.nat import packets as nat
 from tenantry.apps.routing import packets as routing
 from tenantry.apps.security_groups import packets as security_groups
 from tenantry.controller.feature.effects import DnsQuery, PacketIn, PacketOut, ResolveNeighbour
-from tenantry.controller.model import Change, FixedIp, Model, Network, Port, Router, Subnet, View
+from tenantry.controller.model import Change, FixedIp, Model, Network, Port, Subnet, View
+from tenantry.controller.network.records import Router
 from tenantry.controller.openflow.pipeline import (
     ENTERED,
     EXIT,

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tenantry.controller.model import Change, Neighbour
+from tenantry.controller.model import Change
+from tenantry.controller.network.records import Neighbour
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
 from tests.property.routing_reference import Leg, Outcome, Packet, Router, World, forward

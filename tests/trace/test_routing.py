@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tenantry.controller.model import Change, Neighbour, Switch
+from tenantry.controller.model import Change, Switch
+from tenantry.controller.network.records import Neighbour
 from tenantry.controller.network.routers import routed_mac
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch

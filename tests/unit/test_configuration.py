@@ -12,7 +12,9 @@ import pytest
 from tenantry.apps.dhcp import advertise, dhcp4, options
 from tenantry.apps.metadata.instance import Instance
 from tenantry.controller.cli.plug import _addresses_and_routes, resolv_conf
-from tenantry.controller.model import Change, FixedIp, Model, Network, Port, Router, Subnet, View
+from tenantry.controller.model import Change, FixedIp, Model, Network, Port, Subnet, View
+from tenantry.controller.model.record import parser
+from tenantry.controller.network.records import Router
 
 
 class Case(NamedTuple):
@@ -101,7 +103,7 @@ def port(subnet: Subnet) -> Port:
 
 @cases(4)
 def test_dhcp(case: Case) -> None:
-    subnet = Subnet.from_body(body(case))
+    subnet = parser(Subnet)(body(case))
     of = port(subnet)
     offer = dhcp4.Offer(of, subnet, of.fixed_ips[0], 1400, "h", "test.", 1000, ())
     told = dhcp4._configuration(offer)
@@ -129,7 +131,7 @@ def classless(data: bytes) -> list[tuple[str, str]]:
 @cases(6)
 def test_advertisements(case: Case) -> None:
     """They tell of the routes over the router that they come from."""
-    subnet = Subnet.from_body(body(case))
+    subnet = parser(Subnet)(body(case))
     assert subnet.gateway is not None
     model = Model()
     gateway = Port(
@@ -153,7 +155,7 @@ def test_advertisements(case: Case) -> None:
 
 @cases(4, 6)
 def test_metadata(case: Case) -> None:
-    subnet = Subnet.from_body(body(case))
+    subnet = parser(Subnet)(body(case))
     machine = Instance(port(subnet), NETWORK, {"subnet": subnet}, {}, "test.")
     data = machine.network_data()
     assert [service["address"] for service in data["services"]] == case.servers

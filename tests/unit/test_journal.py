@@ -10,7 +10,8 @@ import pytest
 
 from tenantry.apps import APPS
 from tenantry.controller.feature.app import Unit
-from tenantry.controller.model import Binding, Change, HeldDown, Model, Port, Router, View
+from tenantry.controller.model import Binding, Change, Model, Port, View
+from tenantry.controller.network.records import HeldDown, Router
 from tenantry.controller.network.routers import active
 from tenantry.controller.sample.topology import sample
 from tenantry.controller.service.journal import Journal

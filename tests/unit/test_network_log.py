@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from eventlet.green.urllib import request
 
-from tenantry.apps.network_log.log import REMEMBERED, NetworkLog
+from tenantry.apps.network_log.log import REMEMBERED, LogWriter
 from tenantry.controller import runtime
 
 
 def test_lines_are_kept_and_written(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "network.log"
-    log = NetworkLog(str(file))
+    log = LogWriter(str(file))
     for number in range(REMEMBERED + 5):
         log.write({"number": number})
     assert [line["number"] for line in log.recent][:2] == [5, 6]
@@ -28,7 +28,7 @@ def test_lines_are_kept_and_written(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    log = NetworkLog(str(tmp_path))
+    log = LogWriter(str(tmp_path))
     for _ in range(2):
         log.write({"number": 1})
     assert len(log.recent) == 2
@@ -36,7 +36,7 @@ def test_a_file_that_cannot_be_written_is_said_once(
 
 
 def test_who_follows_over_http_gets_each_line_as_it_comes() -> None:
-    log = NetworkLog("")
+    log = LogWriter("")
     log.write({"number": 0})
 
     def application(environ: dict[str, object], start_response: object) -> object:

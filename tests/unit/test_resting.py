@@ -6,16 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tenantry.controller.model import (
-    Address,
-    Agent,
-    Change,
-    Health,
-    HeldDown,
-    Model,
-    Switch,
-    Tunnel,
-)
+from tenantry.controller.model import Address, Agent, Change, Health, Model, Switch, Tunnel
+from tenantry.controller.network.records import HeldDown
 from tenantry.controller.service.holddown import BACK_SECONDS, HoldDown
 
 

@@ -24,7 +24,8 @@ from tenantry.controller.api.query import Query
 from tenantry.controller.api.resource import Computed
 from tenantry.controller.api.wsgi import Answer, Route
 from tenantry.controller.feature.context import Context
-from tenantry.controller.model import Binding, HeldDown, Switch, View, networks_with_ports
+from tenantry.controller.model import Binding, Switch, View, networks_with_ports
+from tenantry.controller.network.records import HeldDown
 from tenantry.controller.network.routers import gateways
 from tenantry.controller.service.service import Service
 from tenantry.controller.store import Body

@@ -13,8 +13,9 @@ from webob.exc import HTTPConflict, HTTPNotFound
 from tenantry.controller.api.core import agent
 from tenantry.controller.api.wsgi import Answer, Route
 from tenantry.controller.feature.context import Context
-from tenantry.controller.model import Agent, Binding, Health, HeldDown, Switch, View
+from tenantry.controller.model import Agent, Binding, Health, Switch, View
 from tenantry.controller.network.dns_names import address_text
+from tenantry.controller.network.records import HeldDown
 from tenantry.controller.service.service import Service
 from tenantry.controller.switch.hosts import Hosts
 from tenantry.controller.switch.replica import OvsdbError

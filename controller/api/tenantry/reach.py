@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from datetime import datetime, timedelta, timezone
 
-from tenantry.controller.model import Agent, Network, Segment, Switch, View
+from tenantry.controller.model import Agent, Network, Switch, View
+from tenantry.controller.network.records import Segment
 from tenantry.controller.network.tunnels import (
     TYPES,
     Apart,
