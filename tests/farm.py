@@ -332,26 +332,24 @@ def farm(
         made.close()
 
 
-def unreached(guests: list[Guest], addresses: list[str]) -> list[tuple[int, str]]:
-    """Which of these addresses which guest (by its place in the list) cannot ping. All at once, and
-    with patience: the first packet through a tunnel finds no neighbour there."""
-    words = ("ping", "-n", "-q", "-i", "0.2", "-c", "4", "-W", "1")
-    pings = {
-        (number, address): guest.start(*words, address)
-        for number, guest in enumerate(guests)
-        for address in addresses
-    }
-    for ping in pings.values():
-        ping.communicate()
-    return [pair for pair, ping in pings.items() if ping.returncode]
+def unreached(
+    guests: list[Guest], addresses: list[str], *, patient: bool = True
+) -> list[tuple[int, str]]:
+    """Which of these addresses which guest (by its place in the list) cannot ping, all at once."""
+    pairs = [(number, address) for number in range(len(guests)) for address in addresses]
+    asked = [(guests[number], address) for number, address in pairs]
+    found = zip(pairs, answered(asked, patient=patient), strict=True)
+    return [pair for pair, reached in found if not reached]
 
 
-def answered(questions: list[tuple[Guest, str]]) -> list[bool]:
+def answered(questions: list[tuple[Guest, str]], *, patient: bool = False) -> list[bool]:
     """Whether each guest gets an answer when it pings its address. All at once; each ends with its
-    first answer, or after some two seconds."""
+    first answer, or after some two seconds; half a minute if ``patient``, as whoever expects every
+    answer should be."""
+    tries, seconds = (30, 1) if patient else (7, 0.3)
     # Not `-c 1 -w 2`, which ends with the first error, of a neighbour looked for before, say.
-    tries = "for try in 1 2 3 4 5 6 7; do ping -n -q -c 1 -W 0.3 $0 && exit; done; exit 1"
-    pings = [guest.start("sh", "-c", tries, address) for guest, address in questions]
+    again = f"for try in $(seq {tries}); do ping -n -q -c 1 -W {seconds} $0 && exit; done; exit 1"
+    pings = [guest.start("sh", "-c", again, address) for guest, address in questions]
     for ping in pings:
         ping.communicate()
     return [ping.returncode == 0 for ping in pings]

@@ -40,7 +40,8 @@ def test_neighbours_begin_what_one_guest_may_not(
         greedy, modest, server = (net.plug(machine, port) for machine, port in guests)
         net.take_effect()
         far = addresses(ports[2])
-        assert all(answered([(guest, to) for guest in (greedy, modest) for to in far]))
+        questions = [(guest, to) for guest in (greedy, modest) for to in far]
+        assert all(answered(questions, patient=True))
         with serving(server):
             for address, mine, his in zip(far, *map(addresses, ports[:2]), strict=True):
                 flood(greedy, address)

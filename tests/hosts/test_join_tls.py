@@ -46,7 +46,7 @@ class Told(logging.Handler):
         logging.getLogger().removeHandler(self)
 
     def wait(self) -> None:
-        assert self._all.wait(20), self._missing
+        assert self._all.wait(60), self._missing
 
 
 def alive(net: Farm) -> dict[str, bool]:
@@ -62,7 +62,7 @@ def reach_each_other(net: Farm) -> None:
     questions = [
         (guest, ip["ip_address"]) for guest in guests for port in ports for ip in port["fixed_ips"]
     ]
-    assert all(answered(questions)), net.dump()
+    assert all(answered(questions, patient=True)), net.dump()
 
 
 def test_hosts_join_by_what_the_invitation_says(
@@ -110,7 +110,8 @@ def test_the_own_host_and_two_more(own_netns: None, tmp_path: Path) -> None:
             guests = [net.guest(ports[0])]
             guests += [net.plug(*at) for at in zip(invited, ports[1:], strict=True)]
             addresses = [ip["ip_address"] for port in ports for ip in port["fixed_ips"]]
-            assert all(answered([(guest, to) for guest in guests for to in addresses]))
+            questions = [(guest, to) for guest in guests for to in addresses]
+            assert all(answered(questions, patient=True))
             # A host whose certificate is gone is named, with what to do.
             invited[1].vsctl("del-ssl")
             dpid = net._dpid(invited[1])
@@ -130,7 +131,7 @@ def test_a_host_is_called_what_its_certificate_says(
         machine.vsctl("del-manager")
         machine.vsctl("set", "Open_vSwitch", ".", "external_ids:hostname=host2")
         machine.vsctl("set-manager", f"ssl:{CONTROLLER}:{OVSDB}")
-        net.until(lambda: database.alive and database.replica is not before)
+        assert eventually(lambda: database.alive and database.replica is not before)
         assert alive(net) == {"host1": True, "host2": True}
         reach_each_other(net)
         net.verify()

@@ -126,7 +126,8 @@ class Stage:
 
     def move(self, asking: Guest, way: str, to: int) -> list[int]:
         """The address moves; how many questions nobody has answered meanwhile, by family."""
-        assert answered([(asking, address) for address in SHARED]) == [True, True], self.net.dump()
+        questions = [(asking, address) for address in SHARED]
+        assert all(answered(questions, patient=True)), self.net.dump()
         pacers = [Pacer(asking, address) for address in SHARED]
         self.cable(way)
         self.daemons[to].until(MASTER)

@@ -26,7 +26,8 @@ def started(own_netns: None) -> Iterator[list[Machine]]:
 
 def reached(pairs: list[tuple[Any, Any]]) -> list[bool]:
     """Whether each guest reaches all addresses of the port."""
-    return answered([(g, ip["ip_address"]) for g, port in pairs for ip in port["fixed_ips"]])
+    questions = [(g, ip["ip_address"]) for g, port in pairs for ip in port["fixed_ips"]]
+    return answered(questions, patient=True)
 
 
 def warnings(net: Farm) -> list[str]:
