@@ -85,8 +85,8 @@ attack: machine $(STAMP) ## hostile frames, floods, lying peers, kills, until on
 	done; exit 1
 
 .PHONY: docs
-docs: $(STAMP) ## regenerate docs/pipeline.md from the code
-	@$(PYTHON) -m tenantry.controller.sample.pipeline_page
+docs: $(STAMP) ## regenerate docs/pipeline.md and docs/model.md from the code
+	@$(PYTHON) -m tenantry.controller.sample.pages
 
 .PHONY: changelog
 changelog: $(STAMP) ## what docs/changes says, as it will be read; VERSION=1.2.3 writes CHANGELOG.md

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Writes ``docs/pipeline.md``: ``make docs`` (``--check``: is it stale?).
+"""The page ``docs/pipeline.md``.
 
 The page says nothing of its own. Tables and fields come from ``pipeline.py`` and from the
 features' ``tables.py``, and every flow and every arrow in it was compiled by the features from the
@@ -10,10 +10,8 @@ the core that imports the list of apps.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from pathlib import Path
 from string import ascii_letters
 from typing import NamedTuple
 
@@ -36,8 +34,6 @@ from tenantry.controller.openflow.pipeline import (
     Path as TablePath,
 )
 from tenantry.controller.sample.topology import SAMPLE, sample
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "pipeline.md"
 
 EVERY_FIELD = (
     *((field, "") for field in FIELDS),
@@ -266,28 +262,3 @@ def _names(fields: frozenset[str], table: Table) -> str:
     return (
         ", ".join((*(field.name for field in ours), *(f"`{name}`" for name in others))) or "nothing"
     )
-
-
-def main(arguments: list[str]) -> int:
-    """Write the page; with ``--check``, 1 if it is not what it should be."""
-    fresh = page()
-    if arguments == ["--check"]:
-        if PAGE.exists() and PAGE.read_text() == fresh:
-            return 0
-        print(
-            "docs/pipeline.md is stale: run python -m tenantry.controller.sample.pipeline_page",
-            file=sys.stderr,
-        )
-        return 1
-    if arguments:
-        print(
-            "usage: python -m tenantry.controller.sample.pipeline_page [--check]", file=sys.stderr
-        )
-        return 2
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(fresh)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

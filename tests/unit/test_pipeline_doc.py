@@ -11,14 +11,12 @@ import pytest
 
 from tenantry.controller.openflow.contract import ladder
 from tenantry.controller.openflow.pipeline import Table
-from tenantry.controller.sample import pipeline_page
+from tenantry.controller.sample import model_page, pages, pipeline_page
 from tests.contract import EVERY_FIELD, OWNERS, living
 
 
-def test_the_page_is_up_to_date() -> None:
-    assert pipeline_page.PAGE.read_text() == pipeline_page.page(), (
-        "docs/pipeline.md is stale: run python -m tenantry.controller.sample.pipeline_page"
-    )
+def test_the_pages_are_up_to_date() -> None:
+    assert pages.stale(pages.DOCS) == [], "run make docs"
 
 
 def test_the_page_tells_of_every_table_and_field() -> None:
@@ -49,19 +47,25 @@ def test_the_register_map_says_what_each_register_is_in_each_table() -> None:
             assert names.get(cell) == (field.name if field else None), (register, table)
 
 
-def test_check_tells_a_stale_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline_page, "PAGE", tmp_path / "docs" / "pipeline.md")
-    assert pipeline_page.main(["--check"]) == 1
-    assert pipeline_page.main([]) == 0
-    assert pipeline_page.main(["--check"]) == 0
-    pipeline_page.PAGE.write_text("# Something else\n")
-    assert pipeline_page.main(["--check"]) == 1
-    assert pipeline_page.PAGE.read_text() == "# Something else\n"
+def test_the_page_of_the_model_tells_of_every_record() -> None:
+    page = model_page.page()
+    for module in model_page.modules():
+        for record in model_page.records(module):
+            assert f"### {record.__name__}\n" in page
+    assert "| `mac` | `int` | `mac_address` |" in page
 
 
-def test_other_arguments_are_refused_and_write_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pipeline_page, "PAGE", tmp_path / "pipeline.md")
-    assert pipeline_page.main(["--chekc"]) == 2
-    assert not pipeline_page.PAGE.exists()
+def test_check_tells_a_stale_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    docs = tmp_path / "docs"
+    assert pages.main(["--check"], docs) == 1
+    assert pages.main([], docs) == 0
+    assert pages.main(["--check"], docs) == 0
+    (docs / "pipeline.md").write_text("# Something else\n")
+    assert pages.main(["--check"], docs) == 1
+    assert capsys.readouterr().err.endswith("stale: pipeline.md; run make docs\n")
+    assert (docs / "pipeline.md").read_text() == "# Something else\n"
+
+
+def test_other_arguments_are_refused_and_write_nothing(tmp_path: Path) -> None:
+    assert pages.main(["--chekc"], tmp_path / "docs") == 2
+    assert not (tmp_path / "docs").exists()
