@@ -260,13 +260,13 @@ def compile_services(view: View, switch: int, network_id: str) -> Iterator[Flow]
     network = view.get(Network, network_id)
     if network is None or not network.admin_state_up:
         return
-    there = {mapped(*address) for address in METADATA_ADDRESSES} | {SERVICE_LINK_LOCAL}
-    there |= {
+    addresses = {mapped(*address) for address in METADATA_ADDRESSES} | {SERVICE_LINK_LOCAL}
+    addresses |= {
         mapped(subnet.version, subnet.service_address)
         for subnet in view.find(Subnet, network_id=network_id)
         if subnet.service_address is not None and subnet.enable_dhcp
     }
-    for address in sorted(there):
+    for address in sorted(addresses):
         yield _neighbour(network, address, {IN_PORT: TENANT}, (SetField(MAC, SERVICE_MAC),))
 
 

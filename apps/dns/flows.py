@@ -33,12 +33,12 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     for subnet in view.find(Subnet, network_id=network_id):
         if subnet.service_address is None or not subnet.enable_dhcp:
             continue
-        there: Match = (
+        to_service_address: Match = (
             {"eth_type": IPV4, "ipv4_dst": subnet.service_address}
             if subnet.version == 4
             else {"eth_type": IPV6, "ipv6_dst": subnet.service_address}
         )
-        asked = {NETWORK: network.key, IN_PORT: TENANT, **there}
+        asked = {NETWORK: network.key, IN_PORT: TENANT, **to_service_address}
         udp = {**asked, "ip_proto": UDP, "udp_dst": DNS}
         tcp = {**asked, "ip_proto": TCP, "tcp_dst": DNS}
         yield Flow(Table.TRAP, TrapPriority.TRAPPED, udp, PUNT)

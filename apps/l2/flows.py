@@ -101,8 +101,8 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     out: Actions = (Output(plugged.ofport),)
     if vlan:
         out = (PushVlan(), SetField("vlan_vid", tag), *out, PopVlan())
-    there: Match = {NETWORK: network.key, OUT_PORT: port.key}
-    yield Flow(Table.OUTPUT, OutputPriority.ORDINARY, there, out)
+    to_port_key: Match = {NETWORK: network.key, OUT_PORT: port.key}
+    yield Flow(Table.OUTPUT, OutputPriority.ORDINARY, to_port_key, out)
     if standby is None:
         to_port = (SetField(OUT_PORT, port.key), Goto(Table.FLOOD.next))
         reached: Match = {NETWORK: network.key, "eth_dst": port.mac}

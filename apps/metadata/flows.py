@@ -19,7 +19,7 @@ HTTP = 80
 def compile_requests(view: View, switch: int, id: str) -> Iterator[Flow]:
     """Whatever network they are on: the answer depends on the port."""
     for version, address in METADATA_ADDRESSES:
-        there: Match = (
+        to_metadata: Match = (
             {"eth_type": IPV4, "ipv4_dst": address}
             if version == 4
             else {"eth_type": IPV6, "ipv6_dst": address}
@@ -27,6 +27,6 @@ def compile_requests(view: View, switch: int, id: str) -> Iterator[Flow]:
         yield Flow(
             Table.TRAP,
             TrapPriority.TRAPPED,
-            {IN_PORT: TENANT, "ip_proto": TCP, "tcp_dst": HTTP, **there},
+            {IN_PORT: TENANT, "ip_proto": TCP, "tcp_dst": HTTP, **to_metadata},
             (Goto(Table.SERVICE),),
         )

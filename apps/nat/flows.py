@@ -175,7 +175,7 @@ def _one_to_one(
     here: bool,
 ) -> Iterator[Flow]:
     at_home, stands = is_primary(view, switch, router.id), is_ha_gateway(view, switch, router.id)
-    its: Match = {ROUTER: router.key, **_IPV4}
+    router_ipv4: Match = {ROUTER: router.key, **_IPV4}
     to_fixed: Actions = (
         *(SetField("ipv4_dst", floating.fixed_address), SetField(NAT, TRANSLATE), *CLEAR_CONNTRACK),
         Goto(Table.ROUTER_NAT_IN.next),
@@ -187,34 +187,36 @@ def _one_to_one(
         *(SetField(NAT, UNPROVEN), *CLEAR_CONNTRACK),
         Ct(zone, Table.ROUTER_NAT_IN_DONE, dst, commit=True),
     )
-    destination: Match = {**its, "ipv4_dst": floating.address}
+    to_floating_ip: Match = {**router_ipv4, "ipv4_dst": floating.address}
     rung = RouterNatInPriority
     rungs = (rung.FLOATING, rung.FLOATING_FRAGMENT)
-    taken = [(rungs, destination)]
+    taken = [(rungs, to_floating_ip)]
     if not at_home:
         # Others' packets go to the router's home first, for there their sources are translated.
         sources = (FLOATING, OUTSIDE) if here else (FLOATING,)
-        taken = [(rungs, {**destination, SOURCE: source}) for source in sources]
+        taken = [(rungs, {**to_floating_ip, SOURCE: source}) for source in sources]
         if stands:
-            at_gateway: Match = {**destination, FLAGS: (GATEWAY_HERE, GATEWAY_HERE)}
+            at_gateway: Match = {**to_floating_ip, FLAGS: (GATEWAY_HERE, GATEWAY_HERE)}
             taken.append(((rung.AT_GATEWAY, rung.GATEWAY_FRAGMENT), at_gateway))
     for (priority, of_fragments), match in taken:
         yield Flow(Table.ROUTER_NAT_IN, priority, match, to_fixed)
         cut: Match = {**match, "ip_frag": FRAGMENT}
         yield Flow(Table.ROUTER_NAT_IN, of_fragments, cut, gathered)
     done = Goto(Table.ROUTER_NAT_IN_DONE.next)
-    known: Match = {**its, NAT: UNPROVEN, "ipv4_dst": floating.fixed_address}
-    yield Flow(Table.ROUTER_NAT_IN_DONE, RouterNatInDonePriority.FLOATING, known, (*proven, done))
+    unproven: Match = {**router_ipv4, NAT: UNPROVEN, "ipv4_dst": floating.fixed_address}
+    yield Flow(
+        Table.ROUTER_NAT_IN_DONE, RouterNatInDonePriority.FLOATING, unproven, (*proven, done)
+    )
     if not here:
         return
-    fixed: Match = {**its, "ipv4_src": floating.fixed_address}
+    from_fixed_ip: Match = {**router_ipv4, "ipv4_src": floating.fixed_address}
     yield Flow(
         Table.ROUTER_SOURCE,
         OneRung.ORDINARY,
-        {**fixed, SOURCE: INSIDE},
+        {**from_fixed_ip, SOURCE: INSIDE},
         (SetField(SOURCE, FLOATING), Goto(Table.ROUTER_SOURCE.next)),
     )
-    leaving: Match = {**fixed, NAT: TRANSLATE, SOURCE: FLOATING}
+    leaving: Match = {**from_fixed_ip, NAT: TRANSLATE, SOURCE: FLOATING}
     as_floating: Actions = (SetField("ipv4_src", floating.address), *CLEAR_CONNTRACK)
     seen_outside: Actions = (SetField("eth_src", port.mac), SetField(NAT, TRANSLATED))
     done = Goto(Table.ROUTER_NAT_DONE)
@@ -229,13 +231,13 @@ def _one_to_one(
     gathered = (SetField(NAT, UNPROVEN), Ct(zone, Table.ROUTER_NAT_DONE, src, commit=True))
     cut = {**leaving, "ip_frag": FRAGMENT}
     yield Flow(Table.ROUTER_NAT_OUT, RouterNatOutPriority.FLOATING_FRAGMENT, cut, gathered)
-    known = {**its, NAT: UNPROVEN, "ipv4_src": floating.address}
+    unproven = {**router_ipv4, NAT: UNPROVEN, "ipv4_src": floating.address}
     on = Goto(Table.ROUTER_NAT_DONE.next)
-    yield Flow(Table.ROUTER_NAT_DONE, RouterNatDonePriority.FLOATING, known, (*proven, on))
+    yield Flow(Table.ROUTER_NAT_DONE, RouterNatDonePriority.FLOATING, unproven, (*proven, on))
     yield Flow(
         Table.ROUTER_NAT_DONE,
         RouterNatDonePriority.FLOATING_OUTSIDE,
-        {**known, NETWORK: outside.key},
+        {**unproven, NETWORK: outside.key},
         (*proven, *seen_outside, on),
     )
 
@@ -259,16 +261,18 @@ def compile_shared(view: View, switch: int, router_id: str) -> Iterator[Flow]:
         yield from forwarded_replies(router)
     if address is None:
         return
-    whose: Match = {} if own is None else {FLAGS: (GATEWAY_HERE, GATEWAY_HERE)}
-    yield from _translated(view, router, leg, address, whose, (), bool(forwardings))
+    taken_here: Match = {} if own is None else {FLAGS: (GATEWAY_HERE, GATEWAY_HERE)}
+    yield from _translated(view, router, leg, address, taken_here, (), bool(forwardings))
     if own is None:
         return
     # What its own ports send, it translates to its own address, with a MAC address of its own.
     admit: Match = {NETWORK: leg.network.key, "eth_dst": own.mac}
     yield Flow(Table.ROUTER_ADMIT, RouterAdmitPriority.TO_ROUTER, admit, enter_router(router, leg))
     as_own: Actions = (SetField("eth_src", own.mac), SetField(NAT, TRANSLATED))
-    its: Match = {FLAGS: (0, GATEWAY_HERE)}
-    yield from _translated(view, router, leg, own.address, its, as_own, bool(forwardings))
+    left_to_others: Match = {FLAGS: (0, GATEWAY_HERE)}
+    yield from _translated(
+        view, router, leg, own.address, left_to_others, as_own, bool(forwardings)
+    )
 
 
 ALGS = {"ftp": 21, "tftp": 69}
@@ -280,34 +284,39 @@ def _translated(
     router: Router,
     leg: RouterInterface,
     address: int,
-    whose: Match,
+    taken_here: Match,
     seen_as: Actions,
     forwards: bool,
 ) -> Iterator[Flow]:
     """What leaves by one address that many share, and what comes back to it."""
     helpers = view.find(ConntrackHelper, router_id=router.id)
     zone = Zone.shared(router.key)
-    its: Match = {ROUTER: router.key, **_IPV4}
+    router_ipv4: Match = {ROUTER: router.key, **_IPV4}
     yield Flow(
         Table.ROUTER_NAT_IN,
         RouterNatInPriority.SHARED,
-        {**its, "ipv4_dst": address},
+        {**router_ipv4, "ipv4_dst": address},
         (SetField(NAT, TRANSLATE), *CLEAR_CONNTRACK, Ct(zone, Table.ROUTER_NAT_IN_DONE, Nat())),
     )
     if helpers:
         opened = CT_NEW | CT_RELATED | CT_TRACKED
-        expected: Match = {**its, "ct_state": (opened, opened)}
+        expected: Match = {**router_ipv4, "ct_state": (opened, opened)}
         commit = (Ct(zone, Table.ROUTE, Nat(), commit=True),)
         yield Flow(Table.ROUTER_NAT_IN_DONE, RouterNatInDonePriority.EXPECTED, expected, commit)
     shared = Nat("src", address, *SHARED_PORTS)
-    leaving: Match = {**its, NAT: TRANSLATE, SOURCE: INSIDE, **whose}
+    from_inside: Match = {**router_ipv4, NAT: TRANSLATE, SOURCE: INSIDE, **taken_here}
     commit = (Ct(zone, Table.ROUTER_NAT_DONE, shared, commit=True),)
-    yield Flow(Table.ROUTER_NAT_OUT, RouterNatOutPriority.SHARED, leaving, commit)
+    yield Flow(Table.ROUTER_NAT_OUT, RouterNatOutPriority.SHARED, from_inside, commit)
     if forwards:
-        yield Flow(Table.ROUTER_NAT_REPLY, RouterNatReplyPriority.OTHER, {**its, **whose}, commit)
+        yield Flow(
+            Table.ROUTER_NAT_REPLY,
+            RouterNatReplyPriority.OTHER,
+            {**router_ipv4, **taken_here},
+            commit,
+        )
     for helper in helpers:
         protocol = PROTOCOLS[helper.protocol]
-        called: Match = {**leaving, "ip_proto": protocol, f"{helper.protocol}_dst": helper.port}
+        called: Match = {**from_inside, "ip_proto": protocol, f"{helper.protocol}_dst": helper.port}
         helped = Ct(
             zone, Table.ROUTER_NAT_DONE, shared, commit=True, alg=ALGS.get(helper.helper, 0)
         )
@@ -318,7 +327,7 @@ def _translated(
         for subnet in other.subnets:
             if not other.gateway and subnet.version == 4 and scope(view, subnet) in scopes:
                 inside = prefix_value(4, subnet.first, subnet.prefix_length)
-                known = {**leaving, NETWORK: leg.network.key, "ipv4_src": inside}
+                known = {**from_inside, NETWORK: leg.network.key, "ipv4_src": inside}
                 out = (Goto(Table.ROUTER_OUT),)
                 yield Flow(Table.ROUTER_NAT_OUT, RouterNatOutPriority.SAME_SCOPE, known, out)
     # Only as the shared address, and not by a connection from before it was another.
@@ -326,10 +335,10 @@ def _translated(
     yield Flow(
         Table.ROUTER_NAT_DONE,
         RouterNatDonePriority.SHARED,
-        {**leaving, "ipv4_src": address},
+        {**from_inside, "ipv4_src": address},
         on,
     )
-    yield Flow(Table.ROUTER_NAT_DONE, RouterNatDonePriority.NOT_SHARED, leaving, ())
+    yield Flow(Table.ROUTER_NAT_DONE, RouterNatDonePriority.NOT_SHARED, from_inside, ())
 
 
 # --- IPv6 ------------------------------------------------------------------------------------

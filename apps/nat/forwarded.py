@@ -70,16 +70,16 @@ def forwarded(
     if floating is None or protocol is None:
         return
     zone, name = Zone.forwarded(router.key), forwarding.protocol
-    its: Match = {ROUTER: router.key, "eth_type": IPV4, "ip_proto": protocol}
-    there: Match = {**its, "ipv4_dst": floating.address}
+    router_protocol: Match = {ROUTER: router.key, "eth_type": IPV4, "ip_proto": protocol}
+    to_floating_ip: Match = {**router_protocol, "ipv4_dst": floating.address}
     known: Actions = (SetField(NAT, TRANSLATE), *CLEAR_CONNTRACK)
     for external, nat in _translations(forwarding):
-        whole = {**there, f"{name}_dst": external}
+        to_port = {**to_floating_ip, f"{name}_dst": external}
         begin = Ct(zone, Table.ROUTER_NAT_IN_DONE, nat, commit=True)
-        yield Flow(Table.ROUTER_NAT_IN, RouterNatInPriority.FORWARDED, whole, (*known, begin))
+        yield Flow(Table.ROUTER_NAT_IN, RouterNatInPriority.FORWARDED, to_port, (*known, begin))
     gathered = Ct(zone, Table.ROUTER_NAT_IN_DONE, Nat())
     lookup = Ct(zone, Table.ROUTER_NAT_REPLY, Nat())
-    cut = {**there, "ip_frag": FRAGMENT}
+    cut = {**to_floating_ip, "ip_frag": FRAGMENT}
     yield Flow(Table.ROUTER_NAT_IN, RouterNatInPriority.FORWARDED_FRAGMENT, cut, (*known, gathered))
     # What errors quote is translated, too.
     for error in ERRORS_4:
@@ -97,7 +97,7 @@ def forwarded(
             punt,
         )
 
-    answers: Match = {**its, "ipv4_src": forwarding.address}
+    answers: Match = {**router_protocol, "ipv4_src": forwarding.address}
     ends: list[Match] = [{f"{name}_src": port} for port in port_masks(*forwarding.internal)]
     for end in (*ends, Match({"ip_frag": FRAGMENT})):
         match = {**answers, **end, SOURCE: INSIDE}

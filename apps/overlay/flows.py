@@ -147,7 +147,7 @@ def compile_router(view: View, switch: int, router_id: str) -> Iterator[Item]:
     before = preferred_over(view, switch, router_id)
     if router is None:
         return
-    ends = [(other, there) for other in before if (there := endpoint(view, other)) is not None]
+    ends = [(other, end) for other in before if (end := endpoint(view, other)) is not None]
     for leg in router_interfaces(view, router_id):
         network, by, _ = _carrier(view, switch, leg.network.id)
         if network is None or by is None or leg.gateway or not ends:
@@ -158,8 +158,8 @@ def compile_router(view: View, switch: int, router_id: str) -> Iterator[Item]:
         to_first = (_to(ends[0][1]), Output(port))
         if len(gateways(view, router_id)) > 1:
             buckets = [
-                Bucket(watch, (_to(there), Output(port)))
-                for other, there in ends
+                Bucket(watch, (_to(end), Output(port)))
+                for other, end in ends
                 if (watch := health_port(view, switch, other)) is not None
             ]
             yield Failover(group, (*buckets, Bucket(port, to_first)))

@@ -70,8 +70,8 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     if network is None:
         return
     onto_wires: Actions = ()
-    for segment, there in wires(view, switch, network):
-        for wire, (vlan_vid, untag) in product(there, _tags(segment)):
+    for segment, ofports in wires(view, switch, network):
+        for wire, (vlan_vid, untag) in product(ofports, _tags(segment)):
             yield Flow(
                 Table.CLASSIFY,
                 ClassifyPriority.ORDINARY,
@@ -84,7 +84,7 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
                     Goto(Table.CLASSIFY.next),
                 ),
             )
-        onto_wires += _tagged(segment, tuple(Output(wire) for wire in there))
+        onto_wires += _tagged(segment, tuple(Output(wire) for wire in ofports))
     yield Flow(
         Table.FLOOD_PART,
         FloodPartPriority.COPIES,

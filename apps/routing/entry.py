@@ -32,26 +32,26 @@ def entering(
     view: View, switch: int, router: Router, leg: RouterInterface, is_gateway: bool
 ) -> Iterator[Flow]:
     """By one of its ports: with its MAC address, or one by which another switch stands for it."""
-    there: Match = {NETWORK: leg.network.key, "eth_dst": leg.port.mac}
+    to_router_mac: Match = {NETWORK: leg.network.key, "eth_dst": leg.port.mac}
     if router.admin_state_up and is_gateway:
         yield from entry_flows(view, switch, router, leg, leg.port.mac)
         yield from answering(view, switch, router, [leg.port.mac])
     elif router.admin_state_up and not leg.gateway:
-        match = {**there, IN_PORT: TENANT}
+        match = {**to_router_mac, IN_PORT: TENANT}
         yield Flow(
             Table.ROUTER_ADMIT, RouterAdmitPriority.TO_ROUTER, match, enter_router(router, leg)
         )
     if not leg.gateway:
         # Every switch on the wire may hear it, but one of them routes it; and none if it is off.
-        yield Flow(Table.L2_LOOKUP, L2LookupPriority.KNOWN, there, ())
+        yield Flow(Table.L2_LOOKUP, L2LookupPriority.KNOWN, to_router_mac, ())
     else:
         # What comes from outside for somebody who is not there must not run in circles.
         circle: Match = {ENTERED: leg.port.key, EXIT: leg.port.key, SOURCE: OUTSIDE}
         yield Flow(Table.ROUTER_OUT, RouterOutPriority.CIRCLE, circle, ())
-    stands_for_it = (ROUTED_MAC | leg.port.key, ROUTED_MAC_MASK)
+    routed_elsewhere_mac = (ROUTED_MAC | leg.port.key, ROUTED_MAC_MASK)
     yield Flow(
         Table.ROUTER_ADMIT,
         RouterAdmitPriority.ROUTED_ELSEWHERE,
-        {NETWORK: leg.network.key, IN_PORT: FROM_WIRE_OR_TUNNEL, "eth_src": stands_for_it},
+        {NETWORK: leg.network.key, IN_PORT: FROM_WIRE_OR_TUNNEL, "eth_src": routed_elsewhere_mac},
         (SetField("eth_src", leg.port.mac), Resubmit(Table.ROUTER_ADMIT)),
     )

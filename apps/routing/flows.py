@@ -280,7 +280,7 @@ def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
         if outside and not reached:
             yield Flow(Table.ROUTE, RoutePriority.PREFIX[length], match, TO_HOME)
             continue
-        whose: tuple[Match, ...] = ({},)
+        sources: tuple[Match, ...] = ({},)
         if outside and version == 4 and shared and not at_home:
             from_inside: Match = {**match, SOURCE: INSIDE}
             if own_gateway_address(
@@ -292,8 +292,8 @@ def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
             yield Flow(
                 Table.ROUTE, RoutePriority.EXCEPTION[length], from_inside, _to_home(router, stands)
             )
-            whose = ({SOURCE: (FLOATING, FLOATING)}, {SOURCE: (ITSELF, ITSELF)})  # and OUTSIDE
-        yield from _route(match, length, version, ways, largest, whose)
+            sources = ({SOURCE: (FLOATING, FLOATING)}, {SOURCE: (ITSELF, ITSELF)})  # and OUTSIDE
+        yield from _route(match, length, version, ways, largest, sources)
         for leg, nexthop in ways:
             if nexthop is None and not leg.gateway:
                 yield from _apart(view, router, leg, (version, first, length), match)
@@ -309,11 +309,13 @@ def _apart(
         for subnet in other.subnets:
             if subnet.version != version or scope(view, subnet) in scopes:
                 continue
-            from_there: Match = {SOURCE: OUTSIDE, NAT: 0}
+            from_other_scope: Match = {SOURCE: OUTSIDE, NAT: 0}
             if not other.gateway:
-                there = prefix_value(version, subnet.first, subnet.prefix_length)
-                from_there = {f"ipv{version}_src": there, NAT: 0}
-            yield Flow(Table.ROUTE, RoutePriority.EXCEPTION[length], {**match, **from_there}, ())
+                prefix_of_source = prefix_value(version, subnet.first, subnet.prefix_length)
+                from_other_scope = {f"ipv{version}_src": prefix_of_source, NAT: 0}
+            yield Flow(
+                Table.ROUTE, RoutePriority.EXCEPTION[length], {**match, **from_other_scope}, ()
+            )
 
 
 def _table(
@@ -343,7 +345,7 @@ def _route(
     version: int,
     ways: list[tuple[RouterInterface, int | None]],
     largest: int,
-    whose: tuple[Match, ...],
+    sources: tuple[Match, ...],
 ) -> Iterator[Flow]:
     if len(ways) == 1:
         yield Flow(
@@ -354,8 +356,8 @@ def _route(
     yield Flow(Table.ROUTE, RoutePriority.PREFIX[length], match, (Multipath(len(ways), PATH), on))
     # A packet's fragments take one way: only the first has ports.
     together = (Multipath(len(ways), PATH, ports=False), on)
-    for some in whose:
-        cut = {**match, **some, "ip_frag": FRAGMENT}
+    for source in sources:
+        cut = {**match, **source, "ip_frag": FRAGMENT}
         yield Flow(Table.ROUTE, RoutePriority.EXCEPTION[length], cut, together)
     for number, way in enumerate(ways):
         actions = _way(version, *way, largest)

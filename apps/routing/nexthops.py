@@ -161,10 +161,10 @@ def compile_announcements(view: View, switch: int, network_id: str) -> Iterator[
     network = view.get(Network, network_id)
     if network is None:
         return
-    its: Match = {NETWORK: network.key}
+    on_network: Match = {NETWORK: network.key}
     copy = (SetField(PUNT_REASON, HEARD), Punt(OTHERS_METER))
     to_all = (SetField(OUT_PORT, 0), Goto(Table.ARP_ND.next))
-    asks_for_itself: Match = {**its, OWNED: (OWN | OTHERS, OWN | OTHERS)}
+    asks_for_itself: Match = {**on_network, OWNED: (OWN | OTHERS, OWN | OTHERS)}
     yield Flow(Table.ARP_ND_REPLY, ArpNdReplyPriority.PAIR_MOVED, asks_for_itself, (*copy, *to_all))
     senders: list[Value] = [TENANT]
     if any(switch in gateways(view, id) for id in routers_in(view, network_id)):
@@ -172,7 +172,7 @@ def compile_announcements(view: View, switch: int, network_id: str) -> Iterator[
     on = (Goto(Table.ROUTER_ADMIT.next),)
     for sender in senders:
         for words in _ANNOUNCED:
-            match: Match = {**its, IN_PORT: sender, **words}
+            match: Match = {**on_network, IN_PORT: sender, **words}
             yield Flow(
                 Table.ROUTER_ADMIT, RouterAdmitPriority.NEIGHBOUR_ANNOUNCED, match, (*copy, *on)
             )
@@ -180,9 +180,9 @@ def compile_announcements(view: View, switch: int, network_id: str) -> Iterator[
         # ask. Of those who are known it is news if they do so from elsewhere.
         for neighbour in view.find(Neighbour, network_id=network_id):
             words, source = _ASKED[neighbour.version]
-            asks = {**its, IN_PORT: sender, **words, source: neighbour.address}
-            told = (*copy, SetField(PUNT_REASON, 0), Goto(Table.TRAP.next))
-            yield Flow(Table.TRAP, TrapPriority.TRAPPED, asks, told)
+            asks = {**on_network, IN_PORT: sender, **words, source: neighbour.address}
+            passed_on = (*copy, SetField(PUNT_REASON, 0), Goto(Table.TRAP.next))
+            yield Flow(Table.TRAP, TrapPriority.TRAPPED, asks, passed_on)
             same = {**asks, "eth_src": neighbour.mac}
             yield Flow(Table.TRAP, TrapPriority.FROM_WHERE_KNOWN, same, (Goto(Table.TRAP.next),))
 
@@ -226,8 +226,8 @@ def asker(
         if switch is None or not _reaches(view, switch, network_id):
             continue
         for leg in router_interfaces(view, router_id):
-            there = leg.network.id == network_id and on_link(leg, version, address)
-            if there and leg.address(version) is not None:
+            reaches_it = leg.network.id == network_id and on_link(leg, version, address)
+            if reaches_it and leg.address(version) is not None:
                 return switch, leg
     return None
 

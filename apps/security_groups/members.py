@@ -79,21 +79,21 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
         return
     # A firewall judges connections, also where the groups do not.
     firewalled = bool(view.ids(FirewallGroup, ports=port_id))
-    its = _identity_of(port, groups, firewalled=firewalled)
+    own = _identity_of(port, groups, firewalled=firewalled)
     yield Flow(
         Table.SG_IDENTITY,
         SgIdentityPriority.PORT,
         {PORT_TO_IDENTIFY: port.key},
-        (SetField(PORT_TO_IDENTIFY, its),),
+        (SetField(PORT_TO_IDENTIFY, own),),
     )
-    if its & OF_PORT:
+    if own & OF_PORT:
         each: list[Action] = []
         for group in groups:
             each += (SetField(SUBJECT_IDENTITY, identity(group)), Resubmit(Table.SG_POLICY))
-        yield Flow(Table.SG_POLICY, OneRung.ORDINARY, {SUBJECT_IDENTITY: its}, tuple(each))
+        yield Flow(Table.SG_POLICY, OneRung.ORDINARY, {SUBJECT_IDENTITY: own}, tuple(each))
         for group in groups:
             if group.id in remotes_on(view, switch, True):
-                yield _here(group.key, its)
+                yield _here(group.key, own)
 
 
 def _identity_of(port: Port, groups: tuple[SecurityGroup, ...], *, firewalled: bool) -> int:
@@ -135,8 +135,8 @@ def compile_group(view: View, switch: int, group_id: str) -> Iterator[Flow]:
         )
         asked: list[Action] = []
         for key in sorted(key for id in remotes if (key := remote_key(view, id)) is not None):
-            there = Table.MEMBERS if key else Table.RULES
-            asked += (SetField(REMOTE_GROUP, key), Resubmit(there))
+            table = Table.MEMBERS if key else Table.RULES
+            asked += (SetField(REMOTE_GROUP, key), Resubmit(table))
         if asked:
             if remotes != {""}:
                 asked.insert(0, Resubmit(Table.FAR_END))
@@ -229,8 +229,8 @@ def _at(match: Match, prefix: Prefix) -> Flow:
     """Who has one of these addresses is in a remote group."""
     address, mask = mapped_prefix(prefix.version, prefix.first, prefix.length)
     value: Value = address if mask == EVERY_BIT else (address, mask)
-    there: Match = {FAR_ADDRESS: value} if mask else {}
-    return Flow(Table.MEMBERS, MembersPriority.ADDRESS, {**match, **there}, _ASK)
+    far_address: Match = {FAR_ADDRESS: value} if mask else {}
+    return Flow(Table.MEMBERS, MembersPriority.ADDRESS, {**match, **far_address}, _ASK)
 
 
 EVERY_BIT = (1 << 128) - 1

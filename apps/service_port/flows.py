@@ -74,10 +74,10 @@ def compile_service_port(view: View, switch: int, id: str) -> Iterator[Flow]:
                 yield Flow(Table.CLASSIFY, ClassifyPriority.ORDINARY, match, (Goto(Table.SERVICE),))
             yield from _from_hosts(tunnel, ends[0].version, service)
     elif tunnel is not None and ends:
-        (there,) = ends
-        for match in _out_of_tunnels(view, switch, there):
+        (end,) = ends
+        for match in _out_of_tunnels(view, switch, end):
             yield Flow(Table.CLASSIFY, ClassifyPriority.ORDINARY, match, _BACK)
-        yield from _from_guests(_to(there), *_into(tunnel))
+        yield from _from_guests(_to(end), *_into(tunnel))
 
 
 _BACK = (Resubmit(Table.SERVICE_BACK), Goto(Table.OUTPUT))

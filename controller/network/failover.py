@@ -125,8 +125,8 @@ def answering(view: View, switch: int, router: Router, macs: Iterable[int]) -> I
     """Questions from a physical network for addresses that come with these MAC addresses, which any
     of several gateways could answer: whichever is the one to do so."""
     for mac in macs if is_ha_gateway(view, switch, router.id) else ():
-        there = (mac, A_ROUTER - 1)
-        match: Match = {IN_PORT: PHYSICAL, MAC: there, OUT_PORT: ROUTED}
+        router_mac = (mac, A_ROUTER - 1)
+        match: Match = {IN_PORT: PHYSICAL, MAC: router_mac, OUT_PORT: ROUTED}
         group = Group(group_id(router, ARP_REPLY))
         yield Flow(Table.ARP_ND_REPLY, ArpNdReplyPriority.OF_SEVERAL_GATEWAYS, match, (group,))
 

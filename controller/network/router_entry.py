@@ -78,13 +78,16 @@ def entry_flows(
 ) -> Iterator[Flow]:
     """Take what is for one of a router's MAC addresses, at a switch that is its home, or stands in
     for that: what comes from a physical network, only if this is the one to do so."""
-    there: Match = {NETWORK: leg.network.key, "eth_dst": mac}
+    to_router_mac: Match = {NETWORK: leg.network.key, "eth_dst": mac}
     if not is_ha_gateway(view, switch, router.id):
         yield Flow(
-            Table.ROUTER_ADMIT, RouterAdmitPriority.TO_ROUTER, there, enter_router(router, leg)
+            Table.ROUTER_ADMIT,
+            RouterAdmitPriority.TO_ROUTER,
+            to_router_mac,
+            enter_router(router, leg),
         )
         return
-    from_guests: Match = {**there, IN_PORT: TENANT}
+    from_guests: Match = {**to_router_mac, IN_PORT: TENANT}
     if leg.gateway and not is_primary(view, switch, router.id):
         beside = (*_entered(router, leg, GATEWAY_HERE), Group(group_id(router, FROM_GUESTS)))
         yield Flow(Table.ROUTER_ADMIT, RouterAdmitPriority.TO_ROUTER, from_guests, beside)
@@ -95,11 +98,11 @@ def entry_flows(
             from_guests,
             enter_router(router, leg),
         )
-    from_tunnels: Match = {**there, IN_PORT: TUNNEL}
+    from_tunnels: Match = {**to_router_mac, IN_PORT: TUNNEL}
     here = enter_router(router, leg, here=True)
     yield Flow(Table.ROUTER_ADMIT, RouterAdmitPriority.FROM_OUTSIDE_SWITCH, from_tunnels, here)
     if_active = (*_entered(router, leg, GATEWAY_HERE), Group(group_id(router, FROM_WIRE)))
-    from_wire: Match = {**there, IN_PORT: PHYSICAL}
+    from_wire: Match = {**to_router_mac, IN_PORT: PHYSICAL}
     yield Flow(Table.ROUTER_ADMIT, RouterAdmitPriority.FROM_OUTSIDE_SWITCH, from_wire, if_active)
 
 
