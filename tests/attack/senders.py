@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from tests.namespace import Guest
 
 STARTED = "started\n"
+LIAR = 0xABC
+"""The switch that somebody says it is."""
 
 
 def _openflow(kind: int, body: bytes = b"", xid: int = 1) -> bytes:
@@ -42,7 +44,7 @@ FIRST = {
     "deep": b'{"method":',
     "slow": b"GET / HTTP/1.1\r\n",
     # It says hello and who it is, and then that its ports change.
-    "ports": _openflow(0) + _features(0xABC) + _openflow(19, struct.pack("!HHI", 13, 0, 0)),
+    "ports": _openflow(0) + _features(LIAR) + _openflow(19, struct.pack("!HHI", 13, 0, 0)),
 }
 AGAIN = {
     "nothing": b"",
