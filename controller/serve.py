@@ -8,24 +8,22 @@ the switches as they are: their flows go on without it.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import gc
 import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from oslo_config import cfg
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from tenantry.apps import APPS
-from tenantry.controller import config, log, runtime
+from tenantry.controller import config, log, preflight, runtime
 from tenantry.controller.api import application, auth
 from tenantry.controller.api.core import scheduling
 from tenantry.controller.api.core.migration import Migration
@@ -34,21 +32,45 @@ from tenantry.controller.api.tenantry import hosts, operations
 from tenantry.controller.api.tenantry.membership import Membership
 from tenantry.controller.api.tenantry.observed import Observed
 from tenantry.controller.api.tenantry.running import Running
-from tenantry.controller.feature.app import App, Parts
-from tenantry.controller.feature.effects import DnsQuery, PortMigrated
+from tenantry.controller.engine.engine import Engine
+from tenantry.controller.feature.app import App, stored_records
+from tenantry.controller.feature.effects import (
+    DnsQuery,
+    EffectHandler,
+    NeighbourReply,
+    PacketOut,
+    PortMigrated,
+    ResolveNeighbour,
+)
+from tenantry.controller.model import Change, Model, Option
 from tenantry.controller.service import supervisor
+from tenantry.controller.service.announcements import Announcements, Repeated
+from tenantry.controller.service.audit import Audit
+from tenantry.controller.service.conntrack_limits import Limits
+from tenantry.controller.service.holddown import HoldDown
+from tenantry.controller.service.inbox import Inbox
+from tenantry.controller.service.interfaces import Interfaces
+from tenantry.controller.service.journal import Journal
+from tenantry.controller.service.loop import Loop
+from tenantry.controller.service.neighbours import Neighbours
+from tenantry.controller.service.packet_in import PacketIns
+from tenantry.controller.service.progress import Progress
 from tenantry.controller.service.resolvers import Resolvers
-from tenantry.controller.service.service import Service
 from tenantry.controller.service.service_port import ServicePort
-from tenantry.controller.sockets import certificates, descriptors, http
+from tenantry.controller.service.start_gate import StartGate
+from tenantry.controller.service.status import Status
+from tenantry.controller.sockets import descriptors, http
 from tenantry.controller.sockets.listener import Clients, Listener, listen
 from tenantry.controller.store import Store, StoreError
 from tenantry.controller.switch import channel
 from tenantry.controller.switch.hosts import Hosts
-from tenantry.controller.switch.own_rows import IntegrationBridge
+from tenantry.controller.switch.inventory import Inventory
 from tenantry.controller.switch.words import HostReport
 
 LOG = logging.getLogger("tenantry")
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 SIGNAL_SECONDS = 0.2
 """How long SIGINT and SIGTERM may go unnoticed."""
@@ -59,125 +81,191 @@ class CannotServe(Exception):
 
 
 class Controller:
-    """All the parts, started. Errors while starting: CannotServe, ConfigError."""
+    """All the parts, started; each is given those that it stands on. Errors while starting:
+    CannotServe, ConfigError."""
 
     @runtime.collections_paused()
     def __init__(self, conf: cfg.ConfigOpts, apps: Sequence[App] | None = None) -> None:
-        apps = APPS if apps is None else apps
-        self.parts = parts = check(conf, apps)
+        built = preflight.check(conf, APPS if apps is None else apps)
+        parts = list(built.values())
         shares = descriptors.shares(descriptors.limit())
         self.failed = False
         """Whether something that must go on does not."""
-        self.kinds = kinds = application.kinds(
-            [one.extension for one in parts.values() if one.extension],
+
+        # What people asked for, and where we are asked.
+        self.kinds = application.kinds(
+            [part.extension for part in parts if part.extension],
             physical_mtu=conf.networks.physical_mtu,
             physical_mtus=conf.networks.physical_mtus,
             overlay_ip_version=conf.networks.overlay_ip_version,
             base_mac=conf.networks.base_mac,
         )
-        self.store = _open_store(conf.store.url, kinds)
-        self.membership = Membership(self.store, kinds)
+        self.store = _open_store(conf.store.url, self.kinds)
+        self.membership = Membership(self.store, self.kinds)
         remembered = self.membership.joined()
-        self.resolvers = Resolvers(config.resolvers(conf.dns.resolvers), shares.questions)
-        self.service = Service(
-            self.store,
-            parts,
-            set_mtus=lambda remote, mtus: self.hosts.set_mtus(remote, mtus),
-            set_rows=lambda remote, rows: self.hosts.set_rows(remote, rows),
-            effects={
-                DnsQuery: lambda ask, origin: self.resolvers.ask(
-                    ask, origin.packet.port, origin.send
-                ),
-                PortMigrated: Migration(self.store, kinds).arrived,
-            },
-            connections_per_port=conf.conntrack.connections_per_port,
-            ovsdb_connections=conf.ovsdb.connections,
+        tls = preflight.tls(conf)
+        for_switches, self.openflow = _listen(conf.openflow.listen, "[openflow] listen")
+        for_clients, at = _listen(conf.api.listen, "[api] listen")
+        self.api_url = f"http://{at}"
+
+        # What is known, and what follows from it.
+        self.model = Model()
+        per_port = Option("connections_per_port", conf.conntrack.connections_per_port)
+        records = stored_records(built)
+        self.inbox = Inbox(self.store, records, conf.openflow.coalesce)
+        self.inbox.submit([Change(Option, per_port.id, per_port)])
+        rows = {app.name: part.interfaces for app, part in built.items() if part.interfaces}
+        self.engine = Engine(self.model, built, rows)
+        self.progress = Progress(self.model)
+        self.inventory = Inventory(
+            conf.ovsdb.connections,
+            self.inbox.submit,
+            conf.networks.physical_interfaces,
             remembered={each.connection: each.datapaths for each in remembered},
             awaited=[each.connection for each in remembered if each.awaited and each.datapaths],
             hosts_join=bool(conf.ovsdb.listen),
             integration_bridge=conf.ovsdb.integration_bridge,
-            physical_interfaces=conf.networks.physical_interfaces,
-            audit_seconds=conf.openflow.audit_interval,
-            engine_audit_seconds=conf.openflow.engine_audit_interval,
-            coalesce_seconds=conf.openflow.coalesce,
         )
-        openflow = config.address(conf.openflow.listen, "[openflow] listen")
-        tls = _tls(conf)
-        self.channel = channel.start(self.service, shares.switches)
-        port = _listening(openflow, lambda: self.channel.listen(*openflow, tls=tls))
-        self.openflow = openflow._replace(port=port)
-        self._listener = _listen_api(conf)
-        self.api_url = f"http://{config.Address(*self._listener.getsockname()[:2])}"
+
+        # Who talks to switches, hosts and guests.
+        hoods = [part.neighbours for part in parts if part.neighbours]
+        self.neighbours = Neighbours(self.model, hoods, self.inbox.submit, self.progress.send)
+        self.resolvers = Resolvers(config.resolvers(conf.dns.resolvers), shares.questions)
+        core: Mapping[type, EffectHandler] = {
+            PacketOut: lambda packet, origin: origin.send(packet),
+            Change: lambda change, _: self.inbox.submit([change]),
+            DnsQuery: lambda ask, origin: self.resolvers.ask(ask, origin.packet.port, origin.send),
+            ResolveNeighbour: lambda seek, origin: self.neighbours.seek(seek, origin.send),
+            NeighbourReply: lambda heard, _: self.neighbours.heard(heard),
+            PortMigrated: Migration(self.store, self.kinds).arrived,
+        }
+        self.packets = PacketIns(
+            self.model,
+            {app.id: part.packet_in for app, part in built.items() if part.packet_in},
+            together([core, *(part.effects for part in parts)], "effects of"),
+        )
+        self.channel = channel.start(shares.switches)
         self.hosts = Hosts(
-            self.service.inventory,
-            _bridge(conf),
+            self.inventory,
+            preflight.bridge(conf),
             conf.ovsdb.connections,
             store=self.store.id,
             openflow=(self.openflow.host, self.openflow.port),
             tls=tls,
             most=shares.hosts,
-            report=self._reported,
+            report=partial(_reported, self.membership, self.channel),
             tunnels={each.host: each.tunnel_address for each in remembered if each.tunnel_address},
         )
-        self.joining = _listen_for_hosts(conf, self.hosts)
-        running = Running(self.service)
-        features = [route for one in parts.values() for route in one.routes]
-        seen = {kind: observe for one in parts.values() for kind, observe in one.observed.items()}
-        observed = Observed(running, self.hosts, seen)
-        self.application = application.application(
-            self.store,
-            kinds,
-            auth.none(conf.api.default_project),
-            computed=observed,
-            routes=[
-                *operations.routes(running, features, shares.clients // 2),
-                *scheduling.routes(self.service, kinds, observed),
-                *hosts.routes(self.service, self.hosts),
-            ],
-        )
         self.service_port = ServicePort(
-            conf.ovsdb.service_port if self._has_service_port(conf) else "",
-            self.service.model,
-            [one.endpoint for one in parts.values() if one.endpoint],
+            conf.ovsdb.service_port if preflight.has_service_port(conf) else "",
+            self.model,
+            [part.endpoint for part in parts if part.endpoint],
             self.resolvers,
-            self._renew_service_port,
+            partial(_renew, self.hosts, self.inventory, self.progress, conf.ovsdb.service_port),
             shares.guests,
         )
-        if conf.ovsdb.service_port and not self._has_service_port(conf):
+        if conf.ovsdb.service_port and not self.service_port.name:
             self.service_port.state = (
                 "guests get no metadata, and no DNS by TCP: they take an Open vSwitch on the "
                 "controller's own host ([ovsdb] connections) with an integration_bridge"
             )
-        if tls is not None:
-            with contextlib.suppress(
-                certificates.CertificateError
-            ):  # perhaps it is no file of ours
-                self.service.certificate_expires = certificates.expires(Path(tls.certificate))
-        self.service.service_port_state = lambda: self.service_port.state
-        self.service.connected_clients = self._connected_clients
-        lasting: list[tuple[str, Callable[[], None]]] = [
-            ("the engine", self.service.run),
-            ("auditing the engine", self.service.run_audits),
-            ("answering guests", self.service.packets.run),
-            ("looking for neighbours", self.service.neighbours.run),
-            ("limiting connections", self.service.limits.run),
+
+        # The loop, and what runs beside it.
+        self.status = Status(self.engine, self.inbox, self.inventory, self.progress)
+        self.holddown = HoldDown(self.model, self.inbox.submit, self.progress.holds_its_flows)
+        self.limits = Limits(
+            self.model, self.inventory, conf.ovsdb.connections, per_port=per_port.value
+        )
+        self.loop = Loop(
+            self.engine,
+            self.inbox,
+            self.progress,
+            StartGate(self.inventory, self.neighbours, self.inbox),
+            followers=[
+                self.status,
+                Interfaces(self.engine, self.inventory, self.hosts),
+                self.holddown,
+                self.limits,
+                Announcements(
+                    self.model, self.progress, [part.announce for part in parts if part.announce]
+                ),
+                Journal(self.model, self.status.port),
+            ],
+            audit_seconds=conf.openflow.audit_interval,
+        )
+        self.audit = Audit(self.loop, self.inbox, conf.openflow.engine_audit_interval)
+        self.periodic = [
+            Repeated(self.model, self.progress, part.periodic) for part in parts if part.periodic
         ]
-        if self.service_port.name:
-            lasting.append(("following the service port", self.service_port.run))
-        for every in (one.periodic for one in parts.values() if one.periodic):
-            what = f"sending something every {every.seconds:g} s"
-            lasting.append((what, partial(self.service.repeat, every)))
-        self._greenlets = [supervisor.keep(what, work, self._fail) for what, work in lasting]
-        self._greenlets.append(runtime.spawn(self.membership.look_back, self.hosts.of))
+
+        # What is told of it all.
+        clients = Clients("client at", shares.clients, part=1.0)
+        self.running = Running(
+            self.store,
+            self.inventory,
+            self.progress,
+            self.status,
+            self.loop,
+            self.audit,
+            self.packets,
+            self.service_port,
+            clients={
+                "switches": self.channel.clients,
+                "hosts": self.hosts.clients,
+                "guests": self.service_port.clients,
+                "clients": clients,
+            },
+            certificate_expires=preflight.expires(tls),
+        )
+        observed = Observed(self.running, self.hosts, [part.observed for part in parts])
+        features = [route for part in parts for route in part.routes]
+        self.application = application.application(
+            self.store,
+            self.kinds,
+            auth.none(conf.api.default_project),
+            computed=observed,
+            routes=[
+                *operations.routes(self.running, features, shares.clients // 2),
+                *scheduling.routes(self.store, self.model, self.kinds, observed),
+                *hosts.routes(self.running, self.hosts),
+            ],
+        )
+
+        # From here on, everybody may come.
+        self._greenlets = [
+            *(supervisor.keep(what, work, self._fail) for what, work in self._lasting()),
+            runtime.spawn(self.membership.look_back, self.hosts.of),
+        ]
         self.membership.on_forgotten(self.hosts.forget)
-        self._clients = Clients("client at", shares.clients, part=1.0)
+        observer = channel.Observer(
+            self.loop.connected,
+            self.loop.disconnected,
+            self.inventory.ports,
+            self.inventory.port,
+            self.packets.receive,
+            self.inventory.host_of,
+        )
+        self.channel.serve(for_switches, observer, tls)
+        self.joining = _listen_for_hosts(conf, self.hosts)
         self._api = Listener(
-            self._listener,
-            self._clients,
-            http.Http(self.application, keep=lambda: not self._clients.are_many).serve,
+            for_clients,
+            clients,
+            http.Http(self.application, keep=lambda: not clients.are_many).serve,
             first_words=http.first_words,
         )
         self.hosts.start()
+
+    def _lasting(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        """What goes on for as long as the process lives."""
+        yield "the engine", self.loop.run
+        yield "auditing the engine", self.audit.run
+        yield "answering guests", self.packets.run
+        yield "looking for neighbours", self.neighbours.run
+        yield "limiting connections", self.limits.run
+        if self.service_port.name:
+            yield "following the service port", self.service_port.run
+        for periodic in self.periodic:
+            yield f"sending something every {periodic.every.seconds:g} s", periodic.run
 
     def stop(self) -> None:
         """Let go of everything; switches keep their flows."""
@@ -188,32 +276,6 @@ class Controller:
         self._api.close()
         channel.stop(self.channel)
         self.store.close()
-
-    def _reported(self, words: HostReport) -> None:
-        """A host says something new of itself."""
-        self.membership.note(words)
-        self.channel.check_hosts()
-
-    def _renew_service_port(self) -> None:
-        """The interface is missing although ovs-vswitchd runs: somebody has taken it away."""
-        remotes = [self.service.inventory.remote(dpid) or "" for dpid in self.service.connections]
-        if any(remote.startswith("unix:") for remote in remotes):
-            self.hosts.renew(self.service_port.name)
-
-    @staticmethod
-    def _has_service_port(conf: cfg.ConfigOpts) -> bool:
-        """It is on this host, if this host is among those that we look after."""
-        here = any(remote.startswith("unix:") for remote in conf.ovsdb.connections)
-        return bool(here and conf.ovsdb.integration_bridge)
-
-    def _connected_clients(self) -> dict[str, tuple[int, int]]:
-        kinds = {
-            "switches": self.channel.clients,
-            "hosts": self.hosts.clients,
-            "guests": self.service_port.clients,
-            "clients": self._clients,
-        }
-        return {kind: (len(clients), clients.most) for kind, clients in kinds.items()}
 
     def _fail(self) -> None:
         self.failed = True
@@ -238,26 +300,6 @@ def serve(conf: cfg.ConfigOpts, *, verbose: bool = False) -> None:
         raise CannotServe("a part of the controller fails again and again: see the log above")
 
 
-def check(conf: cfg.ConfigOpts, apps: Sequence[App] = APPS) -> dict[App, Parts]:
-    """What the apps hand in, if nothing is wrong with the options as far as that can be seen
-    without opening anything. Errors: ConfigError."""
-    try:
-        make_url(conf.store.url).get_dialect().import_dbapi()
-    except ImportError as missing:
-        raise config.ConfigError(
-            f"[store] url: such a database needs the Python package {missing.name}; install it "
-            "where Tenantry is"
-        ) from None
-    except ArgumentError:
-        raise config.ConfigError(
-            "[store] url must be the SQLAlchemy URL of a database, like "
-            "sqlite:////var/lib/tenantry/tenantry.db"
-        ) from None
-    _tls(conf)
-    _check_reachable(conf, config.address(conf.openflow.listen, "[openflow] listen"))
-    return {app: app.build(conf) for app in apps}
-
-
 def _open_store(url: str, kinds: Kinds) -> Store:
     parsed = make_url(url)
     try:
@@ -275,51 +317,28 @@ def _open_store(url: str, kinds: Kinds) -> Store:
         raise CannotServe(f"[store] url: {error}") from error
 
 
-def _tls(conf: cfg.ConfigOpts) -> channel.Tls | None:
-    """TLS for OpenFlow and for ``ssl:`` OVSDB connections, which use the same three files."""
-    files = (
-        conf.openflow.tls_private_key,
-        conf.openflow.tls_certificate,
-        conf.openflow.tls_ca_certificates,
-    )
-    if not any(files):
-        return None
-    if not all(files):
-        raise config.ConfigError(
-            "[openflow] TLS needs all of tls_private_key, tls_certificate and tls_ca_certificates"
-        )
-    for file in files:
-        try:
-            Path(file).read_bytes()
-        except OSError as error:
-            raise config.ConfigError(f"[openflow] TLS: {file}: {error.strerror}") from None
-    tls = channel.Tls(*files)
-    try:
-        tls.context()
-    except OSError:
-        raise config.ConfigError(
-            f"[openflow] TLS: {', '.join(files)} are not a private key, a certificate that belongs "
-            "to it, and certificates of an authority, in PEM"
-        ) from None
-    return tls
+def together(several: Iterable[Mapping[K, V]], what: str) -> dict[K, V]:
+    """What features and the core have of something, each of its own. Errors: ValueError, if two
+    have the same."""
+    found: dict[K, V] = {}
+    for some in several:
+        if again := found.keys() & some.keys():
+            raise ValueError(f"two have {what} {', '.join(map(str, again))}")
+        found |= some
+    return found
 
 
-def _bridge(conf: cfg.ConfigOpts) -> IntegrationBridge | None:
-    name = conf.ovsdb.integration_bridge
-    if not name:
-        return None
-    return IntegrationBridge(name, conf.ovsdb.datapath_type, conf.ovsdb.service_port)
+def _reported(membership: Membership, switches: channel.Channel, words: HostReport) -> None:
+    """A host says something new of itself."""
+    membership.note(words)
+    switches.check_hosts()
 
 
-def _check_reachable(conf: cfg.ConfigOpts, openflow: config.Address) -> None:
-    """Bridges of databases elsewhere must be told where to connect to."""
-    elsewhere = not all(remote.startswith("unix:") for remote in conf.ovsdb.connections)
-    if conf.ovsdb.integration_bridge and elsewhere and openflow.host in ("0.0.0.0", "::"):
-        raise config.ConfigError(
-            f"[openflow] listen = {openflow}: bridges on other hosts are told to connect there, so "
-            "name an address of this host that they reach; or have the hosts connect to us "
-            "([ovsdb] listen)"
-        )
+def _renew(hosts: Hosts, inventory: Inventory, progress: Progress, interface: str) -> None:
+    """An interface is missing although ovs-vswitchd runs: somebody has taken it away."""
+    remotes = [inventory.remote(dpid) or "" for dpid in progress.connections]
+    if any(remote.startswith("unix:") for remote in remotes):
+        hosts.renew(interface)
 
 
 def _listen_for_hosts(conf: cfg.ConfigOpts, hosts: Hosts) -> config.Address | None:
@@ -330,10 +349,11 @@ def _listen_for_hosts(conf: cfg.ConfigOpts, hosts: Hosts) -> config.Address | No
     return wanted._replace(port=_listening(wanted, lambda: hosts.listen(*wanted)))
 
 
-def _listen_api(conf: cfg.ConfigOpts) -> socket.socket:
-    address = config.address(conf.api.listen, "[api] listen")
-    listener: socket.socket = _listening(address, lambda: listen(*address))
-    return listener
+def _listen(text: str, option: str) -> tuple[socket.socket, config.Address]:
+    """A socket where others may connect, and where it is. Errors: CannotServe."""
+    address = config.address(text, option)
+    listening: socket.socket = _listening(address, lambda: listen(*address))
+    return listening, address._replace(port=listening.getsockname()[1])
 
 
 def _listening(address: config.Address, listen: Any) -> Any:

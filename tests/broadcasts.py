@@ -30,7 +30,7 @@ def say(guest: Guest, port: Any, words: bytes, *, version: int = 4, tag: int = 0
     """A UDP broadcast as from a port's address of a family; with a VLAN tag, unless it is 0."""
     to = VERSIONS[version]
     source = _address(port, version)
-    frame = frames.udp(_mac(port), to[0], version, source, to[1], PORT, PORT, words)
+    frame = frames.udp(frames.Ends(_mac(port), to[0], version, source, to[1]), PORT, PORT, words)
     tagged = struct.pack("!HH", 0x8100, tag) if tag else b""
     _send(guest, frame[:12] + tagged + frame[12:])
 

@@ -151,14 +151,14 @@ class Farm(Lab):
             self.machines.append(machine)
         assert self.controller.joining is not None
         machine.join(self.controller.joining.port)
-        self.until(lambda: self._dpid(machine) in self.service.reconcilers)
+        self.until(lambda: self._dpid(machine) in self.controller.progress.reconcilers)
         self.settle()
         dpid = self._dpid(machine)
         assert dpid is not None
         if machine.uplink:
             self.until(
                 lambda: bool(
-                    self.service.model.ids(
+                    self.controller.model.ids(
                         Interface, ("switch", "physical_network"), (dpid, "uplink")
                     )
                 )
@@ -167,7 +167,7 @@ class Farm(Lab):
         return dpid
 
     def _dpid(self, machine: Machine) -> int | None:
-        switches = self.service.model.all(Switch).values()
+        switches = self.controller.model.all(Switch).values()
         return next((s.id for s in switches if s.host == machine.name and s.integration), None)
 
     def plug(self, machine: Machine, port: Any, *, bare: bool = False) -> Guest:
@@ -177,16 +177,16 @@ class Farm(Lab):
             *("--no-wait", "add-port", "br-int", ours, "--", "set", "interface", ours),
             f"external_ids:iface-id={port['id']}",
         )
-        self.until(lambda: self.service.port_status(port["id"]) == "ACTIVE")
+        self.until(lambda: self.controller.status.port(port["id"]) == "ACTIVE")
         return guest
 
     def unplug(self, port: Any) -> None:
         """Take a port's interface off its switch; waits until DOWN. The guest is as it was."""
-        binding = self.service.model.get(Binding, port["id"])
+        binding = self.controller.model.get(Binding, port["id"])
         assert binding is not None
         machine = self._by_switch[binding.host]
         machine.vsctl("--no-wait", "del-port", "br-int", binding.interface)
-        self.until(lambda: self.service.port_status(port["id"]) == "DOWN")
+        self.until(lambda: self.controller.status.port(port["id"]) == "DOWN")
 
     def prepare(self, machine: Machine, port: Any, *, bare: bool = False) -> tuple[Guest, str]:
         """A guest with a cable to a machine, that is not plugged in yet; the cable's end there."""
@@ -228,8 +228,12 @@ class Farm(Lab):
     def start_controller(self) -> None:
         """Once more, with what it had stored; it is back when all machines are."""
         self.controller = Controller(features.load([str(self._file)]))
-        self.service, self.stopped = self.controller.service, False
-        self.until(lambda: all(self._dpid(m) in self.service.reconcilers for m in self.machines))
+        self.stopped = False
+        self.until(
+            lambda: all(
+                self._dpid(m) in self.controller.progress.reconcilers for m in self.machines
+            )
+        )
         self.settle()
 
     def close(self) -> None:
@@ -239,7 +243,7 @@ class Farm(Lab):
 
     def bound(self, port: Any) -> str | None:
         """The machine where a port is."""
-        binding = self.service.model.get(Binding, port["id"])
+        binding = self.controller.model.get(Binding, port["id"])
         return binding.host if binding else None
 
     def flows_on(self, machine: Machine) -> set[str]:

@@ -44,7 +44,6 @@ class Lab:
 
     def __init__(self, controller: Controller, ovs: OpenVSwitch) -> None:
         self.controller = controller
-        self.service = controller.service
         self.ovs = ovs
         self._guests: list[Guest] = []
         self._numbers = itertools.count(1)
@@ -148,16 +147,20 @@ class Lab:
     def add_bridge(self, name: str) -> None:
         """A bridge that connects to the controller."""
         self.ovs.add_bridge(name, f"tcp:{self.controller.openflow}")
-        self.until(lambda: any(s.name == name for s in self.service.switches()))
+        self.until(lambda: any(s.name == name for s in self.controller.status.switches()))
         self.settle()
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something that passes of the controller bring about."""
-        assert self.service.wait_until(condition, SETTLE_SECONDS), "it did not come about"
+        assert self.controller.progress.wait_until(condition, SETTLE_SECONDS), (
+            "it did not come about"
+        )
 
     def settle(self) -> None:
         """Until every switch has confirmed everything that the controller knows of."""
-        assert self.service.wait_settled(SETTLE_SECONDS), "switches did not confirm in time"
+        assert self.controller.status.wait_settled(SETTLE_SECONDS), (
+            "switches did not confirm in time"
+        )
 
     def take_effect(self) -> None:
         """Until, besides, the datapath has forgotten what it remembers of other flows."""
@@ -171,7 +174,7 @@ class Lab:
 
     def verify(self) -> None:
         """Wanted equals a computation from nothing, and installed equals wanted."""
-        answer = operations.verify(self.service)
+        answer = operations.verify(self.controller.running)
         assert answer["ok"], answer
 
     # --- what is plugged in ------------------------------------------------------------------
@@ -189,7 +192,9 @@ class Lab:
 
     def detach(self, interface: str) -> None:
         self.ovs.vsctl("del-port", interface)
-        self.until(lambda: all(name != interface for _, name in self.service.model.all(Interface)))
+        self.until(
+            lambda: all(name != interface for _, name in self.controller.model.all(Interface))
+        )
         self.settle()
 
     def wire(self, bridge: str, interface: str, physical_network: str) -> None:
@@ -201,7 +206,7 @@ class Lab:
         self.until(
             lambda: any(
                 name == interface and record.physical_network == physical_network
-                for (_, name), record in self.service.model.all(Interface).items()
+                for (_, name), record in self.controller.model.all(Interface).items()
             )
         )
         self.settle()
@@ -291,7 +296,7 @@ def lab(
         if groups is None and not left_out:
             made.open_default_groups()
         if values.get("ovsdb__integration_bridge", "br-int"):
-            made.until(lambda: bool(made.service.reconcilers))
+            made.until(lambda: bool(made.controller.progress.reconcilers))
             made.settle()
         yield made
     finally:

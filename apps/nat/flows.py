@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from tenantry.apps.arp_nd.tables import NeighboursPriority
 from tenantry.apps.nat.forwarded import PROTOCOLS, forwarded, forwarded_replies
@@ -158,22 +159,19 @@ def compile_floating(view: View, switch: int, id: str) -> Iterator[Flow]:
             yield from entry_flows(view, switch, router, leg, port.mac)
             yield from answering(view, switch, router, [port.mac])
     if floating.fixed_port_id:
-        yield from _one_to_one(view, switch, floating, router, port, outside, here)
+        yield from _to_fixed(view, switch, floating, router, here)
+        if here:
+            yield from _from_fixed(floating, router, port, outside)
     elif here:
         # Ports are forwarded; to a ping the router answers itself.
         own: Match = {ROUTER: router.key, **_IPV4, "ipv4_dst": floating.address}
         yield from for_itself(router, own)
 
 
-def _one_to_one(
-    view: View,
-    switch: int,
-    floating: FloatingIp,
-    router: Router,
-    port: Port,
-    outside: Network,
-    here: bool,
+def _to_fixed(
+    view: View, switch: int, floating: FloatingIp, router: Router, here: bool
 ) -> Iterator[Flow]:
+    """What comes for a floating IP."""
     at_home, stands = is_primary(view, switch, router.id), is_ha_gateway(view, switch, router.id)
     router_ipv4: Match = {ROUTER: router.key, **_IPV4}
     to_fixed: Actions = (
@@ -207,8 +205,14 @@ def _one_to_one(
     yield Flow(
         Table.ROUTER_NAT_IN_DONE, RouterNatInDonePriority.FLOATING, unproven, (*proven, done)
     )
-    if not here:
-        return
+
+
+def _from_fixed(
+    floating: FloatingIp, router: Router, port: Port, outside: Network
+) -> Iterator[Flow]:
+    """What leaves as a floating IP."""
+    router_ipv4: Match = {ROUTER: router.key, **_IPV4}
+    zone, proven = Zone.forwarded(router.key), (SetField(NAT, TRANSLATE), *CLEAR_CONNTRACK)
     from_fixed_ip: Match = {**router_ipv4, "ipv4_src": floating.fixed_address}
     yield Flow(
         Table.ROUTER_SOURCE,
@@ -262,7 +266,7 @@ def compile_shared(view: View, switch: int, router_id: str) -> Iterator[Flow]:
     if address is None:
         return
     taken_here: Match = {} if own is None else {FLAGS: (GATEWAY_HERE, GATEWAY_HERE)}
-    yield from _translated(view, router, leg, address, taken_here, (), bool(forwardings))
+    yield from _translated(view, router, leg, _Shared(address, taken_here, ()), bool(forwardings))
     if own is None:
         return
     # What its own ports send, it translates to its own address, with a MAC address of its own.
@@ -270,25 +274,28 @@ def compile_shared(view: View, switch: int, router_id: str) -> Iterator[Flow]:
     yield Flow(Table.ROUTER_ADMIT, RouterAdmitPriority.TO_ROUTER, admit, enter_router(router, leg))
     as_own: Actions = (SetField("eth_src", own.mac), SetField(NAT, TRANSLATED))
     left_to_others: Match = {FLAGS: (0, GATEWAY_HERE)}
-    yield from _translated(
-        view, router, leg, own.address, left_to_others, as_own, bool(forwardings)
-    )
+    shared = _Shared(own.address, left_to_others, as_own)
+    yield from _translated(view, router, leg, shared, bool(forwardings))
 
 
 ALGS = {"ftp": 21, "tftp": 69}
 """Helpers that Open vSwitch has, as Ct names them; with others connections are tracked without."""
 
 
+class _Shared(NamedTuple):
+    """An address that many share, which packets are translated to it, and what else becomes of
+    these."""
+
+    address: int
+    taken_here: Match
+    seen_as: Actions
+
+
 def _translated(
-    view: View,
-    router: Router,
-    leg: RouterInterface,
-    address: int,
-    taken_here: Match,
-    seen_as: Actions,
-    forwards: bool,
+    view: View, router: Router, leg: RouterInterface, shared_by: _Shared, forwards: bool
 ) -> Iterator[Flow]:
     """What leaves by one address that many share, and what comes back to it."""
+    address, taken_here, seen_as = shared_by
     helpers = view.find(ConntrackHelper, router_id=router.id)
     zone = Zone.shared(router.key)
     router_ipv4: Match = {ROUTER: router.key, **_IPV4}

@@ -148,7 +148,7 @@ def begun(view: View, router: Router, packet: PacketIn) -> Iterator[PacketOut]:
             on = packet.resume(Table.ROUTER_NAT_IN_DONE.next, SetField(NAT, 0), done)
             yield PacketOut(packet.data, on)
             return
-        empty = frames.udp(0, 0, 4, fragment.src, fragment.dst, *ends, b"")
+        empty = frames.udp(frames.Ends(0, 0, 4, fragment.src, fragment.dst), *ends, b"")
         yield PacketOut(empty, (Ct(Zone.forwarded(router.key), nat=nat, commit=True),))
     yield PacketOut(packet.data, packet.resume(Table.ROUTER_NAT_IN, done))
 

@@ -8,18 +8,27 @@ Loading them takes a second, so nobody does who does not need them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 from oslo_config import cfg
 
 from tenantry.controller import config
 
+if TYPE_CHECKING:
+    from tenantry.controller.feature.app import App
+
+
+def apps() -> tuple[App, ...]:
+    """All of them."""
+    from tenantry.apps import APPS
+
+    return APPS
+
 
 def options() -> Iterator[config.Options]:
     """The options of all features."""
-    from tenantry.apps import APPS
-
-    return (app.options for app in APPS)
+    return (app.options for app in apps())
 
 
 def load(files: Sequence[str]) -> cfg.ConfigOpts:
@@ -29,6 +38,4 @@ def load(files: Sequence[str]) -> cfg.ConfigOpts:
 
 def commands() -> Iterator[click.Command]:
     """The commands of all features."""
-    from tenantry.apps import APPS
-
-    return (command for app in APPS for command in app.commands)
+    return (command for app in apps() for command in app.commands)

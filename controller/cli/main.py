@@ -104,10 +104,10 @@ def serve(context: Context, verbose: bool) -> None:
 @click.pass_obj
 def check_config(context: Context) -> None:
     """Say what is wrong with the configuration file, if anything is. Starts nothing."""
-    from tenantry.controller import serve as server
+    from tenantry.controller import preflight
 
     try:
-        server.check(features.load(context.files))
+        preflight.check(features.load(context.files), features.apps())
     except config.ConfigError as error:
         raise click.ClickException(str(error)) from None
     if not context.output.json({"ok": True, "files": context.files}):

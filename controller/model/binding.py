@@ -21,13 +21,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 from tenantry.controller.model.model import Change, Model, Record
-from tenantry.controller.model.observed import PARTS, SHARES, Binding, Interface, Standby
+from tenantry.controller.model.observed import PARTS, SHARES, Binding, Interface, Standby, Switch
 from tenantry.controller.model.records import Port, Trunk
 
 
 def dpid_text(dpid: int) -> str:
     """A datapath id as OVS writes it: 16 hex digits."""
     return f"{dpid:016x}"
+
+
+def switch_text(model: Model, dpid: int) -> str:
+    """A switch for people: ``br-int on host1``."""
+    switch = model.get(Switch, dpid)
+    if switch is None or not switch.name:
+        return dpid_text(dpid)
+    return f"{switch.name} on {switch.host}" if switch.host else switch.name
 
 
 def rebind(model: Model, changes: Iterable[Change]) -> list[Change]:

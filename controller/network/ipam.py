@@ -241,7 +241,8 @@ class Allocator:
                 if candidates:
                     chosen.append(self._first_free(draft, port, candidates, chosen))
         else:
-            self._satisfy(draft, port, subnets, automatic, requested, current, chosen)
+            wanted = [(_subnet_for(port, subnets, request), request) for request in requested]
+            self._satisfy(draft, port, wanted, automatic, current, chosen)
         present = {ip["subnet_id"] for ip in chosen}
         chosen += [
             auto_address(s, port["mac_address"]) for s in automatic if s["id"] not in present
@@ -252,13 +253,11 @@ class Allocator:
         self,
         draft: Draft,
         port: Body,
-        subnets: list[Body],
+        wanted: list[tuple[Body, FixedIp]],
         automatic: list[Body],
-        requested: list[FixedIp],
         current: Collection[FixedIp],
         chosen: list[FixedIp],
     ) -> None:
-        wanted = [(_subnet_for(port, subnets, request), request) for request in requested]
         named = {
             str(parse_address(request["ip_address"]))
             for _, request in wanted

@@ -47,7 +47,7 @@ class Frame(NamedTuple):
         """The frame of a UDP answer to whoever sent this one; ``dst`` if not to its source."""
         to = self.src if dst is None else dst
         ports = (self.dst_port, self.src_port)
-        return udp(eth_src, self.eth_src, self.version, src, to, *ports, data)
+        return udp(Ends(eth_src, self.eth_src, self.version, src, to), *ports, data)
 
 
 def parse(data: bytes) -> Frame:
@@ -95,23 +95,24 @@ def _parse_transport(frame: Frame) -> Frame:
     return frame._replace(src_port=src_port, dst_port=dst_port, data=frame.data[_UDP.size : length])
 
 
-def udp(
-    eth_src: int,
-    eth_dst: int,
-    version: int,
-    src: int,
-    dst: int,
-    src_port: int,
-    dst_port: int,
-    data: bytes,
-) -> bytes:
+class Ends(NamedTuple):
+    """From whom to whom a frame with an IP packet goes: MAC addresses, IP version, IP addresses."""
+
+    eth_src: int
+    eth_dst: int
+    version: int
+    src: int
+    dst: int
+
+
+def udp(ends: Ends, src_port: int, dst_port: int, data: bytes) -> bytes:
     """A frame with a UDP datagram (RFC 768)."""
     length = _UDP.size + len(data)
     head = _UDP.pack(src_port, dst_port, length, 0)
     # A checksum of 0 would mean that there is none.
-    sum = checksum(pseudo_header(version, src, dst, UDP, length) + head + data) or 0xFFFF
+    sum = checksum(pseudo_header(*ends[2:], UDP, length) + head + data) or 0xFFFF
     datagram = _UDP.pack(src_port, dst_port, length, sum) + data
-    return ip(eth_src, eth_dst, version, src, dst, UDP, 64, datagram)
+    return ip(ends, UDP, 64, datagram)
 
 
 def icmpv6(
@@ -121,13 +122,13 @@ def icmpv6(
     255, as neighbour discovery asks for (RFC 4861, 6.1.2), or another."""
     sum = checksum(pseudo_header(6, src, dst, ICMPV6, len(message)) + message)
     whole = message[:2] + sum.to_bytes(2, "big") + message[4:]
-    return ip(eth_src, eth_dst, 6, src, dst, ICMPV6, hop_limit, whole)
+    return ip(Ends(eth_src, eth_dst, 6, src, dst), ICMPV6, hop_limit, whole)
 
 
 def icmp(src: int, dst: int, ttl: int, message: bytes) -> bytes:
     """A frame from nowhere to nowhere with an ICMP message, whose checksum is filled in."""
     whole = message[:2] + checksum(message[:2] + b"\0\0" + message[4:]).to_bytes(2, "big")
-    return ip(0, 0, 4, src, dst, ICMP, ttl, whole + message[4:])
+    return ip(Ends(0, 0, 4, src, dst), ICMP, ttl, whole + message[4:])
 
 
 def pseudo_header(version: int, src: int, dst: int, protocol: int, length: int) -> bytes:
@@ -294,17 +295,9 @@ def checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-def ip(
-    eth_src: int,
-    eth_dst: int,
-    version: int,
-    src: int,
-    dst: int,
-    protocol: int,
-    ttl: int,
-    data: bytes,
-) -> bytes:
+def ip(ends: Ends, protocol: int, ttl: int, data: bytes) -> bytes:
     """A frame with an IP packet without options."""
+    eth_src, eth_dst, version, src, dst = ends
     macs = eth_dst.to_bytes(6, "big"), eth_src.to_bytes(6, "big")
     if version == 4:
         fields = (0x45, 0, _IPV4.size + len(data), 0, 0, ttl, protocol)

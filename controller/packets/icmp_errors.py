@@ -90,7 +90,7 @@ def _reset(original: Ip) -> bytes | None:
     version, src, dst = original.version, original.dst, original.src
     pseudo = frames.pseudo_header(version, src, dst, TCP, _TCP.size)
     sum = frames.checksum(pseudo + _TCP.pack(*fields, 0, 0))
-    return frames.ip(0, 0, version, src, dst, TCP, TTL, _TCP.pack(*fields, sum, 0))
+    return frames.ip(frames.Ends(0, 0, version, src, dst), TCP, TTL, _TCP.pack(*fields, sum, 0))
 
 
 def fragments(original: Ip, mtu: int) -> list[bytes]:

@@ -6,6 +6,8 @@ that there is. The tests hold its flows against the pipeline's contract, and aga
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 from tenantry.apps.firewall.records import FirewallGroup, FirewallPolicy, FirewallRule
 from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
@@ -86,13 +88,13 @@ def sample() -> Model:
         _network("green", 2, "flat", "wire", None),
         _network("red", 3, "local", None, None),
         *_subnets("blue"),
-        *_plugged("blue-1", 11, "blue", S1, 3, "default", allowed_pairs=(_PAIR,)),
-        *_plugged("blue-2", 12, "blue", S2, 3, "default"),
-        *_plugged("blue-any", 13, "blue", S1, 4, port_security=False),
-        *_plugged("blue-off", 14, "blue", S1, 5, admin_state_up=False),
-        *_plugged("green-1", 21, "green", S1, 6, "default", "web"),
-        *_plugged("red-1", 31, "red", S1, 7, "default"),
-        *_plugged("red-2", 32, "red", S1, 8, "plain"),
+        *_plugged("blue-1", 11, "blue", (S1, 3), "default", allowed_pairs=(_PAIR,)),
+        *_plugged("blue-2", 12, "blue", (S2, 3), "default"),
+        *_plugged("blue-any", 13, "blue", (S1, 4), port_security=False),
+        *_plugged("blue-off", 14, "blue", (S1, 5), admin_state_up=False),
+        *_plugged("green-1", 21, "green", (S1, 6), "default", "web"),
+        *_plugged("red-1", 31, "red", (S1, 7), "default"),
+        *_plugged("red-2", 32, "red", (S1, 8), "plain"),
         *_routing(),
         *_groups(),
         *_firewall(),
@@ -141,10 +143,10 @@ def _routing() -> Iterator[Record]:
     yield Subnet("red-v4", "red", 4, 0x0A010000, 24, 0x0A010001)
     owner = "network:router_interface_distributed"
     six = (0xFD << 120) + 1
-    yield _router_port("leg-blue", 41, "blue", 0x0A000001, six, owner, "router")
-    yield _router_port("leg-red", 42, "red", 0x0A010001, None, owner, "router")
+    yield _router_port("leg-blue", 41, "blue", (0x0A000001, six), owner, "router")
+    yield _router_port("leg-red", 42, "red", (0x0A010001, None), owner, "router")
     shared = _OUTSIDE + 2, _OUTSIDE6 + 2
-    yield _router_port("leg-outside", 43, "outside", *shared, _GATEWAY, "router")
+    yield _router_port("leg-outside", 43, "outside", shared, _GATEWAY, "router")
     yield Router(
         *("router", 1, "project", "router", True, "leg-outside", True),
         routes=(Route(0xAC100000, 12, 0x0A00000B), Route(0xAC100000, 12, 0x0A00000C)),
@@ -152,8 +154,8 @@ def _routing() -> Iterator[Record]:
     )
     yield ConntrackHelper("helper", "router", "tcp", 21, "ftp")
     floating = "network:floatingip"
-    yield _router_port("float-1", 44, "outside", _OUTSIDE + 10, None, floating, "one")
-    yield _router_port("float-2", 45, "outside", _OUTSIDE + 11, None, floating, "two")
+    yield _router_port("float-1", 44, "outside", (_OUTSIDE + 10, None), floating, "one")
+    yield _router_port("float-2", 45, "outside", (_OUTSIDE + 11, None), floating, "two")
     yield FloatingIp(
         *("one", "project", "outside", _OUTSIDE + 10, "float-1", "router", "blue-1", 0x0A00000B)
     )
@@ -205,20 +207,20 @@ def _overlay() -> Iterator[Record]:
         yield _interface(switch, "eth12", 12, physical_network="beyond")
     yield _network("teal", 5, "vxlan", None, 5001)
     yield _network("brown", 6, "geneve", None, 6001)
-    yield from _plugged("teal-1", 51, "teal", S1, 14, "default")
-    yield from _plugged("teal-2", 52, "teal", S2, 14, "default")
-    yield from _plugged("brown-1", 61, "brown", S1, 15, "default")[:1]
+    yield from _plugged("teal-1", 51, "teal", (S1, 14), "default")
+    yield from _plugged("teal-2", 52, "teal", (S2, 14), "default")
+    yield from _plugged("brown-1", 61, "brown", (S1, 15), "default")[:1]
     yield Trunk("trunk", "teal-1", True, (SubPort("brown-1", 7),), frozenset({"brown-1"}))
     beyond = ("beyond", 7, "project", "beyond", True, 1500, "flat", "beyond", None)
     yield Network(*beyond, external=True)
     yield Subnet("teal-v4", "teal", 4, 0x0A000000, 24, 0x0A000001)
     yield Subnet("beyond-v4", "beyond", 4, _BEYOND, 24, _BEYOND + 1)
     owner = "network:router_interface_distributed"
-    yield _router_port("leg-teal", 71, "teal", 0x0A000001, None, owner, "edge")
-    yield _router_port("leg-beyond", 72, "beyond", _BEYOND + 2, None, _GATEWAY, "edge")
+    yield _router_port("leg-teal", 71, "teal", (0x0A000001, None), owner, "edge")
+    yield _router_port("leg-beyond", 72, "beyond", (_BEYOND + 2, None), _GATEWAY, "edge")
     yield Router("edge", 2, "project", "edge", True, "leg-beyond", True)
     floating = "network:floatingip"
-    yield _router_port("float-3", 73, "beyond", _BEYOND + 10, None, floating, "three")
+    yield _router_port("float-3", 73, "beyond", (_BEYOND + 10, None), floating, "three")
     yield FloatingIp(
         *("three", "project", "beyond", _BEYOND + 10, "float-3", "edge", "gone", 0x0A000063)
     )
@@ -229,8 +231,9 @@ _GATEWAY = "network:router_gateway"
 
 
 def _router_port(
-    id: str, key: int, network: str, four: int, six: int | None, owner: str, device: str
+    id: str, key: int, network: str, at: tuple[int, int | None], owner: str, device: str
 ) -> Port:
+    four, six = at
     addresses = [FixedIp(f"{network}-v4", 4, four)]
     if six is not None:
         addresses.append(FixedIp(f"{network}-v6", 6, six))
@@ -256,22 +259,20 @@ def _plugged(
     id: str,
     key: int,
     network: str,
-    switch: int,
-    ofport: int,
+    at: tuple[int, int],
     *groups: str,
-    admin_state_up: bool = True,
-    port_security: bool = True,
-    allowed_pairs: tuple[AddressPair, ...] = (),
+    **differently: Any,
 ) -> tuple[Record, Record]:
-    """A port with an address of each family, and the interface that it is plugged into."""
+    """A port with an address of each family, and the interface that it is plugged into ``at`` a
+    switch, by its number there."""
+    switch, ofport = at
     addresses = (
         FixedIp(f"{network}-v4", 4, 0x0A000000 + key),
         FixedIp(f"{network}-v6", 6, (0xFD << 120) + key),
     )
     mac = 0xFA163E000000 + key
     port = Port(
-        *(id, key, network, "project", id, mac, addresses, admin_state_up, port_security, "", ""),
-        allowed_pairs=allowed_pairs,
+        *(id, key, network, "project", id, mac, addresses, True, True, "", ""),
         security_groups=frozenset(groups) if groups else None,
     )
-    return port, _interface(switch, f"tap-{id}"[:15], ofport, iface_id=id)
+    return replace(port, **differently), _interface(switch, f"tap-{id}"[:15], ofport, iface_id=id)

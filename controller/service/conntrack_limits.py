@@ -19,10 +19,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tenantry.controller import runtime
-from tenantry.controller.model import Binding, Model, Network, View, networks_with_ports
+from tenantry.controller.model import Binding, Model, Network, Port, View, networks_with_ports
 from tenantry.controller.network.records import Router
 from tenantry.controller.network.routers import joint, routers_in
 from tenantry.controller.openflow.keys import Zone
+from tenantry.controller.service.follower import Follower, Passed
 from tenantry.controller.switch.inventory import Inventory
 from tenantry.controller.switch.vswitchd import command
 
@@ -38,7 +39,7 @@ AT_ONCE = 500
 """Zones in one command."""
 
 
-class Limits:
+class Limits(Follower):
     """Keeps the limits of one host's Open vSwitch. ``per_port``: connections; 0 for no limits."""
 
     def __init__(self, model: Model, inventory: Inventory, remotes: Iterable[str], per_port: int):
@@ -54,12 +55,12 @@ class Limits:
         self._warned: set[str] = set()
         self._wake = runtime.Signal()
 
-    def look(self) -> None:
-        """Ports came or went."""
-        self._wake.set()
+    def passed(self, passed: Passed) -> None:
+        if any(change.type in (Binding, Port) for change in passed.changes):
+            self._wake.set()
 
-    def forget(self, dpid: int) -> None:
-        """A switch connected: perhaps its daemon was restarted, and knows no limits."""
+    def started(self, dpid: int) -> None:
+        """Perhaps its daemon was restarted, and knows no limits."""
         self._set.pop(self._inventory.remote(dpid) or "", None)
         self._wake.set()
 

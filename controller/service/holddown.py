@@ -10,17 +10,18 @@ Switches fail over without us; this is about going back.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from tenantry.controller import runtime
 from tenantry.controller.model import Agent, Change, Health, Model, Switch, Tunnel, View
 from tenantry.controller.network.records import HeldDown
+from tenantry.controller.service.follower import Follower, Passed
 
 BACK_SECONDS = 10.0
 """How long one must have been back."""
 
 
-class HoldDown:
+class HoldDown(Follower):
     """Follows what tunnels say; emits records of Resting."""
 
     def __init__(
@@ -39,10 +40,10 @@ class HoldDown:
         self._clock = clock
         self._back: dict[int, float] = {}  # since when those that rest have been back
 
-    def look(self, changes: Iterable[Change]) -> None:
-        """See what these changes of the model mean."""
+    def passed(self, passed: Passed) -> None:
+        """See what tunnels have said meanwhile."""
         view = View(self._model)
-        peers = {c.record.peer for c in changes if isinstance(c.record, Health)}
+        peers = {c.record.peer for c in passed.taken if isinstance(c.record, Health)}
         for peer in peers:
             for agent in view.find(Agent, tunnel=peer):
                 for switch in sorted(view.ids(Switch, host=agent.host)):

@@ -13,10 +13,12 @@ from typing import cast
 
 from tenantry.controller import runtime
 from tenantry.controller.feature.app import Unit
-from tenantry.controller.model import Agent, Binding, Change, Model, Network, Port, Switch, View
-from tenantry.controller.model.binding import dpid_text
+from tenantry.controller.model import Agent, Binding, Model, Network, Port, Switch, View
+from tenantry.controller.model.binding import dpid_text, switch_text
 from tenantry.controller.network.records import HeldDown, Router
 from tenantry.controller.network.routers import active, gateway
+from tenantry.controller.service.follower import Follower, Passed
+from tenantry.controller.switch.channel import Connection
 from tenantry.controller.switch.reconcile import Push
 
 LOG = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ _BACK = "may be a gateway again"
 BREATH = 50  # routers between two breaths
 
 
-class Journal:
+class Journal(Follower):
     """Told of every pass, and of what switches have confirmed."""
 
     def __init__(
@@ -48,8 +50,8 @@ class Journal:
         self._coming: dict[int, dict[str, tuple[int, float]]] = {}
         self._gateways: dict[str, int] = {}
 
-    def look(self, changes: Iterable[Change], generation: int) -> None:
-        """After a pass: these are all changes of the model."""
+    def passed(self, passed: Passed) -> None:
+        changes, generation = passed.changes, passed.generation
         now, gone = self._clock(), dict[int, list[Binding]]()
         routers: dict[str, None] = {}
         for change in changes:
@@ -62,7 +64,7 @@ class Journal:
             elif change.type in (Agent, HeldDown, Switch):
                 routers |= dict.fromkeys(map(str, self._model.all(Router)))
                 if change.type is HeldDown:
-                    where = self.switch_text(cast("int", change.id))
+                    where = switch_text(self._model, cast("int", change.id))
                     LOG.info("%s %s", where, _BACK if change.record is None else _LOST)
         for switch, ports in gone.items():
             self._tell_gone(switch, ports)
@@ -82,16 +84,16 @@ class Journal:
             return None
         return before if self._model.get(Port, id) is not None else None
 
-    def confirmed(self, switch: int, generation: int) -> None:
+    def confirmed(self, dpid: int, generation: int) -> None:
         """A switch has confirmed all passes up to this one."""
-        coming = self._coming.get(switch)
+        coming = self._coming.get(dpid)
         if not coming:
             return
         here = {id: since for id, (wired, since) in coming.items() if wired <= generation}
         for id in here:
             del coming[id]
         up = {id: since for id, since in here.items() if self._status(id) == "ACTIVE"}
-        where = self.switch_text(switch)
+        where = switch_text(self._model, dpid)
         if len(up) > FEW:
             late = max(self._after(since) for since in up.values())
             LOG.info("%s: %s ports are ACTIVE, the last after %s ms", where, _many(up), late)
@@ -102,19 +104,20 @@ class Journal:
                 "%s is ACTIVE at %s of %s after %s ms", self._port(id), interface, where, after
             )
 
-    def connected(self, switch: int, peer: str) -> None:
-        LOG.info("switch %s is connected from %s", self._switch(switch), peer)
+    def connected(self, connection: Connection) -> None:
+        name = self._switch(connection.dpid)
+        LOG.info("switch %s is connected from %s", name, connection.peer)
 
-    def disconnected(self, switch: int) -> None:
-        LOG.info("switch %s is lost; it goes on with the flows it has", self._switch(switch))
+    def disconnected(self, dpid: int) -> None:
+        LOG.info("switch %s is lost; it goes on with the flows it has", self._switch(dpid))
 
-    def mended(self, switch: int, push: Push, units: Collection[Unit]) -> None:
+    def mended(self, dpid: int, push: Push, units: Collection[Unit]) -> None:
         """An audit has put back flows of these units, and removed what nobody wants."""
         whose = sorted({f"{unit.app.name} of {self._object(unit)}" for unit in units})
         more = f" and {len(whose) - FEW:,} more" if len(whose) > FEW else ""
         LOG.warning(
             "%s: somebody else changed flows: %d are put back%s, %d removed that are not ours",
-            self.switch_text(switch),
+            switch_text(self._model, dpid),
             push.added,
             f" ({', '.join(whose[:FEW])}{more})" if whose else "",
             push.deleted,
@@ -133,7 +136,7 @@ class Journal:
         return f"{unit.units.kind} {unit.id}".rstrip()
 
     def _switch(self, dpid: int) -> str:
-        text, id = self.switch_text(dpid), dpid_text(dpid)
+        text, id = switch_text(self._model, dpid), dpid_text(dpid)
         return id if text == id else f"{text} ({id})"
 
     def _after(self, since: float) -> str:
@@ -141,7 +144,7 @@ class Journal:
         return f"{(self._clock() - since) * 1000:,.0f}"
 
     def _tell_gone(self, switch: int, ports: list[Binding]) -> None:
-        where = self.switch_text(switch)
+        where = switch_text(self._model, switch)
         if len(ports) > FEW:
             LOG.info("%s: %s ports are DOWN: their interfaces are gone", where, f"{len(ports):,}")
             return
@@ -163,7 +166,7 @@ class Journal:
                 if before is not None and before != at:
                     moved.setdefault((before, at), []).append(id)
         for (old, new), ids in moved.items():
-            way = f"from {self.switch_text(old)} to {self.switch_text(new)}"
+            way = f"from {switch_text(self._model, old)} to {switch_text(self._model, new)}"
             if len(ids) > FEW:
                 LOG.info("gateways of %s routers move %s", f"{len(ids):,}", way)
                 continue
@@ -177,13 +180,6 @@ class Journal:
     def _router(self, id: str) -> str:
         router = self._model.get(Router, id)
         return _called("router", router.name if router else "", id)
-
-    def switch_text(self, dpid: int) -> str:
-        """A switch for people: ``br-int on host1``."""
-        switch = self._model.get(Switch, dpid)
-        if switch is None or not switch.name:
-            return dpid_text(dpid)
-        return f"{switch.name} on {switch.host}" if switch.host else switch.name
 
 
 def _place(binding: Binding) -> tuple[int, str]:

@@ -86,7 +86,7 @@ class PacketIns:
         handler = self._handlers.get(Cookie.app_id(packet.cookie))
         if handler is None:
             return
-        origin = Origin(packet, partial(self.send, connection))
+        origin = Origin(packet, partial(send, self._model, connection))
         try:
             for effect in handler(View(self._model), packet):
                 self._effects[type(effect)](effect, origin)
@@ -96,13 +96,14 @@ class PacketIns:
             self.failed += 1
             LOG.exception("a packet of port %d was not understood", packet.port)
 
-    def send(self, connection: Connection, packet: PacketOut) -> None:
-        """Send a packet, if the switch is still there."""
-        sender = self._model.get(Binding, packet.sender)
-        here = sender is not None and sender.switch == connection.dpid
-        in_port = sender.ofport if sender and here else CONTROLLER
-        with suppress(Disconnected):
-            connection.send(packet_out(connection.xid(), packet, in_port))
+
+def send(model: Model, connection: Connection, packet: PacketOut) -> None:
+    """Send a packet, if the switch is still there."""
+    sender = model.get(Binding, packet.sender)
+    here = sender is not None and sender.switch == connection.dpid
+    in_port = sender.ofport if sender and here else CONTROLLER
+    with suppress(Disconnected):
+        connection.send(packet_out(connection.xid(), packet, in_port))
 
 
 _PACKET_IN = struct.Struct("!8xIHBBQHH")

@@ -10,12 +10,13 @@ nothing about which flows a switch should have.
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import os_ken.cfg
 from os_ken.base.app_manager import AppManager, OSKenApp
@@ -26,7 +27,7 @@ from os_ken.ofproto import ofproto_v1_4
 from tenantry.controller import runtime
 from tenantry.controller.openflow import codec, slots
 from tenantry.controller.sockets.descriptors import MANY
-from tenantry.controller.sockets.listener import Clients, Listener, listen
+from tenantry.controller.sockets.listener import Clients, Listener
 from tenantry.controller.sockets.reader import STRANGER_SECONDS, Reader, Unwelcome
 from tenantry.controller.switch.datapath import Datapath, Handshake
 
@@ -52,24 +53,22 @@ class Disconnected(Exception):
     """The switch is gone, or did not answer within REPLY_SECONDS."""
 
 
-class Observer(Protocol):
-    """Who is told of switches; calls must not block."""
+def _ignore(*told: object) -> None: ...
 
-    def connected(self, connection: Connection) -> None: ...
 
-    def disconnected(self, connection: Connection) -> None: ...
+class Observer(NamedTuple):
+    """Who is told what of switches; none of them blocks."""
 
-    def ports(self, dpid: int, ports: Mapping[int, str]) -> None:
-        """All OpenFlow ports of a switch, by number: their names."""
-
-    def port(self, dpid: int, number: int, name: str | None) -> None:
-        """One of them is new or has another name, or is gone (None)."""
-
-    def packet_in(self, connection: Connection, data: bytes) -> None:
-        """A packet-in message, as bytes."""
-
-    def host_of(self, dpid: int) -> str:
-        """The host that a switch is on; "" if no host has said that it is there."""
+    connected: Callable[[Connection], None] = _ignore
+    disconnected: Callable[[Connection], None] = _ignore
+    ports: Callable[[int, Mapping[int, str]], None] = _ignore
+    """All OpenFlow ports of a switch (a datapath id), by number: their names."""
+    port: Callable[[int, int, str | None], None] = _ignore
+    """One of them is new or has another name, or is gone (None)."""
+    packet_in: Callable[[Connection, bytes], None] = _ignore
+    """A packet-in message, as bytes."""
+    host_of: Callable[[int], str] = lambda dpid: ""
+    """The host that a switch is on; "" if no host has said that it is there."""
 
 
 @dataclass(frozen=True)
@@ -280,25 +279,21 @@ class Channel(OSKenApp):  # type: ignore[misc]
 
     OFP_VERSIONS = (ofproto_v1_4.OFP_VERSION,)
 
-    def __init__(self, observer: Observer, most: int, *args: Any, **kwargs: Any) -> None:
+    observer: Observer
+
+    def __init__(self, most: int, *args: Any, **kwargs: Any) -> None:
         """``most``: connections at a time."""
         super().__init__(*args, **kwargs)
-        self.observer = observer
         self.clients = Clients("connection from", most)
         self._introduced: dict[int, Connection] = {}
         self._connections: dict[int, Connection] = {}
         self._listener: Listener | None = None
 
-    def listen(self, host: str, port: int, tls: Tls | None = None) -> int:
-        """Accept switches from now on; the port, which the system chooses if ``port`` is 0.
-
-        Errors: OSError if the address is taken or not ours.
-        """
-        listening = listen(host, port)
+    def serve(self, listening: socket.socket, observer: Observer, tls: Tls | None = None) -> None:
+        """Accept switches from now on, and tell ``observer`` of them."""
+        self.observer = observer
         context = tls.context() if tls else None
         self._listener = Listener(listening, self.clients, self._serve, context)
-        bound: int = listening.getsockname()[1]
-        return bound
 
     def close(self) -> None:
         """Stop listening and hang up; the switches keep their flows."""
@@ -402,13 +397,13 @@ def _name(port: Any) -> str:
     return name
 
 
-def start(observer: Observer, most: int = MANY) -> Channel:
+def start(most: int = MANY) -> Channel:
     """Start os-ken in this process, with the Channel as its only app: ``most`` connections at a
-    time."""
+    time. It serves nobody yet."""
     os_ken.cfg.CONF(args=[], project="os_ken", default_config_files=[])
     apps = AppManager.get_instance()
     apps.instantiate(Handshake).start()
-    channel: Channel = apps.instantiate(Channel, observer, most)
+    channel: Channel = apps.instantiate(Channel, most)
     channel.start()
     return channel
 

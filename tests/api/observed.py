@@ -157,7 +157,7 @@ def questions(port: Port) -> Iterator[bytes]:
     head = b"\1\1\6\0abcd" + bytes(20) + port.mac.to_bytes(6, "big") + bytes(10 + 64 + 128)
     options = b"\x35\1\1" + bytes((55, len(everything))) + everything + b"\xff"
     body = head + b"\x63\x82\x53\x63" + options
-    yield frames.udp(port.mac, (1 << 48) - 1, 4, 0, 0xFFFFFFFF, 68, 67, body)
+    yield frames.udp(frames.Ends(port.mac, (1 << 48) - 1, 4, 0, 0xFFFFFFFF), 68, 67, body)
     client = b"\0\1\0\4\0\3\0\1"
     association = b"\0\3\0\x0cabcd" + bytes(8)
     wanted = b"".join(struct.pack("!H", code) for code in range(20, 80))
@@ -165,7 +165,7 @@ def questions(port: Port) -> Iterator[bytes]:
     source, servers = 0xFE80 << 112 | 1, 0xFF02 << 112 | 2
     for type in (1, 11):
         message = bytes((type,)) + b"abc" + client + association + asked
-        yield frames.udp(port.mac, 1, 6, source, servers, 546, 547, message)
+        yield frames.udp(frames.Ends(port.mac, 1, 6, source, servers), 546, 547, message)
     yield frames.icmpv6(port.mac, 3, source, servers, b"\x85\0\0\0\0\0\0\0")
 
 

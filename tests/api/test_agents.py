@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from neutron_lib.exceptions import InvalidInput
@@ -21,7 +20,6 @@ from tenantry.controller.api.core import agent, scheduling
 from tenantry.controller.feature.app import stored_records
 from tenantry.controller.feature.context import Context
 from tenantry.controller.model import Binding, Change, Interface, Model, Switch
-from tenantry.controller.service.service import Service
 from tenantry.controller.store import Commit
 from tests.api.conftest import Api, path
 from tests.api.openstack import CLIENT, Client, served
@@ -41,24 +39,22 @@ class Hosts:
         self.model = Model()
         self.alive: set[str] = set()
         api.store.subscribe(self._committed)
-        service = cast(Service, SimpleNamespace(model=self.model, store=api.store))
-        self.serve(service, auth.none("default"))
+        self.serve(auth.none("default"))
         self.apply(*(Change(Switch, id, Switch(id, "br", host)) for id, host in HOSTS.items()))
-        self._service = service
 
-    def serve(self, service: Service, authenticate: auth.Authenticator) -> None:
+    def serve(self, authenticate: auth.Authenticator) -> None:
         self.api.app = neutron.application(
             self.api.store,
             self.api.kinds,
             authenticate,
             computed=self.observed,
-            routes=scheduling.routes(service, self.api.kinds, self.observed),
+            routes=scheduling.routes(self.api.store, self.model, self.api.kinds, self.observed),
         )
 
     def tenant(self, project: str) -> None:
         """From here on, who asks is no admin."""
         tenant = Context(project_id=project, actor=project, is_admin=False)
-        self.serve(self._service, lambda request: tenant)
+        self.serve(lambda request: tenant)
 
     def observed(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
         if kind != "agent":

@@ -213,19 +213,19 @@ class _Maker:
         )
         ends = self._addresses(version)
         data = self.chance.randbytes(self.chance.randrange(300)) + MARK
-        return frames.udp(self.eth_src, self.eth_dst, version, *ends, *ports, data)
+        return frames.udp(frames.Ends(self.eth_src, self.eth_dst, version, *ends), *ports, data)
 
     def _error(self) -> bytes:
         """An error about a packet that was never sent, or that somebody else has sent."""
         quoted = frames.ip(
-            *(1, 2, 4, self.target.ipv4, self.source.ipv4),
+            frames.Ends(1, 2, 4, self.target.ipv4, self.source.ipv4),
             *(self.chance.choice((TCP, UDP, ICMP, GRE)), 64, self.chance.randbytes(8)),
         )[14:]
         message = bytes((self.chance.choice((3, 4, 5, 11, 12)), self.chance.randrange(5)))
         message += bytes(6) + quoted + MARK
         message = self._summed(4, ICMP, message)
         ends = self._addresses(4)
-        return frames.ip(self.eth_src, self.eth_dst, 4, *ends, ICMP, 64, message)
+        return frames.ip(frames.Ends(self.eth_src, self.eth_dst, 4, *ends), ICMP, 64, message)
 
     def _strange(self) -> bytes:
         kinds = (0x88CC, 0x8847, 0x8863, 0x8864, 0x894F, 0x88E7, 0x9000, 0x22F3, 0x0026, 0x86DD)

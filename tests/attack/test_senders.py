@@ -50,7 +50,7 @@ WRONG = ("error", "missing", "modified", "foreign", "stale", "conflicts")
 def net(ovs: OpenVSwitch, tmp_path: Path) -> Iterator[Lab]:
     with lab(ovs, tmp_path, ovsdb__listen="127.0.0.1:0") as running:
         yield running
-        answer = operations.verify(running.service)
+        answer = operations.verify(running.controller.running)
         # Who has said that it is a switch, and is gone, is missed; all else is as it should be.
         assert set(answer["absent"]) <= {f"{LIAR:016x}"}, answer
         assert answer["settled"] and not answer["differences"] and not answer["failed"], answer
@@ -105,7 +105,7 @@ class Watch:
         # What earlier tests have left in memory would be looked at meanwhile, all of it at once.
         gc.collect()
         gc.freeze()
-        self.connections = dict(self.net.service.connections)
+        self.connections = dict(self.net.controller.progress.connections)
         self._greenlets = [runtime.spawn(work) for work in (self._beat, self._ask)]
         return self
 
@@ -122,7 +122,7 @@ class Watch:
     def good(self) -> None:
         assert self.kept < LONGEST
         assert sorted(self.answers)[-2] < LONGEST, self.answers
-        now = self.net.service.connections
+        now = self.net.controller.progress.connections
         assert all(now.get(dpid) is one for dpid, one in self.connections.items())
 
 
@@ -188,7 +188,7 @@ def test_thousands_of_connections_and_then_none(net: Lab) -> None:
         assert one.recv(8)[:2] == bytes([5, 0])  # hello
     with stranger(ovsdb) as one:
         assert b"external_ids" in one.recv(1000)
-    assert net.service.connections
+    assert net.controller.progress.connections
 
 
 def test_guests_do_not_take_what_switches_need(ovs: OpenVSwitch, tmp_path: Path) -> None:
@@ -205,9 +205,9 @@ def test_guests_do_not_take_what_switches_need(ovs: OpenVSwitch, tmp_path: Path)
                 for guest in guests:
                     stack.enter_context(hostile("nothing", 80, 16, "169.254.169.254", guest))
                 ovs.crash_switch()
-                net.until(lambda: not net.service.connections)
+                net.until(lambda: not net.controller.progress.connections)
                 ovs.start_switch()
-                net.until(lambda: bool(net.service.connections))
+                net.until(lambda: bool(net.controller.progress.connections))
                 net.settle()
                 assert net.flows("br-int") == before
                 assert ask(net)[0] == 200

@@ -14,7 +14,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 
 from tenantry.controller import runtime
@@ -23,8 +23,8 @@ from tenantry.controller.model import Model, View
 from tenantry.controller.openflow import codec
 from tenantry.controller.openflow.flow import Output
 from tenantry.controller.service.packet_in import QUEUE_LENGTH, PacketIns
+from tenantry.controller.sockets.listener import listen
 from tenantry.controller.switch import channel
-from tenantry.controller.switch.channel import Connection
 from tests.bench import ROUNDS, Figure, peers, ratio, seconds, turns
 from tests.bench.openflow import Kind, Multipart, features, messages
 
@@ -35,7 +35,7 @@ ALONE = 1_000
 
 
 class Answering:
-    """The channel's observer: an app that sends every packet back to its port."""
+    """An app that sends every packet back to its port."""
 
     def __init__(self) -> None:
         handlers = {APP: self._back}
@@ -47,23 +47,13 @@ class Answering:
         source, destination = packet.data[6:12], packet.data[:6]
         yield PacketOut(source + destination + packet.data[12:], (Output(packet.ofport),))
 
-    def packet_in(self, connection: Connection, data: bytes) -> None:
-        self.packets.receive(connection, data)
-
-    def connected(self, connection: Connection) -> None: ...
-
-    def disconnected(self, connection: Connection) -> None: ...
-
-    def ports(self, dpid: int, ports: Mapping[int, str]) -> None: ...
-
-    def port(self, dpid: int, number: int, name: str | None) -> None: ...
-
 
 def bench() -> Iterator[Figure]:
-    observer = Answering()
-    listening = channel.start(observer)
-    port = listening.listen("127.0.0.1", 0)
-    greenlet = runtime.spawn(observer.packets.run)
+    packets, listening = Answering().packets, listen("127.0.0.1", 0)
+    switches = channel.start()
+    switches.serve(listening, channel.Observer(packet_in=packets.receive))
+    port = listening.getsockname()[1]
+    greenlet = runtime.spawn(packets.run)
     try:
         with peers.plain() as plain:
             words = [sys.executable, "-m", "tests.bench.packet_in", str(port)]
@@ -71,7 +61,7 @@ def bench() -> Iterator[Figure]:
             done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, timeout=120)
     finally:
         greenlet.kill()
-        channel.stop(listening)
+        channel.stop(switches)
     rates, alone = json.loads(done.stdout)
     peer = plain.NAME
     yield ratio("packet-in.rate", *rates, peer, 0.1, rate=True, reference="15,000 packets/s")

@@ -11,7 +11,8 @@ from tenantry.controller.engine.engine import Engine
 from tenantry.controller.feature.app import App, Units
 from tenantry.controller.model import Change, Host, Model, Switch
 from tenantry.controller.openflow.flow import Flow
-from tenantry.controller.service.service import run_in_slices
+from tenantry.controller.service.loop import run_in_slices
+from tenantry.controller.sockets.listener import listen
 from tenantry.controller.switch import channel
 from tenantry.controller.switch.channel import Connection
 from tenantry.controller.switch.reconcile import Realised, Reconciler
@@ -43,22 +44,13 @@ class Bench:
         self._engine = Engine(self._model, [App(200, "bench", (kind,))])
         self._connected, self._confirmed = runtime.Signal(), runtime.Signal()
         self._generation = 0
-        self.channel = channel.start(self)
-        port = self.channel.listen("127.0.0.1", 0)
+        self.channel, listening = channel.start(), listen("127.0.0.1", 0)
+        self.channel.serve(listening, channel.Observer(connected=self._connect))
+        port = listening.getsockname()[1]
         ovs.add_bridge("br-int", f"tcp:127.0.0.1:{port}")
         assert self._connected.wait(20)
 
-    # The channel's observer.
-
-    def ports(self, dpid: int, ports: object) -> None: ...
-
-    def port(self, dpid: int, number: int, name: str | None) -> None: ...
-
-    def packet_in(self, connection: Connection, data: bytes) -> None: ...
-
-    def disconnected(self, connection: Connection) -> None: ...
-
-    def connected(self, connection: Connection) -> None:
+    def _connect(self, connection: Connection) -> None:
         self._model.apply([Change(Switch, connection.dpid, Switch(connection.dpid, "", ""))])
         self._run()
         self._reconciler = Reconciler(

@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 from tenantry.controller.cli import features
 from tenantry.controller.model import Binding
 from tenantry.controller.serve import Controller
-from tenantry.controller.service.service import Service
 from tests import namespace
 from tests.bench import beside
 from tests.bench.beside import Beside
@@ -132,50 +131,53 @@ class Watch:
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
-        self._service: Service = controller.service
 
     def where(self) -> dict[str, Any]:
         return {"api": self._controller.api_url, "openflow": self._controller.openflow}
 
     def settled(self, switches: int) -> float:
-        service = self._service
+        controller = self._controller
 
         def done() -> bool:
             return (
-                len(service.reconcilers) == switches
-                and not service.inventory.waiting_for()
-                and service.settled()
+                len(controller.progress.reconcilers) == switches
+                and not controller.inventory.waiting_for()
+                and controller.status.settled()
                 # What this connection has confirmed, not one before it.
                 and all(
-                    reconciler.realised.revision == service.store.head
-                    for reconciler in service.reconcilers.values()
+                    reconciler.realised.revision == controller.store.head
+                    for reconciler in controller.progress.reconcilers.values()
                 )
             )
 
-        assert service.wait_until(done, SECONDS), "switches did not confirm in time"
+        assert controller.progress.wait_until(done, SECONDS), "switches did not confirm in time"
         return time.perf_counter()
 
     def active(self, port: str) -> float:
         """When the port was wired, by time.perf_counter()."""
-        service = self._service
-        assert service.wait_until(lambda: service.port_status(port) == "ACTIVE", SECONDS), port
+        controller = self._controller
+        assert controller.progress.wait_until(
+            lambda: controller.status.port(port) == "ACTIVE", SECONDS
+        ), port
         return time.perf_counter()
 
     def runs(self) -> dict[str, int]:
         """How often units of each app and kind were compiled."""
         found: dict[str, int] = {}
-        for (app, kind, _), runs in self._service.engine.runs.items():
+        for (app, kind, _), runs in self._controller.engine.runs.items():
             found[f"{app} {kind}"] = found.get(f"{app} {kind}", 0) + runs.count
         return found
 
     def counts(self) -> dict[str, float]:
-        service = self._service
-        bound = service.model.all(Binding)
+        controller = self._controller
+        bound = controller.model.all(Binding)
         return {
-            "flows": sum(len(wanted.flows) for wanted in service.engine.wanted.values()),
+            "flows": sum(len(wanted.flows) for wanted in controller.engine.wanted.values()),
             "bound": len(bound),
-            "active": sum(service.port_status(str(port)) == "ACTIVE" for port in bound),
-            "sent": sum(reconciler.sent.added for reconciler in service.reconcilers.values()),
+            "active": sum(controller.status.port(str(port)) == "ACTIVE" for port in bound),
+            "sent": sum(
+                reconciler.sent.added for reconciler in controller.progress.reconcilers.values()
+            ),
             "resident": beside.resident(),
         }
 

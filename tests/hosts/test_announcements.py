@@ -162,7 +162,7 @@ def test_who_shares_a_trunk_with_an_address_that_moves_is_told(
         tagged = stack.enter_context(vlan(guest, 10))
         guest.run("ip", "link", "set", tagged, "address", sub["mac_address"], "up")
         peer = net.plug(started[1], net.port(network))
-        net.until(lambda: net.service.port_status(sub["id"]) == "ACTIVE")
+        net.until(lambda: net.controller.status.port(sub["id"]) == "ACTIVE")
         with Ears(guest, on=tagged) as beside, Ears(peer) as ears:
             net.update("port", parent["id"], mac_address=NEW_MAC)
             for address in ADDRESSES:
@@ -206,8 +206,8 @@ def configured(net: Farm, started: list[Machine], network: Any) -> list[Guest]:
         guest.run("ip", "link", "set", "eth0", "up")
     net.take_effect()
     with Ears(*guests) as ears:
-        for every in net.service.every:
-            net.service.send_now(every)
+        for periodic in net.controller.periodic:
+            periodic.send()
         ears.hear(lambda frame: frame[12:14] == b"\x86\xdd" and frame[54] == ADVERTISEMENT)
     assert all(router(guest) for guest in guests)
     return guests

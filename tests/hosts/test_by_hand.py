@@ -93,7 +93,7 @@ def test_a_deleted_bridge_of_a_host_that_has_joined(net: Farm) -> None:
     before = ours(machine)
     machine.vsctl("--no-wait", "del-br", "br-int")
     assert eventually(lambda: ours(machine) == before), ours(machine)
-    net.until(lambda: net._dpid(machine) in net.service.reconcilers)
+    net.until(lambda: net._dpid(machine) in net.controller.progress.reconcilers)
     net.settle()
     with pytest.raises(Refused, match="not here"):
         net.api("POST", "/tenantry/v1/hosts/nobody/adopt")

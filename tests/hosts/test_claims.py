@@ -87,18 +87,18 @@ def test_a_certificate_is_good_for_the_switches_of_its_own_host(
     with certified(tmp_path, authority, invited) as net:
         dpid = net._dpid(invited[0])
         if not away:
-            own = net.service.connections[dpid]
+            own = net.controller.progress.connections[dpid]
             with claimant(invited[1], dpid) as thief:
                 assert thief.refused.wait(20)
-            assert net.service.connections[dpid] is own
+            assert net.controller.progress.connections[dpid] is own
             net.verify()
             return
         invited[0].crash()
-        net.until(lambda: dpid not in net.service.connections)
+        net.until(lambda: dpid not in net.controller.progress.connections)
     invited[0].guest.run("ip", "link", "set", "mgmt", "down")
     with certified(tmp_path, authority, invited[1:]) as net, claimant(invited[1], dpid) as one:
         assert one.refused.wait(20)
-        assert dpid not in net.service.connections
+        assert dpid not in net.controller.progress.connections
 
 
 def test_who_turns_out_to_be_on_another_host_is_hung_up_on(
@@ -108,14 +108,14 @@ def test_who_turns_out_to_be_on_another_host_is_hung_up_on(
     with certified(tmp_path, authority, invited[1:]) as net:
         dpid = 0xABCDEF
         with claimant(invited[1], dpid) as thief:
-            net.until(lambda: dpid in net.service.connections)
+            net.until(lambda: dpid in net.controller.progress.connections)
             invited[0].vsctl(
                 *("add-br", "br-int", "--", "set", "bridge", "br-int", "datapath_type=netdev"),
                 f"other_config:datapath-id={dpid:016x}",
             )
             net.join(invited[0])
             assert thief.refused.wait(20)
-            net.until(lambda: dpid in net.service.connections)
+            net.until(lambda: dpid in net.controller.progress.connections)
         net.settle()
         net.verify()
 
@@ -132,7 +132,7 @@ def net(ovs: OpenVSwitch, tmp_path: Path) -> Iterator[Lab]:
 
 @contextmanager
 def another(net: Lab) -> Iterator[Claimant]:
-    (dpid,) = net.service.connections
+    (dpid,) = net.controller.progress.connections
     connected = socket.create_connection(("127.0.0.1", net.controller.openflow.port), 20)
     made = Claimant(connected, dpid)
     try:
@@ -142,28 +142,28 @@ def another(net: Lab) -> Iterator[Claimant]:
 
 
 def test_a_switch_that_is_there_is_not_replaced(net: Lab) -> None:
-    before = dict(net.service.connections)
+    before = dict(net.controller.progress.connections)
     with another(net) as one:
         assert one.refused.wait(20)
-    assert net.service.connections == before
+    assert net.controller.progress.connections == before
 
 
 def test_a_switch_that_does_not_answer_is_replaced(net: Lab, ovs: OpenVSwitch) -> None:
     """As one whose host was switched off, and is back before anybody has noticed."""
-    (dpid,) = net.service.connections
-    others = [None, net.service.connections[dpid]]
+    (dpid,) = net.controller.progress.connections
+    others = [None, net.controller.progress.connections[dpid]]
 
     def is_another() -> bool:
-        return net.service.connections.get(dpid) not in others
+        return net.controller.progress.connections.get(dpid) not in others
 
     pid = int((ovs.directory / "ovs-vswitchd.pid").read_text())
     os.kill(pid, signal.SIGSTOP)
     try:
         with another(net):
             net.until(is_another)
-            others.append(net.service.connections[dpid])
+            others.append(net.controller.progress.connections[dpid])
     finally:
         os.kill(pid, signal.SIGCONT)
     net.until(is_another)
-    net.until(lambda: dpid in net.service.reconcilers)
+    net.until(lambda: dpid in net.controller.progress.reconcilers)
     net.settle()

@@ -38,7 +38,7 @@ class Stage(NamedTuple):
 
     @property
     def active(self) -> Machine:
-        return self.machine(active(View(self.net.service.model), self.router["id"]))
+        return self.machine(active(View(self.net.controller.model), self.router["id"]))
 
 
 def stage(net: Farm, *next_hops: str) -> Stage:
@@ -58,8 +58,8 @@ def stage(net: Farm, *next_hops: str) -> Stage:
     inside = net.plug(net.machines[2], port)
     net.plug(net.machines[3], other)
     beyond.router.run("ip", "route", "add", "fd00:a::/64", "via", address6(router))
-    net.until(lambda: len(gateways(View(net.service.model), router["id"])) == 2)
-    net.until(lambda: net.service.rest.settled())
+    net.until(lambda: len(gateways(View(net.controller.model), router["id"])) == 2)
+    net.until(lambda: net.controller.holddown.settled())
     net.settle()
     return Stage(net, router, inside, port, beyond)
 
@@ -160,7 +160,7 @@ def test_floating_ips_move_along_and_do_not_come_back_at_once(
                 pacers = [Pacer(g, to, per_second=200) for g, to in ways]
                 first.restart()
                 dpid = net._dpid(first)
-                net.until(lambda: dpid in net.service.reconcilers)
+                net.until(lambda: dpid in net.controller.progress.reconcilers)
                 assert on.active is other, "it rests"
                 # Its own ports go by the other one, too, lest the outside takes it for active.
                 assert beside.pings(SERVER, count=25)
@@ -191,8 +191,8 @@ def test_gateways_with_addresses_of_their_own(started: list[Machine], tmp_path: 
         ports = [net.port(network) for _ in range(3)]
         guests = [net.plug(m, p) for m, p in zip(started[:3], ports, strict=True)]
         on = Stage(net, router, guests[2], ports[2], beyond)
-        net.until(lambda: len(gateways(View(net.service.model), router["id"])) == 2)
-        net.until(net.service.rest.settled)
+        net.until(lambda: len(gateways(View(net.controller.model), router["id"])) == 2)
+        net.until(net.controller.holddown.settled)
         net.settle()
         first = on.active
         (other,) = {m for m in started[:2] if m is not first}

@@ -101,9 +101,9 @@ def test_the_own_host_and_two_more(own_netns: None, tmp_path: Path) -> None:
         invited = [stack.enter_context(Invited(n, authority, tmp_path)) for n in (1, 2)]
         with certified(tmp_path, authority, invited, **before) as net:
             net.ovs = own
-            assert len(net.service.reconcilers) == 3
+            assert len(net.controller.progress.reconcilers) == 3
             assert own.vsctl("get-controller", "br-int").strip() == f"ssl:{CONTROLLER}:{OPENFLOW}"
-            told = operations.status(net.service)
+            told = operations.status(net.controller.running)
             assert told["warnings"] == []
             assert told["certificate_expires"] is not None
             ports = [net.port(network) for _ in range(3)]
@@ -115,9 +115,9 @@ def test_the_own_host_and_two_more(own_netns: None, tmp_path: Path) -> None:
             # A host whose certificate is gone is named, with what to do.
             invited[1].vsctl("del-ssl")
             dpid = net._dpid(invited[1])
-            net.service.connections[dpid].close()
-            net.until(lambda: len(net.service.reconcilers) == 2)
-            (warning,) = operations.status(net.service)["warnings"]
+            net.controller.progress.connections[dpid].close()
+            net.until(lambda: len(net.controller.progress.reconcilers) == 2)
+            (warning,) = operations.status(net.controller.running)["warnings"]
             assert "br-int of host2 is not connected" in warning
             assert "`tenantry host invite host2`" in warning
 
@@ -141,10 +141,10 @@ def test_a_connection_that_we_end_is_no_error(
     invited: list[Invited], authority: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with certified(tmp_path, authority, invited[:1]) as net:
-        (reconciler,) = net.service.reconcilers.values()
+        (reconciler,) = net.controller.progress.reconcilers.values()
         reconciler.connection.close()
-        net.until(lambda: reconciler not in net.service.reconcilers.values())
-        net.until(lambda: bool(net.service.reconcilers))
+        net.until(lambda: reconciler not in net.controller.progress.reconcilers.values())
+        net.until(lambda: bool(net.controller.progress.reconcilers))
         net.settle()
         net.verify()
         assert [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR] == []
@@ -176,7 +176,7 @@ def test_nobody_gets_in_without_a_certificate_of_ours(
             refused.wait()
         net.settle()
         assert alive(net) == {"host1": True}
-        assert {switch.host for switch in net.service.switches()} == {"host1"}
+        assert {switch.host for switch in net.controller.status.switches()} == {"host1"}
         assert stranger.ofctl("dump-flows", "br-int").count("cookie") == 0
         # By an invitation it gets in, as it is.
         net.join(stranger)

@@ -18,7 +18,7 @@ from tenantry.controller import runtime
 from tenantry.controller.api.tenantry import membership
 from tenantry.controller.cli import features
 from tenantry.controller.serve import Controller
-from tenantry.controller.service import service
+from tenantry.controller.service import start_gate
 from tests.farm import CONTROLLER, Farm, farm, machines
 from tests.lab import eventually
 from tests.openvswitch import SCHEMA
@@ -28,7 +28,7 @@ SOON = 0.5  # seconds, instead of the ten that hosts have to come back after a s
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (service, membership):
+    for module in (start_gate, membership):
         monkeypatch.setattr(module, "START_SECONDS", SOON)
 
 
@@ -46,7 +46,7 @@ def restart(net: Farm, store: str = "") -> None:
         url = f"url = sqlite:///{file.with_suffix('.db')}"
         file.write_text("\n".join(url if line.startswith("url =") else line for line in lines))
     net.controller = Controller(features.load([str(file)]))
-    net.service, net.stopped = net.controller.service, False
+    net.stopped = False
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def test_who_only_knocks_is_no_host(own_netns: None, tmp_path: Path) -> None:
         assert set(agents(net)) == {"host1"}
         assert [each["name"] for each in net.api("GET", "/tenantry/v1/hosts")] == ["host1"]
         restart(net)
-        assert "joined:stranger" not in net.service.inventory.waiting_for()
+        assert "joined:stranger" not in net.controller.inventory.waiting_for()
 
 
 def test_who_was_not_back_after_a_start_is_not_waited_for_again(
@@ -108,20 +108,20 @@ def test_who_was_not_back_after_a_start_is_not_waited_for_again(
         two.cut("mgmt")
         for waited_for in (True, False):
             restart(net)
-            assert ("joined:host2" in net.service.inventory.waiting_for()) == waited_for
-            net.until(lambda: net._dpid(one) in net.service.reconcilers)
+            assert ("joined:host2" in net.controller.inventory.waiting_for()) == waited_for
+            net.until(lambda: net._dpid(one) in net.controller.progress.reconcilers)
             assert eventually(
                 lambda: agents(net)["host2"]["configurations"].get("awaited") is False
             )
         flows = net.flows_on(two)
         two.cut("mgmt", mend=True)
-        net.until(lambda: net._dpid(two) in net.service.reconcilers)
+        net.until(lambda: net._dpid(two) in net.controller.progress.reconcilers)
         net.settle()
         assert "awaited" not in agents(net)["host2"]["configurations"]
         assert net.flows_on(two) == flows
         two.cut("mgmt")
         restart(net)
-        assert "joined:host2" in net.service.inventory.waiting_for()
+        assert "joined:host2" in net.controller.inventory.waiting_for()
 
 
 def test_an_agent_that_is_deleted_is_forgotten_or_comes_again(
@@ -146,7 +146,7 @@ def test_an_agent_that_is_deleted_is_forgotten_or_comes_again(
         assert net.controller.hosts.of("host2") is None
         net.until(lambda: net._dpid(two) is None)
         restart(net)
-        assert "joined:host2" not in net.service.inventory.waiting_for()
+        assert "joined:host2" not in net.controller.inventory.waiting_for()
         assert net._dpid(one) or eventually(lambda: net._dpid(one) is not None)
 
 
@@ -165,26 +165,26 @@ def test_an_empty_database_by_mistake_takes_nothing_from_any_host(
         for machine in started:  # their switches are back at once, their databases later
             machine.vsctl("--no-wait", "set", "manager", ".", "max_backoff=1000")
         restart(net, "empty")
-        assert eventually(lambda: len(net.service.inventory.left_alone) == 2)
-        assert eventually(lambda: len(net.service.connections) == 2)
+        assert eventually(lambda: len(net.controller.inventory.left_alone) == 2)
+        assert eventually(lambda: len(net.controller.progress.connections) == 2)
         runtime.sleep(2 * SOON)
-        assert not net.service.reconcilers
+        assert not net.controller.progress.reconcilers
         assert [net.flows_on(machine) for machine in started] == before
         assert agents(net) == {}
         assert guests[0].pings(address, 3)
 
         net.api("POST", "/tenantry/v1/hosts/host1/adopt")
-        net.until(lambda: net._dpid(started[0]) in net.service.reconcilers)
+        net.until(lambda: net._dpid(started[0]) in net.controller.progress.reconcilers)
         net.settle()
         assert set(agents(net)) == {"host1"}
         assert net.flows_on(started[0]) != before[0]
         assert net.flows_on(started[1]) == before[1]
 
         restart(net)  # with the right one
-        net.until(lambda: net._dpid(started[1]) in net.service.reconcilers)
-        assert eventually(lambda: len(net.service.inventory.left_alone) == 1)
+        net.until(lambda: net._dpid(started[1]) in net.controller.progress.reconcilers)
+        assert eventually(lambda: len(net.controller.inventory.left_alone) == 1)
         net.api("POST", "/tenantry/v1/hosts/host1/adopt")
-        net.until(lambda: net._dpid(started[0]) in net.service.reconcilers)
+        net.until(lambda: net._dpid(started[0]) in net.controller.progress.reconcilers)
         net.settle()
         assert guests[0].pings(address, 3)
         net.verify()

@@ -42,7 +42,7 @@ def prepared(net: Farm, port: Any, machine: Machine) -> Guest:
         *("--no-wait", "add-port", "br-int", interface, "--", "set", "interface", interface),
         f"external_ids:iface-id={port['id']}",
     )
-    net.until(lambda: bool(net.service.model.ids(Standby, ("port_id",), (port["id"],))))
+    net.until(lambda: bool(net.controller.model.ids(Standby, ("port_id",), (port["id"],))))
     net.settle()
     return guest
 

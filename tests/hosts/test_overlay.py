@@ -38,7 +38,7 @@ def test_a_host_joins_and_its_guests_reach_everybody(
             *("--no-wait", "add-port", "br-int", interface, "--", "set", "interface", interface),
             f"external_ids:iface-id={ports[3]['id']}",
         )
-        net.until(lambda: net.service.port_status(ports[3]["id"]) == "ACTIVE")
+        net.until(lambda: net.controller.status.port(ports[3]["id"]) == "ACTIVE")
         addresses = [ip["ip_address"] for port in ports[:3] for ip in port["fixed_ips"]]
         assert all(answered([(guest, address) for address in addresses], patient=True))
         assert_all_reach(net, [*guests, guest], ports)
@@ -84,7 +84,7 @@ def test_the_controller_restarts_while_all_talk_to_all(own_netns: None, tmp_path
             ]
             net.stop_controller()
             net.start_controller()
-            for reconciler in net.service.reconcilers.values():
+            for reconciler in net.controller.progress.reconcilers.values():
                 assert (reconciler.sent.added, reconciler.sent.deleted) == (0, 0)
             results = [pacer.result() for pacer in pacers]
         assert sum(len(answered.lost) for answered in results) == 0
@@ -131,12 +131,12 @@ def test_a_host_that_goes_and_comes_back_is_compared(own_netns: None, tmp_path: 
         there = net.flows_on(started[1])
         dpid = net._dpid(started[1])
         started[1].crash()
-        net.until(lambda: dpid not in net.service.reconcilers)
+        net.until(lambda: dpid not in net.controller.progress.reconcilers)
         (agent,) = net.api("GET", "/v2.0/agents?host=host2")["agents"]
         assert agent["alive"] is False
         started[1].restart()
         # Its ports come one after the other.
-        net.until(lambda: net.service.settled() and net.flows_on(started[1]) == there)
+        net.until(lambda: net.controller.status.settled() and net.flows_on(started[1]) == there)
         assert_all_reach(net, guests, ports)
         (agent,) = net.api("GET", "/v2.0/agents?host=host2")["agents"]
         assert agent["alive"] is True
@@ -194,6 +194,6 @@ def test_two_hosts_of_one_name_are_not_one(
         assert net._dpid(one) == dpid
         assert two.vsctl("list-br").split() == ["br-phy"]
         two.vsctl("set", "Open_vSwitch", ".", "external_ids:hostname=host2")
-        net.until(lambda: net._dpid(two) in net.service.reconcilers)
+        net.until(lambda: net._dpid(two) in net.controller.progress.reconcilers)
         net.settle()
         net.verify()

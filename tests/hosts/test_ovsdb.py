@@ -71,11 +71,11 @@ def test_an_older_schema(
         port = net.port(network)
         ids = f"external_ids:iface-id={port['id']}"
         ovs.vsctl("add-port", "br-int", "p1", "--", "set", "interface", "p1", "type=dummy", ids)
-        net.until(lambda: net.service.port_status(port["id"]) == "ACTIVE")
+        net.until(lambda: net.controller.status.port(port["id"]) == "ACTIVE")
         ovs.vsctl("--no-wait", "del-controller", "br-int")
         assert eventually(lambda: "tcp:" in ovs.vsctl("get-controller", "br-int"))
         assert eventually(lambda: "br-int was changed" in caplog.text)
-        net.until(lambda: bool(net.service.reconcilers))
+        net.until(lambda: bool(net.controller.progress.reconcilers))
         net.settle()
         assert "not all is written" not in caplog.text
         assert ovs.vsctl("get", "port", "p1", "trunks").strip() == "[4095]"

@@ -111,7 +111,7 @@ class Stage:
         ]
         self.daemons[0].until(MASTER)
         net.settle()
-        self.tap = net.service.model.get(Binding, self.ports[0]["id"]).interface
+        self.tap = net.controller.model.get(Binding, self.ports[0]["id"]).interface
 
     def cable(self, way: str) -> None:
         """That of the first guest, to which the address belongs if both are there."""

@@ -31,7 +31,7 @@ def reached(pairs: list[tuple[Any, Any]]) -> list[bool]:
 
 
 def warnings(net: Farm) -> list[str]:
-    told: list[str] = operations.status(net.service)["warnings"]
+    told: list[str] = operations.status(net.controller.running)["warnings"]
     return told
 
 
@@ -72,7 +72,7 @@ def test_a_local_network_on_two_hosts_says_so(started: list[Machine], tmp_path: 
             *("--no-wait", "add-port", "br-int", interface, "--", "set", "interface", interface),
             f"external_ids:iface-id={ports[2]['id']}",
         )
-        net.until(lambda: net.service.port_status(ports[2]["id"]) == "ERROR")
+        net.until(lambda: net.controller.status.port(ports[2]["id"]) == "ERROR")
         net.settle()
         assert shown(net, ports[2]) == ("ERROR", "binding_failed")
         assert [shown(net, port) for port in ports[:2]] == [("ACTIVE", "ovs")] * 2
@@ -82,7 +82,7 @@ def test_a_local_network_on_two_hosts_says_so(started: list[Machine], tmp_path: 
         command = f"openstack network segment create --network {network['id']} --network-type vxlan"
         assert command in told
         net.create("segment", network_id=network["id"], network_type="vxlan")
-        net.until(lambda: net.service.port_status(ports[2]["id"]) == "ACTIVE")
+        net.until(lambda: net.controller.status.port(ports[2]["id"]) == "ACTIVE")
         net.settle()
         assert warnings(net) == []
         assert all(reached([(g, p) for g in (*guests, guest) for p in ports]))
@@ -105,7 +105,7 @@ def test_the_own_host_without_a_tunnel_address_says_so(
             *("--no-wait", "add-port", "br-int", interface, "--", "set", "interface", interface),
             f"external_ids:iface-id={there['id']}",
         )
-        net.until(lambda: net.service.port_status(there["id"]) == "ERROR")
+        net.until(lambda: net.controller.status.port(there["id"]) == "ERROR")
         remedy = "ovs-vsctl set Open_vSwitch . external_ids:tenantry-encap-ip="
         network_told, services_told = warnings(net)
         assert "ports on host1 do not reach those on test-host" in network_told
@@ -113,5 +113,5 @@ def test_the_own_host_without_a_tunnel_address_says_so(
         assert all("test-host has no tunnel address" in told for told in warnings(net))
         assert all(remedy in told for told in warnings(net))
         own.vsctl("set", "Open_vSwitch", ".", "external_ids:tenantry-encap-ip=192.168.77.254")
-        net.until(lambda: net.service.port_status(there["id"]) == "ACTIVE")
+        net.until(lambda: net.controller.status.port(there["id"]) == "ACTIVE")
         assert warnings(net) == []

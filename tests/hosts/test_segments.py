@@ -106,11 +106,11 @@ def test_a_host_has_its_wire_whichever_of_its_connections_was_first(
     with farm(tmp_path, started, join=False) as net:
         machine = started[0]
         machine.add_bridge("br-int", f"tcp:{net.controller.openflow}")
-        net.until(lambda: bool(net.service.connections))
+        net.until(lambda: bool(net.controller.progress.connections))
         net.settle()
         machine.join(net.controller.joining.port)
-        interfaces = net.service.model.all(Interface)
-        there = net.service.wait_until(
+        interfaces = net.controller.model.all(Interface)
+        there = net.controller.progress.wait_until(
             lambda: any(i.physical_network == "uplink" for i in interfaces.values()), 5
         )
         assert there, machine.vsctl("show")

@@ -40,7 +40,7 @@ def joined(
     net = stack.enter_context(farm(directory, started, **options))
     net.ovs = own
     assert net.controller.service_port.up.wait(10)
-    net.until(lambda: len(net.service.reconcilers) == len(started) + 1)
+    net.until(lambda: len(net.controller.progress.reconcilers) == len(started) + 1)
     net.settle()
     return net
 
@@ -122,7 +122,7 @@ def test_sub_ports_and_tunnels_over_ipv6(own_netns: None, tmp_path: Path) -> Non
         for ip in sub["fixed_ips"]:
             length = 64 if ":" in ip["ip_address"] else 24
             guest.run("ip", "address", "add", f"{ip['ip_address']}/{length}", "dev", name)
-        net.until(lambda: net.service.port_status(sub["id"]) == "ACTIVE")
+        net.until(lambda: net.controller.status.port(sub["id"]) == "ACTIVE")
         asks(net, guest, red, "sub", name)
         net.verify()
 
@@ -135,7 +135,7 @@ def test_answers_follow_a_port_that_moves(started: list[Machine], tmp_path: Path
         network = net.network("10.0.0.0/24", dns_domain="same.example.")
         net.router(network, outside=Beyond(net).network)
         net.guest(net.port(network))
-        interfaces = net.service.model.all(Interface)
+        interfaces = net.controller.model.all(Interface)
         net.until(lambda: sum(i.peer is not None for i in interfaces.values()) == 6)
         net.settle()
         port = net.port(network, dns_name="web", **{"binding:profile": {"user_data": LARGE}})
@@ -145,7 +145,7 @@ def test_answers_follow_a_port_that_moves(started: list[Machine], tmp_path: Path
             if machine:
                 net.unplug(port)
             else:
-                net.detach(net.service.model.get(Binding, port["id"]).interface)
+                net.detach(net.controller.model.get(Binding, port["id"]).interface)
 
 
 def asks_by_ipv4(guest: Guest) -> None:
@@ -181,7 +181,7 @@ def test_only_hosts_that_have_joined_may_say_who_asks(
         net = joined(stack, tmp_path, started)
         port = net.port(net.network("10.0.0.0/24"))
         net.settle()
-        key = net.service.model.get(Port, port["id"]).key
+        key = net.controller.model.get(Port, port["id"]).key
         asks = f"tcp,nw_src=242.0.0.{key},nw_dst=240.255.255.254,tp_src=5000,tp_dst="
 
         def leaves_by(tun_src: str, vni: int, tp_dst: int) -> str:
@@ -199,6 +199,6 @@ def test_only_hosts_that_have_joined_may_say_who_asks(
 
 def service_flows(net: Farm) -> list[int]:
     """How many flows each switch has for it."""
-    engine = net.service.engine
+    engine = net.controller.engine
     units = [[u for u in engine.units(s) if u.app.name == "service_port"] for s in engine.wanted]
     return sorted(len(engine.cookies(unit)) for (unit,) in units)

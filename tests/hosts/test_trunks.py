@@ -89,7 +89,7 @@ class Stage:
 
     def until(self, status: str, *names: str) -> None:
         ids = [self.subs[name]["id"] for name in names]
-        self.net.until(lambda: all(self.net.service.port_status(id) == status for id in ids))
+        self.net.until(lambda: all(self.net.controller.status.port(id) == status for id in ids))
         assert all(self.net.status(self.subs[name]) == status for name in names)
 
     def assert_in(self, *names: str) -> None:
@@ -150,7 +150,7 @@ def test_sub_ports_go_where_their_parent_goes(started: list[Machine], tmp_path: 
         net.unplug(on.parent)
         assert net.status(on.parent) == "DOWN"
         on.until("DOWN", "red", "blue")
-        assert not [p for p in on.subs.values() if net.service.model.get(Binding, p["id"])]
+        assert not [p for p in on.subs.values() if net.controller.model.get(Binding, p["id"])]
         on.guest = on.plug(started[1])
         on.until("ACTIVE", "red", "blue")
         assert {net.bound(port) for port in (on.parent, *on.subs.values())} == {"host2"}
@@ -243,8 +243,8 @@ def test_what_the_controller_tells_comes_by_the_sub_ports_vlan(
             )
             assert guest.run(*words).strip() == address
             # To whom they belong: by now both interfaces have heard all that there is.
-            for every in net.service.every * 2:
-                net.service.send_now(every)
+            for periodic in net.controller.periodic * 2:
+                periodic.send()
             own = (("eth0", "fd00:1:"), (name, "fd00:10:"))
             guest.until(
                 lambda guest=guest, own=own: all(

@@ -57,7 +57,7 @@ def bare_machines(net: Lab, ports: list[Any]) -> list[Guest]:
         commands += [f"t{number}", f"external_ids:iface-id={port['id']}"]
         guests.append(guest)
     net.ovs.vsctl(*commands[1:])
-    net.until(lambda: all(net.service.port_status(port["id"]) == "ACTIVE" for port in ports))
+    net.until(lambda: all(net.controller.status.port(port["id"]) == "ACTIVE" for port in ports))
     return guests
 
 
@@ -99,5 +99,5 @@ def test_a_hundred_machines_come_up_at_once(ovs: OpenVSwitch, tmp_path: Path) ->
             assert "mtu 1442" in text
             assert f"bound dns={four['service_address']}\n" in text
             assert six["dhcpv6-stateful"]["service_address"] in text
-        assert net.service.packets.dropped == net.service.packets.failed == 0
+        assert net.controller.packets.dropped == net.controller.packets.failed == 0
         net.verify()

@@ -24,7 +24,7 @@ from eventlet.green import subprocess
 from tenantry.controller import runtime
 from tenantry.controller.cli import features
 from tenantry.controller.serve import Controller
-from tenantry.controller.service import service
+from tenantry.controller.service import start_gate
 from tenantry.controller.switch.host import MEND_SECONDS
 from tests.lab import Lab, Refused, eventually, lab, written
 from tests.namespace import Guest, run
@@ -105,7 +105,7 @@ def test_the_database_is_mended_and_it_is_said(
     if hand not in ("nobody's", "an open port"):
         said = [line for line in caplog.messages if line.startswith(f"host {HOST}")]
         assert len([line for line in said if "mended" in line]) == 1
-    net.until(lambda: bool(net.service.reconcilers))
+    net.until(lambda: bool(net.controller.progress.reconcilers))
 
 
 def test_a_deleted_bridge_is_made_again_with_all_of_ours(
@@ -117,15 +117,15 @@ def test_a_deleted_bridge_is_made_again_with_all_of_ours(
     guests = [net.guest(port) for port in ports]
     address = ports[1]["fixed_ips"][0]["ip_address"]
     assert guests[0].pings(address)
-    (dpid,) = net.service.reconcilers
+    (dpid,) = net.controller.progress.reconcilers
     for _ in range(2):
         net.ovs.vsctl("--no-wait", "del-br", "br-int")
         assert eventually(lambda: "tenantry0" in ports_of(net.ovs, "br-int"))
         before = {dpid}
-        net.until(lambda before=before: bool(net.service.reconcilers.keys() - before))
+        net.until(lambda before=before: bool(net.controller.progress.reconcilers.keys() - before))
         net.settle()
-        (dpid,) = net.service.reconcilers
-        assert [s.id for s in net.service.switches()] == [dpid]  # and no ghost
+        (dpid,) = net.controller.progress.reconcilers
+        assert [s.id for s in net.controller.status.switches()] == [dpid]  # and no ghost
         assert [net.status(port) for port in ports] == ["DOWN", "DOWN"]
         for tap, port in zip(("tap1", "tap2"), ports, strict=True):
             net.attach(port, interface=tap)
@@ -164,7 +164,7 @@ def test_ovs_vswitchd_may_be_away_for_long(net: Lab, caplog: pytest.LogCaptureFi
     assert not [line for line in caplog.messages if "mended" in line]
     net.ovs.start_switch()
     assert eventually(lambda: state(net) == before), state(net)
-    net.until(lambda: bool(net.service.reconcilers))
+    net.until(lambda: bool(net.controller.progress.reconcilers))
 
 
 def test_whoever_fights_is_answered_now_and_then(net: Lab) -> None:
@@ -291,7 +291,7 @@ def test_nothing_passes_when_the_bridge_forwards_by_itself(
         ovs.vsctl("clear", "port", tap, "trunks", "vlan_mode")
     assert reach(one, other)
     with started(ovs, tmp_path) as net:
-        net.until(lambda: bool(net.service.reconcilers))
+        net.until(lambda: bool(net.controller.progress.reconcilers))
         net.settle()
         assert not forwards_by_itself(ovs)
         assert not reach(one, other)
@@ -323,7 +323,7 @@ def test_nothing_passes_while_it_is_mended(net: Lab, hand: tuple[str, ...]) -> N
         assert eventually(
             lambda: (
                 net.ovs.vsctl("get-fail-mode", "br-int").strip() == "secure"
-                and bool(net.service.reconcilers)
+                and bool(net.controller.progress.reconcilers)
             )
         )
         net.settle()
@@ -339,7 +339,7 @@ def test_another_stores_bridge_is_left_alone_until_it_is_adopted(
     ovs: OpenVSwitch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An empty database by mistake wipes nothing; that it is one is said, and what to do."""
-    monkeypatch.setattr(service, "START_SECONDS", 0.5)
+    monkeypatch.setattr(start_gate, "START_SECONDS", 0.5)
     with started(ovs, tmp_path) as right:
         network = right.network("10.0.0.0/24")
         ports = [right.port(network, port_security_enabled=False) for _ in range(2)]
@@ -349,11 +349,13 @@ def test_another_stores_bridge_is_left_alone_until_it_is_adopted(
         right.settle()
         flows, rows, where = right.flows("br-int"), state(right), str(right.controller.openflow)
     with started(ovs, tmp_path / "wrong", where) as wrong:
-        assert eventually(lambda: bool(wrong.service.connections))  # the switch knows no better
+        assert eventually(
+            lambda: bool(wrong.controller.progress.connections)
+        )  # the switch knows no better
         assert eventually(lambda: bool(left_alone(wrong)))
         runtime.sleep(1)  # longer than anything is waited for
         wrong.settle()
-        assert not wrong.service.reconcilers
+        assert not wrong.controller.progress.reconcilers
         assert wrong.flows("br-int") == flows
         assert state(wrong) == rows
         (why,) = left_alone(wrong)
@@ -362,7 +364,7 @@ def test_another_stores_bridge_is_left_alone_until_it_is_adopted(
         assert one.pings(address)
         answer = wrong.api("POST", f"/tenantry/v1/hosts/{HOST}/adopt")
         assert answer == {"host": HOST, "adopted": True}
-        wrong.until(lambda: bool(wrong.service.reconcilers))
+        wrong.until(lambda: bool(wrong.controller.progress.reconcilers))
         wrong.settle()
         wrong.verify()
         assert left_alone(wrong) == []
@@ -438,7 +440,7 @@ def test_a_removed_host_stays_away_until_it_is_adopted(ovs: OpenVSwitch, tmp_pat
     ovs.add_bridge("br-theirs")
     ovs.vsctl("add-port", "br-theirs", "p", "--", "set", "interface", "p", "type=internal")
     with started(ovs, tmp_path) as net:
-        net.until(lambda: bool(net.service.reconcilers))
+        net.until(lambda: bool(net.controller.progress.reconcilers))
         port = net.port(net.network("10.0.0.0/24"))
         net.attach(port)
         with pytest.raises(Refused, match="unplug them or move them"):
@@ -450,13 +452,13 @@ def test_a_removed_host_stays_away_until_it_is_adopted(ovs: OpenVSwitch, tmp_pat
         assert ovs.vsctl("list-br").split() == ["br-theirs"]
         assert ovs.vsctl("list-ports", "br-theirs").split() == ["p"]
         assert net.api("GET", "/tenantry/v1/hosts") == []
-        assert net.service.switches() == []
+        assert net.controller.status.switches() == []
     with started(ovs, tmp_path) as net:
         assert eventually(lambda: bool(left_alone(net)))
         assert net.api("GET", "/tenantry/v1/status")["waiting_for"] == []
         assert ovs.vsctl("list-br").split() == ["br-theirs"]
         net.api("POST", f"/tenantry/v1/hosts/{HOST}/adopt")
-        net.until(lambda: bool(net.service.reconcilers))
+        net.until(lambda: bool(net.controller.progress.reconcilers))
         net.settle()
         net.verify()
         assert eventually(

@@ -113,13 +113,13 @@ def test_a_zone_has_as_many_as_its_ports(ovs: OpenVSwitch, tmp_path: Path) -> No
         for where in (network, network, alone):
             net.guest(net.port(where))
         net.settle()
-        keys = [net.service.store.get("network", n["id"])["key"] for n in (network, alone)]  # type: ignore[index]
+        keys = [net.controller.store.get("network", n["id"])["key"] for n in (network, alone)]  # type: ignore[index]
         for restarted in (False, True):
             if restarted:
                 net.ovs.crash_switch()
-                net.until(lambda: not net.service.reconcilers)
+                net.until(lambda: not net.controller.progress.reconcilers)
                 net.ovs.start_switch()
-                net.until(lambda: bool(net.service.reconcilers))
+                net.until(lambda: bool(net.controller.progress.reconcilers))
                 net.settle()
             for key, count in zip(keys, (2, 1), strict=True):
                 _limited(net, Zone.bridged(key), count * MOST * SHARE)

@@ -247,8 +247,8 @@ def test_advertisements_reach_the_ports_of_the_network_alone(net: Lab) -> None:
     subnet(net, network, "2001:db8::/64", ipv6_ra_mode="slaac", ipv6_address_mode="slaac")
     net.settle()
     assert not addresses(guest)
-    for every in net.service.every:
-        net.service.send_now(every)
+    for periodic in net.controller.periodic:
+        periodic.send()
     (ip,) = net.api("GET", f"/v2.0/ports/{port['id']}")["port"]["fixed_ips"]
     configured(guest, ip["ip_address"])
     assert not addresses(stranger)

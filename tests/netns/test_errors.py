@@ -226,7 +226,7 @@ def about(ports: list[Any], version: int, protocol: int, mark: bytes) -> bytes:
     """An error of the first port's about a packet of the second's."""
     theirs, its = (int(netaddr.IPAddress(p["fixed_ips"][0]["ip_address"])) for p in ports)
     macs = [int(port["mac_address"].replace(":", ""), 16) for port in ports]
-    quoted = frames.parse_ip(frames.ip(0, 0, version, its, theirs, protocol, 64, mark))
+    quoted = frames.parse_ip(frames.ip(frames.Ends(0, 0, version, its, theirs), protocol, 64, mark))
     data = build(Error.PORT_UNREACHABLE, quoted, theirs)
     assert data is not None
     return sealed(macs[1], macs[0], frames.parse_ip(data))
@@ -254,7 +254,7 @@ def test_nobody_is_told_of_what_others_sent(net: Lab, version: int) -> None:
             ((17, its), (6, its), (ICMP[version], its), (47, theirs ^ 255), (47, its))
         ):
             quoted = frames.ip(
-                0, 0, version, source, theirs, protocol, 64, bytes([200 + number]) * 16
+                frames.Ends(0, 0, version, source, theirs), protocol, 64, bytes([200 + number]) * 16
             )
             data = build(Error.PORT_UNREACHABLE, frames.parse_ip(quoted), theirs)
             assert data is not None

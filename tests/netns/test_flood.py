@@ -55,7 +55,7 @@ def floods(port: Any) -> dict[str, bytes]:
     discover = head + b"\x63\x82\x53\x63" + b"\x35\1\1\xff"
     everybody = (1 << 48) - 1
     return {
-        "DHCP": frames.udp(mac, everybody, 4, 0, 0xFFFFFFFF, 68, 67, discover),
+        "DHCP": frames.udp(frames.Ends(mac, everybody, 4, 0, 0xFFFFFFFF), 68, 67, discover),
         "ND": frames.icmpv6(mac, 0x333300000002, 0, 0xFF02 << 112 | 2, b"\x85\0\0\0\0\0\0\0"),
     }
 
@@ -73,7 +73,7 @@ def test_a_flood_is_metered_and_others_get_their_address(
     other.run("ip", "link", "set", "eth0", "up")
     script = dhcp_client.write(tmp_path)
     frame = floods(ports[0])[kind].hex()
-    packets, started = net.service.packets, time.monotonic()
+    packets, started = net.controller.packets, time.monotonic()
     handled = packets.handled + packets.dropped
     flood = flooder.start(sys.executable, "-c", FLOOD, frame, str(FLOOD_RATE))
     assert flood.stdout is not None

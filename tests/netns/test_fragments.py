@@ -266,7 +266,9 @@ def test_nothing_arrives_but_whole_packets(net: Lab) -> None:
     macs = [int(port["mac_address"].replace(":", ""), 16) for port in ports]
     source, target = (int(netaddr.IPAddress(p["fixed_ips"][0]["ip_address"])) for p in ports)
     data = bytes(range(256)) * 16
-    packet = frames.udp(macs[0], macs[1], 4, source, target, 4242, PORT, data[: 4096 - 8])
+    packet = frames.udp(
+        frames.Ends(macs[0], macs[1], 4, source, target), 4242, PORT, data[: 4096 - 8]
+    )
     first, middle, last = (0, 1400), (1400, 2800), (2800, 4096)
     with (
         closing(client.socket(socket.SOCK_RAW, socket.AF_PACKET)) as wire,

@@ -37,7 +37,7 @@ def test_an_interface_has_the_mtu_of_its_network(net: Lab) -> None:
     net.settle()
     mtu_becomes(net, "tap1", 1350)
     net.ovs.vsctl("set", "interface", "tap1", f"external_ids:iface-id={net.port(other)['id']}")
-    net.until(lambda: net.service.port_status(port["id"]) == "DOWN")
+    net.until(lambda: net.controller.status.port(port["id"]) == "DOWN")
     mtu_becomes(net, "tap1", 1300)
 
 

@@ -127,7 +127,7 @@ def test_moving_a_port_moves_its_flows(net: Lab) -> None:
     mover.close()  # its end of the wire goes, and with it the interface
     net._guests.remove(mover)
     net.ovs.vsctl("--if-exists", "del-port", "tap2")
-    net.until(lambda: net.service.port_status(moving["id"]) == "DOWN")
+    net.until(lambda: net.controller.status.port(moving["id"]) == "DOWN")
     net.guest(moving, bridge="br-two")
     net.settle()
     assert watcher.pings(addresses(moving)[0])
@@ -152,7 +152,7 @@ def test_tampering_is_repaired(ovs: OpenVSwitch, tmp_path: Path, told: bool) -> 
         ports = [net.port(network) for _ in range(2)]
         a, _ = (net.guest(port) for port in ports)
         before = net.flows("br-int")
-        (reconciler,) = net.service.reconcilers.values()
+        (reconciler,) = net.controller.progress.reconcilers.values()
         if not told:
             reconciler.connection.on_foreign_changes = lambda changes: None
         tampering = [
@@ -176,12 +176,12 @@ def test_tampering_is_repaired(ovs: OpenVSwitch, tmp_path: Path, told: bool) -> 
 def test_tampering_is_repaired_on_reconnect(net: Lab) -> None:
     net.attach(net.port(net.network("10.0.0.0/24")))
     before = net.flows("br-int")
-    (reconciler,) = net.service.reconcilers.values()
+    (reconciler,) = net.controller.progress.reconcilers.values()
     reconciler.connection.on_foreign_changes = lambda changes: None
     net.ovs.ofctl("del-flows", "br-int", "table=0")
     reconciler.connection.close()
-    net.until(lambda: reconciler not in net.service.reconcilers.values())
-    net.until(lambda: bool(net.service.reconcilers))
+    net.until(lambda: reconciler not in net.controller.progress.reconcilers.values())
+    net.until(lambda: bool(net.controller.progress.reconcilers))
     net.settle()
     assert net.flows("br-int") == before
 
@@ -192,9 +192,9 @@ def test_a_switch_that_lost_everything_gets_it_back(net: Lab) -> None:
     a, _ = (net.guest(port) for port in ports)
     before = net.flows("br-int")
     net.ovs.crash_switch()
-    net.until(lambda: not net.service.reconcilers)
+    net.until(lambda: not net.controller.progress.reconcilers)
     net.ovs.start_switch()
-    net.until(lambda: bool(net.service.reconcilers))
+    net.until(lambda: bool(net.controller.progress.reconcilers))
     net.until(lambda: net.flows("br-int") == before)
     net.settle()
     assert a.pings(addresses(ports[1])[0])
@@ -219,7 +219,7 @@ def test_a_flow_that_the_switch_refuses_is_named_and_others_go_on(
             *("add-port", "br-int", "x0", "--", "set", "interface", "x0", "type=internal"),
             f"external_ids:iface-id={bad['id']}",
         )
-        net.until(lambda: net.service.port_status(bad["id"]) == "ERROR")
+        net.until(lambda: net.controller.status.port(bad["id"]) == "ERROR")
         net.attach(good)
         assert net.status(good) == "ACTIVE"
         (switch,) = net.api("GET", "/tenantry/v1/status")["switches"]
@@ -230,5 +230,5 @@ def test_a_flow_that_the_switch_refuses_is_named_and_others_go_on(
         assert not [line for line in net.flows("br-int") if "priority=7" in line]
 
         net.update("port", bad["id"], name="mended")
-        net.until(lambda: net.service.port_status(bad["id"]) == "ACTIVE")
+        net.until(lambda: net.controller.status.port(bad["id"]) == "ACTIVE")
         net.verify()

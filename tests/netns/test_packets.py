@@ -79,7 +79,7 @@ def net(ovs: OpenVSwitch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 def test_a_packet_goes_to_the_app_whose_flow_sent_it(net: Lab) -> None:
     network = net.network("10.0.0.0/24")
     guest = net.guest(net.port(network))
-    keys = net.service.store.read("port").values()
+    keys = net.controller.store.read("port").values()
     answer = guest.run(sys.executable, "-c", TALK, bytes(20).hex())
     assert answer.strip() == f"network 1 port {next(iter(keys))['key']}"
 
@@ -88,27 +88,27 @@ def test_a_handler_that_raises_costs_its_packet_only(net: Lab) -> None:
     guest = net.guest(net.port(net.network("10.0.0.0/24")))
     words = [RAISE.ljust(20).hex(), bytes(20).hex()]
     assert "network" in guest.run(sys.executable, "-c", TALK, *words)
-    assert net.service.packets.failed == 1
+    assert net.controller.packets.failed == 1
 
 
 def test_a_flooding_port_loses_its_own_packets_only(net: Lab) -> None:
-    (connection,) = net.service.connections.values()
-    packets = net.service.packets
+    (connection,) = net.controller.progress.connections.values()
+    packets = net.controller.packets
     handled = packets.handled
     for ofport, count in ((1, QUEUE_LENGTH + 10), (2, 1)):
         for _ in range(count):
             packets.receive(connection, packet_in(ofport))
     assert packets.dropped == 10
-    net.service.wait_until(lambda: packets.handled == handled + QUEUE_LENGTH + 1, 0.5)
+    net.controller.progress.wait_until(lambda: packets.handled == handled + QUEUE_LENGTH + 1, 0.5)
     assert packets.handled == handled + QUEUE_LENGTH + 1
 
 
 def test_what_is_no_packet_in_is_counted(net: Lab) -> None:
-    (connection,) = net.service.connections.values()
+    (connection,) = net.controller.progress.connections.values()
     whole = packet_in(1)
     for length in range(8, 40):
-        net.service.packets.receive(connection, whole[:length])
-    assert net.service.packets.failed > 0
+        net.controller.packets.receive(connection, whole[:length])
+    assert net.controller.packets.failed > 0
 
 
 def packet_in(ofport: int) -> bytes:

@@ -474,7 +474,7 @@ def test_a_restart_of_the_controller_stops_nothing(ovs: OpenVSwitch, tmp_path: P
         before, where = net.flows("br-int"), str(net.controller.openflow)
         net.controller.stop()
         with lab(ovs, tmp_path, openflow__listen=where) as again:
-            again.until(lambda: bool(again.service.reconcilers))
+            again.until(lambda: bool(again.controller.progress.reconcilers))
             again.settle()
             assert again.flows("br-int") == before
             for ping in pings:
@@ -521,6 +521,6 @@ def test_a_router_outside_that_is_replaced_is_believed_as_soon_as_it_speaks(
         mouth.bind(("eth0", 0))
         mouth.send(said)
     at = (outside.network["id"], version, there)
-    net.until(lambda: getattr(net.service.model.get(Neighbour, at), "mac", 0) == new)
+    net.until(lambda: getattr(net.controller.model.get(Neighbour, at), "mac", 0) == new)
     net.take_effect()
     assert guest.pings(server)

@@ -110,9 +110,9 @@ class Stage(RuleBasedStateMachine):
 
     def delete(self, kind: str, id: str) -> None:
         assert self.lab is not None
-        head = self.lab.service.store.head
+        head = self.lab.controller.store.head
         self.ask("DELETE", f"/v2.0/{kind}s/{id}")
-        if self.lab.service.store.head > head:
+        if self.lab.controller.store.head > head:
             del self.reference.of(kind)[id]
             if kind == "port":
                 self.deleted.append(id)
@@ -173,7 +173,7 @@ class Stage(RuleBasedStateMachine):
 
     def connection(self, bridge: str) -> Connection | None:
         assert self.lab is not None
-        return self.lab.service.connections.get(self.reference.bridges[bridge])
+        return self.lab.controller.progress.connections.get(self.reference.bridges[bridge])
 
     def is_owned(self, bridge: str) -> bool:
         """Whether the controller sees, and mends, what somebody does to a bridge."""
@@ -227,7 +227,7 @@ class Stage(RuleBasedStateMachine):
             for bridge in self.reference.bridges:
                 self.connect(bridge)
             self.lab.until(lambda: all(map(self.connection, self.reference.bridges)))
-            assert not self.lab.service.reconcilers
+            assert not self.lab.controller.progress.reconcilers
             for bridge, flows in before.items():
                 assert_untouched(flows, installed(self.ovs, bridge))
             self.relay.mend()
@@ -256,7 +256,7 @@ class Stage(RuleBasedStateMachine):
     def unseen(self) -> dict[str, Any]:
         """What the controller has yet to be told: empty when it knows what is plugged in where."""
         assert self.lab is not None
-        records = self.lab.service.model.all(Interface)
+        records = self.lab.controller.model.all(Interface)
         told = {
             (record.switch, record.name, record.iface_id, record.physical_network)
             for record in records.values()
@@ -282,8 +282,10 @@ class Stage(RuleBasedStateMachine):
         with mismatch(self.unseen):
             self.lab.until(lambda: not self.unseen())
         self.lab.settle()
-        self.check_verified(operations.verify(self.lab.service))
-        refused = [reconciler.refused for reconciler in self.lab.service.reconcilers.values()]
+        self.check_verified(operations.verify(self.lab.controller.running))
+        refused = [
+            reconciler.refused for reconciler in self.lab.controller.progress.reconcilers.values()
+        ]
         assert not any(refused), refused
         self.read_numbers()
         self.check_bridge()

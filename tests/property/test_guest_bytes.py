@@ -93,7 +93,10 @@ def discover(type: int = 1) -> bytes:
     head = b"\1\1\6\0abcd" + bytes(20) + MAC.to_bytes(6, "big") + bytes(10 + 64 + 128)
     options = bytes((53, 1, type, 50, 4)) + ADDRESS.to_bytes(4, "big") + b"\x37\4\1\3\6\x79\xff"
     return frames.udp(
-        MAC, (1 << 48) - 1, 4, 0, 0xFFFFFFFF, 68, 67, head + b"\x63\x82\x53\x63" + options
+        frames.Ends(MAC, (1 << 48) - 1, 4, 0, 0xFFFFFFFF),
+        68,
+        67,
+        head + b"\x63\x82\x53\x63" + options,
     )
 
 
@@ -103,13 +106,16 @@ def solicit(type: int = 1) -> bytes:
     options = client + association + bytes(8) + b"\0\6\0\4\0\x17\0\x18"
     source = 0xFE80 << 112 | 1
     return frames.udp(
-        MAC, 1, 6, source, 0xFF02 << 112 | 2, 546, 547, bytes((type,)) + b"abc" + options
+        frames.Ends(MAC, 1, 6, source, 0xFF02 << 112 | 2),
+        546,
+        547,
+        bytes((type,)) + b"abc" + options,
     )
 
 
 def query(name: bytes = b"\3web\4test\0") -> bytes:
     data = b"ab\1\0\0\1\0\0\0\0\0\1" + name + b"\0\1\0\1\0\0\x29\4\xd0\0\0\0\0\0\0"
-    return frames.udp(MAC, 2, 4, ADDRESS, SERVER, 4000, 53, data)
+    return frames.udp(frames.Ends(MAC, 2, 4, ADDRESS, SERVER), 4000, 53, data)
 
 
 SOLICITATION = frames.icmpv6(MAC, 3, 0xFE80 << 112 | 1, 0xFF02 << 112 | 2, b"\x85\0\0\0\0\0\0\0")
@@ -121,15 +127,17 @@ SEEDS = (
 
 
 FLOATING, FIXED, FAR = 0xCB00710A, 0x0A00000B, 0xC6336407
-QUOTED = frames.udp(1, 2, 4, FLOATING, FAR, 9, 9, b"x" * 20)[14:]
-CUT = bytearray(frames.udp(1, 2, 4, FLOATING, FAR, 9, 9, b"x" * 20))
+QUOTED = frames.udp(frames.Ends(1, 2, 4, FLOATING, FAR), 9, 9, b"x" * 20)[14:]
+CUT = bytearray(frames.udp(frames.Ends(1, 2, 4, FLOATING, FAR), 9, 9, b"x" * 20))
 CUT[20] = 0x20  # there is more of it
 CUT = bytes(CUT)
-EXTENDED = frames.ip(1, 2, 6, PREFIX + 2, PREFIX, 0, 64, b"\x2c" + bytes(7) + b"\x2f" + bytes(27))
+EXTENDED = frames.ip(
+    frames.Ends(1, 2, 6, PREFIX + 2, PREFIX), 0, 64, b"\x2c" + bytes(7) + b"\x2f" + bytes(27)
+)
 ROUTED_SEEDS = (
     query(),
-    frames.ip(1, 2, 4, FAR, FIXED, 6, 1, bytes(12) + b"\x50\x02" + bytes(6)),
-    frames.ip(1, 2, 4, FAR, FIXED, 17, 1, bytes(2000)),
+    frames.ip(frames.Ends(1, 2, 4, FAR, FIXED), 6, 1, bytes(12) + b"\x50\x02" + bytes(6)),
+    frames.ip(frames.Ends(1, 2, 4, FAR, FIXED), 17, 1, bytes(2000)),
     frames.icmp(FAR, FIXED, 9, bytes((3, 3)) + bytes(6) + QUOTED),
     frames.icmp(FAR, FIXED, 9, bytes((3, 4)) + bytes(6) + CUT[14:]),
     frames.icmpv6(1, 2, PREFIX, PREFIX + 2, bytes((2, 0)) + bytes(6) + EXTENDED[14:]),

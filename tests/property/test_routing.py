@@ -87,7 +87,7 @@ class Built:
         self.world.upstream[self.outside["id"]] = upstream
         for version, address in ((4, 0xCB007101), (6, (0x20010DB8 << 96) + 1)):
             id = (self.outside["id"], version, address)
-            net.service._submit([Change(Neighbour, id, Neighbour(id, *id, UPSTREAM_MAC))])
+            net.controller.inbox.submit([Change(Neighbour, id, Neighbour(id, *id, UPSTREAM_MAC))])
         for made, router in zip(self.routers, drawn["routers"], strict=True):
             self._routes(made, router["routes"])
             self._floating(made, router["floating"])

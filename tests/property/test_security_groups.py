@@ -235,7 +235,7 @@ class Built:
         if packet.protocol in TRACKABLE[packet.version]:
             name = "ct_nw" if packet.version == 4 else "ct_ipv6"
             src, dst = (self.machines[n].addresses[packet.version] for n in (a, b))
-            mark = self.net.service.store.get("port", self.ports[a]["id"])["key"]  # type: ignore[index]
+            mark = self.net.controller.store.get("port", self.ports[a]["id"])["key"]  # type: ignore[index]
             flow = (
                 f"ct_state=trk|est,{flow},{name}_src={src},{name}_dst={dst},"
                 f"ct_nw_proto={packet.protocol},ct_mark={mark if BRIDGES[a] == bridge else 0}"

@@ -342,7 +342,7 @@ class System(Stage):
             "add": ("add-flow", bridge, f"table={row.table},priority=999,actions=drop"),
             "modify": ("mod-flows", bridge, f"table={row.table},actions=drop"),
         }[how]
-        reconciler = self.lab.service.reconcilers[self.reference.bridges[bridge]]
+        reconciler = self.lab.controller.progress.reconcilers[self.reference.bridges[bridge]]
         repaired = reconciler.repaired
         told = reconciler.connection.on_foreign_changes
         if found != "told":
@@ -388,12 +388,12 @@ class System(Stage):
         """In the middle of a push the connections end, between any two messages; ``again``: it was
         the controller that died, as by kill -9."""
         assert self.lab is not None
-        service = self.lab.service
+        controller = self.lab.controller
         with dying_after(n) as died:
             self.switch_network(network, not up)
-            self.lab.until(lambda: died() or service.settled())
+            self.lab.until(lambda: died() or controller.status.settled())
             self.switch_network(network, up)
-            self.lab.until(lambda: died() or service.settled())
+            self.lab.until(lambda: died() or controller.status.settled())
             if again:
                 self.stop()
         if again:

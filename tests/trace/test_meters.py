@@ -37,7 +37,7 @@ def test_a_port_has_a_meter_for_as_long_as_it_is_plugged_in(net: Lab) -> None:
     network = net.network("10.0.0.0/24")
     ports = [net.port(network) for _ in range(2)]
     interface, _ = (net.attach(port) for port in ports)
-    keys = [net.service.model.all(Port)[port["id"]].key for port in ports]
+    keys = [net.controller.model.all(Port)[port["id"]].key for port in ports]
     assert meters(net) == {**dict.fromkeys(keys, OURS), **OTHERS}
     net.detach(interface)
     assert meters(net) == {keys[1]: OURS, **OTHERS}
@@ -56,7 +56,7 @@ def test_what_somebody_else_does_to_meters_is_mended(net: Lab, words: tuple[str,
     net.attach(port)
     assert meters(net) == {1: OURS, **OTHERS}
     net.ovs.ofctl(*words)
-    (reconciler,) = net.service.reconcilers.values()
+    (reconciler,) = net.controller.progress.reconcilers.values()
     if words[0] == "del-meters":  # the flow monitor tells of the flows
         net.until(lambda: meters(net) == {1: OURS, **OTHERS})
     else:

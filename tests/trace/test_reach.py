@@ -18,12 +18,12 @@ def test_two_bridges_of_a_host_are_not_joined_by_tunnels(
         network = net.network("10.0.0.0/24", name="blue")
         net.attach(net.port(network), interface="a")
         net.add_bridge("br-two")
-        assert operations.status(net.service)["warnings"] == []
+        assert operations.status(net.controller.running)["warnings"] == []
         there = net.port(network)
         net.attach(there, bridge="br-two", interface="b")
-        (told,) = operations.status(net.service)["warnings"]
+        (told,) = operations.status(net.controller.running)["warnings"]
         assert "ports on br-two of test-host do not reach those on br-int of test-host" in told
         assert "br-two of test-host is no integration bridge" in told
         assert net.status(there) == "ACTIVE"
         net.detach("b")
-        assert operations.status(net.service)["warnings"] == []
+        assert operations.status(net.controller.running)["warnings"] == []

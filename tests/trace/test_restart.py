@@ -34,10 +34,10 @@ def test_a_restart_sends_nothing(dummy_ovs: OpenVSwitch, tmp_path: Path) -> None
             ovsdb__integration_bridge="",
             **options,
         ) as net:
-            net.until(lambda: len(net.service.connections) == 1)
-            assert not net.service.reconcilers
+            net.until(lambda: len(net.controller.progress.connections) == 1)
+            assert not net.controller.progress.reconcilers
             dummy_ovs.vsctl("set-controller", late, target)
-            net.until(lambda: len(net.service.reconcilers) == 2)
+            net.until(lambda: len(net.controller.progress.reconcilers) == 2)
             net.settle()
             assert sent(net) == 0
             assert {bridge: net.flows(bridge) for bridge in before} == before
@@ -45,5 +45,5 @@ def test_a_restart_sends_nothing(dummy_ovs: OpenVSwitch, tmp_path: Path) -> None
 
 
 def sent(net: Lab) -> int:
-    pushes = [reconciler.sent for reconciler in net.service.reconcilers.values()]
+    pushes = [reconciler.sent for reconciler in net.controller.progress.reconcilers.values()]
     return sum(push.added + push.deleted for push in pushes)

@@ -61,7 +61,7 @@ class Site:
         for version, address in ((4, 0xCB007101), (6, (0x20010DB8 << 96) + 1)):
             id = (self.outside["id"], version, address)
             mac = int(UPSTREAM.replace(":", ""), 16)
-            self.net.service._submit([Change(Neighbour, id, Neighbour(id, *id, mac))])
+            self.net.controller.inbox.submit([Change(Neighbour, id, Neighbour(id, *id, mac))])
         self.net.settle()
 
     def address(self, name: str, version: int = 4) -> str:
@@ -173,7 +173,7 @@ def test_routed_to_another_switch_takes_the_shortest_way(site: Site, version: in
 
 def test_the_source_mac_says_which_switch_has_routed(site: Site) -> None:
     told = site.send("one2", site.address("two1"))
-    (two,) = [s for s in site.net.service.model.all(Switch).values() if s.name == "br-two"]
+    (two,) = [s for s in site.net.controller.model.all(Switch).values() if s.name == "br-two"]
     expected = routed_mac(two.id)
     written = int(told.sets["eth.src"].replace(":", ""), 16)
     assert written >> 24 == expected >> 24
@@ -450,7 +450,7 @@ def test_one_address_scope_needs_no_translation(net: Lab) -> None:
     ports = [net.port(network) for network in (inside, other)]
     taps = [net.attach(port) for port in ports]
     id = (outside["id"], 4, 0xCB007101)
-    net.service._submit([Change(Neighbour, id, Neighbour(id, *id, 0x020000000001))])
+    net.controller.inbox.submit([Change(Neighbour, id, Neighbour(id, *id, 0x020000000001))])
     net.settle()
     its = macs(net, router)
     for port, tap, translated in ((ports[0], taps[0], False), (ports[1], taps[1], True)):

@@ -35,7 +35,7 @@ def test_there_and_back(net: Lab, version: int, asked: str, here: str, keyed: st
     port = net.port(network)
     net.attach(port, interface="a")
     guest = ip_address(port["fixed_ips"][version == 6]["ip_address"])
-    key = net.service.model.get(Port, port["id"]).key
+    key = net.controller.model.get(Port, port["id"]).key
     source = ip_address(int(ip_address(keyed)) | (int(guest) & 15) << 24 | key)
     tcp, prefix = ("tcp", "nw") if version == 4 else ("tcp6", "ipv6")
     there = net.ovs.appctl(

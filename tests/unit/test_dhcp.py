@@ -40,7 +40,9 @@ def request4(
         *(mac.to_bytes(6, "big"), 0x63825363),
     )
     body = head + bytes((53, 1, type)) + said + b"\xff"
-    return frames.udp(mac, (1 << 48) - 1, 4, int(IPv4Address(ciaddr)), 0xFFFFFFFF, 68, 67, body)
+    return frames.udp(
+        frames.Ends(mac, (1 << 48) - 1, 4, int(IPv4Address(ciaddr)), 0xFFFFFFFF), 68, 67, body
+    )
 
 
 def option(code: int, value: bytes) -> bytes:

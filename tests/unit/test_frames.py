@@ -16,7 +16,7 @@ SOURCE, DESTINATION = 0x0A000002, 0x0A000003
 
 
 def fragment(payload: bytes, offset: int = 0, *, more: bool = True) -> frames.Ip:
-    frame = frames.ip(0, 0, 4, SOURCE, DESTINATION, 17, 64, payload)
+    frame = frames.ip(frames.Ends(0, 0, 4, SOURCE, DESTINATION), 17, 64, payload)
     flags = struct.pack("!H", offset // 8 | (0x2000 if more else 0))
     return frames.parse_ip(frame[:20] + flags + frame[22:])
 
@@ -45,10 +45,10 @@ def quoting(packet: bytes, version: int) -> frames.Ip:
 
 
 def test_what_an_error_quotes() -> None:
-    cut = frames.ip(0, 0, 4, SOURCE, DESTINATION, 17, 64, bytes(20))
+    cut = frames.ip(frames.Ends(0, 0, 4, SOURCE, DESTINATION), 17, 64, bytes(20))
     cut = cut[:20] + b"\x20\0" + cut[22:]
     for packet, protocol, whole in (
-        (frames.ip(0, 0, 4, SOURCE, DESTINATION, 47, 64, b""), 47, True),
+        (frames.ip(frames.Ends(0, 0, 4, SOURCE, DESTINATION), 47, 64, b""), 47, True),
         (cut, 17, False),
     ):
         quoted = frames.quoted(quoting(packet, 4))
@@ -61,7 +61,7 @@ def test_what_an_error_quotes() -> None:
         (60, options + part, 50, False),
         (44, part, 50, False),
     ):
-        packet = frames.ip(0, 0, 6, SOURCE, DESTINATION, protocol, 64, payload)
+        packet = frames.ip(frames.Ends(0, 0, 6, SOURCE, DESTINATION), protocol, 64, payload)
         quoted = frames.unwrapped(frames.quoted(quoting(packet, 6)))
         assert (quoted.src, quoted.dst) == (SOURCE, DESTINATION)
         assert (quoted.protocol, quoted.whole) == (expected, whole)
@@ -69,10 +69,10 @@ def test_what_an_error_quotes() -> None:
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_what_an_error_must_quote(version: int) -> None:
-    packet = frames.ip(0, 0, version, SOURCE, DESTINATION, 47, 64, b"")
+    packet = frames.ip(frames.Ends(0, 0, version, SOURCE, DESTINATION), 47, 64, b"")
     for end in range(14, len(packet)):
         with pytest.raises(Malformed):
             frames.quoted(quoting(packet[:end], version))
-    extended = frames.ip(0, 0, 6, SOURCE, DESTINATION, 60, 64, b"\x2c")
+    extended = frames.ip(frames.Ends(0, 0, 6, SOURCE, DESTINATION), 60, 64, b"\x2c")
     with pytest.raises(Malformed):
         frames.unwrapped(frames.quoted(quoting(extended, 6)))

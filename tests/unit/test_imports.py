@@ -41,9 +41,10 @@ FLOORS = {
     "apps": VALUES | {"feature", "network", "config", "client"},
     "sample": VALUES | {"feature", "engine", "network", "apps"},
     "client": {"config"},
-    "cli": {"config", "sockets", "serve", "apps", "client", "feature"},
+    "cli": {"config", "sockets", "serve", "preflight", "apps", "client", "feature"},
     "serve": {*VALUES, "feature", "engine", "sockets", "config", "switch", "network", "service"}
-    | {"api", "apps"},
+    | {"api", "apps", "preflight"},
+    "preflight": {"config", "feature", "sockets", "switch"},
     "__main__": {"cli"},
     "runtime": set(),
     "log": set(),
@@ -56,7 +57,9 @@ LIBRARIES = {
     "os_ken": ("controller/switch/",),
     "ovs": ("controller/switch/",),
     "eventlet": ("controller/runtime.py",),
-    "sqlalchemy": ("controller/store/", "controller/serve.py"),  # serve: the database's URL
+    "sqlalchemy": (  # the last two: the database's URL
+        *("controller/store/", "controller/serve.py", "controller/preflight.py"),
+    ),
 }
 """Who may import a library: nobody else."""
 
@@ -67,8 +70,6 @@ LINES = 400
 LONGER = {
     "controller/openflow/pipeline.py": 960,
     "controller/openflow/flow.py": 545,
-    "controller/service/service.py": 650,
-    "controller/engine/engine.py": 430,
     "controller/switch/channel.py": 425,
 }
 """Files that are yet to be divided."""

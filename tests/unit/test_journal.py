@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from tenantry.controller.model import Binding, Change, Model, Port, View
 from tenantry.controller.network.records import HeldDown, Router
 from tenantry.controller.network.routers import active
 from tenantry.controller.sample.topology import sample
+from tenantry.controller.service.follower import Passed
 from tenantry.controller.service.journal import Journal
 from tenantry.controller.switch.reconcile import Push
 
@@ -35,7 +37,7 @@ class Bench:
     def look(self, changes: list[Change]) -> None:
         self.model.apply(changes)
         self.passes += 1
-        self.journal.look(changes, self.passes)
+        self.journal.passed(Passed(changes, changes, {}, self.passes))
 
     def lines(self) -> list[str]:
         found = self.log.messages[:]
@@ -144,7 +146,7 @@ def test_whose_flows_were_mended(bench: Bench) -> None:
 
 
 def test_switches_come_and_go(bench: Bench) -> None:
-    bench.journal.connected(1, "192.0.2.1:5")
+    bench.journal.connected(SimpleNamespace(dpid=1, peer="192.0.2.1:5"))
     bench.journal.disconnected(9)
     assert bench.lines() == [
         "switch s1 on host1 (0000000000000001) is connected from 192.0.2.1:5",

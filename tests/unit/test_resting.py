@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from tenantry.controller.model import Address, Agent, Change, Health, Model, Switch, Tunnel
 from tenantry.controller.network.records import HeldDown
+from tenantry.controller.service.follower import Passed
 from tenantry.controller.service.holddown import BACK_SECONDS, HoldDown
 
 
@@ -29,7 +30,7 @@ class Bench:
 
     def put(self, changes: list[Change]) -> None:
         self.model.apply(changes)
-        self.rest.look(changes)
+        self.rest.passed(Passed(changes, changes, {}, 1))
 
     def later(self, seconds: float, work: Callable[[], None]) -> None:
         self.due.append((self.now + seconds, work))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tenantry.controller import runtime
-from tenantry.controller.service.service import run_in_slices
+from tenantry.controller.service.loop import run_in_slices
 
 
 def test_of_those_who_breathe_one_goes_on_at_a_time() -> None:

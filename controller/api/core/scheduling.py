@@ -24,11 +24,10 @@ from tenantry.controller.api.query import Query
 from tenantry.controller.api.resource import Computed
 from tenantry.controller.api.wsgi import Answer, Route
 from tenantry.controller.feature.context import Context
-from tenantry.controller.model import Binding, Switch, View, networks_with_ports
+from tenantry.controller.model import Binding, Model, Switch, View, networks_with_ports
 from tenantry.controller.network.records import HeldDown
 from tenantry.controller.network.routers import gateways
-from tenantry.controller.service.service import Service
-from tenantry.controller.store import Body
+from tenantry.controller.store import Body, Store
 
 Related: TypeAlias = Callable[[Body], Iterable[Body]]
 """What belongs to a resource, as it is shown."""
@@ -56,17 +55,17 @@ class NetworkSchedulingFailed(exceptions.Conflict):
     )
 
 
-def routes(service: Service, kinds: Kinds, computed: Computed) -> list[Route]:
+def routes(store: Store, model: Model, kinds: Kinds, computed: Computed) -> list[Route]:
     """What :func:`tenantry.controller.api.application.application` serves beside Neutron's
     resources. ``kinds`` and ``computed`` are those that it has: an agent is the same here and
     there."""
-    return list(_Scheduling(service, kinds, computed).routes())
+    return list(_Scheduling(store, model, kinds, computed).routes())
 
 
 class _Scheduling:
-    def __init__(self, service: Service, kinds: Kinds, computed: Computed) -> None:
-        self._store = service.store
-        self._model = service.model
+    def __init__(self, store: Store, model: Model, kinds: Kinds, computed: Computed) -> None:
+        self._store = store
+        self._model = model
         self._kinds = kinds
         self._computed = computed
 

@@ -5,11 +5,10 @@ beside what they should hold."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
-from tenantry.controller import runtime
 from tenantry.controller.api.tenantry import names
+from tenantry.controller.api.tenantry.running import Held, Running
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.engine.wanted import Wanted
 from tenantry.controller.feature.app import Unit
@@ -20,14 +19,9 @@ from tenantry.controller.openflow.codec import FlowStats
 from tenantry.controller.openflow.flow import actions_text
 from tenantry.controller.openflow.oxm import match_text
 from tenantry.controller.openflow.pipeline import Table
-from tenantry.controller.service.service import Service
-from tenantry.controller.switch.channel import Disconnected
 
 SETTLE_SECONDS = 10.0
 """How long ``verify`` waits for what is under way."""
-
-ANSWER_SECONDS = 10.0
-"""How long a switch may take to tell what it holds."""
 
 TRIES = 3
 """How often a switch is asked if something is under way to it meanwhile."""
@@ -38,30 +32,8 @@ MOST_DIFFERENCES = 100
 _TABLE_NAMES = {table.id: table.name for table in Table}
 
 
-class Held(NamedTuple):
-    """What a switch told: its flows, and the keys of its meters and groups."""
-
-    flows: list[FlowStats]
-    slots: list[int]
-
-
-def ask(service: Service, dpid: int, tables: Collection[int] | None = None) -> Held:
-    """What a switch holds now, or holds in these tables. Errors: Silent."""
-    connection = service.connections.get(dpid)
-    switch = f"switch {service.journal.switch_text(dpid)}"
-    if connection is None:
-        raise Silent(f"{switch} is not connected")
-    try:
-        with runtime.Timeout(ANSWER_SECONDS):
-            return Held(connection.dump_flows(tables), connection.dump_slots())
-    except runtime.Timeout:
-        raise Silent(f"{switch} has not answered for {ANSWER_SECONDS:.0f} seconds") from None
-    except Disconnected as error:
-        raise Silent(str(error)) from error
-
-
 def flows(
-    service: Service, switch: str | None = None, app: str | None = None, object: str | None = None
+    running: Running, switch: str | None = None, app: str | None = None, object: str | None = None
 ) -> list[dict[str, Any]]:
     """Wanted flows beside installed ones, each with the app and the object it comes from. A flow
     that somebody modified is there twice: as it is wanted, and as it is installed.
@@ -70,12 +42,12 @@ def flows(
     a switch that is not connected nothing is installed. LookupError if there is no such switch, app
     or object, Silent if a switch that is connected does not answer.
     """
-    is_meant = names.flows_of(service, app, object)
+    is_meant = names.flows_of(running, app, object)
     found = []
-    for dpid in chosen(service, switch):
-        held = ask(service, dpid).flows if dpid in service.connections else []
+    for dpid in running.chosen(switch):
+        held = running.ask(dpid).flows if dpid in running.progress.connections else []
         installed = {stats.cookie: stats for stats in held if not stats.body}
-        for unit, flow, cookie in service.engine.flows(dpid):
+        for unit, flow, cookie in running.engine.flows(dpid):
             stats = installed.pop(cookie, None)
             found.append(
                 {
@@ -105,39 +77,39 @@ def flows(
     return sorted(shown, key=lambda f: (f["switch"], f["table_id"], -f["priority"], f["cookie"]))
 
 
-def diff(service: Service, switch: str | None = None) -> list[dict[str, Any]]:
+def diff(running: Running, switch: str | None = None) -> list[dict[str, Any]]:
     """Only the flows that are wanted and not installed, or installed and not wanted."""
-    return [flow for flow in flows(service, switch) if flow["wanted"] != flow["installed"]]
+    return [flow for flow in flows(running, switch) if flow["wanted"] != flow["installed"]]
 
 
 # --- verify ----------------------------------------------------------------------------------
 
 
-def verify(service: Service) -> dict[str, Any]:
+def verify(running: Running) -> dict[str, Any]:
     """Whether every switch is connected, wanted equals a computation from nothing, and what each
     switch tells that it holds equals wanted; what differs, by name."""
-    settled = service.wait_settled(SETTLE_SECONDS)
-    oracle = {dpid: wanted.flows for dpid, wanted in service.shadow().wanted.items()}
+    settled = running.status.wait_settled(SETTLE_SECONDS)
+    oracle = {dpid: wanted.flows for dpid, wanted in running.audit.shadow().wanted.items()}
     # At once: while switches are asked, the engine may go on.
     stale = {
         dpid: len(wanted.flows.keys() ^ oracle.get(dpid, {}).keys())
-        for dpid, wanted in service.engine.wanted.items()
+        for dpid, wanted in running.engine.wanted.items()
     }
     switches, differences = [], []
-    for dpid, wanted in list(service.engine.wanted.items()):
+    for dpid, wanted in list(running.engine.wanted.items()):
         error, held = "", Held([], [])
         try:
-            held = _ask_at_rest(service, dpid)
+            held = _ask_at_rest(running, dpid)
         except Silent as silent:
             error = str(silent)
         faults = _faults(wanted, held)
-        named = _named(service.engine, dpid, faults[:MOST_DIFFERENCES]) if not error else []
+        named = _named(running.engine, dpid, faults[:MOST_DIFFERENCES]) if not error else []
         differences += named
         kinds = [fault.kind for fault in faults]
         switches.append(
             {
                 "id": dpid_text(dpid),
-                "connected": dpid in service.connections,
+                "connected": dpid in running.progress.connections,
                 "error": error,
                 "wanted": len(wanted.flows),
                 "installed": len(held.flows) + len(held.slots),
@@ -147,8 +119,8 @@ def verify(service: Service) -> dict[str, Any]:
             }
         )
     wrong = ("error", *FAULTS, "stale", "conflicts")
-    failed = {str(unit): error for unit, error in service.engine.failed.items()}
-    absent = service.absent()
+    failed = {str(unit): error for unit, error in running.engine.failed.items()}
+    absent = running.status.absent()
     sound = settled and not absent and not failed
     return {
         "ok": sound and not any(s[fault] for s in switches for fault in wrong),
@@ -160,14 +132,14 @@ def verify(service: Service) -> dict[str, Any]:
     }
 
 
-def _ask_at_rest(service: Service, dpid: int) -> Held:
+def _ask_at_rest(running: Running, dpid: int) -> Held:
     """What a switch holds while nothing is under way to it, if there is such a moment."""
     for _ in range(TRIES):
-        confirmed = service.realised.get(dpid)
-        held = ask(service, dpid)
-        if service.settled() and service.realised.get(dpid) == confirmed:
+        confirmed = running.progress.realised.get(dpid)
+        held = running.ask(dpid)
+        if running.status.settled() and running.progress.realised.get(dpid) == confirmed:
             break
-        service.wait_settled(SETTLE_SECONDS)
+        running.status.wait_settled(SETTLE_SECONDS)
     return held
 
 
@@ -232,16 +204,6 @@ def _named(engine: Engine, dpid: int, faults: list[_Fault]) -> list[dict[str, An
 
 
 # --- parts -----------------------------------------------------------------------------------
-
-
-def chosen(service: Service, switch: str | None) -> Iterator[int]:
-    """The switches of this name or datapath id, or all. LookupError if there is none."""
-    known = {record.id: {record.name, dpid_text(record.id)} for record in service.switches()}
-    found = [dpid for dpid, names in known.items() if switch is None or switch in names]
-    if switch is not None and not found:
-        names = ", ".join(sorted(record.name for record in service.switches())) or "none yet"
-        raise LookupError(f"there is no switch {switch}; known: {names}")
-    return iter(found)
 
 
 def _place(dpid: int, table_id: int, priority: int, cookie: int) -> dict[str, Any]:

@@ -11,25 +11,25 @@ from webob import Request
 from webob.exc import HTTPConflict, HTTPNotFound
 
 from tenantry.controller.api.core import agent
+from tenantry.controller.api.tenantry.running import Running
 from tenantry.controller.api.wsgi import Answer, Route
 from tenantry.controller.feature.context import Context
 from tenantry.controller.model import Agent, Binding, Health, Switch, View
 from tenantry.controller.network.dns_names import address_text
 from tenantry.controller.network.records import HeldDown
-from tenantry.controller.service.service import Service
 from tenantry.controller.switch.hosts import Hosts
 from tenantry.controller.switch.replica import OvsdbError
 
 
-def routes(service: Service, hosts: Hosts) -> list[Route]:
+def routes(running: Running, hosts: Hosts) -> list[Route]:
     """A list, and a way to take one out of it."""
 
     def index(request: Request, context: Context) -> Answer:
-        return 200, listed(service)
+        return 200, listed(running)
 
     def remove(request: Request, context: Context, host: str) -> Answer:
         context.require_admin("only an admin may remove a host")
-        view = View(service.model)
+        view = View(running.model)
         if not view.find(Agent, host=host):
             raise HTTPNotFound(f"there is no host {host}; `tenantry host list` shows all")
         bound = [
@@ -46,7 +46,7 @@ def routes(service: Service, hosts: Hosts) -> list[Route]:
             if not request.GET.get("force"):
                 raise HTTPConflict(f"host {host}: {error}; try again, or use --force") from error
             told = False
-        agent.forget(service.store, host)
+        agent.forget(running.store, host)
         return 200, {"host": host, "tidied": told}
 
     def adopt(request: Request, context: Context, host: str) -> Answer:
@@ -71,19 +71,19 @@ def routes(service: Service, hosts: Hosts) -> list[Route]:
     ]
 
 
-def listed(service: Service) -> list[dict[str, Any]]:
+def listed(running: Running) -> list[dict[str, Any]]:
     """Every host that has joined: where it is, whether it is there (one of its switches is
     connected), whether it may be a gateway, and what its tunnels say of others."""
-    view = View(service.model)
-    names = {a.tunnel: a.host for a in service.model.all(Agent).values() if a.tunnel}
+    view = View(running.model)
+    names = {a.tunnel: a.host for a in running.model.all(Agent).values() if a.tunnel}
     found = []
-    for record in sorted(service.model.all(Agent).values(), key=lambda a: a.host):
+    for record in sorted(running.model.all(Agent).values(), key=lambda a: a.host):
         switches = switches_of(view, record.host)
-        healths = [h for h in service.model.all(Health).values() if h.switch in switches]
+        healths = [h for h in running.model.all(Health).values() if h.switch in switches]
         found.append(
             {
                 "name": record.host,
-                "alive": any(switch in service.connections for switch in switches),
+                "alive": any(switch in running.progress.connections for switch in switches),
                 "tunnel_address": address_text(*record.tunnel) if record.tunnel else None,
                 "availability_zone": record.availability_zone,
                 "gateway": record.admin_state_up

@@ -12,7 +12,7 @@ from tenantry.controller import runtime
 from tenantry.controller.api.core import agent
 from tenantry.controller.api.kind import Kinds
 from tenantry.controller.model.binding import dpid_text
-from tenantry.controller.service.service import START_SECONDS
+from tenantry.controller.service.start_gate import START_SECONDS
 from tenantry.controller.store import Commit, Store, Unavailable
 from tenantry.controller.switch.words import JOINED, HostReport
 

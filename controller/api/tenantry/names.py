@@ -6,20 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tenantry.controller.api.tenantry.running import Running
 from tenantry.controller.config.nearest import did_you_mean
-from tenantry.controller.service.service import Service
 
 
 def flows_of(
-    service: Service, app: str | None, object: str | None
+    running: Running, app: str | None, object: str | None
 ) -> Callable[[str | None, str | None], bool]:
     """Whether a flow, by its app and its object, is of this app and this object: a resource's name
     or id, or a part of what units are called; None is any. LookupError if there is nothing that is
     called so."""
-    apps = {known.name for known in service.engine.apps}
+    apps = {known.name for known in running.engine.apps}
     if app is not None and app not in apps:
         raise LookupError(f"there is no app {app}{did_you_mean(app, apps)}")
-    words = _ids(service, object) if object else ("",)
+    words = _ids(running, object) if object else ("",)
 
     def is_meant(of_app: str | None, of_object: str | None) -> bool:
         if app is not None and of_app != app:
@@ -29,9 +29,9 @@ def flows_of(
     return is_meant
 
 
-def _ids(service: Service, object: str) -> tuple[str, ...]:
+def _ids(running: Running, object: str) -> tuple[str, ...]:
     """What the objects of the flows that are meant have in their text."""
-    store, names, there = service.store, dict[str, str](), False
+    store, names, there = running.store, dict[str, str](), False
     for kind in store.schema:
         for id, body in store.read(kind).items():
             names[id] = body.get("name") or ""
@@ -39,8 +39,8 @@ def _ids(service: Service, object: str) -> tuple[str, ...]:
     called = [id for id, name in names.items() if name == object]
     there = there or any(
         object in f"{unit.units.kind} {unit.id}"
-        for dpid in service.engine.wanted
-        for unit in service.engine.units(dpid)
+        for dpid in running.engine.wanted
+        for unit in running.engine.units(dpid)
     )
     if not (called or there):
         raise LookupError(

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -20,28 +20,34 @@ from tenantry.controller.switch.hosts import Hosts
 class Observed:
     """The core's, and the features' own."""
 
-    def __init__(self, running: Running, hosts: Hosts, features: Mapping[str, Observe]) -> None:
+    def __init__(
+        self, running: Running, hosts: Hosts, features: Iterable[Mapping[str, Observe]]
+    ) -> None:
         """``features``: by kind of resource."""
         self._running = running
-        self._service = running.service
         self._hosts = hosts
-        self._by_kind: dict[str, Observe] = {
-            "network": lambda _, body: {"status": self._service.network_status(body["id"])},
+        core: dict[str, Observe] = {
+            "network": lambda _, body: {"status": self._running.status.network(body["id"])},
             "port": lambda _, body: self._port(body),
             "agent": lambda _, body: self._agent(body["host"]),
-            **features,
         }
+        self._by_kind: dict[str, list[Observe]] = {}
+        for each in (core, *features):
+            for kind, observe in each.items():
+                self._by_kind.setdefault(kind, []).append(observe)
 
     def __call__(self, kind: str, body: Body) -> Mapping[str, Any]:
-        observe = self._by_kind.get(kind)
-        return observe(self._running, body) if observe is not None else {}
+        seen: dict[str, Any] = {}
+        for observe in self._by_kind.get(kind, ()):
+            seen |= observe(self._running, body)
+        return seen
 
     def _port(self, body: Body) -> dict[str, Any]:
-        observed: dict[str, Any] = {"status": self._service.port_status(body["id"])}
-        binding = self._service.model.get(Binding, body["id"])
+        observed: dict[str, Any] = {"status": self._running.status.port(body["id"])}
+        binding = self._running.model.get(Binding, body["id"])
         if binding is not None and not body["binding:host_id"]:
             observed["binding:host_id"] = binding.host
-        if binding is not None and self._service.cut_off(binding):
+        if binding is not None and self._running.status.cut_off(binding):
             observed["binding:vif_type"] = VIF_TYPE_BINDING_FAILED
         return observed
 
@@ -50,8 +56,8 @@ class Observed:
         database = self._hosts.of(host)
         if database is None:
             return {"alive": False}
-        switches = self._service.model.ids(Switch, ("host",), (host,))
-        alive = database.alive and any(dpid in self._service.connections for dpid in switches)
+        switches = self._running.model.ids(Switch, ("host",), (host,))
+        alive = database.alive and not switches.isdisjoint(self._running.progress.connections)
         seen = datetime.now(timezone.utc) if alive else database.seen
         return {
             "alive": alive,

@@ -19,14 +19,13 @@ from webob import Response
 from tenantry.controller.api import wsgi
 from tenantry.controller.api.tenantry import hosts, reach
 from tenantry.controller.api.tenantry.held import SETTLE_SECONDS, diff, flows, verify
-from tenantry.controller.api.tenantry.running import Running, served, shown_port
+from tenantry.controller.api.tenantry.running import Running
+from tenantry.controller.api.tenantry.serving import served
 from tenantry.controller.api.tenantry.waiting import Waiting, wait_until
 from tenantry.controller.feature.routes import Route
-from tenantry.controller.model import Port, Switch, View
+from tenantry.controller.model import Port, Switch
 from tenantry.controller.model.binding import dpid_text
-from tenantry.controller.service.service import Service
 from tenantry.controller.sockets import descriptors
-from tenantry.controller.switch.reconcile import Realised
 
 WAIT_SECONDS = 3600.0
 """The longest that ``wait`` may be told to wait."""
@@ -38,48 +37,48 @@ def routes(running: Running, features: Iterable[Route], most_waiting: int) -> li
     something to happen or for switches to answer."""
     waiting = Waiting(most_waiting)
     return [
-        *served(_ROUTES, waiting, running.service),
+        *served(_ROUTES, waiting, running),
         *served(features, waiting, running),
-        wsgi.Route("GET", "/metrics", lambda request, context: _metrics(running.service)),
+        wsgi.Route("GET", "/metrics", lambda request, context: _metrics(running)),
     ]
 
 
-def status(service: Service) -> dict[str, Any]:
+def status(running: Running) -> dict[str, Any]:
     """Revisions, switches, hosts, ports, and what is wrong if anything is."""
-    expires = service.certificate_expires
+    expires = running.certificate_expires
     return {
-        "revision": service.store.head,
-        "realised": service.revision(),
-        "settled": service.settled() and not service.absent(),
-        "absent": service.absent(),
-        "waiting_for": service.inventory.waiting_for(),
-        "left_alone": sorted(service.inventory.left_alone.values()),
-        "failed": {str(unit): error for unit, error in service.engine.failed.items()},
-        "switches": [_switch(service, switch) for switch in service.switches()],
-        "service_port": service.service_port_state(),
+        "revision": running.store.head,
+        "realised": running.status.revision(),
+        "settled": running.status.settled() and not running.status.absent(),
+        "absent": running.status.absent(),
+        "waiting_for": running.inventory.waiting_for(),
+        "left_alone": sorted(running.inventory.left_alone.values()),
+        "failed": {str(unit): error for unit, error in running.engine.failed.items()},
+        "switches": [_switch(running, switch) for switch in running.status.switches()],
+        "service_port": running.service_port.state,
         "descriptors": descriptors.limit(),
         "connections": {
-            kind: {"connected": here, "most": most}
-            for kind, (here, most) in service.connected_clients().items()
+            kind: {"connected": len(clients), "most": clients.most}
+            for kind, clients in running.clients.items()
         },
-        "warnings": list(reach.warnings(View(service.model), service.connections, expires)),
+        "warnings": list(reach.warnings(running.view, running.progress.connections, expires)),
         "certificate_expires": expires.isoformat(timespec="seconds") if expires else None,
-        "hosts": hosts.listed(service),
-        "ports": [shown_port(service, port) for port in service.model.all(Port).values()],
+        "hosts": hosts.listed(running),
+        "ports": [running.shown(port) for port in running.model.all(Port).values()],
     }
 
 
-def _switch(service: Service, switch: Switch) -> dict[str, Any]:
-    reconciler = service.reconcilers.get(switch.id)
-    connection = service.connections.get(switch.id)
-    wanted = service.engine.wanted.get(switch.id)
+def _switch(running: Running, switch: Switch) -> dict[str, Any]:
+    reconciler = running.progress.reconcilers.get(switch.id)
+    connection = running.progress.connections.get(switch.id)
+    wanted = running.engine.wanted.get(switch.id)
     return {
         "id": dpid_text(switch.id),
         "name": switch.name,
         "host": switch.host,
         "connected": connection is not None,
         "peer": connection.peer if connection else None,
-        "realised": service.realised.get(switch.id, Realised()).revision,
+        "realised": running.progress.confirmed(switch.id).revision,
         "flows": len(wanted.flows) if wanted else 0,
         "added": reconciler.sent.added if reconciler else 0,
         "deleted": reconciler.sent.deleted if reconciler else 0,
@@ -92,25 +91,25 @@ def _switch(service: Service, switch: Switch) -> dict[str, Any]:
     }
 
 
-def engine(service: Service) -> dict[str, Any]:
+def engine(running: Running) -> dict[str, Any]:
     """Units and reads, what ran why and for how long, the last passes, the audits."""
     return {
         "nodes": [
             {"app": app, "kind": kind, "count": count, "reads": reads}
-            for (app, kind), (count, reads) in sorted(service.engine.size().items())
+            for (app, kind), (count, reads) in sorted(running.engine.size().items())
         ],
         "runs": [
             {"app": app, "kind": kind, "cause": cause, "count": runs.count, "seconds": runs.seconds}
-            for (app, kind, cause), runs in sorted(service.engine.runs.items())
+            for (app, kind, cause), runs in sorted(running.engine.runs.items())
         ],
-        "passes": [done._asdict() for done in service.passes],
-        "audits": service.engine_audits,
-        "differences": service.engine_differences,
+        "passes": [done._asdict() for done in running.loop.passes],
+        "audits": running.audit.audits,
+        "differences": running.audit.differences,
     }
 
 
 def wait(
-    service: Service,
+    running: Running,
     port: str | None = None,
     revision: str | None = None,
     seconds: str | None = None,
@@ -122,19 +121,19 @@ def wait(
     longest = min(_number("seconds", seconds, SETTLE_SECONDS), WAIT_SECONDS)
     if port is not None:
         port_id = port
-        if service.store.get("port", port_id) is None:
+        if running.store.get("port", port_id) is None:
             raise LookupError(f"there is no port {port_id}")
-        active = lambda: service.port_status(port_id) == "ACTIVE"  # noqa: E731
-        done = wait_until(service, active, longest, gone)
-        return {"ok": done, "port": port_id, "status": service.port_status(port_id)}
-    wanted = int(_number("revision", revision, service.store.head))
-    realised = lambda: service.revision() >= wanted and not service.absent()  # noqa: E731
-    done = wait_until(service, realised, longest, gone)
+        active = lambda: running.status.port(port_id) == "ACTIVE"  # noqa: E731
+        done = wait_until(running, active, longest, gone)
+        return {"ok": done, "port": port_id, "status": running.status.port(port_id)}
+    wanted = int(_number("revision", revision, running.store.head))
+    realised = lambda: running.status.revision() >= wanted and not running.status.absent()  # noqa: E731
+    done = wait_until(running, realised, longest, gone)
     return {
         "ok": done,
         "revision": wanted,
-        "realised": service.revision(),
-        "absent": service.absent(),
+        "realised": running.status.revision(),
+        "absent": running.status.absent(),
     }
 
 
@@ -159,10 +158,10 @@ _ROUTES = (
 )
 
 
-def _metrics(service: Service) -> Response:
+def _metrics(running: Running) -> Response:
     """Counters for Prometheus."""
     return Response(
-        generate_latest(_Registry(service)),
+        generate_latest(_Registry(running)),
         content_type="text/plain; version=0.0.4",
         charset="utf8",
     )
@@ -171,23 +170,23 @@ def _metrics(service: Service) -> Response:
 class _Registry:
     """What ``prometheus_client`` collects from: made of the counters that there are anyhow."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, running: Running) -> None:
+        self._running = running
 
     def collect(self) -> Iterator[Metric]:
-        service = self._service
+        running = self._running
         runs = CounterMetricFamily(
             "tenantry_engine_runs", "Computations, by what had changed.", labels=_RUN_LABELS
         )
         seconds = CounterMetricFamily(
             "tenantry_engine_seconds", "Seconds spent on them.", labels=_RUN_LABELS
         )
-        for labels, done in service.engine.runs.items():
+        for labels, done in running.engine.runs.items():
             runs.add_metric(labels, done.count)
             seconds.add_metric(labels, done.seconds)
         yield from (runs, seconds)
         yield GaugeMetricFamily(
-            "tenantry_engine_failed_units", "Units that do not compile.", len(service.engine.failed)
+            "tenantry_engine_failed_units", "Units that do not compile.", len(running.engine.failed)
         )
         packets = CounterMetricFamily(
             "tenantry_packets",
@@ -196,23 +195,23 @@ class _Registry:
             labels=("outcome",),
         )
         for outcome in ("handled", "dropped", "malformed", "failed"):
-            packets.add_metric([outcome], getattr(service.packets, outcome))
+            packets.add_metric([outcome], getattr(running.packets, outcome))
         yield packets
         connections = GaugeMetricFamily(
             "tenantry_connections", "Connections of each kind of client.", labels=("kind",)
         )
-        for kind, (here, _) in service.connected_clients().items():
-            connections.add_metric([kind], here)
+        for kind, clients in running.clients.items():
+            connections.add_metric([kind], len(clients))
         yield connections
         yield CounterMetricFamily(
             "tenantry_engine_differences",
             "Flows about which the engine's audit found it wrong.",
-            service.engine_differences,
+            running.audit.differences,
         )
         for name, help, value in _SWITCH_GAUGES:
             gauge = GaugeMetricFamily(name, help, labels=("switch",))
-            for switch in service.switches():
-                gauge.add_metric([dpid_text(switch.id)], float(_switch(service, switch)[value]))
+            for switch in running.status.switches():
+                gauge.add_metric([dpid_text(switch.id)], float(_switch(running, switch)[value]))
             yield gauge
 
 

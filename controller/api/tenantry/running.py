@@ -1,47 +1,105 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The running controller as features' routes see it, and how routes are served."""
+"""The running controller, as what is answered about it sees it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
-
-from webob import Request, Response
-from webob.exc import HTTPBadRequest, HTTPNotFound, HTTPServiceUnavailable
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from tenantry.controller import runtime
-from tenantry.controller.api import wsgi
-from tenantry.controller.api.tenantry.held import ask, chosen
-from tenantry.controller.api.tenantry.waiting import Waiting, hung_up
-from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.routes import Counted, Route, Silent
-from tenantry.controller.model import Binding, Port, View
-from tenantry.controller.model.binding import dpid_text
+from tenantry.controller.engine.engine import Engine
+from tenantry.controller.feature.routes import Counted, Silent
+from tenantry.controller.model import Binding, Model, Port, View
+from tenantry.controller.model.binding import dpid_text, switch_text
+from tenantry.controller.openflow.codec import FlowStats
 from tenantry.controller.openflow.pipeline import Table
-from tenantry.controller.service.service import Service
+from tenantry.controller.service.audit import Audit
+from tenantry.controller.service.loop import Loop
+from tenantry.controller.service.packet_in import PacketIns
+from tenantry.controller.service.progress import Progress
+from tenantry.controller.service.service_port import ServicePort
+from tenantry.controller.service.status import Status
+from tenantry.controller.sockets.listener import Clients
+from tenantry.controller.store import Store
+from tenantry.controller.switch.channel import Disconnected
+from tenantry.controller.switch.inventory import Inventory
+
+ANSWER_SECONDS = 10.0
+"""How long a switch may take to tell what it holds."""
 
 
+class Held(NamedTuple):
+    """What a switch told: its flows, and the keys of its meters and groups."""
+
+    flows: list[FlowStats]
+    slots: list[int]
+
+
+@dataclass(frozen=True, eq=False)
 class Running:
-    """See :class:`tenantry.controller.feature.routes.Running`."""
+    """Its parts; see also :class:`tenantry.controller.feature.routes.Running`."""
 
-    def __init__(self, service: Service) -> None:
-        self.service = service
+    store: Store
+    inventory: Inventory
+    progress: Progress
+    status: Status
+    loop: Loop
+    audit: Audit
+    packets: PacketIns
+    service_port: ServicePort
+    clients: Mapping[str, Clients]
+    """By kind: those that are connected, and how many may be."""
+    certificate_expires: datetime | None
+    """When the controller's certificate runs out; None without TLS."""
+
+    @property
+    def engine(self) -> Engine:
+        return self.loop.engine
+
+    @property
+    def model(self) -> Model:
+        return self.engine.model
 
     @property
     def view(self) -> View:
-        return View(self.service.model)
+        return View(self.model)
+
+    def chosen(self, switch: str | None) -> Iterator[int]:
+        """The switches of this name or datapath id, or all. LookupError if there is none."""
+        switches = self.status.switches()
+        known = {record.id: {record.name, dpid_text(record.id)} for record in switches}
+        found = [dpid for dpid, names in known.items() if switch is None or switch in names]
+        if switch is not None and not found:
+            names = ", ".join(sorted(record.name for record in switches)) or "none yet"
+            raise LookupError(f"there is no switch {switch}; known: {names}")
+        return iter(found)
+
+    def ask(self, dpid: int, tables: Collection[int] | None = None) -> Held:
+        """What a switch holds now, or holds in these tables. Errors: Silent."""
+        connection = self.progress.connections.get(dpid)
+        switch = f"switch {switch_text(self.model, dpid)}"
+        if connection is None:
+            raise Silent(f"{switch} is not connected")
+        try:
+            with runtime.Timeout(ANSWER_SECONDS):
+                return Held(connection.dump_flows(tables), connection.dump_slots())
+        except runtime.Timeout:
+            raise Silent(f"{switch} has not answered for {ANSWER_SECONDS:.0f} seconds") from None
+        except Disconnected as error:
+            raise Silent(str(error)) from error
 
     def counted(
         self, tables: Collection[Table], switch: str | None = None
     ) -> Iterator[list[Counted]]:
-        service, ids = self.service, {table.id for table in tables}
-        for dpid in chosen(service, switch):
-            if dpid not in service.connections:
+        ids = {table.id for table in tables}
+        for dpid in self.chosen(switch):
+            if dpid not in self.progress.connections:
                 continue
-            stats = ask(service, dpid, ids).flows
-            origins = service.engine.origins(dpid, (flow.cookie for flow in stats))
+            stats = self.ask(dpid, ids).flows
+            origins = self.engine.origins(dpid, (flow.cookie for flow in stats))
             yield [
                 Counted(
                     *(unit.app.name, unit.units.kind, unit.id),
@@ -52,66 +110,18 @@ class Running:
             ]
 
     def port_status(self, id: str) -> str:
-        return self.service.port_status(id)
+        return self.status.port(id)
 
     def shown(self, port: Port) -> dict[str, Any]:
-        return shown_port(self.service, port)
-
-
-def shown_port(service: Service, port: Port) -> dict[str, Any]:
-    binding = service.model.get(Binding, port.id)
-    return {
-        "id": port.id,
-        "name": port.name,
-        "project_id": port.project_id,
-        "network_id": port.network_id,
-        "status": service.port_status(port.id),
-        "host": binding.host if binding else None,
-        "switch": dpid_text(binding.switch) if binding else None,
-        "interface": binding.interface if binding else None,
-        "ofport": binding.ofport if binding else None,
-    }
-
-
-def served(routes: Iterable[Route], waiting: Waiting, running: object) -> Iterator[wsgi.Route]:
-    """Routes as the API has them: what they are asked is checked, and what they raise is said."""
-    for route in routes:
-        yield wsgi.Route("GET", f"/tenantry/v1/{route.path}", _handler(route, waiting, running))
-
-
-_AT_ONCE: AbstractContextManager[None] = nullcontext()
-
-
-def _handler(route: Route, waiting: Waiting, running: object) -> Callable[..., wsgi.Answer]:
-    def handler(request: Request, context: Context) -> wsgi.Answer:
-        unknown = [name for name in request.GET if name not in route.parameters]
-        if unknown:
-            known = f"known: {', '.join(route.parameters)}" if route.parameters else "it takes none"
-            raise HTTPBadRequest(f"there is no parameter {unknown[0]}; {known}")
-        asked: dict[str, Any] = {name: request.GET.get(name) for name in route.parameters}
-        if route.gone:
-            asked["gone"] = hung_up(request)
-        try:
-            with waiting.place() if route.waits else _AT_ONCE:
-                answer = route.answer(running, **asked)
-        except LookupError as error:
-            raise HTTPNotFound(str(error)) from error
-        except ValueError as error:
-            raise HTTPBadRequest(str(error)) from error
-        except Silent as error:
-            raise HTTPServiceUnavailable(str(error)) from error
-        return _stream(request, waiting, answer) if isinstance(answer, Iterator) else (200, answer)
-
-    return handler
-
-
-def _stream(request: Request, waiting: Waiting, lines: Iterator[bytes]) -> Response:
-    """Lines as they come. Errors: TooManyWait."""
-    request.environ[runtime.UNBUFFERED] = 0
-    waiting.check()
-
-    def follow() -> Iterator[bytes]:
-        with waiting.place():
-            yield from lines
-
-    return Response(app_iter=follow(), content_type="application/x-ndjson")
+        binding = self.model.get(Binding, port.id)
+        return {
+            "id": port.id,
+            "name": port.name,
+            "project_id": port.project_id,
+            "network_id": port.network_id,
+            "status": self.status.port(port.id),
+            "host": binding.host if binding else None,
+            "switch": dpid_text(binding.switch) if binding else None,
+            "interface": binding.interface if binding else None,
+            "ofport": binding.ofport if binding else None,
+        }

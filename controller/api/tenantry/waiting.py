@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from neutron_lib import exceptions
 from webob import Request
 
-from tenantry.controller.service.service import Service
+from tenantry.controller.api.tenantry.running import Running
 from tenantry.controller.sockets.http import HUNG_UP
 
 LOOK_SECONDS = 1.0
@@ -53,13 +53,13 @@ def hung_up(request: Request) -> Callable[[], bool]:
 
 
 def wait_until(
-    service: Service, condition: Callable[[], bool], seconds: float, gone: Callable[[], bool]
+    running: Running, condition: Callable[[], bool], seconds: float, gone: Callable[[], bool]
 ) -> bool:
     """Wait for what passes, confirmations and lost connections bring about; False if that takes
     too long, or nobody waits for it any more."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
-        if service.wait_until(condition, min(left, LOOK_SECONDS)):
+        if running.progress.wait_until(condition, min(left, LOOK_SECONDS)):
             return True
         if gone():
             return False

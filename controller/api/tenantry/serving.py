@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""How routes under ``/tenantry/v1`` are served: the core's, and those of features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from webob import Request, Response
+from webob.exc import HTTPBadRequest, HTTPNotFound, HTTPServiceUnavailable
+
+from tenantry.controller import runtime
+from tenantry.controller.api import wsgi
+from tenantry.controller.api.tenantry.running import Running
+from tenantry.controller.api.tenantry.waiting import Waiting, hung_up
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.routes import Route, Silent
+
+
+def served(routes: Iterable[Route], waiting: Waiting, running: Running) -> Iterator[wsgi.Route]:
+    """Routes as the API has them: what they are asked is checked, and what they raise is said."""
+    for route in routes:
+        yield wsgi.Route("GET", f"/tenantry/v1/{route.path}", _handler(route, waiting, running))
+
+
+_AT_ONCE: AbstractContextManager[None] = nullcontext()
+
+
+def _handler(route: Route, waiting: Waiting, running: Running) -> Callable[..., wsgi.Answer]:
+    def handler(request: Request, context: Context) -> wsgi.Answer:
+        unknown = [name for name in request.GET if name not in route.parameters]
+        if unknown:
+            known = f"known: {', '.join(route.parameters)}" if route.parameters else "it takes none"
+            raise HTTPBadRequest(f"there is no parameter {unknown[0]}; {known}")
+        asked: dict[str, Any] = {name: request.GET.get(name) for name in route.parameters}
+        if route.gone:
+            asked["gone"] = hung_up(request)
+        try:
+            with waiting.place() if route.waits else _AT_ONCE:
+                answer = route.answer(running, **asked)
+        except LookupError as error:
+            raise HTTPNotFound(str(error)) from error
+        except ValueError as error:
+            raise HTTPBadRequest(str(error)) from error
+        except Silent as error:
+            raise HTTPServiceUnavailable(str(error)) from error
+        return _stream(request, waiting, answer) if isinstance(answer, Iterator) else (200, answer)
+
+    return handler
+
+
+def _stream(request: Request, waiting: Waiting, lines: Iterator[bytes]) -> Response:
+    """Lines as they come. Errors: TooManyWait."""
+    request.environ[runtime.UNBUFFERED] = 0
+    waiting.check()
+
+    def follow() -> Iterator[bytes]:
+        with waiting.place():
+            yield from lines
+
+    return Response(app_iter=follow(), content_type="application/x-ndjson")

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is made of the options before anything is opened, and what is wrong with them as far as that
+can be seen by then."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from oslo_config import cfg
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from tenantry.controller import config
+from tenantry.controller.feature.app import App, Parts
+from tenantry.controller.sockets import certificates
+from tenantry.controller.switch import channel
+from tenantry.controller.switch.own_rows import IntegrationBridge
+
+
+def check(conf: cfg.ConfigOpts, apps: Iterable[App]) -> dict[App, Parts]:
+    """What the apps hand in, if nothing is wrong with the options as far as that can be seen
+    without opening anything. Errors: ConfigError."""
+    try:
+        make_url(conf.store.url).get_dialect().import_dbapi()
+    except ImportError as missing:
+        raise config.ConfigError(
+            f"[store] url: such a database needs the Python package {missing.name}; install it "
+            "where Tenantry is"
+        ) from None
+    except ArgumentError:
+        raise config.ConfigError(
+            "[store] url must be the SQLAlchemy URL of a database, like "
+            "sqlite:////var/lib/tenantry/tenantry.db"
+        ) from None
+    tls(conf)
+    _check_reachable(conf, config.address(conf.openflow.listen, "[openflow] listen"))
+    return {app: app.build(conf) for app in apps}
+
+
+def tls(conf: cfg.ConfigOpts) -> channel.Tls | None:
+    """TLS for OpenFlow and for ``ssl:`` OVSDB connections, which use the same three files."""
+    files = (
+        conf.openflow.tls_private_key,
+        conf.openflow.tls_certificate,
+        conf.openflow.tls_ca_certificates,
+    )
+    if not any(files):
+        return None
+    if not all(files):
+        raise config.ConfigError(
+            "[openflow] TLS needs all of tls_private_key, tls_certificate and tls_ca_certificates"
+        )
+    for file in files:
+        try:
+            Path(file).read_bytes()
+        except OSError as error:
+            raise config.ConfigError(f"[openflow] TLS: {file}: {error.strerror}") from None
+    found = channel.Tls(*files)
+    try:
+        found.context()
+    except OSError:
+        raise config.ConfigError(
+            f"[openflow] TLS: {', '.join(files)} are not a private key, a certificate that belongs "
+            "to it, and certificates of an authority, in PEM"
+        ) from None
+    return found
+
+
+def expires(tls: channel.Tls | None) -> datetime | None:
+    """When our certificate runs out, if we have one."""
+    if tls is not None:
+        with contextlib.suppress(certificates.CertificateError):  # perhaps it is no file of ours
+            return certificates.expires(Path(tls.certificate))
+    return None
+
+
+def bridge(conf: cfg.ConfigOpts) -> IntegrationBridge | None:
+    name = conf.ovsdb.integration_bridge
+    if not name:
+        return None
+    return IntegrationBridge(name, conf.ovsdb.datapath_type, conf.ovsdb.service_port)
+
+
+def has_service_port(conf: cfg.ConfigOpts) -> bool:
+    """It is on this host, if this host is among those that we look after."""
+    here = any(remote.startswith("unix:") for remote in conf.ovsdb.connections)
+    return bool(here and conf.ovsdb.integration_bridge)
+
+
+def _check_reachable(conf: cfg.ConfigOpts, openflow: config.Address) -> None:
+    """Bridges of databases elsewhere must be told where to connect to."""
+    elsewhere = not all(remote.startswith("unix:") for remote in conf.ovsdb.connections)
+    if conf.ovsdb.integration_bridge and elsewhere and openflow.host in ("0.0.0.0", "::"):
+        raise config.ConfigError(
+            f"[openflow] listen = {openflow}: bridges on other hosts are told to connect there, so "
+            "name an address of this host that they reach; or have the hosts connect to us "
+            "([ovsdb] listen)"
+        )

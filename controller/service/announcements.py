@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is told unasked: after a change, once the switches have confirmed it, and now and then."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple
+from weakref import WeakSet
+
+from tenantry.controller import runtime
+from tenantry.controller.feature.effects import Announce, PacketOut, Periodic
+from tenantry.controller.model import Change, Model, View
+from tenantry.controller.model.before import Before
+from tenantry.controller.service.follower import Follower, Passed
+from tenantry.controller.service.progress import Progress
+
+LOG = logging.getLogger(__name__)
+
+AGAIN_SECONDS = (0.0, 0.15, 0.4, 1.0, 3.0)
+"""When an announcement is sent. Once is not enough: until the last switch knows better, another may
+still send from where the announced address was."""
+
+REMEMBERED_SECONDS = 300.0
+"""How long a switch that does not confirm a change may yet tell its hosts of it. Later they have
+looked for themselves."""
+
+BATCH = 500
+"""Changes that features are asked about between two breaths."""
+
+
+class Told(NamedTuple):
+    """Who has something to say after a change, what was before it, in which pass and when that
+    was."""
+
+    after: Announce
+    before: Before
+    change: Change
+    generation: int
+    at: float
+
+
+class Announcements(Follower):
+    """What features say after changes: see :data:`tenantry.controller.feature.effects.After`."""
+
+    def __init__(self, model: Model, progress: Progress, announce: Iterable[Announce]) -> None:
+        self._model = model
+        self._progress = progress
+        self._announce = tuple(announce)
+        self._to_send: dict[int, deque[Told]] = {}  # by switch, the oldest first
+        self._befores: WeakSet[Before] = WeakSet()  # that some of them hold
+
+    def passed(self, passed: Passed) -> None:
+        """Keep in mind who sends something after these changes, until the switches have confirmed
+        them."""
+        before = Before(self._model)
+        self._befores.add(before)
+        for one in self._befores:
+            one.undo(passed.before)
+        now, at = View(self._model), time.monotonic()
+        for number, change in enumerate(passed.changes, 1):
+            if number % BATCH == 0:
+                runtime.yield_now()
+            for after in self._announce:
+                for dpid in {dpid for dpid, _ in after(View(before), now, change)}:
+                    told = Told(after, before, change, passed.generation, at)
+                    self._to_send.setdefault(dpid, deque()).append(told)
+        for waiting in self._to_send.values():
+            while waiting and at - waiting[0].at > REMEMBERED_SECONDS:
+                waiting.popleft()  # of a switch that is not there
+
+    def confirmed(self, dpid: int, generation: int) -> None:
+        """What is sent is what holds now: another switch may have confirmed something newer, and an
+        announcement of before would take its traffic away."""
+        waiting, ready = self._to_send.get(dpid, deque()), []
+        while waiting and waiting[0].generation <= generation:
+            ready.append(waiting.popleft())
+        if ready:
+            for seconds in AGAIN_SECONDS:
+                runtime.spawn_after(seconds, self._send_what_holds, dpid, ready)
+
+    def _send_what_holds(self, dpid: int, ready: list[Told]) -> None:
+        now = View(self._model)
+        packets: dict[PacketOut, None] = {}
+        for after, before, change, *_ in ready:
+            if self._model.get(change.type, change.id) == change.record:
+                said = after(View(before), now, change)
+                packets |= {packet: None for to, packet in said if to == dpid}
+        for packet in packets:
+            self._progress.send(dpid, packet)
+
+
+class Repeated:
+    """What a feature sends to all switches now and then."""
+
+    def __init__(self, model: Model, progress: Progress, every: Periodic) -> None:
+        self.every = every
+        self._model = model
+        self._progress = progress
+
+    def run(self) -> None:
+        """For as long as the process lives."""
+        while True:
+            runtime.sleep(self.every.seconds)
+            self.send()
+
+    def send(self) -> None:
+        """Send it now."""
+        for dpid in list(self._progress.connections):
+            try:
+                for packet in self.every.packets(View(self._model), dpid):
+                    self._progress.send(dpid, packet)
+                    runtime.yield_now()
+            except Exception:
+                LOG.exception("what switch %016x is sent now and then failed", dpid)
