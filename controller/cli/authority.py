@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+
 """``tenantry ca``: the certificate authority by which hosts and controller know each other."""
 
 from __future__ import annotations

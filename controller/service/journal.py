@@ -18,7 +18,7 @@ from tenantry.controller.model.binding import dpid_text, switch_text
 from tenantry.controller.network.records import HeldDown, Router
 from tenantry.controller.network.routers import active, gateway
 from tenantry.controller.service.follower import Follower, Passed
-from tenantry.controller.switch.channel import Connection
+from tenantry.controller.switch.connection import Connection
 from tenantry.controller.switch.reconcile import Push
 
 LOG = logging.getLogger(__name__)

@@ -31,7 +31,7 @@ from tenantry.controller.service.follower import Follower, Passed
 from tenantry.controller.service.inbox import Inbox
 from tenantry.controller.service.progress import Progress
 from tenantry.controller.service.start_gate import StartGate
-from tenantry.controller.switch.channel import Connection
+from tenantry.controller.switch.connection import Connection
 from tenantry.controller.switch.reconcile import Push, Realised, Reconciler
 
 LOG = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from tenantry.controller.openflow.flow import CONTROLLER
 from tenantry.controller.openflow.keys import Cookie
 from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK
 from tenantry.controller.packets.malformed import Malformed
-from tenantry.controller.switch.channel import Connection, Disconnected
+from tenantry.controller.switch.connection import Connection, Disconnected
 
 LOG = logging.getLogger(__name__)
 

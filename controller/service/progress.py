@@ -14,7 +14,7 @@ from tenantry.controller import runtime
 from tenantry.controller.feature.effects import PacketOut
 from tenantry.controller.model import Model
 from tenantry.controller.service.packet_in import send
-from tenantry.controller.switch.channel import Connection
+from tenantry.controller.switch.connection import Connection
 from tenantry.controller.switch.reconcile import Realised, Reconciler
 
 

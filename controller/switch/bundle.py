@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tenantry.controller import runtime
 from tenantry.controller.openflow import codec
-from tenantry.controller.switch.channel import Connection, Disconnected
+from tenantry.controller.switch.connection import Connection, Disconnected
 
 
 class Bundle(NamedTuple):

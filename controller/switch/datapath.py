@@ -23,7 +23,8 @@ from tenantry.controller.openflow import codec
 from tenantry.controller.sockets.reader import Reader, Unwelcome
 
 if TYPE_CHECKING:
-    from tenantry.controller.switch.channel import Channel, Connection
+    from tenantry.controller.switch.channel import Channel
+    from tenantry.controller.switch.connection import Connection
 
 # It logs a traceback for each message that cannot be read, whoever sends it; we say it ourselves.
 logging.getLogger("os_ken.ofproto.ofproto_parser").disabled = True

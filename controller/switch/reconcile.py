@@ -26,7 +26,7 @@ from tenantry.controller.engine.wanted import Wanted
 from tenantry.controller.feature.app import Unit
 from tenantry.controller.openflow import codec, slots
 from tenantry.controller.switch.bundle import Ahead, Bundle, chunks, prepared, transfer
-from tenantry.controller.switch.channel import Connection, Disconnected
+from tenantry.controller.switch.connection import Connection, Disconnected
 
 LOG = logging.getLogger(__name__)
 

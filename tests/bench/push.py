@@ -14,7 +14,7 @@ from tenantry.controller.openflow.flow import Flow
 from tenantry.controller.service.loop import run_in_slices
 from tenantry.controller.sockets.listener import listen
 from tenantry.controller.switch import channel
-from tenantry.controller.switch.channel import Connection
+from tenantry.controller.switch.connection import Connection
 from tenantry.controller.switch.reconcile import Realised, Reconciler
 from tests import namespace
 from tests.bench import ROUNDS, Figure, ratio, seconds, turns

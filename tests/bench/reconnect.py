@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 from tenantry.controller.openflow import codec
 from tenantry.controller.switch import channel
-from tenantry.controller.switch.channel import Connection
+from tenantry.controller.switch.connection import Connection
 from tests import namespace
 from tests.bench import ROUNDS, Figure, beside, number, ratio, seconds, turns
 from tests.bench.codec import flows

@@ -16,7 +16,7 @@ from unittest import mock
 from tenantry.controller import runtime
 from tenantry.controller.openflow import codec
 from tenantry.controller.switch import host, hosts
-from tenantry.controller.switch.channel import Connection, Disconnected
+from tenantry.controller.switch.connection import Connection, Disconnected
 
 
 class Relay:

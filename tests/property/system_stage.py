@@ -19,7 +19,7 @@ from tenantry.controller.api.tenantry import held, operations
 from tenantry.controller.model import Interface
 from tenantry.controller.openflow.pipeline import PHYSICAL, Table
 from tenantry.controller.store import Store
-from tenantry.controller.switch.channel import Connection
+from tenantry.controller.switch.connection import Connection
 from tests.lab import Lab, Refused, lab
 from tests.openvswitch import OpenVSwitch
 from tests.property.system_faults import Relay, impatience

@@ -24,7 +24,7 @@ from tenantry.controller.service.service_port import ServicePort
 from tenantry.controller.service.status import Status
 from tenantry.controller.sockets.listener import Clients
 from tenantry.controller.store import Store
-from tenantry.controller.switch.channel import Disconnected
+from tenantry.controller.switch.connection import Disconnected
 from tenantry.controller.switch.inventory import Inventory
 
 ANSWER_SECONDS = 10.0
