@@ -30,7 +30,7 @@ from tenantry.controller.network.conntrack import (
     committed,
 )
 from tenantry.controller.network.priorities import JudgePriority, VerdictPriority
-from tenantry.controller.network.routers import joint, router_interfaces, routers_on
+from tenantry.controller.network.routers import router_interfaces, routers_on, routing_domain
 from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.flow import (
     CONTROLLER,
@@ -135,7 +135,7 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
         if policy is not None:
             ask = (SetField(POLICY, policy.key), Resubmit(Table.FIREWALL_RULES))
         yield Flow(Table.FIREWALL_PORT, OneRung.ORDINARY, {POLICY: flag | port.key}, ask)
-    router_key = joint(view, port.network_id)
+    router_key = routing_domain(view, port.network_id)
     if port.router_id and router_key is not None:
         yield from _looked_up(port, Zone.routed(router_key))
 

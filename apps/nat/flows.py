@@ -19,7 +19,7 @@ from tenantry.apps.nat.tables import (
 )
 from tenantry.controller.model import Network, Port, View, derived
 from tenantry.controller.network.conntrack import ERRORS_4
-from tenantry.controller.network.failover import answering, is_ha_gateway, is_primary
+from tenantry.controller.network.failover import is_ha_gateway, is_primary, reply_flows
 from tenantry.controller.network.priorities import RouterAdmitPriority
 from tenantry.controller.network.records import FloatingIp, Router
 from tenantry.controller.network.router_entry import (
@@ -157,7 +157,7 @@ def compile_floating(view: View, switch: int, id: str) -> Iterator[Flow]:
             )
         else:
             yield from entry_flows(view, switch, router, leg, port.mac)
-            yield from answering(view, switch, router, [port.mac])
+            yield from reply_flows(view, switch, router, [port.mac])
     if floating.fixed_port_id:
         yield from _to_fixed(view, switch, floating, router, here)
         if here:

@@ -136,7 +136,7 @@ def _translations(forwarding: PortForwarding) -> Iterator[tuple[Value, Nat]]:
             yield external, Nat("dst", forwarding.address, internal, internal)
 
 
-def begun(view: View, router: Router, packet: PacketIn) -> Iterator[PacketOut]:
+def resent_fragments(view: View, router: Router, packet: PacketIn) -> Iterator[PacketOut]:
     """Fragments of a datagram, one after the other, the first one first: it begins the connection,
     and they come to be looked up again. Errors: Malformed."""
     fragment = frames.parse_ip(packet.data)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tenantry.apps.nat.flows import ARRIVING
-from tenantry.apps.nat.forwarded import BEGINNING, begun
+from tenantry.apps.nat.forwarded import BEGINNING, resent_fragments
 from tenantry.controller.feature.effects import PacketIn, PacketOut
 from tenantry.controller.model import Binding, Change, Interface, Network, Port, View
 from tenantry.controller.network.records import FloatingIp, HeldDown, Router
@@ -30,7 +30,7 @@ def handle(view: View, packet: PacketIn) -> Iterable[PacketOut]:
     Malformed."""
     if packet.register(PUNT_REASON) == BEGINNING:
         for router in view.find(Router, key=packet.register(ROUTER)):
-            yield from begun(view, router, packet)
+            yield from resent_fragments(view, router, packet)
         return
     arriving = packet.register(PUNT_REASON) == ARRIVING
     error = frames.parse_ip(packet.data)

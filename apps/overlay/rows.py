@@ -11,7 +11,7 @@ from tenantry.controller.feature.ovsdb_rows import Columns, InterfaceRow, column
 from tenantry.controller.model import Address, Network, Switch, View
 from tenantry.controller.network.dns_names import address_text
 from tenantry.controller.network.records import HeldDown, Segment
-from tenantry.controller.network.routers import networks_on, watched
+from tenantry.controller.network.routers import networks_on, watched_switches
 from tenantry.controller.network.tunnels import (
     SERVICE_TYPE,
     TYPES,
@@ -40,7 +40,7 @@ class Tunnels:
         if record is None or here is None:
             return
         local = address_text(here.version, here.address)
-        watching = watched(view, switch)
+        watching = watched_switches(view, switch)
         types = {t for t in TYPES if _used(view, t)} | ({HEALTH_TYPE} if watching else set())
         types |= {SERVICE_TYPE} if service_peers(view, switch) else set()
         for tunnel_type in sorted(types):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from tenantry.apps.l2.tables import L2LookupPriority
 from tenantry.apps.routing.tables import RouterOutPriority
 from tenantry.controller.model import View
-from tenantry.controller.network.failover import answering
+from tenantry.controller.network.failover import reply_flows
 from tenantry.controller.network.priorities import RouterAdmitPriority
 from tenantry.controller.network.records import Router
 from tenantry.controller.network.router_entry import enter_router, entry_flows
@@ -35,7 +35,7 @@ def entering(
     to_router_mac: Match = {NETWORK: leg.network.key, "eth_dst": leg.port.mac}
     if router.admin_state_up and is_gateway:
         yield from entry_flows(view, switch, router, leg, leg.port.mac)
-        yield from answering(view, switch, router, [leg.port.mac])
+        yield from reply_flows(view, switch, router, [leg.port.mac])
     elif router.admin_state_up and not leg.gateway:
         match = {**to_router_mac, IN_PORT: TENANT}
         yield Flow(

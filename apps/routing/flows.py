@@ -17,7 +17,7 @@ from tenantry.apps.routing.nexthops import (
     UNRESOLVED,
     NextHop,
     alive,
-    hops,
+    next_hops,
 )
 from tenantry.apps.routing.replies import echoes
 from tenantry.apps.routing.tables import (
@@ -219,11 +219,14 @@ def _own_addresses(
         if is_shared and stands:
             elsewhere = {**match, FLAGS: (0, GATEWAY_HERE)}
             yield Flow(
-                Table.ROUTE, RoutePriority.SHARED_ADDRESS, elsewhere, _to_home(router, stands)
+                Table.ROUTE,
+                RoutePriority.SHARED_ADDRESS,
+                elsewhere,
+                _leave_by_gateway(router, stands),
             )
             is_shared = False
         if is_shared:
-            yield Flow(Table.ROUTE, RoutePriority.OWN_ADDRESS, match, TO_HOME)
+            yield Flow(Table.ROUTE, RoutePriority.OWN_ADDRESS, match, LEAVE_BY_GATEWAY)
         else:
             yield from for_itself(router, match)
     on_link: Match = {ROUTER: router.key, ENTERED: leg.port.key, "eth_type": IPV6}
@@ -255,13 +258,13 @@ def _to(version: int, address: int) -> Actions:
     return (SetField(NEXT_HOP, mapped(version, address)), Goto(Table.NEXT_HOP))
 
 
-TO_HOME: Actions = (SetField(OUT_PORT, TO_GATEWAY), Goto(Table.FLOOD.next))
+LEAVE_BY_GATEWAY: Actions = (SetField(OUT_PORT, TO_GATEWAY), Goto(Table.FLOOD.next))
 """As it came, and by the network that it is in."""
 
 
-def _to_home(router: Router, stands: bool) -> Actions:
+def _leave_by_gateway(router: Router, stands: bool) -> Actions:
     """One that stands in for the home sends there what it can, and takes the rest itself."""
-    return (Group(group_id(router, LEAVING)),) if stands else TO_HOME
+    return (Group(group_id(router, LEAVING)),) if stands else LEAVE_BY_GATEWAY
 
 
 def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
@@ -278,7 +281,7 @@ def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
         outside = any(leg.gateway for leg, _ in ways)
         reached = at_home or not outside or _reaches(view, switch, ways)
         if outside and not reached:
-            yield Flow(Table.ROUTE, RoutePriority.PREFIX[length], match, TO_HOME)
+            yield Flow(Table.ROUTE, RoutePriority.PREFIX[length], match, LEAVE_BY_GATEWAY)
             continue
         sources: tuple[Match, ...] = ({},)
         if outside and version == 4 and shared and not at_home:
@@ -290,7 +293,10 @@ def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
             elif stands:
                 from_inside[FLAGS] = (0, GATEWAY_HERE)
             yield Flow(
-                Table.ROUTE, RoutePriority.EXCEPTION[length], from_inside, _to_home(router, stands)
+                Table.ROUTE,
+                RoutePriority.EXCEPTION[length],
+                from_inside,
+                _leave_by_gateway(router, stands),
             )
             sources = ({SOURCE: (FLOATING, FLOATING)}, {SOURCE: (ITSELF, ITSELF)})  # and OUTSIDE
         yield from _route(match, length, version, ways, largest, sources)
@@ -329,7 +335,7 @@ def _table(
         for subnet in leg.subnets:
             yield (subnet.version, subnet.first, subnet.prefix_length), [(leg, None)]
     static: dict[tuple[int, int, int], list[NextHop]] = {}
-    for hop in hops(view, router):
+    for hop in next_hops(view, router):
         static.setdefault(hop.prefix, []).append(hop)
     for prefix in sorted(static):
         yield prefix, [(hop.leg, hop.address) for hop in alive(view, static[prefix])]
@@ -349,7 +355,10 @@ def _route(
 ) -> Iterator[Flow]:
     if len(ways) == 1:
         yield Flow(
-            Table.ROUTE, RoutePriority.PREFIX[length], match, _way(version, *ways[0], largest)
+            Table.ROUTE,
+            RoutePriority.PREFIX[length],
+            match,
+            _next_hop_actions(version, *ways[0], largest),
         )
         return
     on = Goto(Table.ROUTE_PATH)
@@ -360,13 +369,15 @@ def _route(
         cut = {**match, **source, "ip_frag": FRAGMENT}
         yield Flow(Table.ROUTE, RoutePriority.EXCEPTION[length], cut, together)
     for number, way in enumerate(ways):
-        actions = _way(version, *way, largest)
+        actions = _next_hop_actions(version, *way, largest)
         yield Flow(
             Table.ROUTE_PATH, RoutePathPriority.PREFIX[length], {**match, PATH: number}, actions
         )
 
 
-def _way(version: int, leg: RouterInterface, nexthop: int | None, largest: int) -> Actions:
+def _next_hop_actions(
+    version: int, leg: RouterInterface, nexthop: int | None, largest: int
+) -> Actions:
     mtu = leg.network.mtu
     check: Actions = (CheckLarger(mtu + ETHERNET, FLAGS),) if mtu < largest else ()
     translate: Actions = (SetField(NAT, TRANSLATE),) if leg.gateway and version == 4 else ()

@@ -60,7 +60,7 @@ class NextHop(NamedTuple):
     address: int
 
 
-def hops(view: View, router: Router) -> Iterator[NextHop]:
+def next_hops(view: View, router: Router) -> Iterator[NextHop]:
     """The next hops of all routes: those that were asked for, then the gateway's. One that is on no
     link of the router leads nowhere. A route that was asked for replaces the gateway's."""
     every = router_interfaces(view, router.id)
@@ -210,7 +210,7 @@ def wanted(view: View) -> Iterator[Asked]:
         router = view.get(Router, router_id)
         if router is None or not router.admin_state_up:
             continue
-        for hop in hops(view, router):
+        for hop in next_hops(view, router):
             version, network = hop.prefix[0], hop.leg.network
             if (version, hop.address) not in addresses_on(view, network.id):
                 yield Asked(network.id, version, hop.address)

@@ -31,7 +31,7 @@ from tenantry.apps.security_groups.tables import (
 from tenantry.controller.model import Network, Subnet, View
 from tenantry.controller.network.conntrack import INVALID
 from tenantry.controller.network.priorities import JudgePriority
-from tenantry.controller.network.routers import joint
+from tenantry.controller.network.routers import routing_domain
 from tenantry.controller.openflow.flow import (
     Actions,
     Ct,
@@ -87,7 +87,7 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     if network is None:
         return
     yield _known(Zone.bridged(network.key))
-    router_key = joint(view, network_id)
+    router_key = routing_domain(view, network_id)
     if router_key is None:
         return
     zone = Zone.routed(router_key)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from tenantry.controller.model import View
 from tenantry.controller.network.priorities import ArpNdReplyPriority
 from tenantry.controller.network.records import HeldDown, Router
-from tenantry.controller.network.routers import gateways, watched
+from tenantry.controller.network.routers import gateways, watched_switches
 from tenantry.controller.network.tunnels import TYPES, health_port, tunnel_port
 from tenantry.controller.openflow.flow import (
     Action,
@@ -82,7 +82,7 @@ def if_active_group(
     id = group_id(router, purpose)
     if view.get(HeldDown, switch) is not None or None in theirs:
         return Failover(id, ())
-    others = watched(view, switch)
+    others = watched_switches(view, switch)
     behind = [other for other in several if other in others and other not in before]
     rest = sorted(others - {*several})
     ports = [port for other in (*behind, *rest) if (port := health_port(view, switch, other))]
@@ -121,7 +121,7 @@ def groups(view: View, switch: int, router: Router) -> Iterator[Failover]:
 _ANSWER = Resubmit(Table.ARP_ND_REPLY)
 
 
-def answering(view: View, switch: int, router: Router, macs: Iterable[int]) -> Iterator[Flow]:
+def reply_flows(view: View, switch: int, router: Router, macs: Iterable[int]) -> Iterator[Flow]:
     """Questions from a physical network for addresses that come with these MAC addresses, which any
     of several gateways could answer: whichever is the one to do so."""
     for mac in macs if is_ha_gateway(view, switch, router.id) else ():

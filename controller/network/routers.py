@@ -110,7 +110,7 @@ def networks_around(
 
 
 @derived
-def joint(view: View, network_id: str) -> int | None:
+def routing_domain(view: View, network_id: str) -> int | None:
     """The lowest key of the routers that join a network to others, or lead out of it: the same for
     all networks between which packets are routed without a gateway."""
     _, routers = networks_around(view, network_id, "")
@@ -202,7 +202,7 @@ def _ordered(router_id: str, priorities: Mapping[int, int]) -> tuple[int, ...]:
 
 
 @derived
-def routers_homed(view: View, switch: int) -> frozenset[str]:
+def routers_with_gateway(view: View, switch: int) -> frozenset[str]:
     """The routers that this switch is a gateway of."""
     at = [
         network_id
@@ -274,10 +274,10 @@ def switches_of(view: View, router_id: str) -> frozenset[int]:
 
 
 @derived
-def watched(view: View, switch: int) -> frozenset[int]:
+def watched_switches(view: View, switch: int) -> frozenset[int]:
     """The switches whose health a switch watches, as they watch its: the gateways of its routers,
     where there are several to choose from; and a gateway, those whom it is for."""
-    _, routers = _met(view, switch)
+    _, routers = _reachable(view, switch)
     found: set[int] = set()
     for router_id in routers:
         several = gateways(view, router_id)
@@ -289,10 +289,10 @@ def watched(view: View, switch: int) -> frozenset[int]:
 
 
 @derived
-def _met(view: View, switch: int) -> tuple[frozenset[str], frozenset[str]]:
+def _reachable(view: View, switch: int) -> tuple[frozenset[str], frozenset[str]]:
     """The networks and routers that packets can meet on a switch."""
     networks = networks_with_ports(view, switch)
-    homed = routers_homed(view, switch)
+    homed = routers_with_gateway(view, switch)
     parts = [networks_around(view, network_id, "") for network_id in networks]
     parts += [networks_around(view, "", router_id) for router_id in homed]
     return (
@@ -305,13 +305,13 @@ def _met(view: View, switch: int) -> tuple[frozenset[str], frozenset[str]]:
 def networks_on(view: View, switch: int) -> frozenset[str]:
     """The networks that concern this switch: they have a port on it, or routers lead from there to
     them."""
-    return _met(view, switch)[0]
+    return _reachable(view, switch)[0]
 
 
 @derived
 def routers_on(view: View, switch: int) -> frozenset[str]:
     """The routers that packets can meet on this switch."""
-    return _met(view, switch)[1]
+    return _reachable(view, switch)[1]
 
 
 # --- MAC addresses ---------------------------------------------------------------------------

@@ -92,14 +92,14 @@ def by_tunnel(view: View, switch: int, other: int, network_id: str) -> bool:
     return not any(at == other and name in mine for name, at in wires)
 
 
-class Apart(NamedTuple):
+class Unreachable(NamedTuple):
     """Where a network is in parts: the switch of its first port, and those that do not reach it."""
 
     first: int
     others: frozenset[int]
 
 
-def apart(view: View, network_id: str) -> Apart | None:
+def unreachable(view: View, network_id: str) -> Unreachable | None:
     """The switches with ports of a network that share neither a wire nor tunnels with the one that
     has its first port (the one of the lowest key); None if there are none."""
     switches = view.distinct(Binding, "switch", network_id=network_id)
@@ -118,7 +118,7 @@ def apart(view: View, network_id: str) -> Apart | None:
     )
     _, first = min(keys)
     others = frozenset(switch for switch in switches if not ways[switch] & ways[first])
-    return Apart(first, others - {first}) if others - {first} else None
+    return Unreachable(first, others - {first}) if others - {first} else None
 
 
 def _tunnels(view: View, network_id: str, switch: int) -> frozenset[str]:

@@ -132,6 +132,10 @@ REENTRIES = {
     (Table.ROUTER_ADMIT, Table.ROUTER_ADMIT): "one that another switch has routed",
     (Table.FROM_PORT_ACL, Table.FROM_PORT_ACL): "of no connection in one zone: now the other zone",
     (Table.TO_PORT_ACL, Table.TO_PORT_ACL): "likewise",
+    (
+        Table.ARP_ND_REPLY,
+        Table.ARP_ND_REPLY,
+    ): "a question that this gateway is to answer: its group",
     (Table.ROUTER_IN, Table.ROUTER_IN): "one whose connection has become known",
     (Table.TO_PORT_CT, Table.TO_PORT_CT): "one of which nothing is known any more",
     (Table.ROUTE, Table.ROUTE): "one that no other gateway can take: see GATEWAY_HERE",

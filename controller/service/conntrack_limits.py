@@ -21,7 +21,7 @@ from pathlib import Path
 from tenantry.controller import runtime
 from tenantry.controller.model import Binding, Model, Network, Port, View, networks_with_ports
 from tenantry.controller.network.records import Router
-from tenantry.controller.network.routers import joint, routers_in
+from tenantry.controller.network.routers import routers_in, routing_domain
 from tenantry.controller.openflow.keys import Zone
 from tenantry.controller.service.follower import Follower, Passed
 from tenantry.controller.switch.inventory import Inventory
@@ -84,7 +84,7 @@ class Limits(Follower):
                     continue
                 count = len(view.ids(Binding, switch=switch, network_id=network_id))
                 ports[Zone.bridged(network.key)] += count
-                if (router_key := joint(view, network_id)) is not None:
+                if (router_key := routing_domain(view, network_id)) is not None:
                     ports[Zone.routed(router_key)] += count
                 for router_id in routers_in(view, network_id):
                     router = view.get(Router, router_id)

@@ -10,7 +10,7 @@ from tenantry.controller.engine.engine import Engine
 from tenantry.controller.model import Agent, Binding, Host, Network, Port, Switch, View
 from tenantry.controller.model.binding import switch_text
 from tenantry.controller.network.records import Router
-from tenantry.controller.network.tunnels import Apart, apart
+from tenantry.controller.network.tunnels import Unreachable, unreachable
 from tenantry.controller.service.follower import Follower, Passed
 from tenantry.controller.service.inbox import Inbox
 from tenantry.controller.service.progress import Progress
@@ -28,7 +28,7 @@ class Status(Follower):
         self._inbox = inbox
         self._inventory = inventory
         self._progress = progress
-        self._apart: dict[str, Apart | None] = {}  # by network, as of the last pass
+        self._apart: dict[str, Unreachable | None] = {}  # by network, as of the last pass
 
     def passed(self, passed: Passed) -> None:
         self._apart.clear()
@@ -59,7 +59,7 @@ class Status(Follower):
         (Bridges of one host may be joined by a wire that nobody has told us of.)"""
         id = binding.network_id
         if id not in self._apart:
-            self._apart[id] = apart(View(self._model), id)
+            self._apart[id] = unreachable(View(self._model), id)
         parts = self._apart[id]
         if parts is None or binding.switch not in parts.others:
             return False

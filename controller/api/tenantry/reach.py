@@ -12,11 +12,11 @@ from tenantry.controller.model import Agent, Network, Switch, View
 from tenantry.controller.network.records import Segment
 from tenantry.controller.network.tunnels import (
     TYPES,
-    Apart,
-    apart,
+    Unreachable,
     endpoint,
     segments,
     service_switch,
+    unreachable,
     wired_switches,
 )
 
@@ -33,7 +33,7 @@ def warnings(
     if expires is not None:
         yield from _certificates(view, connected, expires)
     for network in view.find(Network):
-        parts = apart(view, network.id)
+        parts = unreachable(view, network.id)
         if parts is not None:
             yield from _parts(view, network, parts)
     yield from _services(view)
@@ -52,7 +52,7 @@ def _certificates(view: View, connected: Container[int], expires: datetime) -> I
             )
 
 
-def _parts(view: View, network: Network, parts: Apart) -> Iterator[str]:
+def _parts(view: View, network: Network, parts: Unreachable) -> Iterator[str]:
     switches = [view.get(Switch, id) for id in (parts.first, *sorted(parts.others))]
     found = [switch for switch in switches if switch is not None]
     several = len({switch.host for switch in found}) < len(found)
