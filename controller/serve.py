@@ -63,9 +63,9 @@ from tenantry.controller.sockets import descriptors, http
 from tenantry.controller.sockets.listener import Clients, Listener, listen
 from tenantry.controller.store import Store, StoreError
 from tenantry.controller.switch import channel
+from tenantry.controller.switch.host_report import HostReport
 from tenantry.controller.switch.hosts import Hosts
 from tenantry.controller.switch.inventory import Inventory
-from tenantry.controller.switch.words import HostReport
 
 LOG = logging.getLogger("tenantry")
 

@@ -13,7 +13,7 @@ from tenantry.controller.engine.wanted import Wanted
 from tenantry.controller.feature.app import App, Unit, Units
 from tenantry.controller.feature.ovsdb_rows import InterfaceRow
 from tenantry.controller.model import Read, Switch
-from tenantry.controller.openflow.slots import encode
+from tenantry.controller.openflow.groups_meters import encode
 
 if TYPE_CHECKING:
     from tenantry.controller.engine.engine import Engine

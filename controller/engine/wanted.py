@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 from tenantry.controller.openflow.codec import flow_identity
-from tenantry.controller.openflow.slots import is_flow
+from tenantry.controller.openflow.groups_meters import is_flow
 
 
 class Wanted:
     """The flows that a switch should hold: encoded bodies by cookie. Among them its meters and
-    groups, by their keys, which no cookie equals (see ``slots.py``).
+    groups, by their keys, which no cookie equals (see ``groups_meters.py``).
 
     A flow that several units yield is held once and counted. ``touched`` collects the cookies
     that came or went; whoever pushes to the switch takes them from there.

@@ -3,7 +3,7 @@
 """The records of what is there: observed, or made of what is observed, and in memory only.
 
 Host, Switch and Interface are what OpenFlow and OVSDB say; a Binding is where a port and an
-interface met (``binding.py``), a Former what an address was before (``before.py``).
+interface met (``binding.py``), a Former what an address was before (``previous.py``).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from weakref import WeakSet
 from tenantry.controller import runtime
 from tenantry.controller.feature.effects import Announce, PacketOut, Periodic
 from tenantry.controller.model import Change, Model, View
-from tenantry.controller.model.before import Before
+from tenantry.controller.model.previous import Before
 from tenantry.controller.service.follower import Follower, Passed
 from tenantry.controller.service.progress import Progress
 

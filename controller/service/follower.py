@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tenantry.controller.feature.app import Unit
 from tenantry.controller.model import Change
-from tenantry.controller.model.before import Changed
+from tenantry.controller.model.previous import Changed
 from tenantry.controller.switch.connection import Connection
 from tenantry.controller.switch.reconcile import Push
 

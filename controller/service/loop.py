@@ -25,8 +25,8 @@ from tenantry.controller import runtime
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.feature.app import Unit
 from tenantry.controller.model import Binding, Change, Model, Network, Read, Record
-from tenantry.controller.model.before import formers
 from tenantry.controller.model.binding import rebind
+from tenantry.controller.model.previous import formers
 from tenantry.controller.service.follower import Follower, Passed
 from tenantry.controller.service.inbox import Inbox
 from tenantry.controller.service.progress import Progress

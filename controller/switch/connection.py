@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from os_ken.controller.handler import DEAD_DISPATCHER
 
 from tenantry.controller import runtime
-from tenantry.controller.openflow import codec, slots
+from tenantry.controller.openflow import codec, groups_meters
 from tenantry.controller.switch.datapath import Datapath
 
 LOG = logging.getLogger(__name__)
@@ -127,8 +127,8 @@ class Connection:
         """The keys of all meters and groups that the switch holds; none of what it cannot have."""
         found: list[int] = []
         for request, read in (
-            (slots.meter_config_request, slots.read_meter_config),
-            (slots.group_desc_request, slots.read_group_desc),
+            (groups_meters.meter_config_request, groups_meters.read_meter_config),
+            (groups_meters.group_desc_request, groups_meters.read_group_desc),
         ):
             try:
                 for keys in self._ask(request, read):

@@ -15,16 +15,22 @@ from tenantry.controller import runtime
 from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow, difference
 from tenantry.controller.store import Unavailable
 from tenantry.controller.switch import ovsdb
+from tenantry.controller.switch.host_report import JOINED, HostReport, read_report
 from tenantry.controller.switch.inventory import Inventory
+from tenantry.controller.switch.ovsdb_replica import (
+    BadValue,
+    Change,
+    OvsdbError,
+    Replica,
+    Unreachable,
+)
+from tenantry.controller.switch.ovsdb_tables import REMOVED, Tables
 from tenantry.controller.switch.own_rows import (
     IntegrationBridge,
     bridge_row,
     patch_rows,
     service_port_row,
 )
-from tenantry.controller.switch.replica import BadValue, Change, OvsdbError, Replica, Unreachable
-from tenantry.controller.switch.tables import REMOVED, Tables
-from tenantry.controller.switch.words import JOINED, HostReport, read_words
 
 LOG = logging.getLogger(__name__)
 
@@ -35,7 +41,7 @@ MEND_SECONDS = 0.5
 """How often what somebody else changes is mended, at most."""
 
 
-class Database:
+class HostConnection:
     """Follows one OVSDB for as long as a connection lasts, and keeps what is ours there as it must
     be. One greenlet does it all: what it has written, it has seen before it looks again."""
 
@@ -50,8 +56,7 @@ class Database:
         """``store``: the identity of ours."""
         self.remote = remote
         self.host = ""
-        self.replica: Replica | None = None
-        """The connection, or the last there was."""
+        self.replica: Replica | None = None  # the connection, or the last there was
         self.since: datetime | None = None
         self.seen: datetime | None = None
         """Since when it is connected, and until when it was."""
@@ -244,7 +249,7 @@ class Database:
 
     def _report_words(self, tables: Tables) -> None:
         controlled = self._controlled(tables)
-        words = read_words(self.host, self.remote, tables.said(), self._address, controlled)
+        words = read_report(self.host, self.remote, tables.said(), self._address, controlled)
         if words != self._words:
             try:
                 self._report(words)

@@ -22,12 +22,12 @@ from tenantry.controller.sockets.listener import Clients, Listener, listen
 from tenantry.controller.sockets.reader import Reader, Unwelcome, unmapped
 from tenantry.controller.switch import ovsdb
 from tenantry.controller.switch.channel import Tls
-from tenantry.controller.switch.host import RETRY_SECONDS, Database
+from tenantry.controller.switch.host import RETRY_SECONDS, HostConnection
+from tenantry.controller.switch.host_report import JOINED, HostReport
 from tenantry.controller.switch.inventory import Inventory
+from tenantry.controller.switch.ovsdb_replica import DATABASE, OvsdbError, Replica, Unreachable
+from tenantry.controller.switch.ovsdb_tables import Tables
 from tenantry.controller.switch.own_rows import IntegrationBridge
-from tenantry.controller.switch.replica import DATABASE, OvsdbError, Replica, Unreachable
-from tenantry.controller.switch.tables import Tables
-from tenantry.controller.switch.words import JOINED, HostReport
 
 LOG = logging.getLogger(__name__)
 
@@ -72,8 +72,8 @@ class Hosts:
         self._joined_by: dict[str, Replica] = {}  # the connection that each host has come by
         self.databases = {remote: self._database(remote) for remote in remotes}
 
-    def _database(self, remote: str) -> Database:
-        return Database(remote, self._inventory, self._bridge, self._store, self._reported)
+    def _database(self, remote: str) -> HostConnection:
+        return HostConnection(remote, self._inventory, self._bridge, self._store, self._reported)
 
     def _reported(self, words: HostReport) -> None:
         self._report(words)
@@ -112,7 +112,7 @@ class Hosts:
             if database.replica is not None:
                 database.replica.close()
 
-    def of(self, host: str) -> Database | None:
+    def of(self, host: str) -> HostConnection | None:
         """The OVSDB of a host, if it was ever heard of."""
         return next((d for d in self.databases.values() if d.host == host), None)
 
@@ -161,7 +161,7 @@ class Hosts:
 
     # --- those that we connect to ------------------------------------------------------------
 
-    def _keep_connected(self, database: Database) -> None:
+    def _keep_connected(self, database: HostConnection) -> None:
         """Connect, follow, and start again when that fails."""
         told = ""
         own = database.remote.startswith("unix:")

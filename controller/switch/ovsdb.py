@@ -16,9 +16,8 @@ from typing import Any
 
 from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow
 from tenantry.controller.openflow.pipeline import Table
-from tenantry.controller.switch.own_rows import MAX_BACKOFF
-from tenantry.controller.switch.replica import Change, OvsdbError
-from tenantry.controller.switch.tables import (
+from tenantry.controller.switch.ovsdb_replica import Change, OvsdbError
+from tenantry.controller.switch.ovsdb_tables import (
     CLOSED,
     OPEN,
     OWNER,
@@ -27,6 +26,7 @@ from tenantry.controller.switch.tables import (
     Tables,
     interface_columns,
 )
+from tenantry.controller.switch.own_rows import MAX_BACKOFF
 
 LOG = logging.getLogger(__name__)
 

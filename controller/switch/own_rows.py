@@ -13,7 +13,7 @@ from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow
 from tenantry.controller.openflow.oxm import value_text
 from tenantry.controller.packets.own_addresses import SERVICE_PORT_MAC, SERVICE_PORT_MTU
 from tenantry.controller.switch.inventory import PHYSICAL_NETWORK, SERVICE
-from tenantry.controller.switch.tables import controller_columns
+from tenantry.controller.switch.ovsdb_tables import controller_columns
 
 MAX_BACKOFF = 1000
 """Milliseconds between two tries of Open vSwitch to reach us: we are found within a second."""

@@ -24,7 +24,7 @@ from tenantry.controller import runtime
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.engine.wanted import Wanted
 from tenantry.controller.feature.app import Unit
-from tenantry.controller.openflow import codec, slots
+from tenantry.controller.openflow import codec, groups_meters
 from tenantry.controller.switch.bundle import Ahead, Bundle, chunks, prepared, transfer
 from tenantry.controller.switch.connection import Connection, Disconnected
 
@@ -168,12 +168,12 @@ class Reconciler:
             self._installed, self.refused = {}, []
             self.connection.send(codec.see_fragments(self.connection.xid()))
         held = self.connection.dump_flows(tables)
-        self._slots = {slots.slot(key): key for key in self.connection.dump_slots()}
+        self._slots = {groups_meters.slot(key): key for key in self.connection.dump_slots()}
         self._installed = {
             **{
                 cookie: table
                 for cookie, table in self._installed.items()
-                if slots.is_flow(cookie) and table not in (tables or ())
+                if groups_meters.is_flow(cookie) and table not in (tables or ())
             },
             **{flow.cookie: flow.table_id for flow in held if not flow.body},
             **dict.fromkeys(self._slots.values(), 0),
@@ -240,16 +240,16 @@ class Reconciler:
         """``strange`` are flows that are not what their cookies say, as they would be added."""
         push = Push()
         # The bodies are taken now: while bundles are under way, the engine may run again.
-        bodies = [wanted.flows[c] for c in adds if slots.is_flow(c)]
+        bodies = [wanted.flows[c] for c in adds if groups_meters.is_flow(c)]
         if len(bodies) > BUNDLE_MESSAGES:
             # Between two bundles packets flow: no exception may be in later than its rule.
             bodies.sort(key=codec.priority, reverse=True)
-        self._set_slots([(c, wanted.flows[c]) for c in adds if not slots.is_flow(c)], push)
+        self._set_slots([(c, wanted.flows[c]) for c in adds if not groups_meters.is_flow(c)], push)
         self._send(bodies + _deletions(deletes), push)
         # Parts of a refused unit that were in before it was refused.
         halves = [(c, self._installed[c]) for c in self._installed.keys() & self._refused_cookies()]
         self._send(_deletions(halves), push)
-        self._empty_slots([c for c, _ in (*deletes, *halves) if not slots.is_flow(c)], push)
+        self._empty_slots([c for c, _ in (*deletes, *halves) if not groups_meters.is_flow(c)], push)
         self._remove([body for body in strange if not self._replaced(body, wanted)], push)
         self.sent += push
         self.realised = target
@@ -276,15 +276,15 @@ class Reconciler:
         """Make or change meters and groups. One that changes has another key, and the same slot."""
         refused = self._refused_cookies()
         bodies = {key: body for key, body in items if key not in refused}
-        changed = self._slots.keys() & {slots.slot(key) for key in bodies}
+        changed = self._slots.keys() & {groups_meters.slot(key) for key in bodies}
         errors = self._ask_each(
             [*bodies],
-            lambda xid, key: slots.set_slot(
-                xid, key, bodies[key], exists=slots.slot(key) in changed
+            lambda xid, key: groups_meters.set_slot(
+                xid, key, bodies[key], exists=groups_meters.slot(key) in changed
             ),
         )
         for key in bodies:
-            slot = slots.slot(key)
+            slot = groups_meters.slot(key)
             if key not in errors:
                 if slot in changed:
                     self._installed.pop(self._slots[slot])
@@ -295,10 +295,10 @@ class Reconciler:
 
     def _empty_slots(self, keys: list[int], push: Push) -> None:
         """Remove meters and groups, but for those that only changed."""
-        gone = [key for key in keys if self._slots.get(slots.slot(key)) == key]
-        self._ask_each(gone, slots.delete_slot)
+        gone = [key for key in keys if self._slots.get(groups_meters.slot(key)) == key]
+        self._ask_each(gone, groups_meters.delete_slot)
         for key in gone:
-            del self._slots[slots.slot(key)], self._installed[key]
+            del self._slots[groups_meters.slot(key)], self._installed[key]
             push.deleted += 1
 
     def _ask_each(
@@ -377,4 +377,6 @@ class Reconciler:
 
 def _deletions(flows: Iterable[tuple[int, int]]) -> list[bytes]:
     """Of flows, by cookie and table."""
-    return [codec.delete_flow(cookie, table) for cookie, table in flows if slots.is_flow(cookie)]
+    return [
+        codec.delete_flow(cookie, table) for cookie, table in flows if groups_meters.is_flow(cookie)
+    ]

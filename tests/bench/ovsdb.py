@@ -21,8 +21,8 @@ from statistics import median
 from tenantry.controller import runtime
 from tenantry.controller.cli.openvswitch import OpenVSwitch
 from tenantry.controller.sockets.reader import Reader
-from tenantry.controller.switch.replica import Replica
-from tenantry.controller.switch.tables import Tables
+from tenantry.controller.switch.ovsdb_replica import Replica
+from tenantry.controller.switch.ovsdb_tables import Tables
 from tests.bench import ROUNDS, Figure
 from tests.bench.rows import BRIDGE, add_bridge, add_interfaces, transact
 

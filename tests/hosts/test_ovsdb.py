@@ -18,7 +18,7 @@ from tenantry.controller import runtime
 from tenantry.controller.feature.ovsdb_rows import InterfaceRow
 from tenantry.controller.sockets.reader import Reader
 from tenantry.controller.switch import ovsdb
-from tenantry.controller.switch.replica import (
+from tenantry.controller.switch.ovsdb_replica import (
     DATABASE,
     BadValue,
     Change,
@@ -26,7 +26,7 @@ from tenantry.controller.switch.replica import (
     Replica,
     TryAgain,
 )
-from tenantry.controller.switch.tables import Tables
+from tenantry.controller.switch.ovsdb_tables import Tables
 from tests.farm import farm, machines
 from tests.lab import Lab, eventually, lab
 from tests.namespace import run

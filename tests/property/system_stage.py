@@ -15,7 +15,7 @@ from typing import Any
 from hypothesis.stateful import RuleBasedStateMachine
 
 from tenantry.controller import runtime
-from tenantry.controller.api.tenantry import held, operations
+from tenantry.controller.api.tenantry import operations, verify
 from tenantry.controller.model import Interface
 from tenantry.controller.openflow.pipeline import PHYSICAL, Table
 from tenantry.controller.store import Store
@@ -300,7 +300,7 @@ class Stage(RuleBasedStateMachine):
         expected back: nobody has said that it is gone."""
         assert self.bridges_gone.issuperset(answer["absent"]), answer
         present = [s for s in answer["switches"] if s["id"] not in answer["absent"]]
-        wrong = (*held.FAULTS, "error", "stale", "conflicts")
+        wrong = (*verify.FAULTS, "error", "stale", "conflicts")
         assert not any(switch[fault] for switch in present for fault in wrong), answer
         assert answer["settled"] and not answer["failed"], answer
         assert answer["ok"] == (not answer["absent"]), answer

@@ -19,7 +19,7 @@ from os_ken.ofproto.ofproto_protocol import ProtocolDesc
 
 from tenantry.apps import APPS
 from tenantry.controller.engine.engine import Engine
-from tenantry.controller.openflow import codec, fields, slots
+from tenantry.controller.openflow import codec, fields, groups_meters
 from tenantry.controller.openflow.fields import ORDER
 from tenantry.controller.openflow.flow import (
     Action,
@@ -170,20 +170,20 @@ def test_every_field_is_matched_and_set_as_os_ken_does(field: str) -> None:
 
 @given(group=some.groups, exists=st.booleans(), xid=some_xids)
 def test_group_mods_equal_os_kens(group: Failover, exists: bool, xid: int) -> None:
-    key, body = slots.encode(group, 1)
+    key, body = groups_meters.encode(group, 1)
     buckets = [
         parser.OFPBucket(0, bucket.watch, ofp.OFPG_ANY, [action_of(a) for a in bucket.actions])
         for bucket in group.buckets
     ]
     command = ofp.OFPGC_MODIFY if exists else ofp.OFPGC_ADD
     same = parser.OFPGroupMod(DATAPATH, command, ofp.OFPGT_FF, group.group, buckets)
-    assert slots.set_slot(xid, key, body, exists=exists) == serialised(same, xid)
+    assert groups_meters.set_slot(xid, key, body, exists=exists) == serialised(same, xid)
     gone = parser.OFPGroupMod(DATAPATH, ofp.OFPGC_DELETE, ofp.OFPGT_FF, group.group, [])
-    assert slots.delete_slot(xid, key) == serialised(gone, xid)
+    assert groups_meters.delete_slot(xid, key) == serialised(gone, xid)
     described = struct.pack("!HBxI", 8 + len(body), ofp.OFPGT_FF, group.group) + body
     reply = codec.message(codec.MULTIPART_REPLY, xid, struct.pack("!HH4x", 7, 0) + described)
-    assert slots.read_group_desc(reply) == ([key], False)
-    assert not slots.is_flow(key)
+    assert groups_meters.read_group_desc(reply) == ([key], False)
+    assert not groups_meters.is_flow(key)
 
 
 @given(flow=some.flows, app_id=st.integers(0, 254), xid=some_xids)
@@ -293,16 +293,18 @@ def test_open_vswitch_tells_all_that_features_want_as_it_was_written(
     for wanted in engine.wanted.values():
         for words in ("del-flows", "del-groups", "del-meters"):
             ovs.ofctl(words, "br-int")
-        keys = [key for key in wanted.flows if not slots.is_flow(key)]
+        keys = [key for key in wanted.flows if not groups_meters.is_flow(key)]
         for key in keys:
-            connection.send(slots.set_slot(7, key, wanted.flows[key], exists=False))
-        bodies = [body for key, body in wanted.flows.items() if slots.is_flow(key)]
+            connection.send(groups_meters.set_slot(7, key, wanted.flows[key], exists=False))
+        bodies = [body for key, body in wanted.flows.items() if groups_meters.is_flow(key)]
         assert connection.write(bodies) == []
         held = list(connection.flows())
         assert not [stats for stats in held if stats.body]
         assert {stats.cookie for stats in held} == wanted.flows.keys() - set(keys)
-        told = connection.ask(slots.meter_config_request(1), slots.read_meter_config)
-        told += connection.ask(slots.group_desc_request(1), slots.read_group_desc)
+        told = connection.ask(
+            groups_meters.meter_config_request(1), groups_meters.read_meter_config
+        )
+        told += connection.ask(groups_meters.group_desc_request(1), groups_meters.read_group_desc)
         assert sorted(told) == sorted(keys) != []
 
 

@@ -28,8 +28,8 @@ from tenantry.controller.model import (
     derived,
 )
 from tenantry.controller.openflow.flow import Flow, Output, SetField
+from tenantry.controller.openflow.groups_meters import is_flow
 from tenantry.controller.openflow.pipeline import OUT_PORT, Table
-from tenantry.controller.openflow.slots import is_flow
 from tests.property import histories
 
 

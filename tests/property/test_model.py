@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import given
 
 from tenantry.controller.model import Binding, Change, Model, Read, Record, View
-from tenantry.controller.model.before import Before
+from tenantry.controller.model.previous import Before
 from tests.property import histories
 
 KINDS: tuple[type[Record], ...] = (*histories.KINDS, Binding)

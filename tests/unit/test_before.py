@@ -17,7 +17,7 @@ from tenantry.controller.model import (
     Network,
     Port,
     Record,
-    before,
+    previous,
 )
 
 NETWORK = Network("net", 1, "project", "", True, 1500, "local", None, None)
@@ -29,7 +29,7 @@ def change(model: Model, kind: type[Record], id: str, record: Record | None) -> 
     """Make a change; what is remembered after it: the former MAC address of each address."""
     changed = {(kind, id): model.get(kind, id)}
     model.apply([Change(kind, id, record)])
-    model.apply(list(before.formers(model, changed)))
+    model.apply(list(previous.formers(model, changed)))
     return {former.id[1:]: former.mac for former in model.all(Former).values()}
 
 
@@ -61,7 +61,7 @@ def test_nothing_of_a_network_that_goes(model: Model) -> None:
 
 
 def test_the_oldest_are_forgotten(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(before, "MOST_FORMER", 3)
+    monkeypatch.setattr(previous, "MOST_FORMER", 3)
     change(model, Port, "p", None)
     later = replace(PORT, id="q", mac=0xC, fixed_ips=(FixedIp("v4", 4, 2), FixedIp("v4", 4, 3)))
     change(model, Port, "q", later)

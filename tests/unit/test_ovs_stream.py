@@ -22,7 +22,7 @@ from tenantry.controller.sockets.reader import STRANGER_OCTETS, STRANGER_SECONDS
 from tenantry.controller.switch import ovs_stream
 from tenantry.controller.switch.hosts import connected
 from tenantry.controller.switch.ovs_stream import Parser
-from tenantry.controller.switch.replica import OvsdbError, Replica, Unreachable
+from tenantry.controller.switch.ovsdb_replica import OvsdbError, Replica, Unreachable
 
 TEXTS = st.text(st.sampled_from('ab"\\{}[]ü🏔\n'), max_size=12)
 VALUES = st.recursive(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow
-from tenantry.controller.switch.tables import (
+from tenantry.controller.switch.ovsdb_tables import (
     CLOSED,
     OPEN,
     STORE,

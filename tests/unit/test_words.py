@@ -9,21 +9,21 @@ import logging
 import netaddr
 import pytest
 
-from tenantry.controller.switch.words import TUNNEL_ADDRESS, read_words
+from tenantry.controller.switch.host_report import TUNNEL_ADDRESS, read_report
 
 
 @pytest.mark.parametrize("said", ["192.0.2.1", "169.254.0.1", "2001:db8::1"])
 def test_tunnels_lead_to_the_address_that_is_said_or_else_seen(said: str) -> None:
     for told in (
-        read_words("host1", "joined:host1", {TUNNEL_ADDRESS: said}, "198.51.100.9", []),
-        read_words("host1", "joined:host1", {}, said, []),
+        read_report("host1", "joined:host1", {TUNNEL_ADDRESS: said}, "198.51.100.9", []),
+        read_report("host1", "joined:host1", {}, said, []),
     ):
         assert told.tunnel_address == said
 
 
 @pytest.mark.parametrize("text", ["", "127.0.0.1", "::1"])
 def test_the_own_host_has_no_tunnels_by_itself(text: str, caplog: pytest.LogCaptureFixture) -> None:
-    assert read_words("host1", "unix:db.sock", {}, text, []).tunnel_address is None
+    assert read_report("host1", "unix:db.sock", {}, text, []).tunnel_address is None
     assert caplog.records == []
 
 
@@ -35,7 +35,7 @@ def test_no_tunnels_lead_where_other_hosts_do_not_reach(
     """Also of one that connects by an address of its link."""
     said = {} if seen else {TUNNEL_ADDRESS: text}
     with caplog.at_level(logging.WARNING):
-        words = read_words("host1", "joined:host1", said, text if seen else "192.0.2.1", [])
+        words = read_report("host1", "joined:host1", said, text if seen else "192.0.2.1", [])
     assert words.tunnel_address is None
     (record,) = caplog.records
     assert f"{text} is no IP address that other hosts reach" in record.getMessage()

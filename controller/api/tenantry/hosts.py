@@ -18,7 +18,7 @@ from tenantry.controller.model import Agent, Binding, Health, Switch, View
 from tenantry.controller.network.dns_names import address_text
 from tenantry.controller.network.records import HeldDown
 from tenantry.controller.switch.hosts import Hosts
-from tenantry.controller.switch.replica import OvsdbError
+from tenantry.controller.switch.ovsdb_replica import OvsdbError
 
 
 def routes(running: Running, hosts: Hosts) -> list[Route]:

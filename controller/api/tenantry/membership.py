@@ -14,7 +14,7 @@ from tenantry.controller.api.kind import Kinds
 from tenantry.controller.model.binding import dpid_text
 from tenantry.controller.service.start_gate import START_SECONDS
 from tenantry.controller.store import Commit, Store, Unavailable
-from tenantry.controller.switch.words import JOINED, HostReport
+from tenantry.controller.switch.host_report import JOINED, HostReport
 
 LOG = logging.getLogger(__name__)
 

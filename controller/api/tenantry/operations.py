@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 """``/tenantry/v1``: what Neutron has no words for. How the controller stands, and how far what was
-asked for has come about; which flows are wanted beside which are installed is in ``held.py``.
+asked for has come about; which flows are wanted beside which are installed is in ``verify.py``.
 
 Every answer is JSON; ``tenantry status|flows|diff|verify`` shows it to people.
 """
@@ -17,10 +17,10 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from webob import Response
 
 from tenantry.controller.api import wsgi
-from tenantry.controller.api.tenantry import hosts, reach
-from tenantry.controller.api.tenantry.held import SETTLE_SECONDS, diff, flows, verify
+from tenantry.controller.api.tenantry import hosts, reachability
 from tenantry.controller.api.tenantry.running import Running
 from tenantry.controller.api.tenantry.serving import served
+from tenantry.controller.api.tenantry.verify import SETTLE_SECONDS, diff, flows, verify
 from tenantry.controller.api.tenantry.waiting import Waiting, wait_until
 from tenantry.controller.feature.routes import Route
 from tenantry.controller.model import Port, Switch
@@ -61,7 +61,9 @@ def status(running: Running) -> dict[str, Any]:
             kind: {"connected": len(clients), "most": clients.most}
             for kind, clients in running.clients.items()
         },
-        "warnings": list(reach.warnings(running.view, running.progress.connections, expires)),
+        "warnings": list(
+            reachability.warnings(running.view, running.progress.connections, expires)
+        ),
         "certificate_expires": expires.isoformat(timespec="seconds") if expires else None,
         "hosts": hosts.listed(running),
         "ports": [running.shown(port) for port in running.model.all(Port).values()],

@@ -38,7 +38,7 @@ class HostReport(NamedTuple):
     datapaths: tuple[int, ...]  # of bridges that are told to connect to us
 
 
-def read_words(
+def read_report(
     host: str, remote: str, said: Mapping[str, str], address: str, datapaths: Collection[int]
 ) -> HostReport:
     """``address`` is where the host connects from, or ""."""

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from tenantry.controller.feature.ovsdb_rows import BridgeRow, Columns, InterfaceRow, columns
-from tenantry.controller.switch.replica import BadValue, Replica, takes
+from tenantry.controller.switch.ovsdb_replica import BadValue, Replica, takes
 
 OWNER = {"tenantry": "true"}  # external_ids of rows that we made
 WANTED = "tenantry-row"

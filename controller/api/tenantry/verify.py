@@ -14,7 +14,7 @@ from tenantry.controller.engine.wanted import Wanted
 from tenantry.controller.feature.app import Unit
 from tenantry.controller.feature.routes import Silent
 from tenantry.controller.model.binding import dpid_text
-from tenantry.controller.openflow import codec, slots
+from tenantry.controller.openflow import codec, groups_meters
 from tenantry.controller.openflow.codec import FlowStats
 from tenantry.controller.openflow.flow import actions_text
 from tenantry.controller.openflow.oxm import match_text
@@ -166,12 +166,12 @@ def _faults(wanted: Wanted, held: Held) -> list[_Fault]:
             in_place = codec.flow_identity(stats.body) == codec.flow_identity(body)
             found.append(_Fault(stats.cookie, "modified" if in_place else "foreign", stats))
             there |= {stats.cookie} if in_place else set()
-    taken = {slots.slot(key) for key in held.slots}
+    taken = {groups_meters.slot(key) for key in held.slots}
     for key in wanted.flows.keys() - there:
-        in_place = not slots.is_flow(key) and slots.slot(key) in taken
+        in_place = not groups_meters.is_flow(key) and groups_meters.slot(key) in taken
         found.append(_Fault(key, "modified" if in_place else "missing"))
-    ours = {slots.slot(key) for key in wanted.flows if not slots.is_flow(key)}
-    found += [_Fault(key, "foreign") for key in held.slots if slots.slot(key) not in ours]
+    ours = {groups_meters.slot(key) for key in wanted.flows if not groups_meters.is_flow(key)}
+    found += [_Fault(key, "foreign") for key in held.slots if groups_meters.slot(key) not in ours]
     return sorted(found, key=lambda fault: (FAULTS.index(fault.kind), fault.key))
 
 
@@ -183,8 +183,8 @@ def _named(engine: Engine, dpid: int, faults: list[_Fault]) -> list[dict[str, An
     named = []
     for key, kind, stats in faults:
         flow, place = wanted.get(key), {"switch": dpid_text(dpid)}
-        if not slots.is_flow(key):
-            place["match"] = slots.slot_text(key)
+        if not groups_meters.is_flow(key):
+            place["match"] = groups_meters.slot_text(key)
         elif flow and kind != "foreign":
             place |= _place(dpid, flow.table.id, flow.priority, key)
             place |= {"match": match_text(flow.match), "actions": actions_text(flow.actions)}
