@@ -2,9 +2,9 @@
 
 """What is written to a host's OVSDB: the integration bridge, and the few other rows that are ours.
 
-Transactions over a :class:`~controller.switch.replica.Replica`, by the greenlet that owns it. Rows
-are found by name, ours are marked in ``external_ids``, and nothing that is not ours is ever
-removed. Each of these may end by OvsdbError.
+Transactions over a :class:`~tenantry.controller.switch.ovsdb_replica.Replica`, by the greenlet that
+owns it. Rows are found by name, ours are marked in ``external_ids``, and nothing that is not ours
+is ever removed. Each of these may end by OvsdbError.
 """
 
 from __future__ import annotations
