@@ -19,6 +19,21 @@ from eventlet import hubs
 from tests import namespace
 from tests.openvswitch import OpenVSwitch
 
+WARNINGS = (
+    "error",
+    # WebOb 1.8 reads headers by the standard library's cgi, which left with Python 3.13.
+    "ignore:'cgi' is deprecated:DeprecationWarning",
+    # eventlet 0.41 resolves names by what dnspython 2 calls otherwise.
+    "ignore:please use dns.resolver.Resolver.resolve:DeprecationWarning",
+)
+"""Warnings are errors, but for these of libraries. Here and not in pyproject.toml, so that it is
+asked of these tests alone, and not of whoever else tests with our configuration."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for line in WARNINGS:
+        config.addinivalue_line("filterwarnings", line)
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_timeout_set_timer(item: Any, settings: Any) -> bool:
