@@ -222,7 +222,8 @@ class Lab:
             number = next(self._numbers)
             ours, theirs = f"tap{number}", f"eth{number}"
             run("ip", "link", "add", ours, "type", "veth", "peer", "name", theirs)
-            run("ip", "link", "set", ours, "up")
+            # Of itself it says nothing: the guest hears what the switch sends, and that alone.
+            run("ip", "link", "set", ours, "addrgenmode", "none", "up")
             guest.take(theirs)
             guest.run("ip", "link", "set", theirs, "name", "eth0")
             guest.run("ip", "link", "set", "eth0", "address", port["mac_address"])
