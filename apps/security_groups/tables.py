@@ -134,6 +134,10 @@ class CommitPriority(Priorities):
     KNOWN = 100  # has a mark by now, and counts no more
 
 
+JUDGE_MATCHES = fields(SUBJECT_IDENTITY, ZONE, "eth_type ip_proto icmpv4_type icmpv6_type ct_state")
+JUDGE_SETS = fields(PORT_TO_IDENTIFY, PEER_IDENTITY, RULE_DIRECTION, VERDICT, POLICY, DECISION)
+"""Of FROM_PORT_ACL and TO_PORT_ACL: both ways are judged by flows of one shape."""
+
 TABLES = {
     Table.FROM_PORT_CT: About(
         job="Who sends, by IN_PORT, and the zone of the connection. What a network cannot do "
@@ -181,10 +185,8 @@ TABLES = {
         job="What leaves a port is judged by its groups' egress rules; answers by the "
         "ingress rules that had let the question in.",
         priorities=JudgePriority,
-        matches=fields(
-            SUBJECT_IDENTITY, ZONE, "eth_type ip_proto icmpv4_type icmpv6_type ct_state"
-        ),
-        sets=fields(PORT_TO_IDENTIFY, PEER_IDENTITY, RULE_DIRECTION, VERDICT, POLICY, DECISION),
+        matches=JUDGE_MATCHES,
+        sets=JUDGE_SETS,
         leads_to=(
             Table.PUNT_LIMIT,
             Table.SG_IDENTITY,
@@ -266,10 +268,8 @@ TABLES = {
         job="What enters a port is judged by its groups' ingress rules; answers by the "
         "egress rules that had let the question out.",
         priorities=JudgePriority,
-        matches=fields(
-            SUBJECT_IDENTITY, ZONE, "eth_type ip_proto icmpv4_type icmpv6_type ct_state"
-        ),
-        sets=fields(PORT_TO_IDENTIFY, PEER_IDENTITY, RULE_DIRECTION, VERDICT, POLICY, DECISION),
+        matches=JUDGE_MATCHES,
+        sets=JUDGE_SETS,
         leads_to=(
             Table.PUNT_LIMIT,
             Table.SG_IDENTITY,

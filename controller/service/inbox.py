@@ -4,23 +4,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias
+from collections.abc import Iterable
 
 from tenantry.controller import runtime
-from tenantry.controller.model import Change, Record
-from tenantry.controller.model.record import Body
+from tenantry.controller.feature.app import StoredRecords
+from tenantry.controller.model import Change
 from tenantry.controller.store import Commit, Store
-
-Records: TypeAlias = Mapping[str, tuple[type[Record], Callable[[Body], Record]]]
-"""By kind of resource: its record, and how a body becomes one."""
 
 
 class Inbox:
     """It begins with all that the store has. ``coalesce_seconds``: how long a pass waits for more,
     so that a burst of changes costs one."""
 
-    def __init__(self, store: Store, records: Records, coalesce_seconds: float) -> None:
+    def __init__(self, store: Store, records: StoredRecords, coalesce_seconds: float) -> None:
         self.revision = store.head
         """The newest commit that has been taken in."""
         self._records = records

@@ -5,7 +5,6 @@ how soon is mended what somebody changes by hand."""
 
 from __future__ import annotations
 
-import socket
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -19,7 +18,7 @@ from tests import namespace
 from tests.bench import Figure, ratio, seconds, turns
 from tests.farm import Farm, farm, machines
 from tests.hosts.test_gateways import stage
-from tests.hosts.test_migration import announced, prepared
+from tests.hosts.test_migration import announced, silent_copy
 from tests.lab import lab
 from tests.openvswitch import OpenVSwitch
 from tests.outside import SERVER
@@ -49,12 +48,7 @@ def bench_move() -> Iterator[Figure]:
             net.update("port", port["id"], **{"binding:host_id": one.name})
             body = {"binding": {"host": two.name}}
             net.api("POST", f"/v2.0/ports/{port['id']}/bindings", body)
-            after = prepared(net, port, two)
-            wire = after.socket(socket.SOCK_RAW, socket.AF_PACKET)
-            wire.bind(("eth0", 0))
-            assert asking.pings(address, count=2)
-            after.run("sysctl", "-qw", "net.ipv4.conf.eth0.arp_ignore=8")
-            net.bring_up(after, port)
+            after, wire = silent_copy(net, port, two, asking)
             with reflecting(before), reflecting(after):
                 pacer = Pacer(asking, address)
                 assert asking.pings(address, count=3)

@@ -47,6 +47,20 @@ def prepared(net: Farm, port: Any, machine: Machine) -> Guest:
     return guest
 
 
+def silent_copy(
+    net: Farm, port: Any, machine: Machine, asking: Guest
+) -> tuple[Guest, socket.socket]:
+    """A second place for a port that is being asked, where all is ready and silent, so that the gap
+    is as little as possible the test's own; and a socket to its wire."""
+    after = prepared(net, port, machine)
+    wire = after.socket(socket.SOCK_RAW, socket.AF_PACKET)
+    wire.bind(("eth0", 0))
+    assert asking.pings(port["fixed_ips"][0]["ip_address"], count=2)
+    after.run("sysctl", "-qw", "net.ipv4.conf.eth0.arp_ignore=8")
+    net.bring_up(after, port)
+    return after, wire
+
+
 @pytest.mark.parametrize("way", ["announcement", "activate", "migrating_to"])
 @pytest.mark.parametrize("routed", [False, True], ids=["bridged", "routed"])
 def test_a_guest_moves_under_traffic(net: Farm, way: str, routed: bool) -> None:
@@ -64,14 +78,8 @@ def test_a_guest_moves_under_traffic(net: Farm, way: str, routed: bool) -> None:
     else:
         body = {"binding": {"host": two.name}}
         net.api("POST", f"/v2.0/ports/{port['id']}/bindings", body)
-    after = prepared(net, port, two)
+    after, wire = silent_copy(net, port, two, asking)
     frame = announced(after, port["mac_address"])
-    wire = after.socket(socket.SOCK_RAW, socket.AF_PACKET)
-    wire.bind(("eth0", 0))
-    assert asking.pings(address, count=2)
-    # All is ready there, and silent, so that the gap is as little as possible the test's own.
-    after.run("sysctl", "-qw", "net.ipv4.conf.eth0.arp_ignore=8")
-    net.bring_up(after, port)
     with reflecting(before), reflecting(after):
         pacer = Pacer(asking, address)
         assert asking.pings(address, count=3)
