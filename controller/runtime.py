@@ -101,11 +101,11 @@ def yield_now() -> None:
     """The same of who has much to do; call it every few hundred flows. Of those who do, one goes on
     at a time, and who was told something runs in between: a hundred of them keep nobody waiting for
     longer than one does."""
-    with _breathing:
+    with _turn_of_one:
         pause()
 
 
-_breathing = eventlet.semaphore.Semaphore()
+_turn_of_one = eventlet.semaphore.Semaphore()
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from tenantry.apps.security_groups import resources, tables
 from tenantry.apps.security_groups.commands import COMMANDS
 from tenantry.apps.security_groups.connections import compile_share
 from tenantry.apps.security_groups.exempt import compile_servers
-from tenantry.apps.security_groups.flows import compile_all
+from tenantry.apps.security_groups.flows import compile_common
 from tenantry.apps.security_groups.members import (
     all_remotes_on,
     compile_group,
@@ -49,7 +49,7 @@ SECURITY_GROUPS = App(
         AddressGroup,
     ),
     units=(
-        Units("all", per_switch, compile_all),
+        Units("all", per_switch, compile_common),
         Units("network", networks_with_ports, compile_network),
         Units("servers", networks_with_ports, compile_servers),
         Units("port", ports_on, compile_port),

@@ -71,10 +71,10 @@ from tenantry.controller.packets.frames import IPV4, IPV6
 _IS_TRACKED: Match = {SUBJECT_IDENTITY: (TRACKED, TRACKED)}
 
 
-def compile_all(view: View, switch: int, id: str) -> Iterator[Flow]:
+def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
     """The flows of a switch that depend on no group."""
     yield Flow(Table.SG_IDENTITY, SgIdentityPriority.MISS, {}, (SetField(PORT_TO_IDENTIFY, 0),))
-    yield from zones.compile_all()
+    yield from zones.compile_common()
     for way, end in ((LEAVING, "dst"), (ENTERING, "src")):
         for version, eth_type, bits in ((4, IPV4, 32), (6, IPV6, 128)):
             whole = (SetField(FAR_ADDRESS, mapped(4, 0)),) if version == 4 else ()

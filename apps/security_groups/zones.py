@@ -57,7 +57,7 @@ def zone_of(way: tuple[int, int]) -> Actions:
     return (SetField(RULE_DIRECTION, way[0]), Resubmit(Table.ZONES))
 
 
-def compile_all() -> Iterator[Flow]:
+def compile_common() -> Iterator[Flow]:
     """What is the same for all networks. One that no router joins to others has but one zone."""
     yield Flow(Table.ZONES, ZonesPriority.MISS, {}, _OWN)
     yield Flow(

@@ -33,7 +33,7 @@ Computed: TypeAlias = Callable[[str, Body], Mapping[str, Any]]
 ``binding:host_id`` where the user left it open."""
 
 _OBSERVED = frozenset({"status", "binding:host_id", "alive"})
-_SLICE = 100  # items between two breaths
+_SLICE = 100  # items before others are let work
 _IF_MATCH = re.compile(r'"?revision_number=(\d{1,18})"?')
 
 
@@ -96,7 +96,7 @@ class Collection:
         """What the caller may see and asks for, presented, and the marker in any case."""
         stored = [(name, test) for name, test in query.filters if name not in _OBSERVED]
         observed = [(name, test) for name, test in query.filters if name in _OBSERVED]
-        # A snapshot: others may write while this one breathes.
+        # A snapshot: others may write while this one lets them work.
         for number, body in enumerate([*self._store.read(self._kind.name).values()], 1):
             if number % _SLICE == 0:
                 runtime.yield_now()

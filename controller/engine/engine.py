@@ -83,7 +83,7 @@ class Engine:
                 self.mark(node, read)
 
     def run(self) -> Iterator[None]:
-        """Run everything dirty; yields after each node, so that the caller can breathe.
+        """Run everything dirty; yields after each node, so that the caller can let others work.
 
         The model must not change until it is exhausted.
         """

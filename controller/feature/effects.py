@@ -147,7 +147,8 @@ class PortMigrated(NamedTuple):
 
 Handler: TypeAlias = Callable[[View, PacketIn], Iterable[object]]
 """What an app makes of a packet: effects, each of a type that somebody handles. The core handles
-PacketOut (an answer), Change (what was learned), Ask, Seek, Heard and Arrived. Errors: Malformed.
+PacketOut (an answer), Change (what was learned), DnsQuery, ResolveNeighbour, NeighbourReply and
+PortMigrated. Errors: Malformed.
 """
 
 

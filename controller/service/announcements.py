@@ -29,7 +29,7 @@ REMEMBERED_SECONDS = 300.0
 looked for themselves."""
 
 BATCH = 500
-"""Changes that features are asked about between two breaths."""
+"""Changes that features are asked about before others are let work."""
 
 
 class Told(NamedTuple):
@@ -44,7 +44,7 @@ class Told(NamedTuple):
 
 
 class Announcements(Follower):
-    """What features say after changes: see :data:`tenantry.controller.feature.effects.After`."""
+    """What features say after changes: see :data:`tenantry.controller.feature.effects.Announce`."""
 
     def __init__(self, model: Model, progress: Progress, announce: Iterable[Announce]) -> None:
         self._model = model

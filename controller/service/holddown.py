@@ -22,7 +22,7 @@ BACK_SECONDS = 10.0
 
 
 class HoldDown(Follower):
-    """Follows what tunnels say; emits records of Resting."""
+    """Follows what tunnels say; emits records of HeldDown."""
 
     def __init__(
         self,

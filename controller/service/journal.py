@@ -29,7 +29,7 @@ FEW = 3
 
 _LOST = "is no gateway for now: by their tunnels, its peers have lost it"
 _BACK = "may be a gateway again"
-BREATH = 50  # routers between two breaths
+AT_ONCE = 50  # routers before others are let work
 
 
 class Journal(Follower):
@@ -157,7 +157,7 @@ class Journal(Follower):
         view = View(self._model)
         moved: dict[tuple[int, int], list[str]] = {}
         for number, id in enumerate(routers, 1):
-            if number % BREATH == 0:
+            if number % AT_ONCE == 0:
                 runtime.yield_now()
             before = self._gateways.pop(id, None)
             at = active(view, id) if gateway(view, id) is not None else None

@@ -40,7 +40,7 @@ SLICE_SECONDS = 0.02
 """How long the engine computes before it lets others run: echo replies, API calls."""
 
 BATCH = 500
-"""Changes that go into the model between two breaths."""
+"""Changes that go into the model before others are let work."""
 
 
 class Pass(NamedTuple):
@@ -198,7 +198,6 @@ class Loop:
     ) -> None:
         """Change the model, and what is bound where by then; note what was there ``before``."""
         touched: set[Read] = set()
-        bound: list[Change] = []
 
         def change(some: list[Change]) -> None:
             nonlocal touched

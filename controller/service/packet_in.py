@@ -33,7 +33,7 @@ QUEUE_LENGTH = 32
 """Packets of one port that may wait."""
 
 SLICE = 64
-"""Packets handled between two breaths."""
+"""Packets handled before others are let work."""
 
 
 class PacketIns:

@@ -286,8 +286,8 @@ def commits(engine: sa.Engine, after: int, limit: int | None = None) -> list[Com
 
 
 def append(engine: sa.Engine, schema: Mapping[str, Shape], commit: Commit) -> None:
-    """Write a commit in one transaction. Behind if its number is no longer the next; Unavailable
-    if the database cannot be written, and then it is not.
+    """Write a commit in one transaction. StaleDraft if its number is no longer the next;
+    Unavailable if the database cannot be written, and then it is not.
 
     Durable when this returns: a killed process, or SQLite's machine losing power, loses nothing.
     """

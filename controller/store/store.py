@@ -106,8 +106,8 @@ class Store:
 
         All or nothing: if it raises, nothing is written. It may be run more than once, so it must
         touch nothing but the draft. Raises ClaimTaken and LinkBroken, Unavailable when the
-        database cannot be written, and Behind when other processes were faster ATTEMPTS times in a
-        row.
+        database cannot be written, and StaleDraft when other processes were faster ATTEMPTS times
+        in a row.
         """
         with self._writing:
             for _ in range(ATTEMPTS):

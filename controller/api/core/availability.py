@@ -31,7 +31,7 @@ _ATTRIBUTES = MappingProxyType(
     }
 )
 _VISIBLE = [name for name, spec in _ATTRIBUTES.items() if spec["is_visible"]]
-_SLICE = 100  # networks between two breaths
+_SLICE = 100  # networks before others are let work
 
 
 class Availability:
