@@ -83,12 +83,13 @@ class Announcements(Follower):
                 runtime.spawn_after(seconds, self._send_what_holds, dpid, ready)
 
     def _send_what_holds(self, dpid: int, ready: list[Told]) -> None:
+        """What was changed once more meanwhile is compared with what was before the first of its
+        changes: of what was between, hosts may never have been told."""
         now = View(self._model)
         packets: dict[PacketOut, None] = {}
-        for after, before, change, *_ in ready:
-            if self._model.get(change.type, change.id) == change.record:
-                said = after(View(before), now, change)
-                packets |= {packet: None for to, packet in said if to == dpid}
+        for after, before, (kind, id, _), *_ in ready:
+            said = after(View(before), now, Change(kind, id, self._model.get(kind, id)))
+            packets |= {packet: None for to, packet in said if to == dpid}
         for packet in packets:
             self._progress.send(dpid, packet)
 
