@@ -11,11 +11,16 @@ from neutron_lib import exceptions
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The project a request acts for, who acts (for the log), and whether as an admin."""
+    """The project a request acts for, who acts (for the log), and whether as an admin; the user and
+    the roles that whoever authenticated the caller found, and the request's id, which is answered
+    and logged."""
 
     project_id: str
     actor: str
     is_admin: bool
+    user_id: str = ""
+    roles: frozenset[str] = frozenset()
+    request_id: str = ""
 
     @property
     def can_set_project_id(self) -> bool:

@@ -31,7 +31,7 @@ class Again(Bench):
 
     changes = 0
 
-    def connected(self, connection: Connection) -> None:
+    def _connect(self, connection: Connection) -> None:
         send = connection.send
 
         def counting(data: bytes) -> None:
@@ -41,7 +41,7 @@ class Again(Bench):
             send(data)
 
         connection.send = counting  # type: ignore[method-assign]
-        super().connected(connection)
+        super()._connect(connection)
 
     def reconnect(self, ovs: OpenVSwitch) -> float:
         """Seconds from telling OVS to connect, which comes before its hello, to confirmed."""
