@@ -74,6 +74,8 @@ def _check_kind(asked: Mapping[str, Any]) -> None:
 
 
 class RouterHooks(ResourceHooks):
+    overrides = (*EVERY_ROUTER, GATEWAY)
+
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         for name, default in (
             *(("routes", []), *EVERY_ROUTER.items()),

@@ -35,6 +35,10 @@ class NoMoreOfThese(exceptions.ServiceUnavailable):
     )
 
 
+_OBSERVED = frozenset({"status", "binding:host_id", "alive"})
+"""Attributes that are seen where they are, whatever is stored."""
+
+
 class ResourceType:
     """One kind of resource. It is also the store's :class:`Shape` of the kind."""
 
@@ -49,6 +53,8 @@ class ResourceType:
         self.rules: list[ResourceHooks] = [
             e.rules[new.name] for e in extensions if new.name in e.rules
         ]
+        self.overridden = _OBSERVED.union(*(rules.overrides for rules in self.rules))
+        """The stored attributes that may be shown otherwise than they are stored."""
         self.attributes: dict[str, Mapping[str, Any]] = {**standard.ATTRIBUTES, **new.attributes}
         for extension in extensions:
             for definition in extension.definitions:

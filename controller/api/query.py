@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
-from functools import partial
+from itertools import islice
 from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
@@ -19,6 +19,7 @@ from neutron_lib.api.converters import (
 from webob import Request
 from webob.exc import HTTPBadRequest
 
+from tenantry.controller import runtime
 from tenantry.controller.api.faults import MALFORMED
 from tenantry.controller.feature.extension import AttributeMap
 from tenantry.controller.store import Body
@@ -81,29 +82,52 @@ class Query:
             )
         return int(text)
 
-    def sort(self, items: list[Body]) -> list[Body]:
-        """In the order asked for, if any; pages need an order that is the same every time."""
+    def answer(
+        self,
+        collection: str,
+        items: list[Body],
+        show: Callable[[Body], Body | None],
+        value: Callable[[Body, str], Any] = Body.get,
+    ) -> Body:
+        """What a GET of ``collection`` answers, of the ``items`` that pass the filters: in the
+        order asked for, and of a page no more than is on it.
+
+        ``value(item, name)`` is what an item has as the attribute of this name. ``show(item)``
+        makes of an item what is listed of it, or None if it is not to be listed after all; it is
+        called when the item is about to be written."""
+        walk = runtime.paced(self._walk(self._sorted(items, value)))
+        listed = ((item, shown) for item in walk if (shown := show(item)) is not None)
+        if not self._limit:
+            return {collection: (shown for _, shown in listed)}
+        page = [*islice(listed, self._limit)]
+        if self._reverse:
+            page.reverse()
+        return {
+            collection: [shown for _, shown in page],
+            f"{collection}_links": self._links([item["id"] for item, _ in page]),
+        }
+
+    def _sorted(self, items: list[Body], value: Callable[[Body, str], Any]) -> list[Body]:
+        """Pages need an order that is the same every time."""
         if self._limit:
             items = sorted(items, key=lambda item: item["id"])
         for name, descending in reversed(self._sorts):
-            items = sorted(items, key=partial(_sort_key, name), reverse=descending)
+            keys = [_sort_key(value(item, name)) for item in runtime.paced(items)]
+            order = sorted(range(len(items)), key=keys.__getitem__, reverse=descending)
+            items = [items[number] for number in order]
         return items
 
-    def page(self, items: list[Body]) -> list[Body]:
-        """The items of ``items``, sorted, that belong on the page."""
+    def _walk(self, items: list[Body]) -> list[Body]:
+        """The items, sorted, from the marker on, in the direction in which the page is filled."""
         if not self._limit:
             return items
         at = next((n for n, item in enumerate(items) if item["id"] == self.marker), None)
         if self._reverse:
-            end = len(items) if at is None else at
-            return items[max(0, end - self._limit) : end]
-        start = 0 if at is None else at + 1
-        return items[start : start + self._limit]
+            return items[:at][::-1]
+        return items if at is None else items[at + 1 :]
 
-    def links(self, page: list[Body]) -> list[dict[str, str]]:
-        """Where the next and the previous page are; none without a limit."""
-        if not self._limit:
-            return []
+    def _links(self, page: list[str]) -> list[dict[str, str]]:
+        """Where the next and the previous page of one with these ids are."""
         full = len(page) >= self._limit
         links = []
         if full or self._reverse:
@@ -112,16 +136,15 @@ class Query:
             links.append({"rel": "previous", "href": self._href(page[:1], reverse=True)})
         return links
 
-    def _href(self, marker: Iterable[Body], reverse: bool) -> str:
+    def _href(self, marker: list[str], reverse: bool) -> str:
         params = {k: v for k, v in self._params.items() if k not in ("marker", "page_reverse")}
-        params["marker"] = [item["id"] for item in marker]
+        params["marker"] = marker
         params["page_reverse"] = ["True"] if reverse else []
         return f"{self._path_url}?{urlencode(params, doseq=True)}"
 
 
-def _sort_key(name: str, item: Body) -> tuple[bool, Any]:
+def _sort_key(value: Any) -> tuple[bool, Any]:
     """Nothing sorts before anything."""
-    value = item.get(name)
     return (False, 0) if value is None else (True, value)
 
 

@@ -32,8 +32,6 @@ Computed: TypeAlias = Callable[[str, Body], Mapping[str, Any]]
 """Attributes that are observed rather than stored, by kind and body: ``status``, ``alive``, and
 ``binding:host_id`` where the user left it open."""
 
-_OBSERVED = frozenset({"status", "binding:host_id", "alive"})
-_SLICE = 100  # items before others are let work
 _IF_MATCH = re.compile(r'"?revision_number=(\d{1,18})"?')
 
 
@@ -82,33 +80,33 @@ class Collection:
             query.filters.append((self._parent_id, lambda id: id == parent))
         if query.marker is not None:
             self._find(self._store, context, query.marker)
-        items = query.sort(list(self._matching(context, query)))
-        page = query.page(items)
-        answer: Body = {
-            self._kind.collection: [self._output(shown, query.fields) for shown in page]
-        }
-        links = query.links(page)
-        if links:
-            answer[f"{self._kind.collection}_links"] = links
-        return 200, answer
+        matching = [*self._matching(context, query)]
+
+        def show(body: Body) -> Body | None:
+            shown = self._present(body)
+            for name, test in query.filters:
+                if not self._is_stored(name, body) and not test(shown.get(name)):
+                    return None
+            return self._output(shown, query.fields)
+
+        def value(body: Body, name: str) -> Any:
+            return (body if self._is_stored(name, body) else self._present(body)).get(name)
+
+        return 200, query.answer(self._kind.collection, matching, show, value)
 
     def _matching(self, context: Context, query: Query) -> Iterator[Body]:
-        """What the caller may see and asks for, presented, and the marker in any case."""
-        stored = [(name, test) for name, test in query.filters if name not in _OBSERVED]
-        observed = [(name, test) for name, test in query.filters if name in _OBSERVED]
-        # A snapshot: others may write while this one lets them work.
-        for number, body in enumerate([*self._store.read(self._kind.name).values()], 1):
-            if number % _SLICE == 0:
-                runtime.yield_now()
-            if body["id"] != query.marker and not self._may_see(self._store, context, body):
-                continue
-            if body["id"] == query.marker:
-                yield self._present(body)
-            elif all(test(body[name]) for name, test in stored if name in body):
-                shown = self._present(body)
-                computed = [(name, test) for name, test in stored if name not in body]
-                if all(test(shown.get(name)) for name, test in (*observed, *computed)):
-                    yield shown
+        """What the caller may see and, by what is stored of it, asks for; and the marker in any
+        case. A snapshot: others may write while this one lets them work."""
+        for body in runtime.paced([*self._store.read(self._kind.name).values()]):
+            if body["id"] == query.marker or (
+                self._may_see(self._store, context, body)
+                and all(test(body[n]) for n, test in query.filters if self._is_stored(n, body))
+            ):
+                yield body
+
+    def _is_stored(self, name: str, body: Body) -> bool:
+        """Whether an attribute is shown as it is stored, so that nothing need be presented."""
+        return name in body and name not in self._kind.overridden
 
     def _may_see(self, reader: Reader, context: Context, body: Body) -> bool:
         if context.owns(body) or any(r.shared(reader, body) for r in self._kind.rules):
@@ -154,28 +152,22 @@ class Collection:
     def create(self, request: Request, context: Context, parent: str = "") -> Answer:
         payload = read_json(request)
         items = self._items(payload)
-        parsed = []
-        for number, item in enumerate(items, 1):
-            parsed.append(self._kind.parse_new(context, item))
-            if number % _SLICE == 0:
-                runtime.yield_now()
+        parsed = [self._kind.parse_new(context, item) for item in runtime.paced(items)]
 
         def change(draft: Draft) -> list[Body]:
             whole = self._find_parent(draft, context, parent) if self._kind.parent else None
             bodies = []
-            for number, (item, attributes) in enumerate(zip(items, parsed, strict=True), 1):
+            for item, attributes in runtime.paced(zip(items, parsed, strict=True)):
                 body = self._kind.new_body(attributes)
                 if whole is not None:
                     _check_project(item, whole, self._kind.parent)
                     body |= {self._parent_id: parent, "project_id": whole["project_id"]}
                 self._kind.create(draft, context, body)
                 bodies.append(body)
-                if number % _SLICE == 0:
-                    runtime.yield_now()
             return bodies
 
         bodies = self._store.write(change, context.actor)
-        shown = [self._output(self._present(body)) for body in bodies]
+        shown = [self._output(self._present(body)) for body in runtime.paced(bodies)]
         if self._kind.collection in payload:
             return 201, {self._kind.collection: shown}
         return 201, {self._kind.name: shown[0]}

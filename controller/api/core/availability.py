@@ -31,7 +31,6 @@ _ATTRIBUTES = MappingProxyType(
     }
 )
 _VISIBLE = [name for name, spec in _ATTRIBUTES.items() if spec["is_visible"]]
-_SLICE = 100  # networks before others are let work
 
 
 class Availability:
@@ -51,21 +50,14 @@ class Availability:
         filters = [(name, test) for name, test in query.filters if name != "ip_version"]
         self._store.catch_up()
         items = []
-        for number, network in enumerate([*self._store.read("network").values()], 1):
-            if number % _SLICE == 0:
-                runtime.yield_now()
+        for network in runtime.paced([*self._store.read("network").values()]):
             if context.owns(network):
                 item = self._count(network, of_version)
                 if all(test(item[name]) for name, test in filters) and (
                     item["subnet_ip_availability"] or not of_version
                 ):
                     items.append(item)
-        page = query.page(query.sort(items))
-        answer: Body = {_COLLECTION: [_output(item, query.fields) for item in page]}
-        links = query.links(page)
-        if links:
-            answer[f"{_COLLECTION}_links"] = links
-        return 200, answer
+        return 200, query.answer(_COLLECTION, items, lambda item: _output(item, query.fields))
 
     def show(self, request: Request, context: Context, id: str) -> Answer:
         self._store.catch_up()

@@ -219,12 +219,7 @@ class PortBindings:
             for item in items
             if all(test(item[name]) for name, test in query.filters)
         ]
-        page = query.page(query.sort(passed))
-        answer: Body = {_ALL: [_output(item, query.fields) for item in page]}
-        links = query.links(page)
-        if links:
-            answer[f"{_ALL}_links"] = links
-        return 200, answer
+        return 200, query.answer(_ALL, passed, lambda item: _output(item, query.fields))
 
     def show(self, request: Request, context: Context, port_id: str, host: str) -> Answer:
         fields = [name for name in request.GET.getall("fields") if name]

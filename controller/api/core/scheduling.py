@@ -34,7 +34,6 @@ Related: TypeAlias = Callable[[Body], Iterable[Body]]
 
 _ZONES = availability_zone.COLLECTION_NAME
 _ZONE_ATTRIBUTES = availability_zone.RESOURCE_ATTRIBUTE_MAP[_ZONES]
-_SLICE = 100  # routers before others are let work
 
 
 class RouterSchedulingFailed(exceptions.Conflict):
@@ -142,9 +141,7 @@ class _Scheduling:
         view = View(self._model)
         switches = self._switches(view, agent)
         # A snapshot: others may write while this one lets them work.
-        for number, router in enumerate([*self._store.read("router").values()], 1):
-            if number % _SLICE == 0:
-                runtime.yield_now()
+        for router in runtime.paced([*self._store.read("router").values()]):
             if not switches.isdisjoint(gateways(view, router["id"])):
                 yield self._shown("router", router)
 
