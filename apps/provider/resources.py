@@ -14,9 +14,11 @@ from collections.abc import Collection, Iterable, Sequence
 from neutron_lib import exceptions
 from neutron_lib.api.attributes import AttributeInfo
 from neutron_lib.api.definitions import (
+    l2_adjacency,
     multiprovidernet,
     provider_net,
     standard_attr_segment,
+    subnet_segmentid_writable,
 )
 from neutron_lib.api.definitions import segment as segment_api
 from neutron_lib.constants import TYPE_LOCAL
@@ -76,6 +78,20 @@ class SubnetsNotAllAssociatedWithSegments(exceptions.BadRequest):
     )
 
 
+class SubnetSegmentAssociationChangeNotAllowed(exceptions.BadRequest):
+    message = (
+        "A subnet that is already associated with a segment cannot have its segment association "
+        "changed."
+    )
+
+
+class NoUpdateSubnetWhenMultipleSegmentsOnNetwork(exceptions.BadRequest):
+    message = (
+        "The network '%(network_id)s' has multiple segments, it is only possible to associate an "
+        "existing subnet with a segment on networks with a single segment."
+    )
+
+
 class ProviderNetworkHooks(ResourceHooks):
     """A network with one segment has it as ``provider:*``; one with several has them all in
     ``segments``, too, which is None otherwise."""
@@ -127,6 +143,10 @@ class ProviderNetworkHooks(ResourceHooks):
         """As in Neutron, a network shows its one segment or the list of them, never both."""
         for name in provider_net.ATTRIBUTES if body.get(SEGMENTS) else (SEGMENTS,):
             shown.pop(name, None)
+        subnets = (reader.get("subnet", id) for id in reader.linked(body["id"], "subnet"))
+        shown[l2_adjacency.L2_ADJACENCY] = not any(
+            s and s.get(segment_api.SEGMENT_ID) for s in subnets
+        )
 
 
 class SegmentHooks(ResourceHooks):
@@ -180,20 +200,26 @@ class SegmentSubnetHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         id, network_id = body[segment_api.SEGMENT_ID], body["network_id"]
         if id is not None:
-            context.require_admin("only an admin may say on which segment a subnet is")
-            found = draft.get(SEGMENT, id)
-            if found is None:
-                raise SegmentNotFound(segment_id=id)
-            if found["network_id"] != network_id:
-                raise NetworkIdsDontMatch(
-                    subnet_network=network_id,
-                    segment_id=id,
-                    segment_network=found["network_id"],
-                )
+            _check_segment(draft, context, id, network_id)
         for subnet_id in draft.linked(network_id, "subnet"):
             other = draft.get("subnet", subnet_id)
             if other and (other.get(segment_api.SEGMENT_ID) is None) != (id is None):
                 raise SubnetsNotAllAssociatedWithSegments(network_id=network_id)
+
+    def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
+        """The one subnet of a network with one segment may be put on it: so a network that was made
+        without a thought of segments gets more."""
+        id, network_id = body.get(segment_api.SEGMENT_ID), body["network_id"]
+        if id == before.get(segment_api.SEGMENT_ID):
+            return
+        if before.get(segment_api.SEGMENT_ID) is not None:
+            raise SubnetSegmentAssociationChangeNotAllowed()
+        if len(draft.linked(network_id, "subnet")) > 1:
+            raise SubnetsNotAllAssociatedWithSegments(network_id=network_id)
+        _check_segment(draft, context, str(id), network_id)
+        network = draft.get("network", network_id)
+        if network and len(segments_of(network)) > 1:
+            raise NoUpdateSubnetWhenMultipleSegmentsOnNetwork(network_id=network_id)
 
     def links(self, body: Body) -> Iterable[Link]:
         if body.get(segment_api.SEGMENT_ID):
@@ -203,6 +229,17 @@ class SegmentSubnetHooks(ResourceHooks):
         shown.setdefault(
             segment_api.SEGMENT_ID, None
         )  # subnets from before there was such an attribute
+
+
+def _check_segment(draft: Draft, context: Context, id: str, network_id: str) -> None:
+    context.require_admin("only an admin may say on which segment a subnet is")
+    found = draft.get(SEGMENT, id)
+    if found is None:
+        raise SegmentNotFound(segment_id=id)
+    if found["network_id"] != network_id:
+        raise NetworkIdsDontMatch(
+            subnet_network=network_id, segment_id=id, segment_network=found["network_id"]
+        )
 
 
 def _several(segments: list[Segment]) -> list[Segment] | None:
@@ -263,7 +300,10 @@ def extension(
     """
     segments = Segments(vlan_ranges or {}, vni_ranges, physical_networks)
     return Extension(
-        definitions=(provider_net, _multi_provider(), segment_api, standard_attr_segment),
+        definitions=(
+            *(provider_net, _multi_provider(), segment_api, standard_attr_segment),
+            *(l2_adjacency, subnet_segmentid_writable),
+        ),
         kinds=(
             ResourceSpec(
                 name=SEGMENT,

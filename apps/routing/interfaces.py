@@ -19,8 +19,16 @@ from neutron_lib.constants import (
 from neutron_lib.exceptions import l3 as l3_exceptions
 from neutron_lib.exceptions.extraroute import RouterInterfaceInUseByRoute
 
+from tenantry.apps.routing.external import EXTERNAL
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import SYSTEM, Maker, ResourceHooks, changed, may_use
+from tenantry.controller.feature.extension import (
+    SYSTEM,
+    Maker,
+    Reader,
+    ResourceHooks,
+    changed,
+    may_use,
+)
 from tenantry.controller.network import ipam
 from tenantry.controller.store import Body, Draft, Link
 
@@ -329,3 +337,7 @@ class RouterSubnetHooks(ResourceHooks):
                 and any(ip["ip_address"] == gateway for ip in port["fixed_ips"])
             ):
                 raise exceptions.GatewayIpInUse(ip_address=gateway, port_id=port["id"])
+
+    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+        network = reader.get("network", body["network_id"]) or {}
+        shown[EXTERNAL] = bool(network.get(EXTERNAL))

@@ -19,6 +19,7 @@ from neutron_lib.api.definitions import (
     l3_ext_ha_mode,
     l3_ext_ndp_proxy,
     router_availability_zone,
+    subnet_external_network,
 )
 from neutron_lib.constants import ATTR_NOT_SPECIFIED, DEVICE_OWNER_ROUTER_GW
 from neutron_lib.exceptions import l3 as l3_exceptions
@@ -289,6 +290,7 @@ def extension() -> Extension:
         definitions=(
             *(l3, l3_ext_gw_mode, extraroute, extraroute_atomic, external_net),
             *(dvr, l3_ext_ha_mode, router_availability_zone, l3_ext_ndp_proxy),
+            subnet_external_network,
         ),
         kinds=(
             ResourceSpec(

@@ -29,6 +29,15 @@ class InterfaceRow(NamedTuple):
     mtu: int = 0  # likewise 0
 
 
+class Plugged(NamedTuple):
+    """What is ours of an interface that somebody else has plugged in."""
+
+    mtu: int
+    tx_steering: str = ""
+    """"thread", "hash", or "", Open vSwitch's choice: which queue of a userspace datapath a packet
+    is sent by. See ovs-vswitchd.conf.db(5), Interface, ``other_config:tx-steering``."""
+
+
 class BridgeRow(NamedTuple):
     """A bridge that a controller owns. See ovs-vswitchd.conf.db(5), Bridge and Controller."""
 

@@ -115,6 +115,14 @@ def _groups(body: Body) -> frozenset[str] | None:
     return frozenset(groups) if groups is not None and body["port_security_enabled"] else None
 
 
+def _tx_steering(hints: Body) -> str:
+    """The one hint there is, of ``{"openvswitch": {"other_config": {"tx-steering": ...}}}``; any of
+    these may be missing."""
+    for key in ("openvswitch", "other_config"):
+        hints = hints.get(key) or {}
+    return str(hints.get("tx-steering") or "")
+
+
 @record
 class Port:
     """A place on a network where a machine plugs in."""
@@ -155,6 +163,7 @@ class Port:
     """As JSON, sorted: user data and keys for the metadata service."""
     # where it may move to, and be plugged in besides
     standby_hosts: frozenset[str] = stored(of_body=_standby_hosts, default=frozenset())
+    tx_steering: str = stored("hints", _tx_steering, default="")  # "thread", "hash" or ""
     # None: nobody judges what it sends and gets
     security_groups: frozenset[str] | None = stored(of_body=_groups, default=None)
 

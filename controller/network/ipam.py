@@ -10,7 +10,7 @@ take logarithmic time: always the first free address of the allocation pools, in
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import lru_cache, partial
 from ipaddress import (
     IPv4Address,
@@ -121,6 +121,13 @@ def checked_pools(net: Net, pools: list[FixedIp], gateway: str | None) -> list[F
 def pool_size(pools: list[FixedIp]) -> int:
     """How many addresses there are in the pools."""
     return sum(last - first + 1 for first, last in _ranges(pools))
+
+
+def in_pools(pools: list[FixedIp], addresses: Iterable[str]) -> int:
+    """How many of these addresses are in the pools."""
+    ranges = _ranges(pools)
+    numbers = [int(parse_address(address)) for address in addresses]
+    return sum(any(first <= n <= last for first, last in ranges) for n in numbers)
 
 
 def last_free(draft: Draft, subnet: Body) -> str | None:

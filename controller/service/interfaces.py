@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What interfaces are to be like: the MTU of those that are plugged in, and those that features
-want on a switch."""
+"""What interfaces are to be like: the MTU and hints of those that are plugged in, and those that
+features want on a switch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Protocol, cast
 
 from tenantry.controller.engine.engine import Engine
-from tenantry.controller.feature.ovsdb_rows import InterfaceRow
-from tenantry.controller.model import Binding, Change, Interface, Network, Port, Switch
+from tenantry.controller.feature.ovsdb_rows import InterfaceRow, Plugged
+from tenantry.controller.model import Binding, Change, Interface, Model, Network, Port, Switch
 from tenantry.controller.service.follower import Follower, Passed
 from tenantry.controller.switch.inventory import Inventory
 
@@ -18,9 +18,19 @@ from tenantry.controller.switch.inventory import Inventory
 class Hosts(Protocol):
     """Who writes it, by the ``remote`` of a host's OVSDB."""
 
-    def set_mtus(self, remote: str, mtus: Mapping[str, int]) -> None: ...
+    def set_plugged(self, remote: str, wanted: Mapping[str, Plugged]) -> None: ...
 
     def set_rows(self, remote: str, rows: frozenset[InterfaceRow]) -> None: ...
+
+
+def plugged(model: Model, port_id: str) -> Plugged | None:
+    """What a port wants of the interface that it is bound to; None if it is bound to none, or to
+    that of its trunk, which is another port's."""
+    binding, port = model.get(Binding, port_id), model.get(Port, port_id)
+    network = model.get(Network, binding.network_id) if binding else None
+    if not (binding and port and network) or binding.vlan:
+        return None
+    return Plugged(network.mtu, port.tx_steering)
 
 
 class Interfaces(Follower):
@@ -31,38 +41,38 @@ class Interfaces(Follower):
         self._model = engine.model
         self._inventory = inventory
         self._hosts = hosts
-        self._sized: dict[Hashable, int] = {}  # the MTU that an interface was given
+        self._set: dict[Hashable, Plugged] = {}  # what an interface was given
 
     def passed(self, passed: Passed) -> None:
-        self._size(passed.taken)
+        self._set_plugged(passed.taken)
         self._want_rows(passed.taken)
 
-    def _size(self, changes: Iterable[Change]) -> None:
-        """Interfaces get the MTU of the network that they are plugged into. What was set once is
-        not set again: an interface that somebody gives another one keeps it."""
-        resized: set[str] = set()
+    def _set_plugged(self, changes: Iterable[Change]) -> None:
+        """Interfaces get the MTU of the network that they are plugged into, and what their port
+        hints at. What was set once is not set again: an interface that somebody gives another value
+        keeps it."""
+        concerned: set[str] = set()
         for change in changes:
             if change.type is Port:
-                resized.add(str(change.id))
+                concerned.add(str(change.id))
             elif change.type is Network:
-                resized |= self._model.ids(Binding, ("network_id",), (change.id,))
+                concerned |= self._model.ids(Binding, ("network_id",), (change.id,))
             elif change.type is Interface:
                 if change.record is None:
-                    self._sized.pop(change.id, None)
+                    self._set.pop(change.id, None)
                 at = cast("tuple[int, str]", change.id)
-                resized |= self._model.ids(Binding, ("switch", "interface"), at)
-        by_remote: dict[str, dict[str, int]] = {}
-        for port_id in resized:
-            binding = self._model.get(Binding, port_id)
-            network = self._model.get(Network, binding.network_id) if binding else None
+                concerned |= self._model.ids(Binding, ("switch", "interface"), at)
+        by_remote: dict[str, dict[str, Plugged]] = {}
+        for port_id in concerned:
+            binding, wanted = self._model.get(Binding, port_id), plugged(self._model, port_id)
             remote = self._inventory.remote(binding.switch) if binding else None
-            if binding and network and remote and not binding.vlan:  # a trunk's is its parent's
+            if binding and wanted and remote:
                 at = (binding.switch, binding.interface)
-                if self._sized.get(at) != network.mtu:
-                    self._sized[at] = network.mtu
-                    by_remote.setdefault(remote, {})[binding.interface] = network.mtu
-        for remote, mtus in by_remote.items():
-            self._hosts.set_mtus(remote, mtus)
+                if self._set.get(at) != wanted:
+                    self._set[at] = wanted
+                    by_remote.setdefault(remote, {})[binding.interface] = wanted
+        for remote, interfaces in by_remote.items():
+            self._hosts.set_plugged(remote, interfaces)
 
     def _want_rows(self, changes: Iterable[Change]) -> None:
         """Tell of the interfaces that are wanted on switches: where others are by now, and where a

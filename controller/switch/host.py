@@ -12,13 +12,12 @@ from datetime import datetime, timezone
 from uuid import UUID
 
 from tenantry.controller import runtime
-from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow, difference
+from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow, Plugged, difference
 from tenantry.controller.store import Unavailable
 from tenantry.controller.switch import ovsdb
 from tenantry.controller.switch.host_report import JOINED, HostReport, read_report
 from tenantry.controller.switch.inventory import Inventory
 from tenantry.controller.switch.ovsdb_replica import (
-    BadValue,
     Change,
     OvsdbError,
     Replica,
@@ -71,7 +70,7 @@ class HostConnection:
         self._store = store
         self._report = report
         self._tables: Tables | None = None
-        self._mtus: dict[str, int] = {}  # still to be set, by interface
+        self._plugged: dict[str, Plugged] = {}  # still to be set, by interface
         self._rows: frozenset[InterfaceRow] | None = None  # None: nobody has said yet
         self._theirs: dict[str, InterfaceRow] = {}  # interfaces in the way of ours
         self._said: set[str] = set()  # what is said once
@@ -86,9 +85,9 @@ class HostConnection:
     def alive(self) -> bool:
         return self.replica is not None and self.replica.alive
 
-    def set_mtus(self, mtus: Mapping[str, int]) -> None:
-        """Give interfaces, by name, these MTUs, in the background; as soon as that is possible."""
-        self._mtus |= mtus
+    def set_plugged(self, wanted: Mapping[str, Plugged]) -> None:
+        """Give interfaces, by name, this, in the background; as soon as that is possible."""
+        self._plugged |= wanted
         self._look()
 
     def set_rows(self, rows: frozenset[InterfaceRow]) -> None:
@@ -262,21 +261,21 @@ class HostConnection:
 
     def _write(self, tables: Tables, controller: str) -> None:
         """All that differs from what is wanted. What cannot be written now is tried again."""
-        mtus, self._mtus = self._mtus, {}
+        plugged, self._plugged = self._plugged, {}
         by_hand: list[str] = []
         try:
             if self._bridge is not None and not self._write_bridge(
                 tables, self._bridge, controller, by_hand
             ):
-                self._mtus = mtus | self._mtus
+                self._plugged = plugged | self._plugged
                 return
-            self._write_ports(tables, mtus)
+            self._write_ports(tables, plugged)
             if self._bridge is not None:
                 self._write_rows(tables, self._bridge, by_hand)
             for bridge in tables.controlled():
                 self._name_tables(tables, bridge)
         except OvsdbError as error:
-            self._mtus = mtus | self._mtus
+            self._plugged = plugged | self._plugged
             if tables.replica.alive:
                 LOG.warning("host %s: not all is written: %s", self.host, error)
                 runtime.spawn_after(RETRY_SECONDS, self._look)
@@ -311,20 +310,16 @@ class HostConnection:
         self._written[bridge.name] = wanted
         return True
 
-    def _write_ports(self, tables: Tables, mtus: Mapping[str, int]) -> None:
-        """``mtus``: of interfaces, by name. Open ports are closed."""
+    def _write_ports(self, tables: Tables, plugged: Mapping[str, Plugged]) -> None:
+        """``plugged``: by interface. Open ports are closed."""
         open_ports = self._open_ports()
 
         def write(change: Change) -> None:
             ovsdb.close_ports(change, tables, open_ports)
-            for name, mtu in mtus.items():
-                if (row := tables.interface(name)) is not None:
-                    try:
-                        change.set(row, mtu_request=mtu)
-                    except BadValue as error:
-                        self._say(f"interface {name} keeps its MTU: {error}")
+            for words in ovsdb.set_plugged(change, tables, plugged):
+                self._say(words)
 
-        if mtus or open_ports:
+        if plugged or open_ports:
             tables.replica.transact(write)
 
     def _write_rows(self, tables: Tables, bridge: IntegrationBridge, by_hand: list[str]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from tenantry.controller import runtime
 from tenantry.controller.config.values import is_address
-from tenantry.controller.feature.ovsdb_rows import InterfaceRow
+from tenantry.controller.feature.ovsdb_rows import InterfaceRow, Plugged
 from tenantry.controller.sockets.listener import Clients, Listener, listen
 from tenantry.controller.sockets.reader import Reader, Unwelcome, unmapped
 from tenantry.controller.switch import ovsdb
@@ -116,9 +116,9 @@ class Hosts:
         """The OVSDB of a host, if it was ever heard of."""
         return next((d for d in self.databases.values() if d.host == host), None)
 
-    def set_mtus(self, remote: str, mtus: Mapping[str, int]) -> None:
+    def set_plugged(self, remote: str, wanted: Mapping[str, Plugged]) -> None:
         if remote in self.databases:
-            self.databases[remote].set_mtus(mtus)
+            self.databases[remote].set_plugged(wanted)
 
     def set_rows(self, remote: str, rows: frozenset[InterfaceRow]) -> None:
         if remote in self.databases:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow
+from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow, Plugged
 from tenantry.controller.openflow.pipeline import Table
-from tenantry.controller.switch.ovsdb_replica import Change, OvsdbError
+from tenantry.controller.switch.ovsdb_replica import BadValue, Change, OvsdbError
 from tenantry.controller.switch.ovsdb_tables import (
     CLOSED,
     OPEN,
@@ -29,6 +29,8 @@ from tenantry.controller.switch.ovsdb_tables import (
 from tenantry.controller.switch.own_rows import MAX_BACKOFF
 
 LOG = logging.getLogger(__name__)
+
+TX_STEERING = "tx-steering"
 
 
 def lock_of(bridge: str) -> str:
@@ -173,6 +175,21 @@ def close_ports(change: Change, tables: Tables, ports: Iterable[str], closed: bo
     for name in sorted(ports):
         if (row := tables.port(name)) is not None:
             change.set(row, **(CLOSED if closed else OPEN))
+
+
+def set_plugged(change: Change, tables: Tables, wanted: Mapping[str, Plugged]) -> Iterator[str]:
+    """What is ours of others' interfaces, by name; yields what these do not take, in words."""
+    for name, plugged in wanted.items():
+        if (row := tables.interface(name)) is None:
+            continue
+        try:
+            change.set(row, mtu_request=plugged.mtu)
+        except BadValue as error:
+            yield f"interface {name} keeps its MTU: {error}"
+        if plugged.tx_steering:
+            change.set_key(row, "other_config", TX_STEERING, plugged.tx_steering)
+        elif TX_STEERING in row.other_config:
+            row.delkey("other_config", TX_STEERING)
 
 
 def set_rows(

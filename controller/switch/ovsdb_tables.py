@@ -49,6 +49,7 @@ COPIED: Mapping[str, Collection[str]] = {
     "Flow_Table": ("name", "external_ids"),
     "Interface": (
         *("name", "type", "options", "external_ids", "bfd", "bfd_status", "mac", "mtu_request"),
+        "other_config",
     ),
     "Manager": ("target", "max_backoff"),
     "Port": ("name", "interfaces", "vlan_mode", "trunks", "tag"),

@@ -41,6 +41,7 @@ from tenantry.controller.model import (
 from tenantry.controller.model.binding import rebind
 from tenantry.controller.packets import frames
 from tenantry.controller.packets.malformed import Malformed
+from tenantry.controller.service.interfaces import plugged
 from tests.api.conftest import Api
 
 RECORDS = stored_records(APPS)
@@ -74,12 +75,8 @@ class Observed:
         assert not engine.failed, engine.failed
         flows = {switch: sorted(wanted.flows.values()) for switch, wanted in engine.wanted.items()}
         rows = {switch: sorted(map(str, engine.rows(switch))) for switch in HOSTS}
-        mtus = {
-            id: network.mtu
-            for id, binding in self._model.all(Binding).items()
-            if (network := self._model.get(Network, binding.network_id))
-        }
-        return flows, rows, mtus
+        interfaces = {id: plugged(self._model, str(id)) for id in self._model.all(Binding)}
+        return flows, rows, interfaces
 
     @cached_property
     def guests(self) -> Any:

@@ -80,6 +80,9 @@ VALUES: dict[Any, Any] = {
         ),
     ],
     ("network", "mtu"): [1300],
+    ("port", "hints"): [
+        {"openvswitch": {"other_config": {"tx-steering": how}}} for how in ("hash", "thread")
+    ],
     "dns_domain": ["other.example."],
     ("subnetpool", "prefixes"): [["10.90.0.0/16", "10.91.0.0/16"], ["10.80.0.0/15"]],
     ("subnetpool", "default_quota"): [64],

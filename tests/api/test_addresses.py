@@ -242,6 +242,15 @@ def test_when_all_addresses_are_taken(api: Api, blue: str, version: int) -> None
 AVAILABILITY = "/v2.0/network-ip-availabilities"
 
 
+def details(subnet: int, pool: int, used: int, used_of_pool: int) -> dict[str, int]:
+    return {
+        "total_ips_in_subnet": subnet,
+        "total_ips_in_allocation_pool": pool,
+        "used_ips_in_subnet": used,
+        "used_ips_in_allocation_pool": used_of_pool,
+    }
+
+
 def test_availability_of_a_network(api: Api, network: str) -> None:
     api.create("port", network_id=network)
     status, answer = api.request("GET", f"{AVAILABILITY}/{network}")
@@ -255,6 +264,7 @@ def test_availability_of_a_network(api: Api, network: str) -> None:
         "tenant_id": "default",
         "total_ips": 253 + 2**64 - 2,
         "used_ips": 4,
+        "ip_availability_details": details(254 + 2**64, 253 + 2**64 - 2, 4, 4),
         "subnet_ip_availability": [
             {
                 "subnet_id": four["id"],
@@ -263,6 +273,7 @@ def test_availability_of_a_network(api: Api, network: str) -> None:
                 "ip_version": 4,
                 "total_ips": 253,
                 "used_ips": 2,
+                "ip_availability_details": details(254, 253, 2, 2),
             },
             {
                 "subnet_id": six["id"],
@@ -271,6 +282,7 @@ def test_availability_of_a_network(api: Api, network: str) -> None:
                 "ip_version": 6,
                 "total_ips": 2**64 - 2,
                 "used_ips": 2,
+                "ip_availability_details": details(2**64, 2**64 - 2, 2, 2),
             },
         ],
     }
@@ -323,3 +335,21 @@ def test_a_project_counts_its_own(make_api: Callable[..., Api]) -> None:
     url = f"{AVAILABILITY}/{ids['green']}"
     assert api.request("GET", url, X_Project_Id="red")[0] == 404
     assert api.request("GET", url, X_Project_Id="green")[0] == 200
+
+
+def test_availability_tells_what_is_inside_the_pools(api: Api) -> None:
+    network = api.create("network")["id"]
+    pools = [{"start": "10.0.0.10", "end": "10.0.0.19"}]
+    named = {"network_id": network, "ip_version": 4}
+    subnet = api.create("subnet", **named, cidr="10.0.0.0/28", allocation_pools=pools[:0])["id"]
+    api.update("subnet", subnet, allocation_pools=[{"start": "10.0.0.10", "end": "10.0.0.12"}])
+    for address in ("10.0.0.9", "10.0.0.10", "10.0.0.12", "10.0.0.13"):
+        api.create("port", network_id=network, fixed_ips=[{"ip_address": address}])
+    api.create("subnet", **named, cidr="10.0.1.0/31", enable_dhcp=False, gateway_ip=None)
+    _, answer = api.request("GET", f"{AVAILABILITY}/{network}")
+    shown = answer["network_ip_availability"]
+    others = len(api.store.claimed("address", subnet)) - 4  # the service address
+    first, second = shown["subnet_ip_availability"]
+    assert first["ip_availability_details"] == details(14, 3, 4 + others, 2)
+    assert second["ip_availability_details"] == details(2, 2, 0, 0)
+    assert shown["ip_availability_details"] == details(16, 5, 4 + others, 2)

@@ -208,6 +208,19 @@ def test_port_security_is_the_networks_unless_the_port_says_otherwise(api: Api) 
     assert secured["port_security_enabled"] is True
 
 
+def test_a_port_is_given_another_mac(api: Api, network: str) -> None:
+    """null asks for one, of an older port and of a new one."""
+    port = api.create("port", network_id=network, mac_address=None)
+    changed = api.update("port", port["id"], mac_address=None)
+    macs = {port["mac_address"], changed["mac_address"]}
+    assert len(macs) == 2
+    assert all(mac.startswith("fa:16:3e:") for mac in macs)
+    assert api.show("port", port["id"])["mac_address"] == changed["mac_address"]
+    api.update("port", port["id"], **{"binding:host_id": "host1"})
+    body = {"port": {"mac_address": None}}
+    api.refused(409, "PortBound", "PUT", f"/v2.0/ports/{port['id']}", body)
+
+
 def test_five_thousand_ports_in_one_request(api: Api) -> None:
     network = api.create("network")["id"]
     api.create("subnet", network_id=network, cidr="10.0.0.0/16", ip_version=4)

@@ -22,6 +22,8 @@ from tests.api.realised_values import LEFT_OUT, All, values
 NOTES = {
     **dict.fromkeys(("name", "description", "tags"), "for people"),
     ("port", "device_owner"): "what kind of machine: for people, and for those who manage machines",
+    ("port", "numa_affinity_policy"): "Nova reads it, when it chooses a host and its processors",
+    ("port", "data_plane_status"): "what an admin's tools have seen of the wires, for the user",
     ("firewall_policy", "audited"): "whether somebody has read the policy",
     **dict.fromkeys(
         [

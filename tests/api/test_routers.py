@@ -54,6 +54,18 @@ def world(api: Api) -> World:
     return World(api)
 
 
+def test_a_subnet_says_whether_it_is_outside(world: World) -> None:
+    api = world.api
+    outside = {s["id"] for s in api.list("subnet", "router:external=true")}
+    inside = {s["id"] for s in api.list("subnet", "router:external=false")}
+    assert inside == {world.four, world.six, world.other}
+    assert outside == set(api.show("network", world.outside)["subnets"])
+    assert api.show("subnet", world.four)["router:external"] is False
+    assert api.request("GET", "/v2.0/extensions/subnet-external-network")[0] == 200
+    change = {"subnet": {"router:external": True}}
+    assert api.request("PUT", path("subnet", world.four), change)[0] == 400
+
+
 def test_a_router_is_made_shown_and_deleted(world: World) -> None:
     api = world.api
     shown = api.show("router", world.router)

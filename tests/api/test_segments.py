@@ -310,6 +310,40 @@ def test_subnets_may_be_on_segments(wires: Api) -> None:
     assert wires.list("subnet") == []
 
 
+def test_a_subnet_is_put_on_the_segment_that_its_network_has(wires: Api) -> None:
+    """So a network that was made without a thought of segments gets several."""
+    network = wires.create("network", **wire("vxlan"))
+    id = network["id"]
+    vni = network["provider:segmentation_id"]
+    segment = add(wires, id, "vxlan", segmentation_id=vni)["id"]
+    subnet = {"network_id": id, "cidr": "10.0.0.0/24", "ip_version": 4}
+    one = wires.create("subnet", **subnet)["id"]
+    path = f"/v2.0/subnets/{one}"
+    for wrong, status, error in ((UNKNOWN, 404, "SegmentNotFound"), ("x", 400, "HTTPBadRequest")):
+        wires.refused(status, error, "PUT", path, {"subnet": {"segment_id": wrong}})
+    assert wires.show("network", id)["l2_adjacency"] is True
+    two = wires.create("subnet", **{**subnet, "cidr": "10.0.1.0/24"})["id"]
+    body = {"subnet": {"segment_id": segment}}
+    wires.refused(400, "SubnetsNotAllAssociatedWithSegments", "PUT", path, body)
+    wires.delete("subnet", two)
+    assert wires.update("subnet", one, segment_id=segment)["segment_id"] == segment
+    assert wires.show("network", id)["l2_adjacency"] is False
+    assert wires.update("subnet", one, segment_id=segment, name="x")["name"] == "x"
+    for other in (None, add(wires, id, "geneve")["id"]):
+        body = {"subnet": {"segment_id": other}}
+        wires.refused(400, "SubnetSegmentAssociationChangeNotAllowed", "PUT", path, body)
+    wires.refused(409, "SegmentInUse", "DELETE", f"/v2.0/segments/{segment}")
+
+
+def test_of_several_segments_a_subnet_is_not_put_on_one_later(wires: Api) -> None:
+    id = wires.create("network")["id"]
+    body = {"network_id": id, "cidr": "10.0.0.0/24", "ip_version": 4}
+    subnet = wires.create("subnet", **body)["id"]
+    change = {"subnet": {"segment_id": add(wires, id, "vxlan")["id"]}}
+    error = "NoUpdateSubnetWhenMultipleSegmentsOnNetwork"
+    wires.refused(400, error, "PUT", f"/v2.0/subnets/{subnet}", change)
+
+
 def test_segments_are_for_admins(make_api: Callable[..., Api]) -> None:
     now = admin = Context(project_id="red", actor="red", is_admin=True)
     tenant = Context(project_id="red", actor="red", is_admin=False)
@@ -334,7 +368,11 @@ def test_segments_are_for_admins(make_api: Callable[..., Api]) -> None:
 
 
 @pytest.mark.parametrize(
-    "alias", ["provider", "multi-provider", "segment", "standard-attr-segment"]
+    "alias",
+    [
+        *("provider", "multi-provider", "segment", "standard-attr-segment"),
+        *("l2_adjacency", "subnet-segmentid-writable"),
+    ],
 )
 def test_the_extensions_are_listed(api: Api, alias: str) -> None:
     status, answer = api.request("GET", f"/v2.0/extensions/{alias}")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tenantry.controller import runtime
-from tenantry.controller.feature.ovsdb_rows import InterfaceRow
+from tenantry.controller.feature.ovsdb_rows import InterfaceRow, Plugged
 from tenantry.controller.sockets.reader import Reader
 from tenantry.controller.switch import ovsdb
 from tenantry.controller.switch.ovsdb_replica import (
@@ -133,7 +133,7 @@ def test_a_bad_value(
         (line,) = (m for m in caplog.messages if "interface bad is not written" in m)
         assert "mtu_request of Interface" in line
         assert interface(net, "bad", "mtu_request") == "1400"
-        database.set_mtus({"good": -1, "bad": 1300})
+        database.set_plugged({"good": Plugged(-1), "bad": Plugged(1300)})
         assert eventually(lambda: "interface good keeps its MTU" in caplog.text)
         database.set_rows(frozenset({bad._replace(mtu=1300), good}))
         assert eventually(lambda: interface(net, "bad", "mtu_request") == "1300")

@@ -41,6 +41,26 @@ def test_an_interface_has_the_mtu_of_its_network(net: Lab) -> None:
     mtu_becomes(net, "tap1", 1300)
 
 
+def test_an_interface_is_steered_as_its_port_hints(net: Lab) -> None:
+    port = net.port(net.network("10.0.0.0/24"), hints=steering("hash"))
+    net.guest(port)
+    assert eventually(lambda: "tx-steering=hash" in of_tap(net))
+    net.ovs.vsctl("set", "interface", "tap1", "other_config:mine=kept")
+    net.update("port", port["id"], hints=steering("thread"))
+    assert eventually(lambda: "tx-steering=thread" in of_tap(net))
+    net.update("port", port["id"], hints=None)
+    assert eventually(lambda: "tx-steering" not in of_tap(net))
+    assert "mine=kept" in of_tap(net), "what others say there stays"
+
+
+def steering(how: str) -> dict[str, dict[str, dict[str, str]]]:
+    return {"openvswitch": {"other_config": {"tx-steering": how}}}
+
+
+def of_tap(net: Lab) -> str:
+    return net.ovs.vsctl("get", "interface", "tap1", "other_config").replace('"', "")
+
+
 def test_a_storm_shows(net: Lab) -> None:
     network = net.network("10.0.0.0/24")
     ports = [net.port(network) for _ in range(2)]

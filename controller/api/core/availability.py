@@ -3,7 +3,7 @@
 """``network-ip-availability``: how many addresses each network has, and how many are taken.
 
 Used are all that somebody owns, also outside the allocation pools; so there may be more of them
-than there are in total, as in Neutron.
+than there are in total, as in Neutron. The details tell those inside the pools from those outside.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from neutron_lib import exceptions
 from neutron_lib.api.definitions import network_ip_availability as definition
+from neutron_lib.api.definitions import network_ip_availability_details as details_definition
 from webob import Request
 
 from tenantry.controller import runtime
@@ -27,10 +28,18 @@ _COLLECTION = definition.RESOURCE_PLURAL
 _ATTRIBUTES = MappingProxyType(
     {
         **definition.RESOURCE_ATTRIBUTE_MAP[_COLLECTION],
+        **details_definition.RESOURCE_ATTRIBUTE_MAP[_COLLECTION],
         "project_id": definition.RESOURCE_ATTRIBUTE_MAP[_COLLECTION]["tenant_id"],
     }
 )
 _VISIBLE = [name for name, spec in _ATTRIBUTES.items() if spec["is_visible"]]
+_DETAILS = details_definition.IP_AVAILABILITY_DETAILS
+
+_NAMES = (
+    *("total_ips_in_subnet", "total_ips_in_allocation_pool"),
+    *("used_ips_in_subnet", "used_ips_in_allocation_pool"),
+)
+"""What the details count, of each subnet and of the whole network."""
 
 
 class Availability:
@@ -72,17 +81,11 @@ class Availability:
         ids = self._store.linked(network["id"], "subnet")
         found = (self._store.get("subnet", id) for id in ids)
         subnets = [
-            {
-                "subnet_id": subnet["id"],
-                "subnet_name": subnet["name"],
-                "cidr": subnet["cidr"],
-                "ip_version": subnet["ip_version"],
-                "total_ips": ipam.pool_size(subnet["allocation_pools"]),
-                "used_ips": len(self._store.claimed(ipam.ADDRESS, subnet["id"])),
-            }
+            self._count_subnet(subnet)
             for subnet in found
             if subnet and all(test(subnet["ip_version"]) for test in of_version)
         ]
+        details = [subnet[_DETAILS] for subnet in subnets]
         return {
             "id": network["id"],  # pages go by it; it is not shown
             "network_id": network["id"],
@@ -92,6 +95,26 @@ class Availability:
             "total_ips": sum(subnet["total_ips"] for subnet in subnets),
             "used_ips": sum(subnet["used_ips"] for subnet in subnets),
             "subnet_ip_availability": subnets,
+            _DETAILS: {name: sum(one[name] for one in details) for name in _NAMES},
+        }
+
+    def _count_subnet(self, subnet: Body) -> Body:
+        used = self._store.claimed(ipam.ADDRESS, subnet["id"])
+        total = ipam.pool_size(subnet["allocation_pools"])
+        pooled = ipam.in_pools(subnet["allocation_pools"], used)
+        whole = ipam.parse_cidr(subnet["cidr"])
+        # The network's own and the broadcast address, of IPv4, as Neutron counts.
+        no_hosts = 2 if whole.version == 4 and whole.prefixlen < whole.max_prefixlen - 1 else 0
+        return {
+            "subnet_id": subnet["id"],
+            "subnet_name": subnet["name"],
+            "cidr": subnet["cidr"],
+            "ip_version": subnet["ip_version"],
+            "total_ips": total,
+            "used_ips": len(used),
+            _DETAILS: dict(
+                zip(_NAMES, (whole.num_addresses - no_hosts, total, len(used), pooled), strict=True)
+            ),
         }
 
 
@@ -101,4 +124,4 @@ def _output(item: Body, fields: list[str]) -> Body:
 
 def extension() -> Extension:
     """What ``/v2.0/extensions`` lists of this module; it has no kind of resource."""
-    return Extension(definitions=(definition,))
+    return Extension(definitions=(definition, details_definition))

@@ -11,9 +11,11 @@ from typing import Any
 
 from neutron_lib import exceptions
 from neutron_lib.api import validators
+from neutron_lib.api.converters import convert_to_sanitized_mac_address
 from neutron_lib.api.definitions import (
     ip_substring_port_filtering,
     port,
+    port_mac_address_regenerate,
     portbindings,
     tag_ports_during_bulk_creation,
 )
@@ -24,6 +26,7 @@ from tenantry.controller.api.standard import ATTRIBUTES, MAX_TAG_LENGTH
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     Extension,
+    NewDefinition,
     Reader,
     ResourceHooks,
     ResourceSpec,
@@ -71,6 +74,8 @@ class PortHooks(ResourceHooks):
         settle_binding(body)
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
+        if body["mac_address"] is None:
+            body["mac_address"] = self._new_mac(draft, body["network_id"])
         new_mac = body["mac_address"] != before["mac_address"]
         if new_mac and before[portbindings.HOST_ID]:
             raise exceptions.PortBound(
@@ -128,6 +133,24 @@ class PortHooks(ResourceHooks):
         )
 
 
+_MAC_REGENERATE = NewDefinition(
+    ALIAS=port_mac_address_regenerate.ALIAS,
+    NAME=port_mac_address_regenerate.NAME,
+    DESCRIPTION=port_mac_address_regenerate.DESCRIPTION,
+    UPDATED_TIMESTAMP=port_mac_address_regenerate.UPDATED_TIMESTAMP,
+    RESOURCE_ATTRIBUTE_MAP={
+        "ports": {
+            "mac_address": {
+                **port.RESOURCE_ATTRIBUTE_MAP["ports"]["mac_address"],
+                "validate": {"type:mac_address_or_none": None},
+                "convert_to": lambda mac: mac and convert_to_sanitized_mac_address(mac),
+            }
+        }
+    },
+)
+"""null asks for a new one. neutron-lib's would take it out of the air, not knowing the network."""
+
+
 def settle_binding(body: Body) -> None:
     host, profile = body[portbindings.HOST_ID], body[portbindings.PROFILE]
     host = host if is_set(host) else ""
@@ -172,7 +195,10 @@ def extension(base_mac: str = "fa:16:3e:00:00:00") -> Extension:
         "default": [],
     }
     return Extension(
-        definitions=(portbindings, ip_substring_port_filtering, tag_ports_during_bulk_creation),
+        definitions=(
+            *(portbindings, ip_substring_port_filtering, tag_ports_during_bulk_creation),
+            _MAC_REGENERATE,
+        ),
         kinds=(
             ResourceSpec(
                 name="port",

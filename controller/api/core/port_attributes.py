@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is said of a port for others to read: by its user for Nova and for Open vSwitch, and by
+whoever watches the wires for its user.
+
+``numa_affinity_policy`` is read by Nova, when it chooses a host. ``hints`` are for Open vSwitch:
+``tx-steering`` becomes ``other_config:tx-steering`` of the port's interface, wherever that is
+plugged in. ``data_plane_status`` is what something outside has seen of the wires behind a port.
+"""
+
+from __future__ import annotations
+
+from neutron_lib.api.definitions import (
+    data_plane_status,
+    port_hint_ovs_tx_steering,
+    port_hints,
+    port_numa_affinity_policy,
+    port_numa_affinity_policy_socket,
+)
+
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import Extension, Reader, ResourceHooks
+from tenantry.controller.store import Body, Draft
+
+DATA_PLANE_INTEGRATOR = "data_plane_integrator"
+"""The role that may say how the data plane is, besides admins."""
+
+_NAMES = (
+    data_plane_status.DATA_PLANE_STATUS,
+    port_hints.HINTS,
+    port_numa_affinity_policy.NUMA_AFFINITY_POLICY,
+)
+
+
+class PortAttributesHooks(ResourceHooks):
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        if body[port_hints.HINTS] is not None:
+            context.require_admin("only an admin may give hints")
+
+    def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
+        if body.get(port_hints.HINTS) != before.get(port_hints.HINTS):
+            context.require_admin("only an admin may give hints")
+        name = data_plane_status.DATA_PLANE_STATUS
+        if body.get(name) != before.get(name) and DATA_PLANE_INTEGRATOR not in context.roles:
+            context.require_admin("only an admin may say how the data plane is")
+
+    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+        for name in _NAMES:
+            shown.setdefault(name, None)  # ports from before there was such an attribute
+
+
+def extension() -> Extension:
+    return Extension(
+        definitions=(
+            *(data_plane_status, port_hints, port_hint_ovs_tx_steering),
+            *(port_numa_affinity_policy, port_numa_affinity_policy_socket),
+        ),
+        rules={"port": PortAttributesHooks()},
+    )
