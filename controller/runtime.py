@@ -108,9 +108,10 @@ def yield_now() -> None:
 
 _turn_of_one = eventlet.semaphore.Semaphore()
 
-SLICE_SECONDS = 0.002
-"""For how long somebody works on a long list before others have their turn. An answer takes a few
-such turns: its request is read, the database is asked in a thread, the answer is sent."""
+SLICE_SECONDS = 0.001
+"""For how long somebody works on a long list before others have their turn. Who asks a short
+question then waits for some ten of these: a thread that asks the database needs Python's lock for
+each step, and it is let go between them."""
 
 
 def paced(items: Iterable[T]) -> Iterator[T]:

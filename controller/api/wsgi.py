@@ -85,7 +85,13 @@ class Application:
         status, value = answer
         if value is None:
             return Response(status=status, content_type=None)
-        return Response(encode(value), status=status, content_type="application/json")
+        pieces = encode(value)
+        return Response(
+            app_iter=runtime.paced(pieces),
+            content_length=sum(map(len, pieces)),
+            status=status,
+            content_type="application/json",
+        )
 
     def _route(self, request: Request) -> tuple[Handler, dict[str, str]]:
         try:
@@ -102,25 +108,30 @@ class Application:
         raise HTTPNotFound("The resource could not be found.")
 
 
-def encode(value: Any) -> bytes:
-    """A value as JSON. The lists in an object, which may be iterators, are written piece by piece,
-    between which others have their turn."""
+def encode(value: Any) -> list[bytes]:
+    """A value as JSON, in pieces. The lists in an object, which may be iterators, are encoded a few
+    items at a time, between which others have their turn."""
     if not isinstance(value, dict):
-        return json.dumps(value).encode()
-    members = []
+        return [json.dumps(value).encode()]
+    pieces, before = [], "{"
     for name, member in value.items():
+        pieces.append(f"{before}{json.dumps(name)}: ".encode())
         if isinstance(member, (list, Iterator)):
-            encoded = b"[%b]" % b", ".join(runtime.paced(_pieces(iter(member))))
+            pieces += _listed(iter(member))
         else:
-            encoded = json.dumps(member).encode()
-        members.append(b"%b: %b" % (json.dumps(name).encode(), encoded))
-    return b"{%b}" % b", ".join(members)
+            pieces.append(json.dumps(member).encode())
+        before = ", "
+    return [*pieces, b"}"] if pieces else [b"{}"]
 
 
-def _pieces(items: Iterator[Any]) -> Iterator[bytes]:
-    """The items of a list, a few at a time: one alone would take longer for its encoder."""
-    while piece := [*islice(items, _PIECE)]:
-        yield json.dumps(piece)[1:-1].encode()
+def _listed(items: Iterator[Any]) -> Iterator[bytes]:
+    """A list. Each item alone would take longer: an encoder is made for every call."""
+    before = b"["
+    some = iter(lambda: [*islice(items, _PIECE)], [])
+    for piece in runtime.paced(some):
+        yield before + json.dumps(piece)[1:-1].encode()
+        before = b", "
+    yield b"]" if before == b", " else b"[]"
 
 
 _PIECE = 16

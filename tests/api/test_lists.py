@@ -124,5 +124,5 @@ def test_a_list_is_written_in_pieces_as_it_is_written_whole() -> None:
         items,
         "text",
     ):
-        assert encode(value) == json.dumps(value).encode()
+        assert b"".join(encode(value)) == json.dumps(value).encode()
     assert encode({"ports": iter(items), "more": 1}) == encode({"ports": items, "more": 1})

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tenantry.controller import runtime
-from tests.bench import Figure, in_turns, peers, progress, ratio
+from tests.bench import Figure, in_turns, lists, peers, progress, ratio
 from tests.bench.beside import Beside, resident
 from tests.bench.fake import host_name, looked_after
 from tests.bench.peers import Plain
@@ -105,6 +105,7 @@ def _figures(client: Client, plain: Plain, pid: int) -> Iterator[Figure]:
     settle(client)
     kib = resident(pid) * 1024 / MANY
     yield Figure("api.memory", kib, "KiB a port, the whole process", 60, reference="290 MiB")
+    yield from lists.figures(client, plain)
 
     client.ports([{"network_id": network} for _ in range(MANY)])
     settle(client)

@@ -31,6 +31,7 @@ class Client:
 
     def __init__(self, url: str, pid: int) -> None:
         """``pid`` is the server, in whose network namespace this client lives."""
+        self.url = url
         self._pid = pid
         parts = urlsplit(url)
         assert parts.hostname and parts.port
