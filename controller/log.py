@@ -18,6 +18,10 @@ MOST = 30
 WINDOW_SECONDS = 60.0
 
 
+EACH = {"each": True}
+"""The ``extra`` of lines each of which is logged, however many there are alike."""
+
+
 def configure(verbose: bool) -> None:
     """Log to stderr; if ``verbose``, what the libraries do, too."""
     handler = logging.StreamHandler(sys.stderr)
@@ -25,6 +29,11 @@ def configure(verbose: bool) -> None:
     handler.addFilter(Repetitions(handler.handle))
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
     logging.getLogger(OURS).setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def printable(text: str) -> str:
+    """Somebody else's words, as part of a line: nothing in them begins another."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class Repetitions(logging.Filter):
@@ -47,6 +56,8 @@ class Repetitions(logging.Filter):
         for alike in [self._seen.pop(key) for key in over]:
             if alike.left_out:
                 self._emit(alike.summary())  # which comes by here, too
+        if getattr(record, "each", False):
+            return True
         key = (record.name, record.levelno, str(record.msg))
         alike = self._seen.setdefault(key, _Alike(now))
         alike.count += 1

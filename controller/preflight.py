@@ -15,8 +15,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from tenantry.controller import config
+from tenantry.controller.config import accounts
 from tenantry.controller.feature.app import App, Parts
 from tenantry.controller.sockets import certificates
+from tenantry.controller.sockets.tls import ServerTls
 from tenantry.controller.switch import channel
 from tenantry.controller.switch.own_rows import IntegrationBridge
 
@@ -37,6 +39,8 @@ def check(conf: cfg.ConfigOpts, apps: Iterable[App]) -> dict[App, Parts]:
             "sqlite:////var/lib/tenantry/tenantry.db"
         ) from None
     tls(conf)
+    api_tls(conf)
+    _check_door(conf)
     _check_reachable(conf, config.address(conf.openflow.listen, "[openflow] listen"))
     return {app: app.build(conf) for app in apps}
 
@@ -68,6 +72,40 @@ def tls(conf: cfg.ConfigOpts) -> channel.Tls | None:
             "to it, and certificates of an authority, in PEM"
         ) from None
     return found
+
+
+def api_tls(conf: cfg.ConfigOpts) -> ServerTls | None:
+    """TLS for the API, if it is wanted."""
+    api = conf.api
+    if not (api.tls_certificate or api.tls_private_key or api.tls_ca_certificates):
+        return None
+    if not (api.tls_certificate and api.tls_private_key):
+        raise config.ConfigError("[api] TLS needs both of tls_certificate and tls_private_key")
+    found = ServerTls(api.tls_certificate, api.tls_private_key, api.tls_ca_certificates)
+    try:
+        found.context()
+    except OSError as error:
+        raise config.ConfigError(f"[api] TLS: {error}") from None
+    return found
+
+
+def _check_door(conf: cfg.ConfigOpts) -> None:
+    """Whether anybody could enter."""
+    if conf.api.auth_type == "basic" and not accounts.read(Path(conf.api.accounts)):
+        raise config.ConfigError(
+            f"[api] auth_type = basic, but {conf.api.accounts} has no accounts: make the first one "
+            "with `tenantry account add NAME --project PROJECT --role admin`"
+        )
+    keystone = conf.keystone_authtoken
+    if conf.api.auth_type == "keystone":
+        wanted = ["auth_url", "username", "password"]
+        if keystone.auth_type == "v3applicationcredential":
+            wanted[1:] = ["application_credential_id", "application_credential_secret"]
+        if missing := [name for name in wanted if not keystone[name]]:
+            raise config.ConfigError(
+                f"[api] auth_type = keystone needs [keystone_authtoken] {', '.join(missing)}; "
+                "`tenantry keystone init` sets a Keystone up, and prints them"
+            )
 
 
 def expires(tls: channel.Tls | None) -> datetime | None:

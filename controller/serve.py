@@ -106,7 +106,8 @@ class Controller:
         tls = preflight.tls(conf)
         for_switches, self.openflow = _listen(conf.openflow.listen, "[openflow] listen")
         for_clients, at = _listen(conf.api.listen, "[api] listen")
-        self.api_url = f"http://{at}"
+        api_tls = preflight.api_tls(conf)
+        self.api_url = f"{'https' if api_tls else 'http'}://{at}"
 
         # What is known, and what follows from it.
         self.model = Model()
@@ -222,7 +223,7 @@ class Controller:
         self.application = application.application(
             self.store,
             self.kinds,
-            auth.none(conf.api.default_project),
+            auth.door(conf),
             computed=observed,
             routes=[
                 *operations.routes(self.running, features, shares.clients // 2),
@@ -251,7 +252,8 @@ class Controller:
             for_clients,
             clients,
             http.Http(self.application, keep=lambda: not clients.are_many).serve,
-            first_words=http.first_words,
+            tls=api_tls.context if api_tls else None,
+            first_words=None if api_tls else http.first_words,
         )
         self.hosts.start()
 

@@ -14,7 +14,7 @@ from functools import partial
 from webob import Request
 from webob.exc import HTTPBadRequest
 
-from tenantry.controller.api import auth
+from tenantry.controller.api import auth, writes
 from tenantry.controller.api.core import (
     address_scope,
     agent,
@@ -83,6 +83,7 @@ def application(
 
     ``computed`` supplies observed attributes; ``routes`` are served beside Neutron's.
     """
+    store.subscribe(writes.tell)
     for extension in kinds.extensions:
         if extension.committed is not None:
             store.subscribe(extension.committed)

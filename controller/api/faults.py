@@ -55,6 +55,9 @@ class RevisionNumberConstraintFailed(HTTPPreconditionFailed):  # type: ignore[mi
 RETRY_SECONDS = 5
 """When whom we could not serve for now may try again."""
 
+_TOLD = ("Allow", "Retry-After", "WWW-Authenticate")
+"""Headers of errors that mean something to a client."""
+
 _FAULTS = {
     **FAULT_MAP,
     # Neutron answers 500 to this one, as if it had not foreseen that a subnet pool is exhausted.
@@ -66,8 +69,7 @@ def response(error: Exception) -> Response:
     """The answer to a request that ended in ``error``; 500, logged, for what nobody foresaw."""
     if isinstance(error, HTTPException):
         answer = _answer(error.status_int, error, error.detail or error.explanation)
-        if "Allow" in error.headers:
-            answer.headers["Allow"] = error.headers["Allow"]
+        answer.headers.update({n: error.headers[n] for n in _TOLD if n in error.headers})
         return answer
     if isinstance(error, LinkBroken):
         error = (

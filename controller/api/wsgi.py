@@ -26,8 +26,7 @@ from webob.exc import (
 )
 
 from tenantry.controller import runtime
-from tenantry.controller.api import faults
-from tenantry.controller.api.auth import Authenticator
+from tenantry.controller.api import auth, faults
 
 LOG = logging.getLogger(__name__)
 
@@ -37,6 +36,8 @@ MAX_BODY = 1 << 20
 MOST_VALUES = 50_000
 """Lists and objects in a request: of a thousand ports, a tenth of it. Nobody else is served while
 they are made."""
+
+_OPEN = frozenset({"/"})
 
 Answer: TypeAlias = tuple[int, Any] | Response
 """Status and value for JSON (None is an empty body; see :func:`encode`); or a response made by the
@@ -58,7 +59,7 @@ class Route:
 class Application:
     """The WSGI application."""
 
-    def __init__(self, routes: Iterable[Route], authenticate: Authenticator) -> None:
+    def __init__(self, routes: Iterable[Route], authenticate: auth.Authenticator) -> None:
         self._authenticate = authenticate
         self._paths: dict[str, tuple[re.Pattern[str], dict[str, Handler]]] = {}
         for route in routes:
@@ -67,19 +68,23 @@ class Application:
             handlers[route.method] = route.handler
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        request = Request(environ)
+        request, id = Request(environ), auth.name_request(environ)
         try:
             response = self._respond(request)
         except Exception as error:
             response = faults.response(error)
             if response.status_int >= 500:
-                told = (request.method, request.path_qs, response.status_int, error)
-                LOG.error("%s %s is answered %d: %s", *told)
+                told = (id, request.method, request.path_qs, response.status_int, error)
+                LOG.error("%s, %s %s, is answered %d: %s", *told)
+        response.headers["X-Openstack-Request-Id"] = id
         return response(environ, start_response)  # type: ignore[no-any-return]
 
     def _respond(self, request: Request) -> Response:
-        handler, names = self._route(request)
-        answer = handler(request, self._authenticate(request), **names)
+        path = _path(request)
+        # Which versions there are is told to anybody, as Neutron does, and nothing else.
+        context = auth.ANYBODY if path in _OPEN else self._authenticate(request)
+        handler, names = self._route(request.method, path)
+        answer = handler(request, context, **names)
         if isinstance(answer, Response):
             return answer
         status, value = answer
@@ -93,12 +98,8 @@ class Application:
             content_type="application/json",
         )
 
-    def _route(self, request: Request) -> tuple[Handler, dict[str, str]]:
-        try:
-            path, _ = request.path_info.rstrip("/") or "/", request.GET
-        except UnicodeDecodeError as error:
-            raise HTTPBadRequest("The URL is not UTF-8") from error
-        method = "GET" if request.method == "HEAD" else request.method
+    def _route(self, method: str, path: str) -> tuple[Handler, dict[str, str]]:
+        method = "GET" if method == "HEAD" else method
         for expression, handlers in self._paths.values():
             match = expression.fullmatch(path)
             if match is not None:
@@ -135,6 +136,14 @@ def _listed(items: Iterator[Any]) -> Iterator[bytes]:
 
 
 _PIECE = 16
+
+
+def _path(request: Request) -> str:
+    try:
+        path, _ = request.path_info.rstrip("/") or "/", request.GET
+    except UnicodeDecodeError as error:
+        raise HTTPBadRequest("The URL is not UTF-8") from error
+    return path
 
 
 def read_json(request: Request) -> Any:

@@ -11,7 +11,7 @@ import uuid
 import click
 
 from tenantry.controller import config
-from tenantry.controller.cli import authority, doctor, drill, features, hosts, plug, show
+from tenantry.controller.cli import account, authority, doctor, drill, features, hosts, plug, show
 from tenantry.controller.client import Context, api_url
 
 
@@ -83,7 +83,7 @@ def main(context: click.Context, files: tuple[str, ...], url: str, as_json: bool
     context.obj = Context(files, url, as_json)
 
 
-for command in (authority.ca, hosts.host, *show.COMMANDS):
+for command in (account.account, authority.ca, hosts.host, *show.COMMANDS):
     main.add_command(command)
 
 

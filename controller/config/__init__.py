@@ -17,6 +17,7 @@ from typing import TypeAlias
 from oslo_config import cfg, types
 
 from tenantry.controller.config import parsing
+from tenantry.controller.config.nearest import did_you_mean
 from tenantry.controller.config.values import (
     Address,
     ConfigError,
@@ -29,7 +30,16 @@ from tenantry.controller.config.values import (
     resolvers,
 )
 
-__all__ = ["Address", "ConfigError", "address", "is_address", "load", "resolvers", "sample"]
+__all__ = [
+    "Address",
+    "ConfigError",
+    "address",
+    "did_you_mean",
+    "is_address",
+    "load",
+    "resolvers",
+    "sample",
+]
 __all__ += ["Options"]
 
 Options: TypeAlias = Mapping[str, Sequence[cfg.Opt]]
@@ -48,19 +58,107 @@ API = [
     cfg.StrOpt(
         "auth_type",
         default="none",
-        choices=[("none", "everybody who reaches the API is its administrator")],
-        help="How callers prove who they are.",
+        choices=[
+            ("none", "everybody who reaches the API is its administrator"),
+            ("basic", "accounts with passwords, in a file"),
+            ("keystone", "tokens of an OpenStack Keystone"),
+        ],
+        help="How callers prove who they are: none (everybody who reaches the API is its "
+        "administrator), basic (passwords, see `tenantry account`) or keystone (tokens, see "
+        "[keystone_authtoken]).",
+    ),
+    cfg.StrOpt(
+        "accounts",
+        default="/var/lib/tenantry/accounts",
+        help="The file of accounts for auth_type = basic.",
     ),
     cfg.StrOpt(
         "default_project",
         default="default",
-        help="The project of requests that name none (header X-Project-Id).",
+        help="With auth_type = none, the project of requests that name none (header X-Project-Id).",
+    ),
+    cfg.StrOpt(
+        "tls_certificate",
+        default="",
+        help="PEM file of our certificate, and of those between it and its authority; with it, the "
+        "API is https://. Read again when it changes.",
+    ),
+    cfg.StrOpt("tls_private_key", default="", help="PEM file of the key of that certificate."),
+    cfg.StrOpt(
+        "tls_ca_certificates",
+        default="",
+        help="PEM file; with it, clients must show a certificate of one of these authorities.",
     ),
     cfg.IntOpt(
         "max_body_bytes",
         default=1 << 20,
         min=1 << 10,
         help="Larger requests are refused with 413.",
+    ),
+]
+
+KEYSTONE = [
+    cfg.StrOpt("auth_url", default="", help="The URL of Keystone, like http://127.0.0.1:5000/v3."),
+    cfg.StrOpt(
+        "www_authenticate_uri",
+        default="",
+        help="The URL of Keystone that clients are told; empty: auth_url.",
+    ),
+    cfg.StrOpt(
+        "auth_type",
+        default="password",
+        choices=["password", "v3applicationcredential"],
+        help="How we prove to Keystone who we are: password or v3applicationcredential.",
+    ),
+    cfg.StrOpt("username", default="", help="Our own user, with the role service or admin."),
+    cfg.StrOpt("password", default="", secret=True, help="Our own password."),
+    cfg.StrOpt("user_domain_name", default="Default", help="The domain of our user."),
+    cfg.StrOpt("project_name", default="service", help="The project of our user."),
+    cfg.StrOpt("project_domain_name", default="Default", help="The domain of that project."),
+    cfg.StrOpt("application_credential_id", default="", help="Instead of a password."),
+    cfg.StrOpt("application_credential_secret", default="", secret=True, help="Goes with it."),
+    cfg.StrOpt("region_name", default="", help="The region of Keystone, if there are several."),
+    cfg.StrOpt(
+        "interface",
+        default="internal",
+        choices=["internal", "public", "admin"],
+        help="By which of its endpoints we ask Keystone: internal, public or admin.",
+    ),
+    cfg.StrOpt("cafile", default="", help="PEM file of the authority of Keystone's certificate."),
+    cfg.BoolOpt("insecure", default=False, help="Whether any certificate of Keystone's will do."),
+    cfg.IntOpt(
+        "http_connect_timeout",
+        default=10,
+        min=1,
+        help="Seconds that Keystone may take to answer; then callers get 503.",
+    ),
+    cfg.IntOpt(
+        "http_request_max_retries",
+        default=1,
+        min=0,
+        help="How often we try again when Keystone cannot be reached.",
+    ),
+    cfg.IntOpt(
+        "token_cache_time",
+        default=60,
+        min=0,
+        help="Seconds for which a token is not asked about again. For so long, one that was "
+        "revoked is still let in.",
+    ),
+    cfg.ListOpt(
+        "service_token_roles",
+        default=["service"],
+        help="The roles of those whose service tokens (X-Service-Token) count.",
+    ),
+    cfg.BoolOpt(
+        "service_token_roles_required",
+        default=True,
+        help="Whether a service token must have one of those roles.",
+    ),
+    cfg.StrOpt(
+        "service_type",
+        default="network",
+        help="What we are called in the catalogue, for access rules of application credentials.",
     ),
 ]
 
@@ -185,6 +283,7 @@ CONNTRACK = [
 CORE: Options = {
     "store": STORE,
     "api": API,
+    "keystone_authtoken": KEYSTONE,
     "openflow": OPENFLOW,
     "conntrack": CONNTRACK,
     "ovsdb": OVSDB,

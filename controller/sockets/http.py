@@ -203,6 +203,8 @@ class _Protocol(runtime.HttpProtocol):  # type: ignore[misc]
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
+        if hasattr(self._reader.stream, "do_handshake"):
+            environ["wsgi.url_scheme"] = "https"
         environ[HUNG_UP] = lambda: self._reader.hung_up
         environ["wsgi.input"].__class__ = _Body
         environ["wsgi.input_terminated"] = True  # it ends where the body does, also in chunks

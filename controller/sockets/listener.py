@@ -254,11 +254,12 @@ class Listener:
         listening: socket.socket,
         clients: Clients,
         serve: Callable[[Reader], None],
-        tls: ssl.SSLContext | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
         first_words: FirstWords | None = None,
     ) -> None:
         """``serve`` may end by OSError or Unwelcome, which is told, or by any other error of who
-        has not said who it is. Without ``first_words`` and TLS, it may be us who speaks first."""
+        has not said who it is. Without ``first_words`` and TLS, it may be us who speaks first.
+        ``tls`` is asked at each connection."""
         self._listening = listening
         self._clients = clients
         self._serve = serve
@@ -341,7 +342,7 @@ class Listener:
             if self._tls is not None:
                 with runtime.Timeout(HANDSHAKE_SECONDS, TimeoutError("no TLS handshake in time")):
                     # Ours before it has shaken hands: who fails in that is hung up on, too.
-                    reader.stream = self._tls.wrap_socket(
+                    reader.stream = self._tls().wrap_socket(
                         reader.stream, server_side=True, do_handshake_on_connect=False
                     )
                     reader.stream.do_handshake()

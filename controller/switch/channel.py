@@ -89,7 +89,8 @@ class Channel(OSKenApp):  # type: ignore[misc]
         """Accept switches from now on, and tell ``observer`` of them."""
         self.observer = observer
         context = tls.context() if tls else None
-        self._listener = Listener(listening, self.clients, self._serve, context)
+        given = (lambda: context) if context else None
+        self._listener = Listener(listening, self.clients, self._serve, given)
 
     def close(self) -> None:
         """Stop listening and hang up; the switches keep their flows."""

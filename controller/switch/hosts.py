@@ -99,7 +99,8 @@ class Hosts:
         Errors: OSError if the address is taken or not ours."""
         listening = listen(host, port)
         context = self._tls.context() if self._tls else None
-        self._listener = Listener(listening, self.clients, self._serve, context)
+        given = (lambda: context) if context else None
+        self._listener = Listener(listening, self.clients, self._serve, given)
         self._port = int(listening.getsockname()[1])
         return self._port
 

@@ -33,14 +33,13 @@ def tenantry(directory: Path, **options: str) -> Iterator[tuple[int, str, str]]:
     """``tenantry serve``: its process, and where its API and its OpenFlow listen."""
     file = configuration(directory, **options)
     words = [sys.executable, "-m", "tenantry.controller", "--config-file", str(file), "serve"]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    log = directory / "log"
+    with log.open("w") as file:  # a pipe that nobody reads any more would hold it up
+        process = subprocess.Popen(words, stderr=file)
     try:
-        assert process.stderr
-        for line in process.stderr:
-            if where := re.search(r"API at (\S+), switches at (\S+)", line):
-                break
-        else:
-            raise AssertionError("tenantry serve did not start")
+        while not (where := re.search(r"API at (\S+), switches at (\S+)\n", log.read_text())):
+            assert process.poll() is None, log.read_text()
+            runtime.sleep(0.05)
         yield process.pid, where[1], where[2]
     finally:
         process.terminate()

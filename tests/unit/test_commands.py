@@ -73,7 +73,7 @@ def refused(result: Result, *parts: str) -> None:
 ASKING = [
     name
     for name, _ in commands()
-    if name[0] not in ("serve", "ca", "drill", "doctor")
+    if name[0] not in ("serve", "ca", "drill", "doctor", "account")
     and name not in (("sample-config",), ("check-config",), ("cloud-config",), ("host", "invite"))
 ]
 """Those that ask a controller."""
@@ -203,6 +203,12 @@ CONFIGURATIONS = {
     "[api]\nlisten = 127.0.0.1:70000": "must be ADDRESS:PORT",
     "[api]\nmax_body_bytes = many": "must be a whole number, at least 1024",
     "[api]\nauth_type = magic": "must be one of: none",
+    "[api]\nauth_type = basic\naccounts = /none": "tenantry account add NAME",
+    "[api]\nauth_type = basic\naccounts = /proc/version": "chmod 600 /proc/version",
+    "[api]\nauth_type = keystone": "[keystone_authtoken] auth_url, username, password",
+    "[api]\ntls_certificate = /none": "needs both of tls_certificate and tls_private_key",
+    "[api]\ntls_certificate = /none\ntls_private_key = /none": "/none: No such file",
+    "[api]\ntls_certificate = /proc/version\ntls_private_key = /proc/version": "in PEM",
     "[openflow]\naudit_interval = nan": "must be a number, at least 1.0",
     "[openflow]\ncoalesce = inf": "must be a number",
     "[openflow]\ntls_certificate = /none": "needs all of",
@@ -232,6 +238,20 @@ def test_a_configuration_that_is_wrong(text: str, command: str, tmp_path: Path) 
     result = run("--config-file", str(file), command)
     refused(result, CONFIGURATIONS[text])
     assert "secret" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("memcached_servers = a:1", "there is no option memcached_servers"),
+        ("auth_type = token", "must be one of: password, v3applicationcredential"),
+        ("auth_type = v3applicationcredential", "auth_url, application_credential_id"),
+    ],
+)
+def test_what_is_wrong_with_keystone(text: str, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "tenantry.conf"
+    file.write_text(f"[api]\nauth_type = keystone\n[keystone_authtoken]\n{text}\n")
+    refused(run("--config-file", str(file), "check-config"), words)
 
 
 def test_a_configuration_that_is_right(tmp_path: Path) -> None:

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The API by TLS: certificates that are renewed while it runs, clients that must have one, and
+those that never end their handshake."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from webob import Request, Response
+
+from tenantry.controller import runtime
+from tenantry.controller.sockets import certificates, http
+from tenantry.controller.sockets.listener import Clients, Listener, listen
+from tenantry.controller.sockets.tls import ServerTls
+
+
+def scheme(environ: dict[str, Any], start_response: Any) -> Any:
+    body = json.dumps(Request(environ).host_url).encode()
+    return Response(body, content_type="application/json")(environ, start_response)
+
+
+class Authority:
+    """With a certificate for 127.0.0.1."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        certificates.create(directory, ["127.0.0.1"])
+        self.certificate = directory / certificates.CONTROLLER
+        self.key = directory / certificates.CONTROLLER_KEY
+        self.own = directory / certificates.AUTHORITY
+
+    def renew(self) -> None:
+        certificates.renew(self.directory)
+
+    def serial(self) -> int:
+        return x509.load_pem_x509_certificate(self.certificate.read_bytes()).serial_number
+
+    def client(self, name: str = "") -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(self.own))
+        if name:
+            issued = certificates.issue(self.directory, name)
+            pem = self.directory / f"{name}.pem"
+            pem.write_text(issued.private_key + issued.certificate)
+            context.load_cert_chain(pem)
+        return context
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "ca")
+
+
+class Served:
+    def __init__(self, tls: ServerTls, clients: Clients, address: tuple[str, int]) -> None:
+        self.tls = tls
+        self.clients = clients
+        self.address = address
+
+    def ask(self, context: ssl.SSLContext) -> tuple[int, str]:
+        """The serial number of the certificate that is shown, and the answer."""
+        with (
+            socket.create_connection(self.address, 30) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as client,
+        ):
+            client.sendall(b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+            shown = client.getpeercert(binary_form=True)
+            answer = b"".join(iter(lambda: client.recv(1 << 16), b""))
+        assert shown
+        serial = x509.load_der_x509_certificate(shown).serial_number
+        return serial, answer.rpartition(b"\r\n\r\n")[2].decode()
+
+
+@contextmanager
+def served(authority: Authority, clients_of: str = "") -> Iterator[Served]:
+    tls = ServerTls(str(authority.certificate), str(authority.key), clients_of)
+    listening = listen("127.0.0.1", 0)
+    clients = Clients("client at", 100, part=1.0)
+    listener = Listener(listening, clients, http.Http(scheme).serve, tls=tls.context)
+    try:
+        yield Served(tls, clients, listening.getsockname())
+    finally:
+        listener.close()
+
+
+def test_a_renewed_certificate_is_shown_at_once(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = authority.client()
+    with served(authority) as api:
+        assert api.ask(client) == (authority.serial(), '"https://here"')
+        first = authority.serial()
+        authority.renew()
+        assert authority.serial() != first
+        assert api.ask(client)[0] == authority.serial()
+        # One file before the other: they do not go together until both are there.
+        now, key = authority.serial(), authority.key.read_bytes()
+        other = Authority(authority.directory.with_name("other"))
+        authority.key.write_bytes(other.key.read_bytes())
+        assert api.ask(client)[0] == now
+        assert api.ask(client)[0] == now
+        told = [r for r in caplog.records if "the former certificate is shown" in r.message]
+        assert len(told) == 1
+        assert key.decode() not in caplog.text
+        authority.certificate.write_bytes(other.certificate.read_bytes())
+        assert api.ask(other.client())[0] == other.serial()
+        authority.certificate.unlink()
+        assert api.ask(other.client())[0] == other.serial()
+
+
+def test_clients_may_have_to_show_a_certificate(authority: Authority) -> None:
+    with served(authority, str(authority.own)) as api:
+        assert api.ask(authority.client("alice"))[1] == '"https://here"'
+        with pytest.raises(OSError):
+            api.ask(authority.client())
+        stranger = Authority(authority.directory.with_name("other")).client("mallory")
+        stranger.load_verify_locations(authority.own)
+        with pytest.raises(OSError):
+            api.ask(stranger)
+
+
+def test_who_never_ends_a_handshake_holds_up_nobody(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a stranger, of whom there may be so many, and is hung up on in the end."""
+    monkeypatch.setattr("tenantry.controller.sockets.listener.HANDSHAKE_SECONDS", 1)
+    client = authority.client()
+    with served(authority) as api:
+        slow = [socket.create_connection(api.address, 30) for _ in range(20)]
+        for one in slow:
+            one.sendall(b"\x16\x03\x01\x02\x00\x01")
+        assert api.ask(client)[1] == '"https://here"'
+        while len(api.clients) < 20:
+            runtime.sleep(0.001)
+        assert not any(reader.is_named for reader in api.clients._here)
+        for one in slow:
+            assert one.recv(100) == b""
+            one.close()
+
+
+def test_who_speaks_no_tls_is_hung_up_on(authority: Authority) -> None:
+    with served(authority) as api, socket.create_connection(api.address, 30) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = b"".join(iter(lambda: client.recv(1 << 16), b""))
+        assert b"200" not in answer
