@@ -35,7 +35,7 @@ class DhcpOptionHooks(ResourceHooks):
         if OPTIONS in body and body[OPTIONS] is not before.get(OPTIONS):
             body[OPTIONS] = _merged(before.get(OPTIONS) or [], body[OPTIONS] or [])
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown.setdefault(OPTIONS, [])  # ports from before there was such an attribute
 
 

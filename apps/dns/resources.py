@@ -52,7 +52,7 @@ class NetworkDomainHooks(ResourceHooks):
             if port:
                 _check_name(port, _domain(port, body, self._default))
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown.setdefault(DOMAIN, "")  # networks from before there was such an attribute
 
 
@@ -72,7 +72,7 @@ class PortNameHooks(ResourceHooks):
         network = draft.get("network", body["network_id"]) or {}
         _check_name(body, _domain(body, network, self._default))
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown.setdefault(NAME, "")
         shown.setdefault(DOMAIN, "")
         network = reader.get("network", body["network_id"]) or {}

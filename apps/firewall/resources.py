@@ -59,10 +59,10 @@ class FirewallRuleHooks(ResourceHooks):
         if draft.linked(body["id"], IN_POLICY):
             raise errors.FirewallRuleInUse(firewall_rule_id=body["id"])
 
-    def shared(self, reader: Reader, body: Body) -> bool:
+    def may_see(self, reader: Reader, context: Context, body: Body) -> bool:
         return bool(body["shared"])
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown["firewall_policy_id"] = list(reader.linked(body["id"], IN_POLICY))
 
 
@@ -115,7 +115,7 @@ class FirewallPolicyHooks(ResourceHooks):
         for id in body[RULES]:
             yield Link(id, IN_POLICY)
 
-    def shared(self, reader: Reader, body: Body) -> bool:
+    def may_see(self, reader: Reader, context: Context, body: Body) -> bool:
         return bool(body["shared"])
 
     def insert_rule(self, draft: Draft, context: Context, body: Body, request: Any) -> Any:
@@ -144,7 +144,7 @@ class FirewallPolicyHooks(ResourceHooks):
 
     def _put(self, draft: Draft, context: Context, body: Body, rules: list[str]) -> Any:
         policies = self.kinds[POLICY]
-        return policies.shown(draft, policies.update(draft, context, body, {RULES: rules}))
+        return policies.shown(draft, context, policies.update(draft, context, body, {RULES: rules}))
 
 
 def _named(request: Any) -> str:
@@ -249,10 +249,10 @@ class FirewallGroupHooks(ResourceHooks):
         for id in body["ports"]:
             yield Link(id, OF_PORT)
 
-    def shared(self, reader: Reader, body: Body) -> bool:
+    def may_see(self, reader: Reader, context: Context, body: Body) -> bool:
         return bool(body["shared"])
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         used = body["ports"] and any(body[name] for name in _POLICIES.values())
         shown["status"] = "DOWN" if not body["admin_state_up"] else "ACTIVE" if used else "INACTIVE"
 

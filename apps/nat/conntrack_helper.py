@@ -72,7 +72,7 @@ class HelpedRouterHooks(ResourceHooks):
         for id in draft.linked(body["id"], HELPER):
             draft.delete("conntrack_helper", id)
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         helpers = (reader.get("conntrack_helper", id) for id in reader.linked(body["id"], HELPER))
         names = ("protocol", "port", "helper")
         shown["conntrack_helpers"] = [{n: helper[n] for n in names} for helper in helpers if helper]

@@ -32,6 +32,7 @@ from neutron_lib.exceptions import l3 as l3_exceptions
 from tenantry.apps.nat import conntrack_helper, ndp_proxy, port_forwarding
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
+    ACCESS_EXTERNAL,
     SYSTEM,
     Extension,
     Reader,
@@ -39,6 +40,7 @@ from tenantry.controller.feature.extension import (
     ResourceSpec,
     changed,
     is_set,
+    may_use,
 )
 from tenantry.controller.network import ipam
 from tenantry.controller.store import Body, Claim, Draft, Link, Store
@@ -58,7 +60,7 @@ def _bad(message: str) -> Exception:
 class FloatingIpHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         network = draft.get("network", body["floating_network_id"])
-        if network is None:
+        if network is None or not may_use(draft, context, network, ACCESS_EXTERNAL):
             raise exceptions.NetworkNotFound(net_id=body["floating_network_id"])
         if not network.get(EXTERNAL):
             raise _bad(f"Network {network['id']} is not a valid external network")
@@ -147,7 +149,7 @@ class FloatingIpHooks(ResourceHooks):
             if body[name]:
                 yield Link(body[name], FLOATING)
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown["status"] = "ACTIVE" if body["router_id"] else "DOWN"
         port = reader.get("port", body["port_id"]) if body["port_id"] else None
         shown["port_details"] = port and {
@@ -270,7 +272,8 @@ def _pools(store: Store, context: Context) -> Iterator[Body]:
     """The IPv4 subnets of external networks."""
     for subnet in store.read("subnet").values():
         network = store.get("network", subnet["network_id"])
-        if network and network.get(EXTERNAL) and subnet["ip_version"] == 4:
+        usable = network is not None and may_use(store, context, network, ACCESS_EXTERNAL)
+        if network and usable and network.get(EXTERNAL) and subnet["ip_version"] == 4:
             yield {
                 "subnet_id": subnet["id"],
                 "subnet_name": subnet["name"],

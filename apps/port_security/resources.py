@@ -42,7 +42,7 @@ class AddressPairHooks(ResourceHooks):
             body[PAIRS] = _settled(body[PAIRS], body)
         _check_security(body)
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown.setdefault(PAIRS, [])  # ports from before there was such an attribute
 
 

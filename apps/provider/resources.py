@@ -139,7 +139,7 @@ class ProviderNetworkHooks(ResourceHooks):
     def claims(self, body: Body) -> Iterable[Claim]:
         return filter(None, map(claim_of, segments_of(body)))
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         """As in Neutron, a network shows its one segment or the list of them, never both."""
         for name in provider_net.ATTRIBUTES if body.get(SEGMENTS) else (SEGMENTS,):
             shown.pop(name, None)
@@ -225,7 +225,7 @@ class SegmentSubnetHooks(ResourceHooks):
         if body.get(segment_api.SEGMENT_ID):
             yield Link(body[segment_api.SEGMENT_ID], "subnet")
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown.setdefault(
             segment_api.SEGMENT_ID, None
         )  # subnets from before there was such an attribute

@@ -4,40 +4,112 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from neutron_lib.api.definitions import external_net
 from neutron_lib.constants import DEVICE_OWNER_FLOATINGIP, DEVICE_OWNER_ROUTER_GW
 from neutron_lib.exceptions.external_net import ExternalNetworkInUse
 
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Reader, ResourceHooks
-from tenantry.controller.store import Body, Draft
+from tenantry.controller.feature.extension import (
+    ACCESS_EXTERNAL,
+    EVERYBODY,
+    RBAC_POLICY,
+    SYSTEM,
+    RbacPolicyInUse,
+    Reader,
+    ResourceHooks,
+    changed,
+    give_to_everybody,
+    granted,
+)
+from tenantry.controller.store import Body, Draft, Store
 
 EXTERNAL = external_net.EXTERNAL
 
 
 class ExternalNetworkHooks(ResourceHooks):
-    """Everybody sees them, and uses them by way of routers and floating IPs; for ports of one's own
-    there a network must be shared, too."""
+    """Who is given access sees them, and uses them by way of routers and floating IPs; for ports of
+    one's own there a network must be shared, too. A network is external for as long as somebody
+    has access: everybody, if it was made so by its attribute."""
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         if body[EXTERNAL]:
             context.require_admin("only an admin may make a network external")
 
+    def created(self, draft: Draft, body: Body) -> None:
+        if body.get(EXTERNAL):
+            give_to_everybody(draft, self.kinds[RBAC_POLICY], "network", body, ACCESS_EXTERNAL)
+
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         if body.get(EXTERNAL) == before.get(EXTERNAL):
             return
         context.require_admin("only an admin may make a network external")
-        if not body[EXTERNAL]:
-            for id in draft.linked(body["id"], "port"):
-                port = draft.get("port", id)
-                if port and port["device_owner"] in (
-                    DEVICE_OWNER_ROUTER_GW,
-                    DEVICE_OWNER_FLOATINGIP,
-                ):
-                    raise ExternalNetworkInUse(net_id=body["id"])
+        if body[EXTERNAL]:
+            give_to_everybody(draft, self.kinds[RBAC_POLICY], "network", before, ACCESS_EXTERNAL)
+            return
+        for id in draft.linked(body["id"], "port"):
+            port = draft.get("port", id)
+            if port and port["device_owner"] in (DEVICE_OWNER_ROUTER_GW, DEVICE_OWNER_FLOATINGIP):
+                raise ExternalNetworkInUse(net_id=body["id"])
+        for policy in _policies(draft, body["id"]):
+            draft.delete(RBAC_POLICY, policy["id"])
 
-    def shared(self, reader: Reader, body: Body) -> bool:
-        return bool(body.get(EXTERNAL))
+    def may_see(self, reader: Reader, context: Context, body: Body) -> bool:
+        return granted(reader, context.project_id, body["id"], ACCESS_EXTERNAL)
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown.setdefault(EXTERNAL, False)  # networks from before there was such an attribute
+
+    def upgrade(self, store: Store) -> None:
+        """What was external before there were policies for it gets one."""
+
+        def change(draft: Draft) -> None:
+            for body in store.read("network").values():
+                if not _policies(draft, body["id"]):
+                    self.created(draft, body)
+
+        store.write(change, SYSTEM.actor)
+
+
+def _policies(draft: Draft, network_id: str) -> list[Body]:
+    """Who may use an external network."""
+    found = (draft.get(RBAC_POLICY, id) for id in draft.linked(network_id, "rbac_object"))
+    return [policy for policy in found if policy and policy["action"] == ACCESS_EXTERNAL]
+
+
+class ExternalPolicyHooks(ResourceHooks):
+    """A network becomes external with its first policy that gives access to it as such, and is so
+    no more without."""
+
+    def created(self, draft: Draft, body: Body) -> None:
+        network = draft.get("network", body["object_id"])
+        if body["action"] == ACCESS_EXTERNAL and network and not network.get(EXTERNAL):
+            draft.put("network", changed(network, **{EXTERNAL: True}))
+
+    def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
+        if body["action"] == ACCESS_EXTERNAL and body["target_tenant"] != before["target_tenant"]:
+            _check_unused(draft, body["object_id"], before, body["target_tenant"])
+
+    def delete(self, draft: Draft, context: Context, body: Body) -> None:
+        if body["action"] != ACCESS_EXTERNAL:
+            return
+        _check_unused(draft, body["object_id"], body)
+        network = draft.get("network", body["object_id"])
+        if network and all(other["id"] == body["id"] for other in _policies(draft, network["id"])):
+            draft.put("network", changed(network, **{EXTERNAL: False}))
+
+
+def _check_unused(draft: Draft, network_id: str, gone: Body, *instead: Any) -> None:
+    """Whose routers have gateways on the network still has access when a policy is gone."""
+    network = draft.get("network", network_id)
+    left = {p["target_tenant"] for p in _policies(draft, network_id) if p["id"] != gone["id"]}
+    left.update(instead, [network["project_id"]] if network else [])
+    for id in draft.linked(network_id, "port") if EVERYBODY not in left else ():
+        port = draft.get("port", id)
+        router = draft.get("router", port["device_id"]) if port else None
+        gateway = port is not None and port["device_owner"] == DEVICE_OWNER_ROUTER_GW
+        if gateway and router and router["project_id"] not in left:
+            raise RbacPolicyInUse(
+                object_id=network_id, details=f"router {router['id']} has its gateway there"
+            )

@@ -338,6 +338,6 @@ class RouterSubnetHooks(ResourceHooks):
             ):
                 raise exceptions.GatewayIpInUse(ip_address=gateway, port_id=port["id"])
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         network = reader.get("network", body["network_id"]) or {}
         shown[EXTERNAL] = bool(network.get(EXTERNAL))

@@ -25,7 +25,7 @@ from neutron_lib.constants import ATTR_NOT_SPECIFIED, DEVICE_OWNER_ROUTER_GW
 from neutron_lib.exceptions import l3 as l3_exceptions
 from neutron_lib.exceptions.extraroute import InvalidRoutes, RoutesExhausted
 
-from tenantry.apps.routing.external import EXTERNAL, ExternalNetworkHooks
+from tenantry.apps.routing.external import EXTERNAL, ExternalNetworkHooks, ExternalPolicyHooks
 from tenantry.apps.routing.interfaces import (
     Interfaces,
     RouterPortHooks,
@@ -36,6 +36,8 @@ from tenantry.apps.routing.interfaces import (
 )
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
+    ACCESS_EXTERNAL,
+    RBAC_POLICY,
     SYSTEM,
     Extension,
     Reader,
@@ -43,6 +45,7 @@ from tenantry.controller.feature.extension import (
     ResourceSpec,
     changed,
     is_set,
+    may_use,
 )
 from tenantry.controller.network import ipam
 from tenantry.controller.openflow.keys import Zone
@@ -116,7 +119,7 @@ class RouterHooks(ResourceHooks):
         if body[GATEWAY_PORT]:
             yield Link(body[GATEWAY_PORT], "router_gateway")
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown.update(EVERY_ROUTER, status="ACTIVE")
         shown["availability_zones"] = list(body.get("availability_zone_hints") or ())
         port = reader.get("port", body[GATEWAY_PORT]) if body[GATEWAY_PORT] else None
@@ -131,7 +134,7 @@ class RouterHooks(ResourceHooks):
             context.require_admin("only an admin may set enable_snat or external_fixed_ips")
         network_id, before = asked["network_id"], body[GATEWAY]
         network = draft.get("network", network_id)
-        if network is None:
+        if network is None or not may_use(draft, context, network, ACCESS_EXTERNAL):
             raise exceptions.NetworkNotFound(net_id=network_id)
         if not network.get(EXTERNAL):
             raise _bad(f"Network {network_id} is not an external network")
@@ -208,7 +211,7 @@ class RouterHooks(ResourceHooks):
     def _reroute(self, draft: Draft, context: Context, body: Body, routes: list[Body]) -> Any:
         router = self.kinds["router"]
         after = router.update(draft, context, body, {"routes": routes})
-        return {"router": router.shown(draft, after)}
+        return {"router": router.shown(draft, context, after)}
 
 
 class RouterInUseByNdpProxy(exceptions.Conflict):
@@ -277,7 +280,7 @@ def _is_reachable(connected: list[ipam.Net], nexthop: str) -> bool:
 
 def extension() -> Extension:
     """The kind ``router``, and external networks."""
-    rules = RouterHooks()
+    rules, external = RouterHooks(), ExternalNetworkHooks()
     interfaces = Interfaces(rules)
     attributes = {
         **l3.RESOURCE_ATTRIBUTE_MAP["routers"],
@@ -309,8 +312,10 @@ def extension() -> Extension:
         ),
         rules={
             "router": rules,
-            "network": ExternalNetworkHooks(),
+            "network": external,
+            RBAC_POLICY: ExternalPolicyHooks(),
             "port": RouterPortHooks(),
             "subnet": RouterSubnetHooks(),
         },
+        upgrade=external.upgrade,
     )

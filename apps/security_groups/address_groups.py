@@ -9,11 +9,17 @@ from typing import Any
 import netaddr
 from neutron_lib import exceptions
 from neutron_lib.api import validators
-from neutron_lib.api.definitions import address_group
+from neutron_lib.api.definitions import address_group, rbac_address_groups
 from neutron_lib.exceptions import address_group as errors
 
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import ResourceHooks, ResourceSpec, changed, is_set
+from tenantry.controller.feature.extension import (
+    NewDefinition,
+    ResourceHooks,
+    ResourceSpec,
+    changed,
+    is_set,
+)
 from tenantry.controller.store import Body, Draft
 
 RULE = "address_group_rule"
@@ -66,11 +72,22 @@ def _canonical(address: str) -> str:
 
 _ATTRIBUTES = address_group.RESOURCE_ATTRIBUTE_MAP["address_groups"]
 
+RBAC = NewDefinition(
+    ALIAS=rbac_address_groups.ALIAS,
+    NAME=rbac_address_groups.NAME,
+    DESCRIPTION=rbac_address_groups.DESCRIPTION,
+    UPDATED_TIMESTAMP=rbac_address_groups.UPDATED_TIMESTAMP,
+    RESOURCE_ATTRIBUTE_MAP={
+        "address_groups": {"shared": {"is_visible": True, "is_filter": True}},
+    },
+)
+"""The extension of that name; without it, Neutron's map hides the attribute."""
+
 KIND = ResourceSpec(
     name="address_group",
     collection="address_groups",
     attributes={
-        **{name: spec for name, spec in _ATTRIBUTES.items() if name != "shared"},
+        **_ATTRIBUTES,
         "tenant_id": _ATTRIBUTES["project_id"],
     },
     not_found=lambda id: errors.AddressGroupNotFound(address_group_id=id),

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import product
 from typing import Any
 
 from neutron_lib.api import converters
 from neutron_lib.constants import IPv4, IPv6
+from neutron_lib.exceptions.address_group import AddressGroupNotFound
 
 from tenantry.apps.security_groups import errors
 from tenantry.apps.security_groups.rule_attributes import ATTRIBUTES, identity, settle
@@ -50,9 +52,13 @@ class DefaultRuleHooks(ResourceHooks):
         context.require_admin("only an admin may change the default rules of security groups")
         ensure(draft, self.kinds[TEMPLATE])
         settle(body)
-        owner = draft.owner(_claim(body))
-        if owner is not None:
-            raise errors.DefaultSecurityGroupRuleExists(rule_id=owner)
+        missing = _missing(draft, body)
+        if missing is not None:
+            raise missing
+        for claim in _overlapping(body):
+            owner = draft.owner(claim)
+            if owner is not None:
+                raise errors.DefaultSecurityGroupRuleExists(rule_id=owner)
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
         context.require_admin("only an admin may change the default rules of security groups")
@@ -63,7 +69,7 @@ class DefaultRuleHooks(ResourceHooks):
     def links(self, body: Body) -> Iterable[Link]:
         yield Link(MARK, TEMPLATE)
 
-    def shared(self, reader: Reader, body: Body) -> bool:
+    def may_see(self, reader: Reader, context: Context, body: Body) -> bool:
         return True
 
     def before_list(self, store: Store, context: Context) -> None:
@@ -78,8 +84,32 @@ an admin deletes stay away."""
 
 
 def _claim(body: Body) -> Claim:
-    flags = f"{body['used_in_default_sg']} {body['used_in_non_default_sg']}"
-    return Claim(TEMPLATE, flags, identity(body))
+    return _claim_for(body, body["used_in_default_sg"], body["used_in_non_default_sg"])
+
+
+def _claim_for(body: Body, in_default: bool, in_others: bool) -> Claim:
+    return Claim(TEMPLATE, f"{in_default} {in_others}", identity(body))
+
+
+def _overlapping(body: Body) -> Iterator[Claim]:
+    """What templates of the same rule claim that some group would have together with this one."""
+    yield _claim(body)
+    for in_default, in_others in product((True, False), repeat=2):
+        if (in_default and body["used_in_default_sg"]) or (
+            in_others and body["used_in_non_default_sg"]
+        ):
+            yield _claim_for(body, in_default, in_others)
+
+
+def _missing(reader: Reader, rule: Body) -> Exception | None:
+    """The error about a remote group that is not there."""
+    group, addresses = rule["remote_group_id"], rule["remote_address_group_id"]
+    error: Exception | None = None
+    if group not in (None, PARENT) and reader.get("security_group", group) is None:
+        error = errors.SecurityGroupNotFound(id=group)
+    if addresses is not None and reader.get("address_group", addresses) is None:
+        error = AddressGroupNotFound(address_group_id=addresses)
+    return error
 
 
 def ensure(draft: Draft, templates: Maker) -> None:
@@ -91,6 +121,7 @@ def ensure(draft: Draft, templates: Maker) -> None:
     for direction, remote, others in (("egress", None, True), ("ingress", PARENT, False)):
         for ethertype in (IPv4, IPv6):
             attributes = {
+                "description": f"Legacy default SG rule for {direction} traffic",  # Neutron's words
                 "used_in_default_sg": True,
                 "direction": direction,
                 "ethertype": ethertype,
@@ -103,22 +134,23 @@ def ensure(draft: Draft, templates: Maker) -> None:
 
 
 def rules_for(draft: Draft, templates: Maker, group: Body, *, default: bool) -> list[Body]:
-    """The attributes of the rules that a new group is to have."""
+    """The attributes of the rules that a new group is to have: each once, and none about a group
+    that has gone since. No template, whenever it was made, may keep a project from its group."""
     ensure(draft, templates)
     flag = "used_in_default_sg" if default else "used_in_non_default_sg"
-    found = []
+    found: dict[str, Body] = {}
     for id in draft.linked(MARK, TEMPLATE):
         template = draft.get(TEMPLATE, id)
-        if template is not None and template[flag]:
+        if template is not None and template[flag] and _missing(draft, template) is None:
             attributes: dict[str, Any] = {name: template[name] for name in _COPIED}
             if attributes["remote_group_id"] == PARENT:
                 attributes["remote_group_id"] = group["id"]
-            found.append(attributes)
-    return found
+            found.setdefault(identity(attributes), attributes)
+    return list(found.values())
 
 
 _COPIED = (
-    *("direction", "protocol", "ethertype", "port_range_min", "port_range_max", "description"),
+    *("direction", "protocol", "ethertype", "port_range_min", "port_range_max"),
     *("remote_ip_prefix", "remote_group_id", "remote_address_group_id"),
 )
 

@@ -11,7 +11,6 @@ import netaddr
 from neutron_lib.api import converters
 from neutron_lib.api.definitions import (
     address_group,
-    rbac_address_groups,
     rbac_security_groups,
     security_groups_normalized_cidr,
     security_groups_port_filtering,
@@ -38,7 +37,6 @@ from tenantry.apps.security_groups.rule_attributes import (
 )
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
-    EVERYBODY,
     SYSTEM,
     Extension,
     Maker,
@@ -46,7 +44,6 @@ from tenantry.controller.feature.extension import (
     Reader,
     ResourceHooks,
     ResourceSpec,
-    granted,
     is_set,
     may_use,
 )
@@ -148,11 +145,10 @@ class SecurityGroupHooks(ResourceHooks):
             groups = self.kinds[GROUP]
             store.write(lambda draft: default_group(draft, groups, project), context.actor)
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         rules = (reader.get(RULE, id) for id in reader.linked(body["id"], RULE))
-        shown["shared"] = granted(reader, EVERYBODY, body["id"])
         shown["security_group_rules"] = [
-            self.kinds[RULE].shown(reader, rule) for rule in rules if rule
+            self.kinds[RULE].shown(reader, context, rule) for rule in rules if rule
         ]
 
 
@@ -181,6 +177,11 @@ class SecurityGroupRuleHooks(ResourceHooks):
             if addresses is None or not may_use(draft, context, addresses):
                 raise address_group_errors.AddressGroupNotFound(address_group_id=id)
 
+    def owns(self, reader: Reader, context: Context, body: Body) -> bool:
+        """A rule is its group's owner's, whoever made it."""
+        group = reader.get(GROUP, body["security_group_id"])
+        return group is not None and context.owns(group)
+
     def claims(self, body: Body) -> Iterable[Claim]:
         yield _identity(body)
 
@@ -191,7 +192,7 @@ class SecurityGroupRuleHooks(ResourceHooks):
         if body["remote_address_group_id"]:
             yield Link(body["remote_address_group_id"], address_groups.RULE)
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         group = reader.get(GROUP, body["security_group_id"])
         shown["belongs_to_default_sg"] = bool(group and group["is_default"])
 
@@ -218,11 +219,7 @@ class SecurityGroupPortHooks(ResourceHooks):
         asked = body.setdefault(GROUPS, [])
         if asked is not before.get(GROUPS):
             body[GROUPS] = checked(draft, context, asked or [])
-        if body["port_security_enabled"]:
-            again = not before["port_security_enabled"] and asked is before.get(GROUPS)
-            if again and not asked and not _of_network(body):
-                body[GROUPS] = [self._default(draft, body)]
-        elif body[GROUPS]:
+        if body[GROUPS] and not body["port_security_enabled"]:
             if before["port_security_enabled"]:
                 raise PortSecurityPortHasSecurityGroup()
             raise PortSecurityAndIPRequiredForSecurityGroups()
@@ -234,7 +231,7 @@ class SecurityGroupPortHooks(ResourceHooks):
         for id in body.get(GROUPS) or ():
             yield Link(id, OF_PORT)
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown.setdefault(GROUPS, [])  # ports from before there was such an attribute
 
 
@@ -290,8 +287,8 @@ def extension() -> Extension:
             *(DEFINITION, stateful_security_group, default_rules.DEFINITION),
             *(security_groups_normalized_cidr, security_groups_remote_address_group),
             *(security_groups_rules_belongs_to_default_sg, security_groups_port_filtering),
-            *(security_groups_shared_filtering, rbac_security_groups, rbac_address_groups),
-            address_group,
+            *(security_groups_shared_filtering, rbac_security_groups),
+            *(address_group, address_groups.RBAC),
         ),
         kinds=(
             ResourceSpec(

@@ -71,7 +71,7 @@ class TrunkHooks(ResourceHooks):
         for id in _ports(body):
             yield Link(id, TRUNKED)
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown.setdefault(
             "status", TRUNK_ACTIVE_STATUS if body["admin_state_up"] else TRUNK_DOWN_STATUS
         )
@@ -98,7 +98,9 @@ class TrunkHooks(ResourceHooks):
 
     def _put(self, draft: Draft, context: Context, body: Body, sub_ports: list[Body]) -> Any:
         trunks = self.kinds[TRUNK]
-        return trunks.shown(draft, trunks.update(draft, context, body, {SUB_PORTS: sub_ports}))
+        return trunks.shown(
+            draft, context, trunks.update(draft, context, body, {SUB_PORTS: sub_ports})
+        )
 
 
 def _ports(body: Body) -> list[str]:
@@ -213,7 +215,7 @@ class TrunkPortHooks(ResourceHooks):
             error = PortInUseAsTrunkParent if parent else PortInUseAsSubPort
             raise error(port_id=body["id"], trunk_id=of["id"])
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         of = _trunk_of(reader, body["id"])
         if of is not None and of["port_id"] == body["id"]:
             ports = ((sub, reader.get("port", sub["port_id"])) for sub in of[SUB_PORTS])

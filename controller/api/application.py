@@ -87,6 +87,8 @@ def application(
     for extension in kinds.extensions:
         if extension.committed is not None:
             store.subscribe(extension.committed)
+        if extension.upgrade is not None:
+            extension.upgrade(store)
     collections = (
         Collection(store, kind, computed) for kind in kinds.values() if not kind.internal
     )

@@ -83,15 +83,25 @@ class ResourceType:
         version = {"created_at": now, "updated_at": now, "revision_number": 1}
         return {"id": str(uuid.uuid4()), "tags": [], **attributes, **version}
 
-    def shown(self, reader: Reader, body: Body) -> Body:
+    def owns(self, reader: Reader, context: Context, body: Body) -> bool:
+        """Whether the caller may change it: their own, or one that a rule counts as theirs."""
+        return context.owns(body) or any(r.owns(reader, context, body) for r in self.rules)
+
+    def may_see(self, reader: Reader, context: Context, body: Body) -> bool:
+        """Whether the caller may change it, or is shown it by a rule."""
+        return self.owns(reader, context, body) or any(
+            rules.may_see(reader, context, body) for rules in self.rules
+        )
+
+    def shown(self, reader: Reader, context: Context, body: Body) -> Body:
         """Every attribute that is not hidden, the stored and the computed, but for the observed."""
-        shown = self.presented(reader, {**body, "tenant_id": body["project_id"]}, body)
+        shown = self.presented(reader, context, {**body, "tenant_id": body["project_id"]}, body)
         return {name: shown[name] for name in self.visible if name in shown}
 
-    def presented(self, reader: Reader, shown: Body, body: Body) -> Body:
+    def presented(self, reader: Reader, context: Context, shown: Body, body: Body) -> Body:
         """``shown``, with what the rules add for ``body``."""
         for rules in self.rules:
-            rules.present(reader, body, shown)
+            rules.present(reader, context, body, shown)
         return shown
 
     def parse_new(self, context: Context, request: Body) -> Body:

@@ -25,7 +25,7 @@ from tenantry.controller.api.query import Query
 from tenantry.controller.api.standard import MAX_TAG_LENGTH
 from tenantry.controller.api.wsgi import Answer, Route, read_json
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Action, Reader, changed, granted
+from tenantry.controller.feature.extension import Action, Reader, changed
 from tenantry.controller.store import Body, Draft, Store
 
 Computed: TypeAlias = Callable[[str, Body], Mapping[str, Any]]
@@ -68,7 +68,7 @@ class Collection:
         fields = [name for name in request.GET.getall("fields") if name]
         self._store.catch_up()
         body = self._find(self._store, context, id, parent)
-        return 200, {self._kind.name: self._output(self._present(body), fields)}
+        return 200, {self._kind.name: self._output(self._present(context, body), fields)}
 
     def index(self, request: Request, context: Context, parent: str = "") -> Answer:
         query = Query(request, self._kind.attributes)
@@ -83,14 +83,14 @@ class Collection:
         matching = [*self._matching(context, query)]
 
         def show(body: Body) -> Body | None:
-            shown = self._present(body)
+            shown = self._present(context, body)
             for name, test in query.filters:
                 if not self._is_stored(name, body) and not test(shown.get(name)):
                     return None
             return self._output(shown, query.fields)
 
         def value(body: Body, name: str) -> Any:
-            return (body if self._is_stored(name, body) else self._present(body)).get(name)
+            return (body if self._is_stored(name, body) else self._present(context, body)).get(name)
 
         return 200, query.answer(self._kind.collection, matching, show, value)
 
@@ -99,7 +99,7 @@ class Collection:
         case. A snapshot: others may write while this one lets them work."""
         for body in runtime.paced([*self._store.read(self._kind.name).values()]):
             if body["id"] == query.marker or (
-                self._may_see(self._store, context, body)
+                self._kind.may_see(self._store, context, body)
                 and all(test(body[n]) for n, test in query.filters if self._is_stored(n, body))
             ):
                 yield body
@@ -108,16 +108,11 @@ class Collection:
         """Whether an attribute is shown as it is stored, so that nothing need be presented."""
         return name in body and name not in self._kind.overridden
 
-    def _may_see(self, reader: Reader, context: Context, body: Body) -> bool:
-        if context.owns(body) or any(r.shared(reader, body) for r in self._kind.rules):
-            return True
-        return granted(reader, context.project_id, body["id"])
-
     def _find(self, reader: Reader, context: Context, id: str, parent: str = "") -> Body:
         if self._kind.parent:
             self._find_parent(reader, context, parent)
         body = reader.get(self._kind.name, id)
-        if body is None or not self._may_see(reader, context, body):
+        if body is None or not self._kind.may_see(reader, context, body):
             raise self._kind.not_found(id)
         if self._kind.parent and body[self._parent_id] != parent:
             raise self._kind.not_found(id)
@@ -134,10 +129,10 @@ class Collection:
             raise self._kind.parent_not_found(id)
         return body
 
-    def _present(self, body: Body) -> Body:
+    def _present(self, context: Context, body: Body) -> Body:
         shown = {**body, "tenant_id": body["project_id"]}
         shown.update(self._computed(self._kind.name, body))
-        return self._kind.presented(self._store, shown, body)
+        return self._kind.presented(self._store, context, shown, body)
 
     def _output(self, shown: Body, fields: Iterable[str] = ()) -> Body:
         wanted = set(fields)
@@ -167,7 +162,7 @@ class Collection:
             return bodies
 
         bodies = self._store.write(change, context.actor)
-        shown = [self._output(self._present(body)) for body in runtime.paced(bodies)]
+        shown = [self._output(self._present(context, body)) for body in runtime.paced(bodies)]
         if self._kind.collection in payload:
             return 201, {self._kind.collection: shown}
         return 201, {self._kind.name: shown[0]}
@@ -199,7 +194,7 @@ class Collection:
             return self._kind.update(draft, context, before, changes)
 
         body = self._store.write(change, context.actor)
-        return 200, {self._kind.name: self._output(self._present(body))}
+        return 200, {self._kind.name: self._output(self._present(context, body))}
 
     def delete(self, request: Request, context: Context, id: str, parent: str = "") -> Answer:
         def change(draft: Draft) -> None:
@@ -223,7 +218,7 @@ class Collection:
     ) -> Body:
         """The resource, if the caller may change it, at the revision that If-Match asks for."""
         body = self._find(draft, context, id, parent)
-        if not context.owns(body):
+        if not self._kind.owns(draft, context, body):
             raise exceptions.NotAuthorized()
         constraint = request.headers.get("If-Match")
         if constraint is not None:

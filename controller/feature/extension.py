@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Protocol, TypeAlias
 
+from neutron_lib import exceptions
 from neutron_lib.constants import ATTR_NOT_SPECIFIED
 
 from tenantry.controller.feature.context import Context
@@ -55,7 +56,11 @@ class Maker(Protocol):
 
     def update(self, draft: Draft, context: Context, before: Body, changes: Body) -> Body: ...
 
-    def shown(self, reader: Reader, body: Body) -> Body: ...
+    def shown(self, reader: Reader, context: Context, body: Body) -> Body: ...
+
+    def may_see(self, reader: Reader, context: Context, body: Body) -> bool: ...
+
+    def owns(self, reader: Reader, context: Context, body: Body) -> bool: ...
 
     @property
     def not_found(self) -> Callable[[str], Exception]: ...
@@ -101,15 +106,20 @@ class ResourceHooks:
         """The error for a claim of :meth:`claims` that another resource has."""
         return None
 
-    def shared(self, reader: Reader, body: Body) -> bool:
-        """Whether every project may see and use the resource."""
+    def owns(self, reader: Reader, context: Context, body: Body) -> bool:
+        """Whether the caller may change a resource of another project as if it were theirs."""
+        return False
+
+    def may_see(self, reader: Reader, context: Context, body: Body) -> bool:
+        """Whether the caller may see a resource that they may not change."""
         return False
 
     def before_list(self, store: Store, context: Context) -> None:
         """Make what a caller expects to see, without having asked for it."""
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
-        """Add computed attributes to ``shown``, a copy of the body's visible attributes."""
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
+        """Add computed attributes to ``shown``, a copy of the body's visible attributes, as the
+        caller sees them."""
 
 
 Action: TypeAlias = Callable[[Draft, Context, Body, Any], Any]
@@ -163,7 +173,8 @@ class Extension:
     ``definitions`` are listed under ``/v2.0/extensions`` and their attribute maps merged into the
     kinds. ``rules`` by kind run after those of extensions that come earlier. ``committed`` is
     told of every commit, for rules that keep a place to go on from. ``lists`` by path are made of
-    what is stored, and can only be listed.
+    what is stored, and can only be listed. ``upgrade`` brings what earlier versions stored up to
+    date, once, before anything is asked for.
     """
 
     definitions: tuple[Definition, ...] = ()
@@ -171,33 +182,55 @@ class Extension:
     rules: Mapping[str, ResourceHooks] = field(default_factory=dict)
     committed: Callable[[Commit], None] | None = None
     lists: Mapping[str, Listed] = field(default_factory=dict)
+    upgrade: Callable[[Store], None] | None = None
 
 
 SYSTEM = Context(project_id="", actor="tenantry", is_admin=True)
 """Who makes what belongs to no project."""
 
 
+RBAC_POLICY = "rbac_policy"
+"""The kind of resource that gives a project, or EVERYBODY, access to another: to use it
+(ACCESS_SHARED), or a network for gateways of routers and for floating IPs (ACCESS_EXTERNAL)."""
+
 EVERYBODY = "*"
-"""The target of a policy (``rbac.py``) that shares with all projects."""
+ACCESS_SHARED, ACCESS_EXTERNAL = "access_as_shared", "access_as_external"
 
 
-def access(id: str, target: str) -> Claim:
-    """What a policy claims that shares a resource with a project, or EVERYBODY."""
-    return Claim("rbac", id, target)
+class RbacPolicyInUse(exceptions.Conflict):
+    message = (
+        "RBAC policy on object %(object_id)s cannot be removed because other objects depend on it."
+        "\nDetails: %(details)s"
+    )
 
 
-def granted(reader: Reader, project_id: str, id: str) -> bool:
+def access(id: str, target: str, action: str = ACCESS_SHARED) -> Claim:
+    """What a policy claims that gives a project, or EVERYBODY, access to a resource."""
+    return Claim("rbac" if action == ACCESS_SHARED else action, id, target)
+
+
+def granted(reader: Reader, project_id: str, id: str, action: str = ACCESS_SHARED) -> bool:
     """Whether a policy gives a project access to a resource."""
-    return any(reader.owner(access(id, to)) is not None for to in (project_id, EVERYBODY))
+    targets = (project_id, EVERYBODY)
+    return any(reader.owner(access(id, target, action)) is not None for target in targets)
 
 
-def may_use(reader: Reader, context: Context, body: Body) -> bool:
-    """Whether a resource is the caller's, or everybody's, or was shared with the caller."""
+def may_use(reader: Reader, context: Context, body: Body, *more: str) -> bool:
+    """Whether a resource is the caller's, or was shared with the caller; or the caller was given
+    access to it by one of ``more`` actions."""
     return (
         context.owns(body)
         or bool(body.get("shared"))
-        or granted(reader, context.project_id, body["id"])
+        or any(granted(reader, context.project_id, body["id"], a) for a in (ACCESS_SHARED, *more))
     )
+
+
+def give_to_everybody(draft: Draft, policies: Maker, kind: str, body: Body, action: str) -> None:
+    """Make the policy that gives every project access to a resource, unless there is one."""
+    if draft.owner(access(body["id"], EVERYBODY, action)) is None:
+        project = {"tenant_id": body["project_id"], "project_id": body["project_id"]}
+        of = {"object_type": kind, "object_id": body["id"], "target_tenant": EVERYBODY}
+        policies.make(draft, SYSTEM, {**of, **project, "action": action})
 
 
 def is_set(value: object) -> bool:

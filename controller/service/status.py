@@ -7,7 +7,7 @@ from __future__ import annotations
 from neutron_lib.constants import DEVICE_OWNER_FLOATINGIP
 
 from tenantry.controller.engine.engine import Engine
-from tenantry.controller.model import Agent, Binding, Host, Network, Port, Switch, View
+from tenantry.controller.model import Agent, Binding, Host, Port, Switch, View
 from tenantry.controller.model.binding import switch_text
 from tenantry.controller.network.records import Router
 from tenantry.controller.network.tunnels import Unreachable, unreachable
@@ -66,11 +66,10 @@ class Status(Follower):
         first = self._model.get(Switch, parts.first)
         return first is not None and first.host != binding.host
 
-    def network(self, network_id: str) -> str:
-        """ACTIVE once every switch that has the network has confirmed its newest change; BUILD
-        before that; DOWN if it is switched off."""
-        network = self._model.get(Network, network_id)
-        if network is None or not network.admin_state_up:
+    def network(self, network_id: str, up: bool) -> str:
+        """ACTIVE once every switch that has the network has confirmed its newest change, as when
+        none has it; BUILD before that; DOWN if it is not ``up``, but switched off."""
+        if not up:
             return "DOWN"
         changed = self._progress.wired.get(network_id, 0)
         switches = self._model.distinct(Binding, ("network_id", "switch"), (network_id,))

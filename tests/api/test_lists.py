@@ -35,9 +35,9 @@ def presented(api: Api, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     kind = api.kinds["port"]
     present: Callable[..., Any] = kind.presented
 
-    def note(reader: Any, shown: dict[str, Any], *more: Any) -> Any:
+    def note(reader: Any, context: Any, shown: dict[str, Any], body: Any) -> Any:
         names.append(shown["name"])
-        return present(reader, shown, *more)
+        return present(reader, context, shown, body)
 
     monkeypatch.setattr(kind, "presented", note)
     return names

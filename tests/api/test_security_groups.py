@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.api.conftest import Api, path
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 RULES = path("security_group_rule")
+GROUPS = path("security_group")
 
 
 def default(api: Api) -> Any:
@@ -52,7 +54,7 @@ def test_which_ports_have_groups(api: Api, network: str) -> None:
     unsecured = api.create("port", network_id=network, port_security_enabled=False)
     assert unsecured["security_groups"] == []
     again = api.update("port", unsecured["id"], port_security_enabled=True)
-    assert again["security_groups"] == [default(api)["id"]]
+    assert again["security_groups"] == [], "as in Neutron: nothing passes until it is in one"
     dhcp = api.create("port", network_id=network, device_owner="network:dhcp")
     assert dhcp["security_groups"] == []
     body = {"port": {"network_id": network, "port_security_enabled": False}}
@@ -175,6 +177,88 @@ def test_templates_make_the_rules_of_new_groups(api: Api) -> None:
         api.delete("default_security_group_rule", template["id"])
     assert api.list("default_security_group_rule") == [], "and they stay away"
     assert api.create("security_group", name="bare")["security_group_rules"] == []
+
+
+TEMPLATES = path("default_security_group_rule")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        ((True, True), (True, False), 409),
+        ((True, False), (True, True), 409),
+        ((False, True), (True, True), 409),
+        ((True, False), (True, False), 409),
+        ((False, False), (False, False), 409),
+        ((True, False), (False, True), 201),
+        ((False, True), (False, False), 201),
+    ],
+)
+def test_no_group_is_given_a_rule_twice(
+    api: Api, first: tuple[bool, bool], second: tuple[bool, bool], status: int
+) -> None:
+    def template(in_default: bool, in_others: bool) -> dict[str, Any]:
+        ssh = {"direction": "ingress", "protocol": "tcp"}
+        flags = {"used_in_default_sg": in_default, "used_in_non_default_sg": in_others}
+        return {"default_security_group_rule": {**ssh, **flags}}
+
+    assert api.request("POST", TEMPLATES, template(*first))[0] == 201
+    seen, answer = api.request("POST", TEMPLATES, template(*second))
+    assert seen == status, answer
+    if status == 409:
+        assert answer["NeutronError"]["type"] == "DefaultSecurityGroupRuleExists"
+    for name in ("blue", "green"):
+        assert api.request("GET", GROUPS, X_Project_Id=name)[0] == 200
+
+
+def test_a_template_is_about_groups_that_are_there(api: Api) -> None:
+    rule = {"direction": "ingress", "used_in_default_sg": True}
+    for name, error in (
+        ("remote_group_id", "SecurityGroupNotFound"),
+        ("remote_address_group_id", "AddressGroupNotFound"),
+    ):
+        gone = {"default_security_group_rule": {**rule, name: str(uuid4())}}
+        api.refused(404, error, "POST", TEMPLATES, gone)
+    group = api.create("security_group", name="web")["id"]
+    addresses = api.create("address_group", name="office")["id"]
+    api.create("default_security_group_rule", **rule, remote_group_id=group)
+    api.create("default_security_group_rule", **rule, remote_address_group_id=addresses)
+    api.request("GET", GROUPS, X_Project_Id="blue")
+    (made,) = api.list("security_group", "project_id=blue")
+    remotes = [rule["remote_group_id"] for rule in made["security_group_rules"]]
+    assert group in remotes
+    api.delete("security_group", group)
+    network = api.create("network")["id"]
+    port = {"port": {"network_id": network, "project_id": "green"}}
+    assert api.request("POST", "/v2.0/ports", port)[0] == 201, "no template keeps it from its group"
+
+
+def test_templates_that_overlap_since_an_earlier_version(api: Api) -> None:
+    """As it was in the database before overlaps were refused."""
+    ssh = {"direction": "ingress", "protocol": "tcp", "used_in_default_sg": True}
+    first = api.create("default_security_group_rule", **ssh, used_in_non_default_sg=True)["id"]
+    double = {**api.store.read("default_security_group_rule")[first]}
+    double |= {"id": str(uuid4()), "used_in_non_default_sg": False}
+    api.store.write(lambda draft: draft.put("default_security_group_rule", double), "earlier")
+    network = api.create("network")["id"]
+    port = {"port": {"network_id": network, "project_id": "green"}}
+    assert api.request("POST", "/v2.0/ports", port)[0] == 201
+    (group,) = api.list("security_group", "project_id=green")
+    assert [r["protocol"] for r in group["security_group_rules"]].count("tcp") == 1
+
+
+def test_the_first_templates_are_described_as_neutrons_are(api: Api) -> None:
+    said = {t["direction"]: t["description"] for t in api.list("default_security_group_rule")}
+    for direction in ("egress", "ingress"):
+        assert said[direction] == f"Legacy default SG rule for {direction} traffic"
+    group = api.create("security_group", name="web")
+    assert {rule["description"] for rule in group["security_group_rules"]} == {""}
+
+
+def test_port_security_is_switched_off_and_on(api: Api, network: str) -> None:
+    port = api.create("port", network_id=network, port_security_enabled=False)["id"]
+    assert api.update("port", port, port_security_enabled=True)["security_groups"] == []
+    assert api.update("port", port, port_security_enabled=False)["security_groups"] == []
 
 
 def test_address_groups(api: Api) -> None:

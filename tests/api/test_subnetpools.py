@@ -48,9 +48,9 @@ def test_a_new_pool_has_neutrons_defaults(api: Api) -> None:
         **made,
         "prefixes": ["10.0.0.0/16", "10.2.0.0/16"],
         "ip_version": 4,
-        "min_prefixlen": 8,
-        "default_prefixlen": 8,
-        "max_prefixlen": 32,
+        "min_prefixlen": "8",
+        "default_prefixlen": "8",
+        "max_prefixlen": "32",
         "default_quota": None,
         "address_scope_id": None,
         "shared": False,
@@ -59,7 +59,8 @@ def test_a_new_pool_has_neutrons_defaults(api: Api) -> None:
     }
     six = api.create("subnetpool", name="p", prefixes=["2001:DB8::/33", "2001:db8:8000::/33"])
     assert six["prefixes"] == ["2001:db8::/32"]
-    assert (six["min_prefixlen"], six["default_prefixlen"], six["max_prefixlen"]) == (64, 64, 128)
+    lengths = [six[f"{which}_prefixlen"] for which in ("min", "default", "max")]
+    assert lengths == ["64", "64", "128"], "in quotes, as Neutron's"
     assert api.list("subnetpool", "ip_version=6") == [six]
 
 
@@ -380,7 +381,7 @@ def test_whose_pools_and_scopes_one_may_use(make_api: Callable[..., Api]) -> Non
 
     _, mine = post("address_scope", "admin", **scope)
     _, ours = post("address_scope", "admin", **scope, shared=True)
-    refusal = 400, "IllegalSubnetPoolAssociationToAddressScope"
+    refusal = 404, "AddressScopeNotFound"
     assert post("subnetpool", "red", **prefixes, address_scope_id=mine) == refusal
     status, joined = post("subnetpool", "red", **prefixes, address_scope_id=ours)
     assert status == 201

@@ -45,15 +45,12 @@ class AddressScopeHooks(ResourceHooks):
         if draft.linked(body["id"], POOL):
             raise AddressScopeInUse(address_scope_id=body["id"])
 
-    def shared(self, reader: Reader, body: Body) -> bool:
-        return bool(body["shared"])
-
 
 class NetworkScopeHooks(ResourceHooks):
     """What a network shows of the scopes that its subnets are in: one of each family, since all
     subnets of a family come from one pool."""
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown.update(dict.fromkeys(_SHOWN.values()))
         for id in reader.linked(body["id"], "subnet"):
             subnet = reader.get("subnet", id)
@@ -63,12 +60,12 @@ class NetworkScopeHooks(ResourceHooks):
                     shown[_SHOWN[pool["ip_version"]]] = pool["address_scope_id"]
 
 
-def scope_of(draft: Draft, context: Context, id: str) -> Body | None:
-    """The scope, if the caller may use it. AddressScopeNotFound if there is none of this id."""
+def scope_of(draft: Draft, context: Context, id: str) -> Body:
+    """The scope of this id. AddressScopeNotFound if there is none that the caller may use."""
     found = draft.get("address_scope", id)
-    if found is None:
+    if found is None or not may_use(draft, context, found):
         raise AddressScopeNotFound(address_scope_id=id)
-    return found if may_use(draft, context, found) else None
+    return found
 
 
 def extension() -> Extension:

@@ -173,7 +173,7 @@ class AgentHooks(ResourceHooks):
     def claims(self, body: Body) -> Iterable[Claim]:
         yield of_host(body["host"])
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         for name, value in _UNOBSERVED.items():
             shown.setdefault(name, value)
 

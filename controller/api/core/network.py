@@ -16,6 +16,7 @@ from tenantry.controller.feature.extension import (
     Reader,
     ResourceHooks,
     ResourceSpec,
+    access,
     may_use,
 )
 from tenantry.controller.openflow.keys import Zone
@@ -40,9 +41,13 @@ class NetworkHooks(ResourceHooks):
                 self._check_unshared(draft, body)
 
     def _check_unshared(self, draft: Draft, body: Body) -> None:
+        """Nobody has ports there by this alone. What is nobody's is a gateway's or a floating IP's,
+        which need no sharing."""
         for id in draft.linked(body["id"], "port"):
             port = draft.get("port", id)
-            if port and port["project_id"] != body["project_id"]:
+            project = port["project_id"] if port else ""
+            allowed = draft.owner(access(body["id"], project)) is not None
+            if project not in ("", body["project_id"]) and not allowed:
                 raise exceptions.InvalidSharedSetting(network=body["name"] or body["id"])
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
@@ -62,10 +67,7 @@ class NetworkHooks(ResourceHooks):
         for id in draft.linked(body["id"], "subnet"):
             draft.delete("subnet", id)
 
-    def shared(self, reader: Reader, body: Body) -> bool:
-        return bool(body["shared"])
-
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown["subnets"] = list(reader.linked(body["id"], "subnet"))
         shown.setdefault("status", "ACTIVE")
 

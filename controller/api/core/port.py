@@ -120,7 +120,7 @@ class PortHooks(ResourceHooks):
             error = InterfaceInUse(host=claim.scope, interface=claim.value)
         return error
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown.setdefault("status", "DOWN")
         bound = bool(shown[portbindings.HOST_ID])
         vif_type = portbindings.VIF_TYPE_OVS if bound else portbindings.VIF_TYPE_UNBOUND

@@ -44,7 +44,7 @@ class PortAttributesHooks(ResourceHooks):
         if body.get(name) != before.get(name) and DATA_PLANE_INTEGRATOR not in context.roles:
             context.require_admin("only an admin may say how the data plane is")
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         for name in _NAMES:
             shown.setdefault(name, None)  # ports from before there was such an attribute
 

@@ -31,6 +31,7 @@ from tenantry.controller.api.standard import ATTRIBUTES
 from tenantry.controller.api.wsgi import Answer, Route, read_json
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
+    SYSTEM,
     Extension,
     Maker,
     Reader,
@@ -307,7 +308,7 @@ class PortBindings:
 
     def _shown(self, reader: Reader, port: Body) -> Body:
         """What a port's features say of its binding."""
-        shown = self._ports.shown(reader, port)
+        shown = self._ports.shown(reader, SYSTEM, port)
         return {name: shown[in_port] for name, in_port in _SHOWN.items()}
 
 

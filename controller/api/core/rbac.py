@@ -8,24 +8,33 @@ from collections.abc import Iterable
 from typing import Any
 
 from neutron_lib import exceptions
+from neutron_lib.api import validators
+from neutron_lib.api.definitions import rbac_address_scope, rbac_subnetpool
 from neutron_lib.db.constants import DESCRIPTION_FIELD_SIZE, PROJECT_ID_FIELD_SIZE
 
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
+    ACCESS_EXTERNAL,
+    ACCESS_SHARED,
     EVERYBODY,
+    RBAC_POLICY,
+    SYSTEM,
     Extension,
     NewDefinition,
+    RbacPolicyInUse,
+    Reader,
     ResourceHooks,
     ResourceSpec,
     access,
+    changed,
+    give_to_everybody,
     granted,
 )
-from tenantry.controller.store import Body, Claim, Draft, Link
+from tenantry.controller.store import Body, Claim, Draft, Link, Store
 
-POLICY = "rbac_policy"
-ACTION = "access_as_shared"
+OBJECT = "rbac_object"
+"""The role in which a resource sees the policies that share it."""
 
-_OBJECT = "rbac_object"
 _USERS = {
     "network": (("port", "port"),),
     "subnetpool": (("allocation", "subnet"),),
@@ -35,67 +44,89 @@ _USERS = {
 }
 """What can be shared; and in which roles, and of which kinds, those who use it link to it."""
 
+KINDS = _USERS.keys()
+
 
 class RbacPolicyNotFound(exceptions.NotFound):
     message = "RBAC policy with ID %(id)s not found"
-
-
-class RbacPolicyInUse(exceptions.Conflict):
-    message = (
-        "RBAC policy on object %(object_id)s cannot be removed because other objects depend on it."
-        "\nDetails: %(details)s"
-    )
 
 
 class DuplicateRbacPolicy(exceptions.Conflict):
     message = "An RBAC policy already exists with those values."
 
 
+class InvalidActionForType(exceptions.InvalidInput):
+    message = (
+        "Invalid action '%(action)s' for object type '%(object_type)s'. Valid actions: "
+        "%(valid_actions)s"
+    )
+
+
 class RbacPolicyHooks(ResourceHooks):
+    """Who has access is what policies claim. Where a resource says ``shared`` itself, it says
+    whether everybody has."""
+
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         kind, id = body["object_type"], body["object_id"]
-        if body["action"] != ACTION:
-            raise exceptions.InvalidInput(
-                error_message=f"action must be {ACTION}: others are not supported"
+        actions = (ACCESS_SHARED, ACCESS_EXTERNAL) if kind == "network" else (ACCESS_SHARED,)
+        if body["action"] not in actions:
+            raise InvalidActionForType(
+                action=body["action"], object_type=kind, valid_actions=", ".join(actions)
             )
         target = draft.get(kind, id) if kind in self.kinds else None
-        if target is None or not context.owns(target):
+        if target is None or not self.kinds[kind].may_see(draft, context, target):
             raise self._not_found(kind, id)
-        _check_target(context, body)
+        if not self.kinds[kind].owns(draft, context, target):
+            raise exceptions.InvalidInput(
+                error_message="Only admins can manipulate policies on objects they do not own"
+            )
+        _check_target(draft, context, body)
 
     def _not_found(self, kind: str, id: str) -> Exception:
         if kind in self.kinds:
             return self.kinds[kind].not_found(id)
         return RbacPolicyNotFound(id=id)
 
+    def created(self, draft: Draft, body: Body) -> None:
+        _reflect(draft, body)
+
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         if body["target_tenant"] != before["target_tenant"]:
-            _check_target(context, body)
-            draft.put(POLICY, body)
+            _check_target(draft, context, body)
+            draft.put(RBAC_POLICY, body)
             _check_unused(draft, before)
+            _reflect(draft, body)
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
-        draft.delete(POLICY, body["id"])
+        draft.delete(RBAC_POLICY, body["id"])
         _check_unused(draft, body)
+        _reflect(draft, body)
 
     def claims(self, body: Body) -> Iterable[Claim]:
-        yield access(body["object_id"], body["target_tenant"])
-
-    def taken(self, claim: Claim, body: Body) -> Exception | None:
-        error: Exception = DuplicateRbacPolicy()
-        return error if claim == access(body["object_id"], body["target_tenant"]) else None
+        yield access(body["object_id"], body["target_tenant"], body["action"])
 
     def links(self, body: Body) -> Iterable[Link]:
-        yield Link(body["object_id"], _OBJECT)
+        yield Link(body["object_id"], OBJECT)
 
 
-def _check_target(context: Context, body: Body) -> None:
-    if body["target_tenant"] == EVERYBODY:
+def _check_target(draft: Draft, context: Context, body: Body) -> None:
+    """Projects have UUIDs if the caller's has one, as Keystone's have: anything else is a project's
+    name, and would share with nobody."""
+    target = body["target_tenant"]
+    if target == EVERYBODY:
         context.require_admin("only an admin may share with every project")
+    elif validators.validate_uuid(target) and not validators.validate_uuid(context.project_id):
+        raise exceptions.InvalidInput(
+            error_message=f"'{target}' is not a valid target project ID; expected a UUID or '*'"
+        )
+    if draft.owner(access(body["object_id"], target, body["action"])) is not None:
+        raise DuplicateRbacPolicy()
 
 
 def _check_unused(draft: Draft, policy: Body) -> None:
     """Who was given access uses it, and has no other."""
+    if policy["action"] != ACCESS_SHARED:
+        return
     kind, id = policy["object_type"], policy["object_id"]
     target = draft.get(kind, id)
     owner: str = target["project_id"] if target else ""
@@ -108,12 +139,56 @@ def _check_unused(draft: Draft, policy: Body) -> None:
                 raise RbacPolicyInUse(object_id=id, details=f"{users} {user_id} uses it")
 
 
+def _reflect(draft: Draft, policy: Body) -> None:
+    """Have what a policy is about say whether it is everybody's."""
+    kind, id = policy["object_type"], policy["object_id"]
+    shared = draft.owner(access(id, EVERYBODY)) is not None
+    body = draft.get(kind, id)
+    if body is not None and body.get("shared", shared) != shared:
+        draft.put(kind, changed(body, shared=shared))
+
+
 class SharedResourceHooks(ResourceHooks):
-    """What was shared takes its policies along when it goes."""
+    """Resources of one kind: for whom they are shared, by which policies; and the policies that
+    come and go with them."""
+
+    overrides = ("shared",)
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def created(self, draft: Draft, body: Body) -> None:
+        if body.get("shared"):
+            give_to_everybody(draft, self.kinds[RBAC_POLICY], self._kind, body, ACCESS_SHARED)
+
+    def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
+        if body.get("shared") == before.get("shared"):
+            return
+        if body["shared"]:
+            give_to_everybody(draft, self.kinds[RBAC_POLICY], self._kind, before, ACCESS_SHARED)
+        else:
+            policy = draft.owner(access(body["id"], EVERYBODY))
+            if policy is not None:
+                draft.delete(RBAC_POLICY, policy)
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
-        for id in draft.linked(body["id"], _OBJECT):
-            draft.delete(POLICY, id)
+        for id in draft.linked(body["id"], OBJECT):
+            draft.delete(RBAC_POLICY, id)
+
+    def may_see(self, reader: Reader, context: Context, body: Body) -> bool:
+        return granted(reader, context.project_id, body["id"])
+
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
+        shown["shared"] = granted(reader, context.project_id, body["id"])
+
+    def upgrade(self, store: Store) -> None:
+        """What was shared before there were policies for it gets one."""
+
+        def change(draft: Draft) -> None:
+            for body in store.read(self._kind).values():
+                self.created(draft, body)
+
+        store.write(change, SYSTEM.actor)
 
 
 def _object_type(value: Any) -> str:
@@ -145,6 +220,12 @@ _ATTRIBUTES: dict[str, dict[str, Any]] = {
 
 def extension() -> Extension:
     """The kind ``rbac_policy``."""
+    shared = {kind: SharedResourceHooks(kind) for kind in _USERS}
+
+    def upgrade(store: Store) -> None:
+        for kind in shared.keys() & store.schema.keys():
+            shared[kind].upgrade(store)
+
     return Extension(
         definitions=(
             NewDefinition(
@@ -156,14 +237,17 @@ def extension() -> Extension:
                 ),
                 UPDATED_TIMESTAMP="2015-06-17T12:15:12-00:00",
             ),
+            rbac_address_scope,
+            rbac_subnetpool,
         ),
         kinds=(
             ResourceSpec(
-                name=POLICY,
+                name=RBAC_POLICY,
                 collection="rbac_policies",
                 attributes=_ATTRIBUTES,
                 not_found=lambda id: RbacPolicyNotFound(id=id),
             ),
         ),
-        rules={POLICY: RbacPolicyHooks(), **{kind: SharedResourceHooks() for kind in _USERS}},
+        rules={RBAC_POLICY: RbacPolicyHooks(), **shared},
+        upgrade=upgrade,
     )

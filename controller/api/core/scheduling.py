@@ -24,6 +24,7 @@ from tenantry.controller.api.query import Query
 from tenantry.controller.api.resource import Computed
 from tenantry.controller.api.wsgi import Answer, Route
 from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import SYSTEM
 from tenantry.controller.model import Binding, Model, Switch, View, networks_with_ports
 from tenantry.controller.network.records import HeldDown
 from tenantry.controller.network.routers import gateways
@@ -193,7 +194,7 @@ class _Scheduling:
         return view.ids(Switch, host=agent["host"])
 
     def _shown(self, kind: str, body: Body) -> Body:
-        return {**self._kinds[kind].shown(self._store, body), **self._computed(kind, body)}
+        return {**self._kinds[kind].shown(self._store, SYSTEM, body), **self._computed(kind, body)}
 
 
 _STATE = {True: "available", False: "unavailable"}

@@ -72,7 +72,7 @@ class ServiceAddressHooks(ResourceHooks):
         if body.get(SERVICE_ADDRESS):
             yield Claim(ipam.ADDRESS, body["id"], body[SERVICE_ADDRESS])
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown.setdefault(SERVICE_ADDRESS, None)
 
 

@@ -19,6 +19,7 @@ from tenantry.controller.feature.extension import (
     ResourceHooks,
     ResourceSpec,
     changed,
+    granted,
     is_set,
 )
 from tenantry.controller.network import ipam
@@ -104,12 +105,14 @@ class SubnetHooks(ResourceHooks):
         if body["subnetpool_id"]:
             yield Link(body["subnetpool_id"], prefixes.ALLOCATION)
 
-    def shared(self, reader: Reader, body: Body) -> bool:
+    def may_see(self, reader: Reader, context: Context, body: Body) -> bool:
+        """Who sees the network sees its subnets."""
         network = reader.get("network", body["network_id"])
-        return network is not None and bool(network["shared"])
+        return network is not None and self.kinds["network"].may_see(reader, context, network)
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
-        shown["shared"] = self.shared(reader, body)  # not visible, but a filter
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
+        # Not visible, but a filter: as the network's.
+        shown["shared"] = granted(reader, context.project_id, body["network_id"])
         shown.setdefault("service_types", [])  # subnets from before there was such an attribute
 
 

@@ -37,6 +37,8 @@ from tenantry.controller.network import ipam
 from tenantry.controller.packets.addresses import BITS
 from tenantry.controller.store import Body, Claim, Draft, Link
 
+_LENGTHS = ("min_prefixlen", "default_prefixlen", "max_prefixlen")
+
 _DEFAULT_MIN = {4: 8, 6: 64}
 
 _SUBNET_ALLOCATION = NewDefinition(
@@ -117,6 +119,10 @@ class SubnetPoolHooks(ResourceHooks):
         if body["address_scope_id"]:
             yield Link(body["address_scope_id"], POOL)
 
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
+        """Neutron's older clients were written for lengths in quotes."""
+        shown.update({name: str(body[name]) for name in _LENGTHS})
+
     def taken(self, claim: Claim, body: Body) -> Exception | None:
         if claim.kind != DEFAULT:
             return None
@@ -125,9 +131,6 @@ class SubnetPoolHooks(ResourceHooks):
             "default may exist per IP family"
         )
         return error
-
-    def shared(self, reader: Reader, body: Body) -> bool:
-        return bool(body["shared"])
 
 
 def _requested(request: Body) -> list[str]:
@@ -185,10 +188,6 @@ def _check_scope(draft: Draft, context: Context, body: Body) -> None:
     if not scope_id:
         return
     scope = scope_of(draft, context, scope_id)
-    if scope is None:
-        raise exceptions.IllegalSubnetPoolAssociationToAddressScope(
-            subnetpool_id=body["id"], address_scope_id=scope_id
-        )
     if scope["ip_version"] != body["ip_version"]:
         raise exceptions.IllegalSubnetPoolIpVersionAssociationToAddressScope(
             subnetpool_id=body["id"], address_scope_id=scope_id, ip_version=scope["ip_version"]

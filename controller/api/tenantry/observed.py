@@ -27,7 +27,9 @@ class Observed:
         self._running = running
         self._hosts = hosts
         core: dict[str, Observe] = {
-            "network": lambda _, body: {"status": self._running.status.network(body["id"])},
+            "network": lambda _, body: {
+                "status": self._running.status.network(body["id"], body["admin_state_up"])
+            },
             "port": lambda _, body: self._port(body),
             "agent": lambda _, body: self._agent(body["host"]),
         }
