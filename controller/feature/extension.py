@@ -137,7 +137,7 @@ class ResourceSpec:
     Each gets a small integer ``key`` from ``keys``, unique in its kind and hidden from the API:
     what a register or a tunnel header carries in place of the id. ``actions`` by name are what can
     be done to one besides updating it: ``PUT /v2.0/COLLECTION/ID/NAME``. What is ``internal`` has
-    no URL: rules keep it for themselves.
+    no URL: rules keep it for themselves. ``blank`` are the changes that a PUT of nothing means.
     """
 
     name: str
@@ -149,6 +149,7 @@ class ResourceSpec:
     path: str = ""
     parent: str = ""
     internal: bool = False
+    blank: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
