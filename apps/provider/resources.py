@@ -16,20 +16,25 @@ from neutron_lib.api.attributes import AttributeInfo
 from neutron_lib.api.definitions import (
     l2_adjacency,
     multiprovidernet,
+    network_segment_range,
     provider_net,
     standard_attr_segment,
     subnet_segmentid_writable,
 )
 from neutron_lib.api.definitions import segment as segment_api
-from neutron_lib.constants import TYPE_LOCAL
+from neutron_lib.constants import TYPE_LOCAL, TYPE_VLAN
 from neutron_lib.exceptions.multiprovidernet import SegmentsSetInConjunctionWithProviders
 
+from tenantry.apps.provider import segment_ranges
+from tenantry.apps.provider.segment_ranges import SegmentRanges
 from tenantry.apps.provider.segments import (
     ALL_VNIS,
+    OVERLAYS,
     SEGMENTS,
     TYPE,
     Range,
     Segment,
+    SegmentRange,
     Segments,
     VlanRanges,
     claim_of,
@@ -103,7 +108,7 @@ class ProviderNetworkHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         settled: list[Segment] = []
         for wanted in self._wanted(context, body):
-            settled.append(self._segments.settle(draft, wanted, settled))
+            settled.append(self._segments.settle(draft, body["project_id"], wanted, settled))
         body |= settled[0]
         body[SEGMENTS] = _several(settled)
 
@@ -168,7 +173,7 @@ class SegmentHooks(ResourceHooks):
         body["project_id"] = ""  # so none but admins see it
         segment, known = segment_of(body, prefix=""), segments_of(network)
         if segment not in _unnamed(draft, network):
-            segment = self._segments.settle(draft, segment, known)
+            segment = self._segments.settle(draft, network["project_id"], segment, known)
             _store_segments(self, draft, network)
             self.kinds["network"].update(draft, context, network, {SEGMENTS: [*known, segment]})
         body |= _without_prefix(segment)
@@ -298,11 +303,18 @@ def extension(
     ``vlan_ranges``; ``vxlan`` or ``geneve``, each with all of ``vni_ranges``; or ``local``, which
     stays on its switch. ``physical_networks`` are those there are; None means any name is good.
     """
-    segments = Segments(vlan_ranges or {}, vni_ranges, physical_networks)
+    vlans = ((name, one) for name, ranges in (vlan_ranges or {}).items() for one in ranges)
+    ranges = SegmentRanges(
+        [
+            *(SegmentRange(TYPE_VLAN, name, *one) for name, one in vlans),
+            *(SegmentRange(overlay, "", *one) for overlay in OVERLAYS for one in vni_ranges),
+        ]
+    )
+    segments = Segments(ranges.of_project, physical_networks)
     return Extension(
         definitions=(
             *(provider_net, _multi_provider(), segment_api, standard_attr_segment),
-            *(l2_adjacency, subnet_segmentid_writable),
+            *(l2_adjacency, subnet_segmentid_writable, network_segment_range),
         ),
         kinds=(
             ResourceSpec(
@@ -311,10 +323,14 @@ def extension(
                 attributes=segment_api.RESOURCE_ATTRIBUTE_MAP[segment_api.COLLECTION_NAME],
                 not_found=lambda id: SegmentNotFound(segment_id=id),
             ),
+            *segment_ranges.KINDS,
         ),
         rules={
             "network": ProviderNetworkHooks(tenant_network_type, segments),
             SEGMENT: SegmentHooks(segments),
+            segment_ranges.RANGE: segment_ranges.SegmentRangeHooks(
+                ranges, segments.check_physical_network
+            ),
             "subnet": SegmentSubnetHooks(),
         },
     )

@@ -8,10 +8,10 @@ three ``provider:*`` attributes, which a network has itself, or has several time
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from neutron_lib import exceptions
 from neutron_lib.api.definitions import multiprovidernet, provider_net
@@ -35,6 +35,7 @@ TYPE, PHYSICAL_NETWORK, SEGMENTATION_ID = provider_net.ATTRIBUTES
 SEGMENTS = multiprovidernet.SEGMENTS
 
 OVERLAYS = (TYPE_VXLAN, TYPE_GENEVE)
+ALL_VLANS = (MIN_VLAN_TAG, MAX_VLAN_TAG)
 ALL_VNIS = (MIN_VXLAN_VNI, MAX_VXLAN_VNI)
 """Geneve's are the same 24 bits (RFC 7348, section 5; RFC 8926, section 3.4)."""
 
@@ -46,6 +47,28 @@ Range: TypeAlias = tuple[int, int]
 
 VlanRanges = Mapping[str, Sequence[Range]]
 """Ranges of VLAN ids by physical network."""
+
+
+class SegmentRange(NamedTuple):
+    """Ids for networks of a type."""
+
+    network_type: str
+    physical_network: str  # of VLANs; else ""
+    first: int
+    last: int
+
+    @property
+    def ids(self) -> range:
+        return range(self.first, self.last + 1)
+
+    def segment(self, id: int) -> Segment:
+        physical_network = self.physical_network or None
+        return {TYPE: self.network_type, PHYSICAL_NETWORK: physical_network, SEGMENTATION_ID: id}
+
+
+RangesOf: TypeAlias = Callable[[Draft, str, str, str | None], Iterable[Sequence[SegmentRange]]]
+"""``ranges_of(draft, project_id, network_type, physical_network)``: where a project's network gets
+its id, out of the first of these that has one. ``physical_network`` None is any."""
 
 
 def segment_of(values: Mapping[str, Any], prefix: str = "provider:") -> Segment:
@@ -98,29 +121,30 @@ class Segments:
 
     def __init__(
         self,
-        vlan_ranges: VlanRanges,
-        vni_ranges: Sequence[Range],
+        ranges_of: RangesOf,
         physical_networks: Collection[str] | None,
     ) -> None:
-        self._vlan_ranges = vlan_ranges
-        self._vnis = {network_type: _Vnis(network_type, vni_ranges) for network_type in OVERLAYS}
+        self._ranges_of = ranges_of
+        self._vnis = _Vnis()
         self._physical_networks = physical_networks
 
-    def settle(self, draft: Draft, wanted: Segment, others: Collection[Segment]) -> Segment:
-        """``wanted``, checked, and completed with what is free. ``others`` are those that the same
-        network has, of which the draft need not know yet."""
+    def settle(
+        self, draft: Draft, project_id: str, wanted: Segment, others: Collection[Segment]
+    ) -> Segment:
+        """``wanted``, checked, and completed with what is free for a project. ``others`` are those
+        that the same network has, of which the draft need not know yet."""
         segment = dict(wanted)
         if segment[TYPE] is None:
             raise invalid("network_type required")
         if segment[TYPE] == TYPE_VLAN:
-            self._settle_vlan(draft, segment, others)
+            self._settle_vlan(segment)
         elif segment[TYPE] in OVERLAYS:
-            self._settle_overlay(draft, segment, others)
+            self._settle_overlay(segment)
         elif segment[TYPE] == TYPE_FLAT:
             _prohibit(segment, SEGMENTATION_ID)
             if segment[PHYSICAL_NETWORK] is None:
                 raise invalid("physical_network required for flat provider network")
-            self._check_physical_network(segment)
+            self.check_physical_network(segment)
         elif segment[TYPE] == TYPE_LOCAL:
             _prohibit(segment, PHYSICAL_NETWORK, SEGMENTATION_ID)
         else:
@@ -128,6 +152,8 @@ class Segments:
                 f"network_type value '{segment[TYPE]}' not supported; use {TYPE_FLAT}, "
                 f"{TYPE_VLAN}, {TYPE_VXLAN}, {TYPE_GENEVE} or {TYPE_LOCAL}"
             )
+        if segment[TYPE] in (TYPE_VLAN, *OVERLAYS) and segment[SEGMENTATION_ID] is None:
+            return self._free(draft, project_id, segment, others)
         claim = claim_of(segment)
         if claim and draft.owner(claim) is not None:
             raise _in_use(claim)
@@ -135,36 +161,33 @@ class Segments:
             raise SegmentsContainDuplicateEntry()
         return segment
 
-    def _settle_vlan(self, draft: Draft, segment: Segment, others: Collection[Segment]) -> None:
+    def _settle_vlan(self, segment: Segment) -> None:
         if segment[PHYSICAL_NETWORK] is not None:
-            self._check_physical_network(segment)
-        if segment[SEGMENTATION_ID] is None:
-            segment |= self._free_vlan(draft, segment, others)
-        elif segment[PHYSICAL_NETWORK] is None:
+            self.check_physical_network(segment)
+        elif segment[SEGMENTATION_ID] is not None:
             raise invalid("segmentation_id requires physical_network for VLAN provider network")
-        _check_id(segment, MIN_VLAN_TAG, MAX_VLAN_TAG)
+        _check_id(segment, *ALL_VLANS)
 
-    def _settle_overlay(self, draft: Draft, segment: Segment, others: Collection[Segment]) -> None:
+    def _settle_overlay(self, segment: Segment) -> None:
         _prohibit(segment, PHYSICAL_NETWORK)
-        if segment[SEGMENTATION_ID] is None:
-            segment |= self._vnis[segment[TYPE]].free(draft, segment, others)
         _check_id(segment, *ALL_VNIS)
 
-    def _free_vlan(self, draft: Draft, wanted: Segment, others: Collection[Segment]) -> Segment:
-        """The first VLAN id of the ranges that no network has."""
-        return _first_free(
-            draft,
-            others,
-            (
-                wanted | {PHYSICAL_NETWORK: physical_network, SEGMENTATION_ID: vlan_id}
-                for physical_network, ranges in self._vlan_ranges.items()
-                if wanted[PHYSICAL_NETWORK] in (None, physical_network)
-                for first, last in ranges
-                for vlan_id in range(first, last + 1)
-            ),
-        )
+    def _free(
+        self, draft: Draft, project_id: str, wanted: Segment, others: Collection[Segment]
+    ) -> Segment:
+        """A segment that no network has. Of VLANs the first of the ranges."""
+        network_type, physical_network = wanted[TYPE], wanted[PHYSICAL_NETWORK]
+        for ranges in self._ranges_of(draft, project_id, network_type, physical_network):
+            if network_type == TYPE_VLAN:
+                candidates = (one.segment(id) for one in ranges for id in one.ids)
+                found = _first_free(draft, others, candidates)
+            else:
+                found = self._vnis.free(draft, tuple(ranges), others)
+            if found is not None:
+                return found
+        raise exceptions.NoNetworkAvailable()
 
-    def _check_physical_network(self, segment: Segment) -> None:
+    def check_physical_network(self, segment: Segment) -> None:
         name, known = segment[PHYSICAL_NETWORK], self._physical_networks
         if known is not None and name not in known:
             raise invalid(
@@ -174,46 +197,50 @@ class Segments:
 
 
 class _Vnis:
-    """The VNIs that networks of one type get if nobody names one: the first free one after the last
-    given out, which costs the same however many are taken, and lets a freed one rest for a while.
+    """The VNIs that networks get if nobody names one: of some ranges of one type the first free one
+    after the last given out, which costs the same however many are taken, and lets a freed one rest
+    for a while.
 
     Where to go on from is all that is kept. A draft is right whatever it is, and gives it back
     if it is not written.
     """
 
-    def __init__(self, network_type: str, ranges: Sequence[Range]) -> None:
-        self._type = network_type
-        self._ranges = ranges
-        self._last: int | None = None
+    def __init__(self) -> None:
+        self._last: dict[tuple[SegmentRange, ...], int] = {}
 
-    def free(self, draft: Draft, wanted: Segment, others: Collection[Segment]) -> Segment:
-        if self._last is None:
-            taken = map(int, draft.claimed("segment", self._type))
-            self._last = max(filter(self._has, taken), default=0)
-        draft.undo.append(partial(setattr, self, "_last", self._last))
-        candidates = (wanted | {SEGMENTATION_ID: vni} for vni in self._after(self._last))
+    def free(
+        self, draft: Draft, ranges: tuple[SegmentRange, ...], others: Collection[Segment]
+    ) -> Segment | None:
+        if not ranges:
+            return None
+        if ranges not in self._last:
+            taken = map(int, draft.claimed("segment", ranges[0].network_type))
+            given = (vni for vni in taken if any(vni in one.ids for one in ranges))
+            self._last[ranges] = max(given, default=0)
+        last = self._last[ranges]
+        draft.undo.append(partial(self._last.__setitem__, ranges, last))
+        candidates = (ranges[0].segment(vni) for vni in _after(ranges, last))
         segment = _first_free(draft, others, candidates)
-        self._last = segment[SEGMENTATION_ID]
+        if segment is not None:
+            self._last[ranges] = segment[SEGMENTATION_ID]
         return segment
 
-    def _has(self, vni: int) -> bool:
-        return any(first <= vni <= last for first, last in self._ranges)
 
-    def _after(self, vni: int) -> Iterator[int]:
-        """All of the ranges, those that are larger than ``vni`` first."""
-        larger = (range(max(first, vni + 1), last + 1) for first, last in self._ranges)
-        others = (range(first, min(last, vni) + 1) for first, last in self._ranges)
-        return chain(*larger, *others)
+def _after(ranges: Sequence[SegmentRange], vni: int) -> Iterator[int]:
+    """All of the ranges, those that are larger than ``vni`` first."""
+    larger = (range(max(one.first, vni + 1), one.last + 1) for one in ranges)
+    others = (range(one.first, min(one.last, vni) + 1) for one in ranges)
+    return chain(*larger, *others)
 
 
 def _first_free(
     draft: Draft, others: Collection[Segment], candidates: Iterable[Segment]
-) -> Segment:
+) -> Segment | None:
     for segment in candidates:
         claim = claim_of(segment)
         if segment not in others and (claim is None or draft.owner(claim) is None):
             return segment
-    raise exceptions.NoNetworkAvailable()
+    return None
 
 
 def _claim(scope: str, value: object) -> Claim:
@@ -221,7 +248,8 @@ def _claim(scope: str, value: object) -> Claim:
 
 
 def _check_id(segment: Segment, first: int, last: int) -> None:
-    if not first <= segment[SEGMENTATION_ID] <= last:
+    id = segment[SEGMENTATION_ID]
+    if id is not None and not first <= id <= last:
         raise invalid(f"segmentation_id out of range ({first} through {last})")
 
 

@@ -243,6 +243,17 @@ def one_of_each(api: Api) -> World:
         resource_id=id("security_group"),
         target_id=id("port"),
     )
+    make(
+        "network_segment_range",
+        {"minimum": 3000, "maximum": 3002},
+        name="one",
+        network_type="vlan",
+        physical_network="wire",
+        minimum=2000,
+        maximum=2002,
+        shared=False,
+        project_id="green",
+    )
     segmented = other("network", **{**wire, "provider:segmentation_id": 201})
     make(
         "segment",

@@ -114,6 +114,15 @@ def nothing(use: Use, id: str) -> Iterator[Any]:
     return iter(())
 
 
+def use_range(use: Use, id: str) -> Iterator[Any]:
+    """Networks get their ids out of it, one project's or everybody's."""
+    for project, network_type in itertools.product(("green", "red"), ("vlan", "vxlan")):
+        for _ in range(8 if network_type == "vlan" else 1):
+            yield use.post("network", project_id=project, **{"provider:network_type": network_type})
+            yield use.made.get("provider:physical_network")
+            yield use.made.get("provider:segmentation_id")
+
+
 def use_network(use: Use, id: str) -> Iterator[Any]:
     yield use.post("subnet", network_id=id, cidr="10.7.0.0/24", ip_version=4)
     yield use.post("subnet", network_id=id, cidr="2001:db8:7::/64", ip_version=6)
@@ -199,6 +208,7 @@ def use_firewall_policy(use: Use, id: str) -> Iterator[Any]:
 
 USES: dict[str, Callable[[Use, str], Iterator[Any]]] = {
     "network": use_network,
+    "network_segment_range": use_range,
     "subnet": use_subnet,
     "subnetpool": use_pool,
     "address_scope": use_scope,

@@ -185,6 +185,17 @@ VALUES: dict[Any, Any] = {
     ("rbac_policy", "object_id"): lambda world: [world.others["other_network"]],
     ("rbac_policy", "target_tenant"): ["*"],
     ("rbac_policy", "action"): ["access_as_external"],
+    ("network_segment_range", "minimum"): [2999, 1999, 2001],
+    ("network_segment_range", "maximum"): [3004, 2001],
+    ("network_segment_range", "shared"): [True],
+    ("network_segment_range", "project_id"): ["red"],
+    ("network_segment_range", "tenant_id"): [
+        All({"tenant_id": "red", "project_id": LEFT_OUT}),
+    ],
+    ("network_segment_range", "network_type"): [
+        All({"network_type": "vxlan", "physical_network": LEFT_OUT}),
+    ],
+    ("network_segment_range", "physical_network"): ["wire2"],
     ("segment", "network_id"): lambda world: [world.others["other_network"]],
     ("segment", "physical_network"): ["wire"],
     ("segment", "network_type"): [
