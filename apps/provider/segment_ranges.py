@@ -209,7 +209,7 @@ class SegmentRangeHooks(ResourceHooks):
         if not self._ranges.is_stored(store):
             store.write(lambda draft: self._ranges.ensure(self, draft), SYSTEM.actor)
 
-    def present(self, reader: Reader, body: Body, shown: Body) -> None:
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         one = _range(body)
         used = _used(reader, one)
         networks = {id: reader.get("network", owner) or {} for id, owner in used.items()}

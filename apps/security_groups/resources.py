@@ -28,7 +28,12 @@ from neutron_lib.exceptions.port_security import (
 )
 from neutron_lib.exceptions.security_group import SecurityGroupDefaultAlreadyExists
 
-from tenantry.apps.security_groups import address_groups, default_rules, errors
+from tenantry.apps.security_groups import (
+    address_groups,
+    default_rules,
+    default_statefulness,
+    errors,
+)
 from tenantry.apps.security_groups.rule_attributes import (
     RULE_ATTRIBUTES,
     identity,
@@ -87,7 +92,6 @@ def default_group(draft: Draft, groups: Maker, project_id: str) -> str:
     attributes = {
         "name": DEFAULT,
         "description": "Default security group",
-        "stateful": True,
         "tenant_id": project_id,
         "project_id": project_id,
     }
@@ -98,6 +102,8 @@ def default_group(draft: Draft, groups: Maker, project_id: str) -> str:
 class SecurityGroupHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         body["is_default"] = context is SYSTEM
+        if body["stateful"] is ATTR_NOT_SPECIFIED:
+            body["stateful"] = default_statefulness.is_stateful(draft, body["project_id"])
         if context is not SYSTEM:
             if body["name"].lower() == DEFAULT:
                 raise SecurityGroupDefaultAlreadyExists()
@@ -288,7 +294,7 @@ def extension() -> Extension:
             *(security_groups_normalized_cidr, security_groups_remote_address_group),
             *(security_groups_rules_belongs_to_default_sg, security_groups_port_filtering),
             *(security_groups_shared_filtering, rbac_security_groups),
-            *(address_group, address_groups.RBAC),
+            *(address_group, address_groups.RBAC, default_statefulness.DEFINITION),
         ),
         kinds=(
             ResourceSpec(
@@ -305,13 +311,14 @@ def extension() -> Extension:
                 not_found=lambda id: errors.SecurityGroupRuleNotFound(id=id),
             ),
             *default_rules.KINDS,
-            address_groups.KIND,
+            *(address_groups.KIND, default_statefulness.KIND),
         ),
         rules={
             GROUP: SecurityGroupHooks(),
             RULE: SecurityGroupRuleHooks(),
             default_rules.TEMPLATE: default_rules.DefaultRuleHooks(),
             address_groups.KIND.name: address_groups.AddressGroupHooks(),
+            default_statefulness.SETTING: default_statefulness.SettingHooks(),
             "port": SecurityGroupPortHooks(),
         },
     )

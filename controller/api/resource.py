@@ -163,7 +163,7 @@ class Collection:
 
         bodies = self._store.write(change, context.actor)
         shown = [self._output(self._present(context, body)) for body in runtime.paced(bodies)]
-        if self._kind.collection in payload:
+        if self._is_bulk(payload):
             return 201, {self._kind.collection: shown}
         return 201, {self._kind.name: shown[0]}
 
@@ -172,13 +172,19 @@ class Collection:
         name, collection = self._kind.name, self._kind.collection
         if not isinstance(payload, dict) or not payload:
             raise HTTPBadRequest("Resource body required")
-        if collection not in payload:
+        if not self._is_bulk(payload):
             return [self._item(payload)]
         items = payload[collection]
         if not isinstance(items, list) or not items:
             raise HTTPBadRequest("Resource body required")
         nested = (i[name] if isinstance(i, dict) and name in i else i for i in items)
         return [self._item({name: item}) for item in nested]
+
+    def _is_bulk(self, payload: Body) -> bool:
+        """A kind and its collection may have one name: security_groups_default_statefulness."""
+        name, collection = self._kind.name, self._kind.collection
+        single = name == collection and isinstance(payload.get(name), dict)
+        return collection in payload and not single
 
     def _item(self, payload: Any) -> Body:
         item = payload.get(self._kind.name) if isinstance(payload, dict) else None

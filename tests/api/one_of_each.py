@@ -107,6 +107,7 @@ def one_of_each(api: Api) -> World:
     addresses = [{"subnet_id": subnet, "ip_address": "10.1.0.77"}]
     make("address_group", {}, **notes, addresses=["192.0.2.0/24"])
     make("security_group", {}, **notes, stateful=True)
+    make("security_groups_default_statefulness", {"project_id": "green"}, stateful=True)
     rule = {"security_group_id": id("security_group"), "direction": "ingress", "protocol": "tcp"}
     make(
         "security_group_rule",

@@ -184,6 +184,12 @@ def use_default_rule(use: Use, id: str) -> Iterator[Any]:
     yield use.post("port", project="fresh", **use_of_it)
 
 
+def use_setting(use: Use, id: str) -> Iterator[Any]:
+    for project in ("default", "green", "red"):
+        yield use.post("security_group", name="x", project_id=project)
+        yield use.made.get("stateful")
+
+
 def use_router(use: Use, id: str) -> Iterator[Any]:
     yield use.post("network")
     network = use.made["id"]
@@ -215,6 +221,7 @@ USES: dict[str, Callable[[Use, str], Iterator[Any]]] = {
     "security_group": use_group,
     "address_group": use_address_group,
     "default_security_group_rule": use_default_rule,
+    "security_groups_default_statefulness": use_setting,
     "router": use_router,
     "firewall_rule": use_firewall_rule,
     "firewall_policy": use_firewall_policy,

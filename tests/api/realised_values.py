@@ -185,6 +185,11 @@ VALUES: dict[Any, Any] = {
     ("rbac_policy", "object_id"): lambda world: [world.others["other_network"]],
     ("rbac_policy", "target_tenant"): ["*"],
     ("rbac_policy", "action"): ["access_as_external"],
+    ("security_groups_default_statefulness", "project_id"): ["red", None],
+    ("security_groups_default_statefulness", "tenant_id"): [
+        All({"tenant_id": "red", "project_id": LEFT_OUT}),
+    ],
+    ("security_groups_default_statefulness", "stateful"): [False],
     ("network_segment_range", "minimum"): [2999, 1999, 2001],
     ("network_segment_range", "maximum"): [3004, 2001],
     ("network_segment_range", "shared"): [True],

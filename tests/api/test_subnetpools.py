@@ -430,3 +430,61 @@ def test_a_large_pool_costs_no_more_than_its_subnets() -> None:
     taken.append(ip_network("2001:db8:8000::/33"))
     assert first_free([ip_network("2001:db8::/32")], taken, 64) == ip_network("2001:db8:0:7d0::/64")
     assert first_free([ip_network("2001:db8::/32")], taken, 33) is None
+
+
+@both
+def test_a_networks_subnets_are_onboarded(api: Api, version: int) -> None:
+    """They are as if they had been out of the pool from the start; those of the other family, and
+    of other networks, stay as they are."""
+    cidrs = {4: ["192.0.2.0/25", "192.0.2.128/25"], 6: ["fd00::/64", "fd00:0:0:1::/64"]}
+    network = api.create("network")["id"]
+    made = [subnet(api, version, network, cidr=cidr)["id"] for cidr in cidrs[version]]
+    other = subnet(api, 10 - version, network, cidr=cidrs[10 - version][0])["id"]
+    apart = subnet(api, version, cidr="198.51.100.0/24" if version == 4 else "fd09::/64")["id"]
+    of = pool(api, version)["id"]
+    act = path("subnetpool", of, "onboard_network_subnets")
+    status, answer = api.request("PUT", act, {"network_id": network})
+    told = [{"id": id, "cidr": cidr} for id, cidr in zip(made, cidrs[version], strict=True)]
+    assert (status, answer) == (200, told)
+    assert [api.show("subnet", id)["subnetpool_id"] for id in made] == [of, of]
+    assert [api.show("subnet", id)["subnetpool_id"] for id in (other, apart)] == [None, None]
+    whole = {4: "192.0.2.0/24", 6: "fd00::/63"}
+    assert api.show("subnetpool", of)["prefixes"] == sorted([POOL[version], whole[version]])
+    refused_subnet(
+        api, 409, "SubnetAllocationError", version, subnetpool_id=of, cidr=cidrs[version][0]
+    )
+    assert subnet(api, version, network, subnetpool_id=of)["subnetpool_id"] == of
+    error = "IllegalSubnetPoolUpdate"
+    assert made[0] in api.refused(400, error, "PUT", act, {"network_id": network})
+    api.refused(400, "SubnetPoolDeleteError", "DELETE", path("subnetpool", of))
+
+
+def test_what_cannot_be_onboarded(api: Api) -> None:
+    of = pool(api, 4, prefixes=["10.0.0.0/16"], default_quota=300)
+    act = path("subnetpool", of["id"], "onboard_network_subnets")
+    for network_id, status, error in (
+        (NOBODY, 404, "NetworkNotFound"),
+        ([], 400, "InvalidInput"),
+        (None, 400, "InvalidInput"),
+    ):
+        api.refused(status, error, "PUT", act, {"network_id": network_id})
+    network = api.create("network")["id"]
+    subnet(api, 4, network, cidr="192.0.2.0/24")
+    subnet(api, 4, network, cidr="192.0.3.0/24")
+    api.refused(409, "SubnetPoolQuotaExceeded", "PUT", act, {"network_id": network})
+    scope = api.create("address_scope", name="s", ip_version=4)["id"]
+    scoped = pool(api, 4, prefixes=["10.0.0.0/16"], address_scope_id=scope)["id"]
+    pool(api, 4, prefixes=["192.0.3.0/24"], address_scope_id=scope)
+    act = path("subnetpool", scoped, "onboard_network_subnets")
+    api.refused(409, "AddressScopePrefixConflict", "PUT", act, {"network_id": network})
+    assert api.request("GET", "/v2.0/extensions/subnet_onboard")[0] == 200
+
+
+def test_only_ones_own_network_is_onboarded(make_api: Callable[..., Api]) -> None:
+    now = {"who": Context("red", "red", is_admin=True)}
+    api = make_api(authenticate=lambda request: now["who"])
+    hidden, shared = (api.create("network", shared=shared)["id"] for shared in (False, True))
+    now["who"] = Context("green", "green", is_admin=False)
+    act = path("subnetpool", pool(api, 4)["id"], "onboard_network_subnets")
+    api.refused(404, "NetworkNotFound", "PUT", act, {"network_id": hidden})
+    api.refused(403, "NotAuthorized", "PUT", act, {"network_id": shared})

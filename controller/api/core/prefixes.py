@@ -71,7 +71,7 @@ def allocate(draft: Draft, pool: Body, project_id: str, wanted: ipam.Net | int) 
         raise exceptions.MinPrefixSubnetAllocationError(
             prefixlen=length, min_prefixlen=pool["min_prefixlen"]
         )
-    _check_quota(draft, pool, project_id, length)
+    check_quota(draft, pool, project_id, length)
     taken = allocated(draft, pool)
     if isinstance(wanted, int):
         free = first_free([ipam.parse_cidr(text) for text in pool["prefixes"]], taken, length)
@@ -122,8 +122,9 @@ def allocated(draft: Draft, pool: Body, project_id: str | None = None) -> list[i
     ]
 
 
-def _check_quota(draft: Draft, pool: Body, project_id: str, length: int) -> None:
-    """Counted in addresses: an IPv6 subnet smaller than the unit counts for a part of it."""
+def check_quota(draft: Draft, pool: Body, project_id: str, length: int) -> None:
+    """SubnetPoolQuotaExceeded, if a subnet of this length is too much for a project. Counted in
+    addresses: an IPv6 subnet smaller than the unit counts for a part of it."""
     if not pool["default_quota"]:
         return
     bits, unit = BITS[pool["ip_version"]], _QUOTA_UNIT[pool["ip_version"]]

@@ -12,7 +12,12 @@ from collections.abc import Iterable
 import netaddr
 from neutron_lib import exceptions
 from neutron_lib.api import validators
-from neutron_lib.api.definitions import default_subnetpools, subnetpool, subnetpool_prefix_ops
+from neutron_lib.api.definitions import (
+    default_subnetpools,
+    subnet_onboard,
+    subnetpool,
+    subnetpool_prefix_ops,
+)
 from neutron_lib.constants import ATTR_NOT_SPECIFIED, SUBNET_ALLOCATION_EXT_ALIAS
 from webob.exc import HTTPBadRequest
 
@@ -21,6 +26,7 @@ from tenantry.controller.api.core.prefixes import (
     ALLOCATION,
     DEFAULT,
     allocated,
+    check_quota,
     check_same_pool,
 )
 from tenantry.controller.feature.context import Context
@@ -32,6 +38,7 @@ from tenantry.controller.feature.extension import (
     ResourceSpec,
     changed,
     is_set,
+    may_use,
 )
 from tenantry.controller.network import ipam
 from tenantry.controller.packets.addresses import BITS
@@ -98,6 +105,36 @@ class SubnetPoolHooks(ResourceHooks):
             )
         left = netaddr.IPSet(body["prefixes"]) - removed
         return self._put(draft, context, body, [str(prefix) for prefix in left.iter_cidrs()])
+
+    def onboard_network_subnets(
+        self, draft: Draft, context: Context, body: Body, request: Body
+    ) -> list[Body]:
+        """The action of that name: all subnets of a network, of the pool's family, are out of the
+        pool from now on, as if they had been from the start; their prefixes become the pool's."""
+        network_id = request.get("network_id")
+        network = draft.get("network", network_id) if isinstance(network_id, str) else None
+        if network is None or not may_use(draft, context, network):
+            if not isinstance(network_id, str):
+                raise exceptions.InvalidInput(error_message="network_id must be specified.")
+            raise exceptions.NetworkNotFound(net_id=network_id)
+        if not context.owns(network):
+            raise exceptions.NotAuthorized()
+        found = (draft.get("subnet", id) for id in draft.linked(network["id"], "subnet"))
+        subnets = [s for s in found if s and s["ip_version"] == body["ip_version"]]
+        used = netaddr.IPSet(str(net) for net in allocated(draft, body))
+        for subnet in subnets:
+            if not used.isdisjoint(netaddr.IPSet([subnet["cidr"]])):
+                raise exceptions.IllegalSubnetPoolUpdate(
+                    reason=f"Onboarding subnet {subnet['id']}: {subnet['cidr']} conflicts with "
+                    f"allocated prefixes in subnet pool {body['id']}"
+                )
+        self._put(draft, context, body, [*body["prefixes"], *(s["cidr"] for s in subnets)])
+        for subnet in subnets:
+            check_quota(
+                draft, body, subnet["project_id"], ipam.parse_cidr(subnet["cidr"]).prefixlen
+            )
+            draft.put("subnet", changed(subnet, subnetpool_id=body["id"]))
+        return [{"id": subnet["id"], "cidr": subnet["cidr"]} for subnet in subnets]
 
     def _put(self, draft: Draft, context: Context, before: Body, prefixes: list[str]) -> Body:
         body = {**before, "prefixes": prefixes}
@@ -216,6 +253,7 @@ def extension() -> Extension:
             subnetpool,
             subnetpool_prefix_ops,
             default_subnetpools,
+            subnet_onboard,
             _SUBNET_ALLOCATION,
         ),
         kinds=(
@@ -227,6 +265,7 @@ def extension() -> Extension:
                 actions={
                     "add_prefixes": rules.add_prefixes,
                     "remove_prefixes": rules.remove_prefixes,
+                    subnet_onboard.ONBOARD_SUBNETS: rules.onboard_network_subnets,
                 },
             ),
         ),
