@@ -311,6 +311,7 @@ def extension(
         ]
     )
     segments = Segments(ranges.of_project, physical_networks)
+    range_hooks = segment_ranges.SegmentRangeHooks(ranges, segments.check_physical_network)
     return Extension(
         definitions=(
             *(provider_net, _multi_provider(), segment_api, standard_attr_segment),
@@ -328,9 +329,8 @@ def extension(
         rules={
             "network": ProviderNetworkHooks(tenant_network_type, segments),
             SEGMENT: SegmentHooks(segments),
-            segment_ranges.RANGE: segment_ranges.SegmentRangeHooks(
-                ranges, segments.check_physical_network
-            ),
+            segment_ranges.RANGE: range_hooks,
             "subnet": SegmentSubnetHooks(),
         },
+        upgrade=range_hooks.upgrade,
     )

@@ -205,7 +205,8 @@ class SegmentRangeHooks(ResourceHooks):
     def links(self, body: Body) -> Iterable[Link]:
         yield Link(_MARK, body["network_type"])
 
-    def before_list(self, store: Store, context: Context) -> None:
+    def upgrade(self, store: Store) -> None:
+        """What the configuration says by now."""
         if not self._ranges.is_stored(store):
             store.write(lambda draft: self._ranges.ensure(self, draft), SYSTEM.actor)
 
