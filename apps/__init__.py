@@ -17,6 +17,7 @@ from tenantry.apps.overlay import OVERLAY
 from tenantry.apps.port_security import PORT_SECURITY
 from tenantry.apps.provider import PROVIDER
 from tenantry.apps.punt import PUNT
+from tenantry.apps.pvlan import PVLAN
 from tenantry.apps.routing import ROUTING
 from tenantry.apps.security_groups import SECURITY_GROUPS
 from tenantry.apps.service_port import SERVICE_PORT
@@ -40,5 +41,6 @@ APPS: tuple[App, ...] = (
     ROUTING,
     FIREWALL,
     NAT,
+    PVLAN,
     NETWORK_LOG,
 )

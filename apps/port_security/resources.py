@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import netaddr
 from neutron_lib.api.converters import convert_to_sanitized_mac_address
-from neutron_lib.api.definitions import allowedaddresspairs
+from neutron_lib.api.definitions import aap_reject_multicast, allowedaddresspairs
 from neutron_lib.constants import ATTR_NOT_SPECIFIED
 from neutron_lib.exceptions.allowedaddresspairs import (
     AddressPairAndPortSecurityRequired,
@@ -65,5 +65,9 @@ def _check_security(body: Body) -> None:
 
 
 def extension() -> Extension:
-    """The attribute ``allowed_address_pairs`` of ports."""
-    return Extension(definitions=(allowedaddresspairs,), rules={"port": AddressPairHooks()})
+    """The attribute ``allowed_address_pairs`` of ports. That no group's address is taken in a pair
+    is for neutron-lib's own validator."""
+    return Extension(
+        definitions=(allowedaddresspairs, aap_reject_multicast),
+        rules={"port": AddressPairHooks()},
+    )

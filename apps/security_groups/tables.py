@@ -72,6 +72,7 @@ ADDRESS_GROUP = 1 << 24
 class PortCtPriority(Priorities):
     """FROM_PORT_CT, TO_PORT_CT: who is judged."""
 
+    PRIVATE = 400  # on a network with pvlan, which is asked first
     COMMITTED = 301  # a router has made it known: it is looked up anew
     EXEMPT = 200  # what no network can do without
     ORDINARY = 100

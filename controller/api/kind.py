@@ -68,7 +68,6 @@ class ResourceType:
         self._whole = AttributeInfo(self.attributes)
         self._single = {name: AttributeInfo({name: s}) for name, s in self.attributes.items()}
         self._keys = new.keys
-        self._blank = new.blank
         self._last_key: int | None = None
 
     def make(self, draft: Draft, context: Context, attributes: Body) -> Body:
@@ -117,7 +116,7 @@ class ResourceType:
 
     def parse_update(self, context: Context, request: Body) -> Body:
         """The attributes of a PUT, converted. Neutron's 400s."""
-        changes = dict(request or self._blank)
+        changes = dict(request)
         for name in changes:
             if name in self.attributes and not self.attributes[name]["allow_put"]:
                 raise HTTPBadRequest(f"Cannot update read-only attribute {name}")

@@ -139,7 +139,7 @@ class ResourceSpec:
     Each gets a small integer ``key`` from ``keys``, unique in its kind and hidden from the API:
     what a register or a tunnel header carries in place of the id. ``actions`` by name are what can
     be done to one besides updating it: ``PUT /v2.0/COLLECTION/ID/NAME``. What is ``internal`` has
-    no URL: rules keep it for themselves. ``blank`` are the changes that a PUT of nothing means.
+    no URL: rules keep it for themselves.
     """
 
     name: str
@@ -151,7 +151,6 @@ class ResourceSpec:
     path: str = ""
     parent: str = ""
     internal: bool = False
-    blank: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

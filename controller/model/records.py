@@ -51,6 +51,7 @@ class Network:
     dns_domain: str = ""  # with its final dot; "" means the controller's
     # router:external: routers have their gateways there
     external: bool = stored("router:external", default=False)
+    pvlan: bool = False  # its ports hear only those that their pvlan_type lets them
 
 
 @record
@@ -123,6 +124,21 @@ def _tx_steering(hints: Body) -> str:
     return str(hints.get("tx-steering") or "")
 
 
+def _community(body: Body) -> frozenset[str]:
+    kind = body.get("pvlan_type")
+    if kind == "isolated":
+        return frozenset((body["id"],))
+    return frozenset((body["pvlan_community"],) if kind == "community" else ())
+
+
+def _community_macs(body: Body) -> frozenset[int]:
+    if not _community(body):
+        return frozenset()
+    pairs = body.get("allowed_address_pairs") or ()
+    macs = (body["mac_address"], *(pair["mac_address"] for pair in pairs))
+    return frozenset(map(parse.mac, macs))
+
+
 @record
 class Port:
     """A place on a network where a machine plugs in."""
@@ -136,6 +152,8 @@ class Port:
         ("router_id",),
         ("network_id", "router_id"),
         ("security_groups",),
+        ("network_id", "community"),
+        ("network_id", "community_macs"),
     )
 
     id: str
@@ -166,6 +184,10 @@ class Port:
     tx_steering: str = stored("hints", _tx_steering, default="")  # "thread", "hash" or ""
     # None: nobody judges what it sends and gets
     security_groups: frozenset[str] | None = stored(of_body=_groups, default=None)
+    # pvlan_community; its own id, for an isolated port is a community of one; none: promiscuous
+    community: frozenset[str] = stored(of_body=_community, default=frozenset())
+    # the MAC addresses that it may send from, if it is of a community
+    community_macs: frozenset[int] = stored(of_body=_community_macs, default=frozenset())
 
     @property
     def learns(self) -> bool:

@@ -89,7 +89,9 @@ class Table(Enum):
     L2_LEARNED = 72, "l2", Miss.DROP, Path.LEARNED
     FLOOD = 75, "l2", Miss.NEXT, Path.SWITCHED
     FLOOD_PART = 76, "l2", Miss.DROP, Path.VISITED
+    PVLAN_SENDER = 79, "pvlan", Miss.DROP, Path.VISITED
     TO_PORT_CT = 80, "security_groups", Miss.NEXT, Path.SWITCHED
+    PVLAN = 81, "pvlan", Miss.DROP, Path.SWITCHED_ASIDE
     TO_PORT_TRACK = 82, "security_groups", Miss.NEXT, Path.SWITCHED_ASIDE
     CONNECTION_LIMIT = 83, "security_groups", Miss.DROP, Path.VISITED
     COMMIT = 84, "security_groups", Miss.DROP, Path.VISITED
@@ -138,6 +140,7 @@ REENTRIES = {
     ): "a question that this gateway is to answer: its group",
     (Table.ROUTER_IN, Table.ROUTER_IN): "one whose connection has become known",
     (Table.TO_PORT_CT, Table.TO_PORT_CT): "one of which nothing is known any more",
+    (Table.PVLAN, Table.TO_PORT_CT): "one that the port may get",
     (Table.ROUTE, Table.ROUTE): "one that no other gateway can take: see GATEWAY_HERE",
     (Table.ROUTER_REPLY, Table.ROUTE): "a router's answer, which is routed like any packet",
 }
@@ -249,8 +252,7 @@ PUNT_REASON = Field(
 RULE_DIRECTION = Field(
     *("reg8", "RULE_DIRECTION", JUDGED),
     "which rules are asked: EGRESS or INGRESS of what tracks connections, and (without tracking) "
-    "LEAVING or ENTERING",
-    bits=4,
+    "LEAVING or ENTERING; before that, LET_THROUGH",
 )
 VERDICT = Field(*("reg7", "VERDICT", JUDGED), "ALLOWED if a rule was found")
 POLICY = Field(
@@ -285,6 +287,13 @@ FROM_WIRE_OR_TUNNEL = (PHYSICAL, 0xFFFFFFFF ^ PHYSICAL ^ TUNNEL)
 
 TENANT = (0, 1 << 31)
 """IN_PORT of any tenant's port, as (value, mask): the keys of ports stay below."""
+
+NO_TENANT = (1 << 31, 1 << 31)
+"""OUT_PORT of whatever is not a port on this switch, likewise."""
+
+LET_THROUGH = 1 << 31
+"""The bit of RULE_DIRECTION, in TO_PORT_CT, of what the network's pvlan lets through. Nothing else
+that is in this register before has it."""
 
 OWN, OTHERS = 1, 2
 """Bits of OWNED. OTHERS: there may be addresses behind IN_PORT that the model does not know, so the

@@ -67,6 +67,10 @@ teal   (5)  VXLAN network, VNI 5001, between s1 and s2 (port 10 of each leads in
 beyond (7)  external flat network on the physical network "beyond", port 12 of s1 and s2
 edge   (2)  router from teal (port 71) to beyond (port 72); s1 and s2 can both be its gateway, and
             watch each other by port 11
+private (8) VLAN network with pvlan, tag 102 on the wire
+  private-1 (81)  on s1, isolated
+  private-2 (82)  on s1, promiscuous
+  private-3 (83)  on s2, of the community "web"; private-4 (84), too, on s1
 firewall group on the router's port in red, and on red-1: what enters there is judged by the policy
             careful (1), which rejects TCP from 192.0.2.0/24 and allows other TCP; nothing leaves
 """
@@ -99,6 +103,7 @@ def sample() -> Model:
         *_groups(),
         *_firewall(),
         *_overlay(),
+        *_private(),
     ]
     changes = [Change(type(record), record.id, record) for record in records]
     model.apply(changes)
@@ -141,7 +146,7 @@ def _routing() -> Iterator[Record]:
     yield Subnet("outside-v4", "outside", 4, _OUTSIDE, 24, _OUTSIDE + 1)
     yield Subnet("outside-v6", "outside", 6, _OUTSIDE6, 64, _OUTSIDE6 + 1)
     yield Subnet("red-v4", "red", 4, 0x0A010000, 24, 0x0A010001)
-    owner = "network:router_interface"
+    owner = "network:router_interface_distributed"
     six = (0xFD << 120) + 1
     yield _router_port("leg-blue", 41, "blue", (0x0A000001, six), owner, "router")
     yield _router_port("leg-red", 42, "red", (0x0A010001, None), owner, "router")
@@ -215,7 +220,7 @@ def _overlay() -> Iterator[Record]:
     yield Network(*beyond, external=True)
     yield Subnet("teal-v4", "teal", 4, 0x0A000000, 24, 0x0A000001)
     yield Subnet("beyond-v4", "beyond", 4, _BEYOND, 24, _BEYOND + 1)
-    owner = "network:router_interface"
+    owner = "network:router_interface_distributed"
     yield _router_port("leg-teal", 71, "teal", (0x0A000001, None), owner, "edge")
     yield _router_port("leg-beyond", 72, "beyond", (_BEYOND + 2, None), _GATEWAY, "edge")
     yield Router("edge", 2, "project", "edge", True, "leg-beyond", True)
@@ -224,6 +229,18 @@ def _overlay() -> Iterator[Record]:
     yield FloatingIp(
         *("three", "project", "beyond", _BEYOND + 10, "float-3", "edge", "gone", 0x0A000063)
     )
+
+
+def _private() -> Iterator[Record]:
+    """A network with pvlan."""
+    yield replace(_network("private", 8, "vlan", "wire", 102), pvlan=True)
+    places = ((S1, 16, "private-1"), (S1, 17, ""), (S2, 16, "web"), (S1, 18, "web"))
+    for key, (switch, ofport, community) in enumerate(places, 81):
+        yield from _plugged(
+            *(f"private-{key - 80}", key, "private", (switch, ofport), "default"),
+            community=frozenset({community} - {""}),
+            community_macs=frozenset({0xFA163E000000 + key} if community else ()),
+        )
 
 
 _BEYOND = 0xC6336400  # 198.51.100.0

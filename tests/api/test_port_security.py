@@ -41,6 +41,29 @@ def test_pairs_get_the_ports_mac_address(api: Api, network: str) -> None:
     assert api.create("port", network_id=network)["allowed_address_pairs"] == []
 
 
+@pytest.mark.parametrize(
+    "of_group",
+    [
+        pair("10.0.0.77", "01:00:5e:00:00:01"),
+        pair("10.0.0.77", "ff:ff:ff:ff:ff:ff"),
+        pair("2001:db8::77", "33:33:00:00:00:01"),
+        pair("224.0.0.5"),
+        pair("239.0.0.0/8"),
+        pair("ff02::5"),
+        pair("ff00::/8"),
+    ],
+)
+def test_a_group_is_nobodys_address(api: Api, network: str, of_group: dict[str, Any]) -> None:
+    """aap-reject-multicast: nobody sends from a multicast address."""
+    body = {"port": {"network_id": network, "allowed_address_pairs": [of_group]}}
+    api.refused(400, "HTTPBadRequest", "POST", path("port"), body)
+    port = api.create("port", network_id=network)["id"]
+    change = {"port": {"allowed_address_pairs": [of_group]}}
+    api.refused(400, "HTTPBadRequest", "PUT", path("port", port), change)
+    _, offered = api.request("GET", "/v2.0/extensions")
+    assert "aap-reject-multicast" in {one["alias"] for one in offered["extensions"]}
+
+
 def test_pairs_need_port_security(api: Api, network: str) -> None:
     pairs = [pair("10.0.0.77")]
     attributes = {"allowed_address_pairs": pairs, "port_security_enabled": False}

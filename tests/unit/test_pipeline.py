@@ -100,7 +100,9 @@ def test_table_ids_never_change() -> None:
         72: "L2_LEARNED",
         75: "FLOOD",
         76: "FLOOD_PART",
+        79: "PVLAN_SENDER",
         80: "TO_PORT_CT",
+        81: "PVLAN",
         82: "TO_PORT_TRACK",
         83: "CONNECTION_LIMIT",
         84: "COMMIT",
@@ -131,6 +133,7 @@ def test_app_ids_never_change() -> None:
         14: "network_log",
         15: "overlay",
         16: "trunk",
+        17: "pvlan",
     }
     assert len(APPS) == len({app.name for app in APPS})
     assert all(0 <= app.id < Cookie.LEARNED_APP for app in APPS)
