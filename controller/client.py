@@ -7,14 +7,13 @@ Tables for people, colour only on a terminal; ``--json`` for programs. Errors sa
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import socket
-import urllib.error
 import urllib.parse
-import urllib.request
-from typing import Any
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from rich.console import Console
@@ -22,21 +21,68 @@ from rich.table import Table
 
 from tenantry.controller.config.nearest import did_you_mean
 
+if TYPE_CHECKING:
+    from keystoneauth1.session import Session
+    from requests import Response
+
 Json = Any
 
+URL = "http://127.0.0.1:9696"
+"""Where a controller listens that was told nothing else."""
 
-def unreadable() -> tuple[type[Exception], ...]:
-    """What is raised by an answer that is no HTTP, no JSON, or says something else. eventlet gives
-    urllib, sooner or later, another http.client than us."""
-    green = vars(urllib.request)["http"].client
-    return (http.client.HTTPException, green.HTTPException, ValueError, LookupError, TypeError)
+_CREDENTIALS = ("OS_AUTH_TYPE", "OS_AUTH_URL", "OS_USERNAME", "OS_TOKEN", "OS_ENDPOINT")
+"""Variables any of which says how to prove who one is, as for the ``openstack`` client."""
+
+_BAD = (ValueError, LookupError, TypeError)
+"""What is raised by an answer that is no JSON, or says something else."""
+
+
+class NoController(click.ClickException):
+    """Nobody answers, or somebody else does; ``reason`` is why, in a few words."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Access(NamedTuple):
+    """How a controller is reached, and where; by what credentials, for errors."""
+
+    session: Session
+    url: str
+    by: str
 
 
 class Client:
     """The API of a running controller, for the commands below."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, url: str | None = None, cloud: str | None = None) -> None:
+        """``url`` is the controller's; else the one that goes with the credentials: those of a
+        ``cloud`` in clouds.yaml, else those in the environment (``OS_*``), else none."""
+        self._url = url and url.rstrip("/")
+        self._cloud = cloud
+
+    @cached_property
+    def access(self) -> Access:
+        """Errors: ClickException, with what to do."""
+        if self._cloud or any(os.environ.get(name) for name in _CREDENTIALS):
+            return _by_credentials(self._cloud, self._url)
+        from keystoneauth1 import noauth, session
+
+        certificate, key = os.environ.get("OS_CERT"), os.environ.get("OS_KEY")
+        return Access(
+            session.Session(
+                noauth.NoAuth(),
+                verify=os.environ.get("OS_CACERT") or True,
+                cert=(certificate, key) if certificate and key else None,
+            ),
+            self._url or URL,
+            "",
+        )
+
+    @property
+    def url(self) -> str:
+        return self.access.url
 
     def get(self, path: str, seconds: float = 60.0, /, **query: object) -> Json:
         """The answer, if it comes within ``seconds``. Errors: ClickException, with what to do."""
@@ -51,33 +97,57 @@ class Client:
         return self._ask("POST", path, 60.0, query)
 
     def _ask(self, method: str, path: str, seconds: float, query: dict[str, object]) -> Json:
+        from keystoneauth1 import exceptions
+
         given = {name: value for name, value in query.items() if value is not None}
-        url = f"{self.url}{path}?{urllib.parse.urlencode(given)}"
+        url = f"{self.url}{path}{'?' if given else ''}{urllib.parse.urlencode(given)}"
         try:
-            request = urllib.request.Request(url, method=method)
-            with urllib.request.urlopen(request, timeout=seconds) as reply:
-                return None if reply.status == 204 else json.load(reply)
-        except urllib.error.HTTPError as error:
-            raise click.ClickException(self._message(error)) from None
-        except OSError as error:
-            raise click.ClickException(
-                f"no controller answers at {self.url} ({why(error, seconds)}); start one with "
-                "`tenantry serve`, or name it with --url or TENANTRY_URL"
+            answer = self.access.session.request(
+                url, method, timeout=seconds, raise_exc=False, user_agent="tenantry"
+            )
+        except exceptions.SSLError:
+            raise NoController(
+                f"the certificate of {self.url} is not trusted, or is for another name: its "
+                "authority's is named by OS_CACERT, or by cacert in clouds.yaml",
+                "its certificate is not trusted",
             ) from None
-        except unreadable():
-            raise click.ClickException(self._no_controller()) from None
-
-    def _message(self, error: urllib.error.HTTPError) -> str:
-        """What a controller says is wrong; somebody else's words mean nothing here."""
+        except (exceptions.ConnectFailure, exceptions.UnknownConnectionError) as error:
+            reason = why(error, seconds)
+            if not reason:
+                raise self._no_controller() from None
+            raise NoController(
+                f"no controller answers at {self.url} ({reason}); start one with "
+                "`tenantry serve`, or name it with --url or TENANTRY_URL",
+                reason,
+            ) from None
+        except exceptions.ClientException as error:  # of Keystone's, before we are asked
+            raise click.ClickException(_not_let_in(self.access.by, error)) from None
         try:
-            return str(json.load(error)["NeutronError"]["message"])
-        except unreadable():
-            return self._no_controller()
+            if answer.status_code == 401:
+                raise click.ClickException(self._unauthorized(answer))
+            if answer.status_code >= 400:
+                raise click.ClickException(str(answer.json()["NeutronError"]["message"]))
+            return None if answer.status_code == 204 else answer.json()
+        except _BAD:
+            raise self._no_controller() from None
 
-    def _no_controller(self) -> str:
-        return (
+    def _unauthorized(self, answer: Response) -> str:
+        """What a controller says that does not know us, and the next step."""
+        message = str(answer.json()["NeutronError"]["message"])
+        way, _, uri = answer.headers.get("WWW-Authenticate", "").partition(' uri="')
+        if self.access.by:
+            return f"{self.url}: {message}; see {self.access.by}"
+        if way == "Keystone":
+            wanted = f"OS_AUTH_URL={uri.rstrip(chr(34))}, OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME"
+        else:
+            wanted = "OS_AUTH_TYPE=http_basic, OS_USERNAME, OS_PASSWORD"
+        return f"{self.url}: {message}: set {wanted}; or name a cloud of clouds.yaml by --os-cloud"
+
+    def _no_controller(self) -> NoController:
+        return NoController(
             f"what answers at {self.url} is no Tenantry controller; name one with --url or "
-            "TENANTRY_URL, like http://127.0.0.1:9696"
+            f"TENANTRY_URL, like {URL}, or https:// if it has a certificate",
+            "what answers is no Tenantry controller",
         )
 
     def find(self, collection: str, name: str) -> Json:
@@ -97,18 +167,56 @@ class Client:
         )
 
 
-def why(error: OSError, seconds: float) -> str:
-    """Why nobody could be reached within so many seconds, in the system's words."""
-    reason = getattr(error, "reason", error)  # of urllib, which wraps what it got
-    if isinstance(reason, TimeoutError):
-        return f"not within {seconds:g} s"
-    if isinstance(reason, OSError) and reason.errno and not isinstance(reason, socket.gaierror):
-        return os.strerror(reason.errno)  # eventlet has the name of the error only
-    return str(getattr(reason, "strerror", None) or reason)
+def _by_credentials(cloud: str | None, url: str | None) -> Access:
+    """By clouds.yaml and ``OS_*``, as the ``openstack`` client reads them. Errors:
+    ClickException."""
+    from keystoneauth1 import exceptions
+    from openstack import exceptions as sdk
+    from openstack.config import OpenStackConfig
+
+    by = f"{cloud} in clouds.yaml" if cloud else "OS_USERNAME and OS_PASSWORD"
+    try:
+        region = OpenStackConfig().get_one(cloud)
+        session = region.get_session()
+        found = url or session.get_endpoint(
+            service_type="network",
+            interface=region.get_interface("network"),
+            region_name=region.get_region_name("network"),
+            skip_discovery=True,
+        )
+    except (exceptions.ClientException, sdk.SDKException) as error:
+        raise click.ClickException(_not_let_in(by, error)) from None
+    return Access(session, (found or URL).rstrip("/").removesuffix("/v2.0"), by)
 
 
-def api_url(context: click.Context, parameter: click.Parameter, value: str) -> str:
+def _not_let_in(by: str, error: Exception) -> str:
+    words = str(error).splitlines()[0].rstrip(".")
+    return f"{by} do not say who you are, or are wrong: {words}"
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def why(error: Exception, seconds: float) -> str:
+    """Why nobody could be reached within so many seconds, in the system's words; "" if somebody
+    was, but does not speak HTTP."""
+    for each in _chain(error):
+        if isinstance(each, TimeoutError) or type(each).__name__.endswith("Timeout"):
+            return f"not within {seconds:g} s"
+        if isinstance(each, socket.gaierror):
+            return str(each.strerror)
+        if isinstance(each, OSError) and each.errno:
+            return os.strerror(each.errno)  # eventlet has the name of the error only
+    return ""
+
+
+def api_url(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """An address of the API. Errors: BadParameter."""
+    if value is None:
+        return None
     try:
         parts = urllib.parse.urlsplit(value)
         right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -148,7 +256,9 @@ class Output:
 class Context:
     """What the options before the command said."""
 
-    def __init__(self, files: tuple[str, ...], url: str, as_json: bool) -> None:
+    def __init__(
+        self, files: tuple[str, ...], url: str | None, as_json: bool, cloud: str | None = None
+    ) -> None:
         self.files = list(files)
-        self.client = Client(url)
+        self.client = Client(url, cloud)
         self.output = Output(as_json)

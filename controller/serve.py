@@ -217,6 +217,11 @@ class Controller:
                 "clients": clients,
             },
             certificate_expires=preflight.expires(tls),
+            api={
+                "auth_type": conf.api.auth_type,
+                "tls": api_tls is not None,
+                "loopback": at.is_loopback,
+            },
         )
         observed = Observed(self.running, self.hosts, [part.observed for part in parts])
         features = [route for part in parts for route in part.routes]

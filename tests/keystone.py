@@ -27,6 +27,10 @@ class Keystone:
         self.broken = 0
         """The status with which all is answered, if not 0."""
         self.url = ""
+        self.network = ""
+        """The endpoint of the network service, for its catalogue."""
+        self.users = {USER: (PASSWORD, "service", ("service", "admin"))}
+        """By name: password, project, roles."""
 
     def issue(
         self,
@@ -57,6 +61,7 @@ class Keystone:
 
     def _catalog(self) -> list[dict[str, Any]]:
         """As long as that of a small cloud."""
+        endpoints = {"identity": f"{self.url}/v3", "network": self.network}
         return [
             {
                 "type": type,
@@ -65,7 +70,7 @@ class Keystone:
                 "endpoints": [
                     {
                         "interface": interface,
-                        "url": self.url + ("/v3" if type == "identity" else f"/{type}"),
+                        "url": endpoints.get(type, f"{self.url}/{type}"),
                         "region": "here",
                         "region_id": "here",
                         "id": uuid.uuid4().hex,
@@ -91,10 +96,11 @@ class Keystone:
             return Response(status=300, json_body={"versions": {"values": [version]}})
         assert request.path_info == "/v3/auth/tokens", request.path_info
         if request.method == "POST":
-            password = request.json_body["auth"]["identity"]["password"]["user"]
-            if (password["name"], password["password"]) != (USER, PASSWORD):
+            said = request.json_body["auth"]["identity"]["password"]["user"]
+            password, project, roles = self.users.get(said["name"], ("", "", ()))
+            if not password or said["password"] != password:
                 return Response(status=401, json_body={"error": {"message": "no", "code": 401}})
-            id = self.issue(USER, "service", ("service", "admin"))
+            id = self.issue(said["name"], project, roles)
             body = {"token": self.tokens[id]}
             return Response(status=201, json_body=body, headers={"X-Subject-Token": id})
         assert request.headers["X-Auth-Token"] in self.tokens, "we did not say who we are"

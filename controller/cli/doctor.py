@@ -14,14 +14,14 @@ import re
 import shutil
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tenantry.controller.client import unreadable, why
+import click
+
+from tenantry.controller.client import Client, NoController
 from tenantry.controller.sockets import descriptors
 
 APT = "apt-get install --no-install-recommends"
@@ -45,7 +45,7 @@ class Finding:
         return asdict(self)
 
 
-def diagnose(api: str = "http://127.0.0.1:9696", bridge: str = "br-int") -> list[Finding]:
+def diagnose(client: Client, bridge: str = "br-int") -> list[Finding]:
     """Look at everything; never raises. ``bridge`` "" means that there is no integration bridge."""
     checks: list[Callable[[], Iterator[Finding]]] = [
         _python,
@@ -53,7 +53,7 @@ def diagnose(api: str = "http://127.0.0.1:9696", bridge: str = "br-int") -> list
         _commands,
         _open_vswitch,
         lambda: _bridge(bridge),
-        lambda: _controller(api),
+        lambda: _controller(client),
     ]
     return [finding for check in checks for finding in check()]
 
@@ -200,21 +200,37 @@ def _rows(query: str) -> list[list[Any]] | None:
     return rows
 
 
-def _controller(api: str) -> Iterator[Finding]:
+def _controller(client: Client) -> Iterator[Finding]:
     try:
-        with urllib.request.urlopen(f"{api}/tenantry/v1/status", timeout=3) as answer:
-            told = json.load(answer)
-            yield Finding("controller", True, f"{api}, revision {told['revision']}")
-            yield from _descriptors(told["descriptors"])
-            return
-    except urllib.error.HTTPError:
-        reason = "what answers is no Tenantry controller"
-    except OSError as error:
-        reason = why(error, 3)
-    except unreadable():
-        reason = "what answers is no Tenantry controller"
-    yield Finding("controller", False, f"{api}: {reason}", f"{tenantry()} serve")
+        told = client.get("/tenantry/v1/status", 3)
+        yield Finding("controller", True, f"{client.url}, revision {told['revision']}")
+        yield from _who_reaches(told["api"])
+        yield from _descriptors(told["descriptors"])
+        return
+    except NoController as error:
+        detail, remedy = f"{client.url}: {error.reason}", f"{tenantry()} serve"
+    except click.ClickException as error:
+        detail, remedy = error.message, "see above"
+    except (LookupError, TypeError):
+        detail, remedy = f"{client.url}: what answers is no Tenantry controller", "--url"
+    yield Finding("controller", False, detail, remedy)
     yield from _descriptors(descriptors.highest_limit())
+
+
+_BACK = "[api] listen = 127.0.0.1:9696"
+
+
+def _who_reaches(api: dict[str, Any]) -> Iterator[Finding]:
+    """An API that others than this machine reach."""
+    if api["loopback"]:
+        return
+    known = api["auth_type"] != "none"
+    detail = f"auth_type is {api['auth_type']}{'' if known else ': whoever reaches it may do all'}"
+    remedy = f"[api] auth_type = basic (docs/accounts.md), or {_BACK}"
+    yield Finding("API asks who calls", known, detail, remedy)
+    detail = "https" if api["tls"] else "passwords and tokens can be read on their way"
+    remedy = f"[api] tls_certificate and tls_private_key, or a proxy of that kind and {_BACK}"
+    yield Finding("API is encrypted", api["tls"], detail, remedy)
 
 
 def _descriptors(limit: int) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ import click
 
 from tenantry.controller import config
 from tenantry.controller.cli import account, authority, doctor, drill, features, hosts, plug, show
-from tenantry.controller.client import Context, api_url
+from tenantry.controller.client import URL, Context, api_url
 
 
 class Commands(click.Group):
@@ -66,21 +66,32 @@ def _take_json(command: click.Command) -> None:
 @click.option(
     "--url",
     envvar="TENANTRY_URL",
-    default="http://127.0.0.1:9696",
     callback=api_url,
-    show_default=True,
-    help="The API of the controller to talk to.",
+    help=f"The API of the controller to talk to; by default that of the cloud, else {URL}.",
+)
+@click.option(
+    "--os-cloud",
+    "cloud",
+    envvar="OS_CLOUD",
+    help="Whose credentials in clouds.yaml to use; by default those in the environment (OS_*), as "
+    "the `openstack` client does.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
 @click.version_option(package_name="tenantry")
 @click.pass_context
-def main(context: click.Context, files: tuple[str, ...], url: str, as_json: bool) -> None:
+def main(
+    context: click.Context,
+    files: tuple[str, ...],
+    url: str | None,
+    cloud: str | None,
+    as_json: bool,
+) -> None:
     """Tenant networks on Open vSwitch, with the Neutron API and nothing else of OpenStack.
 
     Start a controller with `tenantry serve`, then use the `openstack` client: `tenantry
     cloud-config` prints what it needs to know. `tenantry doctor` tells what this machine lacks.
     """
-    context.obj = Context(files, url, as_json)
+    context.obj = Context(files, url, as_json, cloud)
 
 
 for command in (account.account, authority.ca, hosts.host, *show.COMMANDS):
@@ -149,18 +160,22 @@ def drill_command(context: Context, event: str, packets: int) -> None:
 
 @main.command("cloud-config")
 @click.option("--name", default="tenantry", show_default=True, help="The name of the cloud.")
+@click.option("--username", help="The account, where [api] auth_type is basic.")
 @click.pass_obj
-def cloud_config(context: Context, name: str) -> None:
+def cloud_config(context: Context, name: str, username: str | None) -> None:
     """Print a clouds.yaml entry; put it into ~/.config/openstack/clouds.yaml.
 
     Then `openstack --os-cloud tenantry network list` works, and so do the SDK, Terraform and
-    Ansible.
+    Ansible. The password of an account is not in it: put it into secure.yaml beside it, or into
+    OS_PASSWORD.
     """
-    cloud = {"auth_type": "none", "auth": {"endpoint": context.client.url}}
+    auth = {"endpoint": context.client.url} | ({"username": username} if username else {})
+    cloud = {"auth_type": "http_basic" if username else "none", "auth": auth}
     if context.output.json({"clouds": {name: cloud}}):
         return
-    click.echo(f"clouds:\n  {name}:\n    auth_type: none")
-    click.echo(f"    auth:\n      endpoint: {context.client.url}")
+    click.echo(f"clouds:\n  {name}:\n    auth_type: {cloud['auth_type']}\n    auth:")
+    for key, value in auth.items():
+        click.echo(f"      {key}: {value}")
 
 
 @main.command("plug")
@@ -207,7 +222,7 @@ def unplug_command(context: Context, port: str, netns: str | None, bridge: str) 
 @click.pass_obj
 def doctor_command(context: Context) -> None:
     """Name what is missing on this machine, and the command that mends it. Exits 1 if anything."""
-    findings = doctor.diagnose(context.client.url)
+    findings = doctor.diagnose(context.client)
     if not context.output.json([finding.as_dict() for finding in findings]):
         rows = [
             ["[green]ok[/]" if f.ok else "[red]no[/]", f.what, f.detail, "" if f.ok else f.remedy]

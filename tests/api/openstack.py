@@ -29,16 +29,12 @@ _DEPRECATED = (
 class Client:
     """``openstack``, which reads several commands from one standard input: it starts slowly."""
 
-    def __init__(self, port: int, home: Path) -> None:
-        self._environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "OS_AUTH_TYPE": "none",
-            "OS_ENDPOINT": f"http://127.0.0.1:{port}",
-        }
+    def __init__(self, home: Path, **environment: str) -> None:
+        """``environment``: how it proves who it is, and to whom (``OS_*``)."""
+        self._environment = {"PATH": os.environ["PATH"], "HOME": str(home), **environment}
 
-    def run(self, *commands: str) -> list[Any]:
-        """The JSON of each command's output, in order; commands without output are left out."""
+    def said(self, *commands: str) -> tuple[str, str]:
+        """Output, and errors."""
         done = subprocess.run(
             [str(CLIENT)],
             input="\n".join(commands) + "\n",
@@ -46,9 +42,14 @@ class Client:
             capture_output=True,
             text=True,
         )
-        errors = done.stderr.replace(_DEPRECATED, "")
-        assert not errors.strip(), errors
-        text, decoder, results = done.stdout, json.JSONDecoder(), []
+        return done.stdout, done.stderr.replace(_DEPRECATED, "").strip()
+
+    def run(self, *commands: str) -> list[Any]:
+        """The JSON of each command's output, in order; commands without output are left out."""
+        text, errors = self.said(*commands)
+        assert not errors, errors
+        results: list[Any] = []
+        decoder = json.JSONDecoder()
         while (start := min((at for c in "{[" if (at := text.find(c)) >= 0), default=-1)) >= 0:
             value, end = decoder.raw_decode(text[start:])
             results.append(value)
@@ -62,6 +63,7 @@ def served(app: Any, home: Path) -> Iterator[Client]:
     listener = runtime.listen(("127.0.0.1", 0))
     server = runtime.spawn(runtime.wsgi_server, listener, app, log_output=False)
     try:
-        yield Client(listener.getsockname()[1], home)
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield Client(home, OS_AUTH_TYPE="none", OS_ENDPOINT=endpoint)
     finally:
         server.kill()

@@ -466,7 +466,7 @@ class Api(BaseHTTPRequestHandler):
         self.answer(200, HOSTS if self.path.split("?")[0] == "/tenantry/v1/hosts" else None)
 
     def do_DELETE(self) -> None:
-        if self.path in ("/tenantry/v1/hosts/host1?force=1", "/tenantry/v1/hosts/rack%2F2?"):
+        if self.path in ("/tenantry/v1/hosts/host1?force=1", "/tenantry/v1/hosts/rack%2F2"):
             self.answer(204, None)
         else:
             self.answer(409, {"NeutronError": {"message": "host1 is alive; use force"}})

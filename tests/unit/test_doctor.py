@@ -2,9 +2,14 @@
 
 """The doctor looks at a real Open vSwitch and tells what it lacks."""
 
-import pytest
+from typing import Any
 
+import pytest
+from webob import Response
+
+from tenantry.controller import runtime
 from tenantry.controller.cli.doctor import Finding, diagnose
+from tenantry.controller.client import Client
 from tests.namespace import run
 from tests.openvswitch import OpenVSwitch
 
@@ -19,7 +24,7 @@ def ovs(monkeypatch: pytest.MonkeyPatch, dummy_ovs: OpenVSwitch) -> OpenVSwitch:
 
 
 def findings(bridge: str) -> dict[str, Finding]:
-    return {finding.what: finding for finding in diagnose(NOWHERE, bridge)}
+    return {finding.what: finding for finding in diagnose(Client(NOWHERE), bridge)}
 
 
 def test_without_open_vswitch(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
@@ -115,3 +120,29 @@ def test_a_bridge_without_a_datapath_is_reported(ovs: OpenVSwitch) -> None:
     assert not broken.ok
     ovs.vsctl(*broken.remedy.split()[1:])  # the remedy mends it
     assert findings("br-int")["bridge br-int works"].ok
+
+
+@pytest.mark.parametrize(
+    ("api", "asks", "encrypted"),
+    [
+        ({"auth_type": "none", "tls": False, "loopback": True}, None, None),
+        ({"auth_type": "none", "tls": False, "loopback": False}, False, False),
+        ({"auth_type": "basic", "tls": False, "loopback": False}, True, False),
+        ({"auth_type": "keystone", "tls": True, "loopback": False}, True, True),
+    ],
+)
+def test_an_api_that_others_reach(
+    api: dict[str, Any], asks: bool | None, encrypted: bool | None
+) -> None:
+    status = {"revision": 1, "descriptors": 65536, "api": api}
+    listening = runtime.listen(("127.0.0.1", 0))
+    application = Response(json_body=status)
+    server = runtime.spawn(runtime.wsgi_server, listening, application, log_output=False)
+    client = Client(f"http://127.0.0.1:{listening.getsockname()[1]}")
+    found = {finding.what: finding for finding in diagnose(client, "")}
+    server.kill()
+    listening.close()
+    for what, ok in (("API asks who calls", asks), ("API is encrypted", encrypted)):
+        assert (found[what].ok if what in found else None) == ok
+        assert ok is not False or "[api]" in found[what].remedy
+    assert found["controller"].ok

@@ -56,6 +56,7 @@ def status(running: Running) -> dict[str, Any]:
         "failed": {str(unit): error for unit, error in running.engine.failed.items()},
         "switches": [_switch(running, switch) for switch in running.status.switches()],
         "service_port": running.service_port.state,
+        "api": dict(running.api),
         "descriptors": descriptors.limit(),
         "connections": {
             kind: {"connected": len(clients), "most": clients.most}

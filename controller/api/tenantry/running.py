@@ -54,6 +54,9 @@ class Running:
     """By kind: those that are connected, and how many may be."""
     certificate_expires: datetime | None
     """When the controller's certificate runs out; None without TLS."""
+    api: Mapping[str, object]
+    """How the API is reached: ``auth_type``, ``tls`` and whether from this host only
+    (``loopback``)."""
 
     @property
     def engine(self) -> Engine:
