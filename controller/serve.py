@@ -25,7 +25,7 @@ from sqlalchemy.engine import make_url
 from tenantry.apps import APPS
 from tenantry.controller import config, log, preflight, runtime
 from tenantry.controller.api import application, auth
-from tenantry.controller.api.core import scheduling
+from tenantry.controller.api.core import quota, scheduling
 from tenantry.controller.api.core.migration import Migration
 from tenantry.controller.api.kind import Kinds
 from tenantry.controller.api.tenantry import hosts, operations
@@ -230,6 +230,7 @@ class Controller:
             self.kinds,
             auth.door(conf),
             computed=observed,
+            quotas=quota.defaults(conf, self.kinds.values()),
             routes=[
                 *operations.routes(self.running, features, shares.clients // 2),
                 *scheduling.routes(self.store, self.model, self.kinds, observed),

@@ -318,6 +318,7 @@ def extension() -> Extension:
                 attributes=_attributes(RULES),
                 not_found=_not_found(errors.FirewallRuleNotFound, "firewall_rule_id"),
                 path="fwaas/firewall_rules",
+                quota=100,
             ),
             ResourceSpec(
                 name=POLICY,
@@ -330,6 +331,7 @@ def extension() -> Extension:
                     "insert_rule": policies.insert_rule,
                     "remove_rule": policies.remove_rule,
                 },
+                quota=10,
             ),
             ResourceSpec(
                 name=GROUP,
@@ -337,6 +339,7 @@ def extension() -> Extension:
                 attributes={**_attributes("firewall_groups"), "is_default": _HIDDEN},
                 not_found=_not_found(errors.FirewallGroupNotFound, "firewall_id"),
                 path="fwaas/firewall_groups",
+                quota=10,
             ),
         ),
         rules={

@@ -298,6 +298,7 @@ def extension() -> Extension:
                 collection="floatingips",
                 attributes=l3.RESOURCE_ATTRIBUTE_MAP["floatingips"],
                 not_found=lambda id: l3_exceptions.FloatingIPNotFound(floatingip_id=id),
+                quota=50,
             ),
             port_forwarding.KIND,
             conntrack_helper.KIND,

@@ -323,6 +323,7 @@ def extension(
                 collection=segment_api.COLLECTION_NAME,
                 attributes=segment_api.RESOURCE_ATTRIBUTE_MAP[segment_api.COLLECTION_NAME],
                 not_found=lambda id: SegmentNotFound(segment_id=id),
+                quota=None,
             ),
             *segment_ranges.KINDS,
         ),

@@ -308,6 +308,7 @@ def extension() -> Extension:
                     "add_extraroutes": rules.add_extraroutes,
                     "remove_extraroutes": rules.remove_extraroutes,
                 },
+                quota=10,
             ),
         ),
         rules={

@@ -166,6 +166,7 @@ KINDS = (
             "used_in_non_default_sg": {**_FLAG, "default": True},
         },
         not_found=lambda id: errors.DefaultSecurityGroupRuleNotFound(id=id),
+        quota=None,
     ),
     ResourceSpec(
         name=MARK,

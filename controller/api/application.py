@@ -24,6 +24,7 @@ from tenantry.controller.api.core import (
     port,
     port_attributes,
     port_binding,
+    quota,
     rbac,
     service_address,
     subnet,
@@ -64,6 +65,7 @@ def kinds(
         availability.extension(),
         agent.extension(),
         rbac.extension(),
+        quota.extension(),
     )
     # What a network carries depends on what the apps make of it.
     return Kinds(
@@ -78,10 +80,12 @@ def application(
     *,
     computed: Computed = lambda kind, body: {},
     routes: Iterable[Route] = (),
+    quotas: Mapping[str, int] | None = None,
 ) -> Application:
     """The WSGI application on ``store``, which was opened with ``kinds``.
 
-    ``computed`` supplies observed attributes; ``routes`` are served beside Neutron's.
+    ``computed`` supplies observed attributes; ``routes`` are served beside Neutron's. ``quotas`` by
+    kind are for projects that have none of their own; without one, there is no limit.
     """
     store.subscribe(writes.tell)
     for extension in kinds.extensions:
@@ -89,8 +93,11 @@ def application(
             store.subscribe(extension.committed)
         if extension.upgrade is not None:
             extension.upgrade(store)
+    limits = quota.Quotas(store, kinds, quotas or {})
     collections = (
-        Collection(store, kind, computed) for kind in kinds.values() if not kind.internal
+        Collection(store, kind, computed, limits.check)
+        for kind in kinds.values()
+        if not kind.internal
     )
     return Application(
         [
@@ -98,6 +105,7 @@ def application(
             *(route for collection in collections for route in collection.routes()),
             *availability.Availability(store).routes(),
             *port_binding.PortBindings(store, kinds).routes(),
+            *limits.routes(),
             *(
                 Route("GET", f"/v2.0/{path}", partial(_list, store, _collection(path), listed))
                 for extension in kinds.extensions

@@ -48,6 +48,7 @@ class ResourceType:
         self.path = f"/v2.0/{new.path or new.collection.replace('_', '-')}"
         self.parent = new.parent
         self.internal = new.internal
+        self.quota = None if new.internal else new.quota
         self.actions = new.actions
         self.not_found = self.parent_not_found = new.not_found
         self.rules: list[ResourceHooks] = [

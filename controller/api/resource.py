@@ -32,16 +32,22 @@ Computed: TypeAlias = Callable[[str, Body], Mapping[str, Any]]
 """Attributes that are observed rather than stored, by kind and body: ``status``, ``alive``, and
 ``binding:host_id`` where the user left it open."""
 
+CheckQuota: TypeAlias = Callable[[Draft, str, Iterable[str]], None]
+"""Whether these projects may have one more of a kind. Errors: OverQuota."""
+
 _IF_MATCH = re.compile(r'"?revision_number=(\d{1,18})"?')
 
 
 class Collection:
     """The resources of one kind, as their collection's URL shows them."""
 
-    def __init__(self, store: Store, kind: ResourceType, computed: Computed) -> None:
+    def __init__(
+        self, store: Store, kind: ResourceType, computed: Computed, check_quota: CheckQuota
+    ) -> None:
         self._store = store
         self._kind = kind
         self._computed = computed
+        self._check_quota = check_quota
 
     def routes(self) -> Iterator[Route]:
         path = self._kind.path
@@ -151,6 +157,9 @@ class Collection:
 
         def change(draft: Draft) -> list[Body]:
             whole = self._find_parent(draft, context, parent) if self._kind.parent else None
+            project = whole and whole["project_id"]
+            owners = (project or attributes["project_id"] for attributes in parsed)
+            self._check_quota(draft, self._kind.name, owners)
             bodies = []
             for item, attributes in runtime.paced(zip(items, parsed, strict=True)):
                 body = self._kind.new_body(attributes)

@@ -27,8 +27,17 @@ def apps() -> tuple[App, ...]:
 
 
 def options() -> Iterator[config.Options]:
-    """The options of all features."""
-    return (app.options for app in apps())
+    """The options of all features, and of what they are to the API: a quota for each kind of
+    resource that they bring."""
+    from tenantry.controller.api import application
+    from tenantry.controller.api.core import quota
+
+    own = [app.options for app in apps()]
+    yield from own
+    conf = config.load([], own)
+    built = (app.build(conf).extension for app in apps())
+    kinds = application.kinds(extension for extension in built if extension)
+    yield {"quotas": quota.options(kinds.values())}
 
 
 def load(files: Sequence[str]) -> cfg.ConfigOpts:

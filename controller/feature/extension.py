@@ -50,6 +50,8 @@ class Reader(Protocol):
 
     def linked(self, target: str, role: str) -> Collection[str]: ...
 
+    def count(self, kind: str, project_id: str) -> int: ...
+
 
 class Maker(Protocol):
     """What makes, changes and shows resources of a kind, with the rules of all features."""
@@ -139,7 +141,8 @@ class ResourceSpec:
     Each gets a small integer ``key`` from ``keys``, unique in its kind and hidden from the API:
     what a register or a tunnel header carries in place of the id. ``actions`` by name are what can
     be done to one besides updating it: ``PUT /v2.0/COLLECTION/ID/NAME``. What is ``internal`` has
-    no URL: rules keep it for themselves.
+    no URL: rules keep it for themselves. A project may have ``quota`` of them if nobody says
+    otherwise (-1: any number); None is for what belongs to no project.
     """
 
     name: str
@@ -151,6 +154,7 @@ class ResourceSpec:
     path: str = ""
     parent: str = ""
     internal: bool = False
+    quota: int | None = -1
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,12 @@ Body: TypeAlias = dict[str, Any]
 """A resource, as JSON has it. Never changed in place once it is in a draft: make a new one."""
 
 
+def project_of(body: Body) -> str:
+    """Whose a resource is; empty if it belongs to no project."""
+    project: str = body.get("project_id", "")
+    return project
+
+
 class Claim(NamedTuple):
     """Something of which there is only one: a MAC address on a network, a VLAN id on a wire.
 

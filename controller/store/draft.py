@@ -7,9 +7,17 @@ Throwing a draft away leaves no trace. It never blocks.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
-from tenantry.controller.store.change import Body, Change, Claim, ClaimTaken, LinkBroken
+from tenantry.controller.store.change import (
+    Body,
+    Change,
+    Claim,
+    ClaimTaken,
+    LinkBroken,
+    project_of,
+)
 from tenantry.controller.store.replica import Replica
 
 
@@ -26,6 +34,7 @@ class Draft:
         self._owners: dict[Claim, str | None] = {}
         self._sources: dict[tuple[str, str], dict[str, bool]] = {}
         self._targets: set[str] = set()  # to be checked: must exist in the end
+        self._more: Counter[tuple[str, str]] = Counter()  # resources of a kind and project
 
     def get(self, kind: str, id: str) -> Body | None:
         try:
@@ -39,6 +48,10 @@ class Draft:
             return self._owners[claim]
         except KeyError:
             return self._replica.claimed(claim.kind, claim.scope).get(claim.value)
+
+    def count(self, kind: str, project_id: str) -> int:
+        """How many resources of a kind a project has."""
+        return self._replica.count(kind, project_id) + self._more[kind, project_id]
 
     def claimed(self, kind: str, scope: str) -> Mapping[str, str]:
         """The owner of each value that is claimed in a scope, before this draft."""
@@ -67,6 +80,7 @@ class Draft:
             self._sources.setdefault((target, role), {})[id] = True
             self._targets.add(target)
         self._bodies[kind, id] = body
+        self._more[kind, project_of(body)] += 1
 
     def delete(self, kind: str, id: str) -> None:
         """Delete a resource. That nothing links to it any more is checked in the end."""
@@ -90,6 +104,7 @@ class Draft:
     def _release(self, kind: str, id: str) -> None:
         before, shape = self.get(kind, id), self._replica.schema[kind]
         if before is not None:
+            self._more[kind, project_of(before)] -= 1
             self._owners.update(dict.fromkeys(shape.claims(before)))
             for target, role in shape.links(before):
                 self._sources.setdefault((target, role), {})[id] = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from tenantry.controller.store.change import Body, Change, Shape
+from tenantry.controller.store.change import Body, Change, Shape, project_of
 
 
 class Replica:
@@ -22,6 +22,7 @@ class Replica:
         self._owners: dict[tuple[str, str], dict[str, str]] = {}
         # target -> role -> sources; the innermost dict is an ordered set.
         self._sources: dict[str, dict[str, dict[str, None]]] = {}
+        self._owned: dict[tuple[str, str], set[str]] = {}
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -29,6 +30,7 @@ class Replica:
             and self._bodies == other._bodies
             and self._owners == other._owners
             and self._sources == other._sources
+            and self._owned == other._owned
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -43,6 +45,10 @@ class Replica:
     def exists(self, id: str) -> bool:
         """Whether a resource of any kind has this id."""
         return any(id in bodies for bodies in self._bodies.values())
+
+    def count(self, kind: str, project_id: str) -> int:
+        """How many resources of a kind a project has."""
+        return len(self._owned.get((kind, project_id), ()))
 
     def claimed(self, kind: str, scope: str) -> Mapping[str, str]:
         """The owner of each value that is claimed in a scope."""
@@ -63,11 +69,17 @@ class Replica:
             before, after = bodies.get(change.id), change.after
             if before is not None:
                 self._unindex(change.id, before, shape)
+                owned = self._owned[change.kind, project_of(before)]
+                owned.discard(change.id)
+                if not owned:
+                    del self._owned[change.kind, project_of(before)]
             if after is None:
                 bodies.pop(change.id, None)
             else:
                 bodies[change.id] = after
                 self._index(change.id, after, shape)
+                owned = self._owned.setdefault((change.kind, project_of(after)), set())
+                owned.add(change.id)
 
     def _index(self, id: str, body: Body, shape: Shape) -> None:
         for kind, scope, value in shape.claims(body):

@@ -36,6 +36,7 @@ from tenantry.controller.store.change import (
     StaleDraft,
     StoreError,
     Unavailable,
+    project_of,
 )
 
 # What gives out connections does so in threads.
@@ -356,7 +357,7 @@ def _columns(change: Change) -> Body:
     assert body is not None
     return {
         "type": change.kind,
-        "project_id": body.get("project_id", ""),
+        "project_id": project_of(body),
         "body": body,
         "revision": body.get("revision_number", 0),
         "created_at": body.get("created_at", ""),

@@ -82,6 +82,10 @@ class Store:
     def get(self, kind: str, id: str) -> Body | None:
         return self._replica.get(kind, id)
 
+    def count(self, kind: str, project_id: str) -> int:
+        """How many resources of a kind a project has."""
+        return self._replica.count(kind, project_id)
+
     def claimed(self, kind: str, scope: str) -> Mapping[str, str]:
         """The owner of each value that is claimed in a scope."""
         return self._replica.claimed(kind, scope)

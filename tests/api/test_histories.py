@@ -45,6 +45,7 @@ STEP = st.tuples(
             "pairs",
             "rename",
             "tag",
+            "quota",
             "delete",
             "delete",
         ]
@@ -127,6 +128,12 @@ def step(api: Api, action: str, one: int, two: int) -> None:
         api.request("PUT", path(kind, some(kind)), {kind: {"name": str(one)}})
     elif action == "tag":
         api.request("PUT", path(kind, some(kind), "tags", str(one)))
+    elif action == "quota":
+        limits = {kind: one, "network": two}
+        if two == 7:
+            api.request("DELETE", "/v2.0/quotas/default")
+        else:
+            api.request("PUT", "/v2.0/quotas/default", {"quota": limits})
     else:
         api.request("DELETE", path(kind, some(kind)))
 
@@ -148,6 +155,7 @@ def test_memory_database_and_log_agree(steps: list[tuple[str, int, int]]) -> Non
         assert replayed == api.store._replica
         assert_rows_follow_from_bodies(api)
         assert_promises(api)
+        assert_quotas_hold(api)
         assert_pools_keep_their_promises(api)
         api.store.close()
         reloaded.close()
@@ -183,6 +191,15 @@ def assert_promises(api: Api) -> None:
             assert address in ipaddress.ip_network(subnet["cidr"])
             seen[subnet["network_id"], address] += 1
     assert not [what for what, count in seen.items() if count > 1]
+
+
+def assert_quotas_hold(api: Api) -> None:
+    """Nobody was forced below what they had, so nobody has more than they may."""
+    for quota in api.store.read("quota").values():
+        for kind, limit in quota["limits"].items():
+            bodies = api.store.read(kind).values()
+            used = sum(body["project_id"] == quota["project_id"] for body in bodies)
+            assert used == api.store.count(kind, quota["project_id"]) <= limit
 
 
 def assert_pools_keep_their_promises(api: Api) -> None:

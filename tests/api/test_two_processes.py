@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""API processes that share a database never hand out one address or prefix twice."""
+"""API processes that share a database never hand out one address or prefix twice, nor more than a
+quota between them."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import sys
 from ipaddress import ip_network
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from eventlet.green import subprocess
 
@@ -17,14 +19,11 @@ from tests.api.conftest import Api
 PROCESSES, ROUNDS = 2, 25
 
 
-def test_two_processes_take_addresses_at_once(api: Api, network: str, tmp_path: Path) -> None:
-    pool = api.create(
-        "subnetpool", name="p", prefixes=["10.64.0.0/16"], default_prefixlen=26, min_prefixlen=26
-    )["id"]
-    url = f"sqlite:///{tmp_path}/tenantry.db"
+def started(module: str, *arguments: str) -> list[subprocess.Popen[str]]:
+    """Processes that are ready to begin."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.api.allocating", url, network, pool],
+            [sys.executable, "-m", module, *arguments],
             cwd=Path(__file__).parents[2],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -34,14 +33,38 @@ def test_two_processes_take_addresses_at_once(api: Api, network: str, tmp_path: 
     ]
     for process in processes:
         assert process.stdout.readline() == "ready\n"
+    return processes
+
+
+def at_once(processes: list[subprocess.Popen[str]], rounds: int) -> list[Any]:
+    """What the processes answer when all are told to go on, as often as this."""
     answers = []
-    for _ in range(ROUNDS):  # all at once, as often as this
+    for _ in range(rounds):
         for process in processes:
             process.stdin.write("\n")
             process.stdin.flush()
         answers += [json.loads(process.stdout.readline()) for process in processes]
     for process in processes:
         process.communicate()
+    return answers
+
+
+def test_two_processes_spend_one_quota(api: Api, tmp_path: Path) -> None:
+    limits = {"quota": {"network": 41}}
+    assert api.request("PUT", "/v2.0/quotas/red", limits)[0] == 200
+    processes = started("tests.api.spending", f"sqlite:///{tmp_path}/tenantry.db", "red")
+    made = at_once(processes, 10)
+    assert sum(made) == 41 == len(api.list("network", "project_id=red"))
+    assert made[-PROCESSES:] == [0] * PROCESSES
+
+
+def test_two_processes_take_addresses_at_once(api: Api, network: str, tmp_path: Path) -> None:
+    pool = api.create(
+        "subnetpool", name="p", prefixes=["10.64.0.0/16"], default_prefixlen=26, min_prefixlen=26
+    )["id"]
+    url = f"sqlite:///{tmp_path}/tenantry.db"
+    processes = started("tests.api.allocating", url, network, pool)
+    answers = at_once(processes, ROUNDS)
 
     nets = [ip_network(cidr) for cidr, _ in answers]
     assert len(nets) == PROCESSES * ROUNDS

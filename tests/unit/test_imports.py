@@ -41,7 +41,7 @@ FLOORS = {
     "apps": VALUES | {"feature", "network", "config", "client"},
     "sample": VALUES | {"feature", "engine", "network", "apps"},
     "client": {"config"},
-    "cli": {"config", "sockets", "serve", "preflight", "apps", "client", "feature"},
+    "cli": {"config", "sockets", "serve", "preflight", "apps", "client", "feature", "api"},
     "serve": {*VALUES, "feature", "engine", "sockets", "config", "switch", "network", "service"}
     | {"api", "apps", "preflight"},
     "preflight": {"config", "feature", "sockets", "switch"},

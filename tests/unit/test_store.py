@@ -154,6 +154,30 @@ def test_a_draft_sees_its_own_changes_and_nobody_elses(store: Store) -> None:
     assert list(store.linked("a", "part")) == ["c"]
 
 
+def test_what_belongs_to_a_project_is_counted(
+    store: Store, open_store: Callable[[], Store]
+) -> None:
+    put(store, "a", project_id="red")
+    put(store, "b", project_id="red")
+    put(store, "c")
+
+    def change(draft: Draft) -> tuple[int, int, int]:
+        draft.put("thing", {"id": "d", "project_id": "red"})
+        draft.put("thing", {"id": "d", "project_id": "red", "name": "again"})
+        draft.put("thing", {"id": "b", "project_id": "blue"})
+        draft.delete("thing", "a")
+        draft.put("thing", {"id": "e", "project_id": "blue"})
+        draft.delete("thing", "e")
+        assert (store.count("thing", "red"), store.count("thing", "blue")) == (2, 0)
+        return tuple(draft.count("thing", project) for project in ("red", "blue", ""))
+
+    assert store.write(change, "test") == (1, 1, 1)
+    for each in (store, open_store()):
+        assert [each.count("thing", project) for project in ("red", "blue", "", "x")] == [
+            *(1, 1, 1, 0)
+        ]
+
+
 def test_a_change_that_fails_leaves_no_trace(store: Store) -> None:
     put(store, "a", claims=["x"])
     undone = []

@@ -232,6 +232,7 @@ def extension() -> Extension:
                 collection=definition.COLLECTION_NAME,
                 attributes=_ATTRIBUTES,
                 not_found=lambda id: AgentNotFound(id=id),
+                quota=None,
             ),
         ),
         rules={AGENT: AgentHooks(), "router": RouterZoneHooks()},

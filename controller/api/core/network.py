@@ -98,6 +98,7 @@ def extension() -> Extension:
                 attributes=network.RESOURCE_ATTRIBUTE_MAP["networks"],
                 not_found=lambda id: exceptions.NetworkNotFound(net_id=id),
                 keys=Zone.NETWORKS,
+                quota=100,
             ),
         ),
         rules={"network": NetworkHooks()},

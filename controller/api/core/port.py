@@ -206,6 +206,7 @@ def extension(base_mac: str = "fa:16:3e:00:00:00") -> Extension:
                 attributes={**port.RESOURCE_ATTRIBUTE_MAP["ports"], "tags": tags},
                 not_found=lambda id: exceptions.PortNotFound(port_id=id),
                 keys=PORTS,
+                quota=500,
             ),
         ),
         rules={"port": PortHooks(base_mac, allocator)},

@@ -246,6 +246,7 @@ def extension() -> Extension:
                 collection="rbac_policies",
                 attributes=_ATTRIBUTES,
                 not_found=lambda id: RbacPolicyNotFound(id=id),
+                quota=10,
             ),
         ),
         rules={RBAC_POLICY: RbacPolicyHooks(), **shared},

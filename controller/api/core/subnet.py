@@ -238,6 +238,7 @@ def extension() -> Extension:
                 collection="subnets",
                 attributes=subnet.RESOURCE_ATTRIBUTE_MAP["subnets"],
                 not_found=lambda id: exceptions.SubnetNotFound(subnet_id=id),
+                quota=100,
             ),
         ),
         rules={"subnet": SubnetHooks()},
