@@ -99,6 +99,7 @@ class Controller:
             physical_mtus=conf.networks.physical_mtus,
             overlay_ip_version=conf.networks.overlay_ip_version,
             base_mac=conf.networks.base_mac,
+            policy_file=conf.oslo_policy.policy_file,
         )
         self.store = _open_store(conf.store.url, self.kinds)
         self.membership = Membership(self.store, self.kinds)
@@ -232,9 +233,9 @@ class Controller:
             computed=observed,
             quotas=quota.defaults(conf, self.kinds.values()),
             routes=[
-                *operations.routes(self.running, features, shares.clients // 2),
+                *operations.routes(self.running, features, self.kinds.policy, shares.clients // 2),
                 *scheduling.routes(self.store, self.model, self.kinds, observed),
-                *hosts.routes(self.running, self.hosts),
+                *hosts.routes(self.running, self.hosts, self.kinds.policy),
             ],
         )
 

@@ -14,6 +14,7 @@ from neutron_lib.api.definitions import firewall_v2, firewall_v2_stdattrs
 from neutron_lib.constants import ROUTER_INTERFACE_OWNERS
 from neutron_lib.exceptions import firewall_v2 as errors
 
+from tenantry.apps.firewall.policies import POLICIES
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     SYSTEM,
@@ -310,6 +311,7 @@ def extension() -> Extension:
     """FWaaS v2."""
     policies = FirewallPolicyHooks()
     return Extension(
+        policies=POLICIES,
         definitions=(firewall_v2, firewall_v2_stdattrs),
         kinds=(
             ResourceSpec(

@@ -30,6 +30,7 @@ from neutron_lib.constants import (
 from neutron_lib.exceptions import l3 as l3_exceptions
 
 from tenantry.apps.nat import conntrack_helper, ndp_proxy, port_forwarding
+from tenantry.apps.nat.policies import POLICIES
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     ACCESS_EXTERNAL,
@@ -287,6 +288,7 @@ def _pools(store: Store, context: Context) -> Iterator[Body]:
 def extension() -> Extension:
     """Floating IPs, port forwardings, conntrack helpers and NDP proxies."""
     return Extension(
+        policies=POLICIES,
         definitions=(
             *(fip_port_details, floatingip_pools, floating_ip_port_forwarding),
             *(fip_pf_description, fip_pf_detail, fip_pf_port_range, expose_port_forwarding_in_fip),

@@ -10,6 +10,7 @@ from neutron_lib import exceptions
 from neutron_lib.api.definitions import logging
 from neutron_lib.exceptions import PortNotFound
 
+from tenantry.apps.network_log.policies import POLICIES
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import Extension, ResourceHooks, ResourceSpec, may_use
 from tenantry.controller.store import Body, Draft, Link, Store
@@ -72,6 +73,7 @@ def extension() -> Extension:
     """The kind ``log``, and what can be logged."""
     attributes = dict(logging.RESOURCE_ATTRIBUTE_MAP["logs"])
     return Extension(
+        policies=POLICIES,
         definitions=(logging,),
         kinds=(
             ResourceSpec(

@@ -15,6 +15,7 @@ from neutron_lib.exceptions.allowedaddresspairs import (
 )
 from oslo_config import cfg
 
+from tenantry.apps.port_security.policies import POLICIES
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import Extension, Reader, ResourceHooks
 from tenantry.controller.store import Body, Draft
@@ -70,4 +71,5 @@ def extension() -> Extension:
     return Extension(
         definitions=(allowedaddresspairs, aap_reject_multicast),
         rules={"port": AddressPairHooks()},
+        policies=POLICIES,
     )

@@ -26,6 +26,7 @@ from neutron_lib.constants import TYPE_LOCAL, TYPE_VLAN
 from neutron_lib.exceptions.multiprovidernet import SegmentsSetInConjunctionWithProviders
 
 from tenantry.apps.provider import segment_ranges
+from tenantry.apps.provider.policies import POLICIES
 from tenantry.apps.provider.segment_ranges import SegmentRanges
 from tenantry.apps.provider.segments import (
     ALL_VNIS,
@@ -313,6 +314,7 @@ def extension(
     segments = Segments(ranges.of_project, physical_networks)
     range_hooks = segment_ranges.SegmentRangeHooks(ranges, segments.check_physical_network)
     return Extension(
+        policies=POLICIES,
         definitions=(
             *(provider_net, _multi_provider(), segment_api, standard_attr_segment),
             *(l2_adjacency, subnet_segmentid_writable, network_segment_range),

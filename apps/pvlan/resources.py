@@ -19,6 +19,7 @@ from neutron_lib.services.pvlan.constants import (
     PVLAN_TYPE,
 )
 
+from tenantry.apps.pvlan.policies import POLICIES
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import Extension, Reader, ResourceHooks, changed
 from tenantry.controller.store import Body, Draft
@@ -127,4 +128,5 @@ def extension() -> Extension:
     return Extension(
         definitions=(pvlan,),
         rules={"network": PrivateNetworkHooks(), "port": PrivatePortHooks()},
+        policies=POLICIES,
     )

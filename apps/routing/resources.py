@@ -34,6 +34,7 @@ from tenantry.apps.routing.interfaces import (
     interface_subnets,
     router_ports,
 )
+from tenantry.apps.routing.policies import POLICIES
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     ACCESS_EXTERNAL,
@@ -290,6 +291,7 @@ def extension() -> Extension:
         },
     }
     return Extension(
+        policies=POLICIES,
         definitions=(
             *(l3, l3_ext_gw_mode, extraroute, extraroute_atomic, external_net),
             *(dvr, l3_ext_ha_mode, router_availability_zone, l3_ext_ndp_proxy),

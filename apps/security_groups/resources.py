@@ -34,6 +34,7 @@ from tenantry.apps.security_groups import (
     default_statefulness,
     errors,
 )
+from tenantry.apps.security_groups.policies import POLICIES
 from tenantry.apps.security_groups.rule_attributes import (
     RULE_ATTRIBUTES,
     identity,
@@ -289,6 +290,7 @@ _ATTRIBUTES: dict[str, dict[str, Any]] = {
 def extension() -> Extension:
     """Security groups, their rules, the templates of those, address groups."""
     return Extension(
+        policies=POLICIES,
         definitions=(
             *(DEFINITION, stateful_security_group, default_rules.DEFINITION),
             *(security_groups_normalized_cidr, security_groups_remote_address_group),

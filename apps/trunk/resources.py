@@ -23,6 +23,7 @@ from neutron_lib.services.trunk.constants import (
     TRUNK_SUBPORT_OWNER,
 )
 
+from tenantry.apps.trunk.policies import POLICIES
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     Extension,
@@ -286,6 +287,7 @@ def extension() -> Extension:
     """Trunks."""
     rules = TrunkHooks()
     return Extension(
+        policies=POLICIES,
         definitions=(trunk, trunk_details),
         kinds=(
             ResourceSpec(

@@ -15,6 +15,7 @@ from webob import Request
 from webob.exc import HTTPBadRequest
 
 from tenantry.controller.api import auth, writes
+from tenantry.controller.api.access import Access
 from tenantry.controller.api.core import (
     address_scope,
     agent,
@@ -31,12 +32,14 @@ from tenantry.controller.api.core import (
     subnetpool,
 )
 from tenantry.controller.api.kind import Kinds
+from tenantry.controller.api.policy import Policy
 from tenantry.controller.api.resource import Collection, Computed
+from tenantry.controller.api.tenantry import policies
 from tenantry.controller.api.versions import Discovery
 from tenantry.controller.api.wsgi import Answer, Application, Route
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import Extension, Listed
-from tenantry.controller.store import Store
+from tenantry.controller.store import Body, Store
 
 
 def kinds(
@@ -46,12 +49,13 @@ def kinds(
     physical_mtus: Mapping[str, int] | None = None,
     overlay_ip_version: int = 4,
     base_mac: str = "fa:16:3e:00:00:00",
+    policy_file: str = "",
 ) -> Kinds:
     """The core's kinds with what ``extensions`` add to them: a store's schema.
 
     ``physical_mtus`` are those of physical networks that differ from ``physical_mtu``, in octets of
     IP packet. Tunnels are in packets of ``overlay_ip_version``. Generated MAC addresses begin like
-    ``base_mac``.
+    ``base_mac``. ``policy_file`` is the operator's, if there is one. Errors: PolicyFileError.
     """
     core = (
         network.extension(),
@@ -66,11 +70,11 @@ def kinds(
         agent.extension(),
         rbac.extension(),
         quota.extension(),
+        Extension(policies=policies.POLICIES),
     )
     # What a network carries depends on what the apps make of it.
-    return Kinds(
-        [*core, *extensions, mtu.extension(physical_mtu, physical_mtus or {}, overlay_ip_version)]
-    )
+    last = mtu.extension(physical_mtu, physical_mtus or {}, overlay_ip_version)
+    return Kinds([*core, *extensions, last], policy_file)
 
 
 def application(
@@ -93,9 +97,9 @@ def application(
             store.subscribe(extension.committed)
         if extension.upgrade is not None:
             extension.upgrade(store)
-    limits = quota.Quotas(store, kinds, quotas or {})
+    access, limits = Access(kinds), quota.Quotas(store, kinds, quotas or {})
     collections = (
-        Collection(store, kind, computed, limits.check)
+        Collection(store, kind, computed, access, limits.check)
         for kind in kinds.values()
         if not kind.internal
     )
@@ -103,29 +107,30 @@ def application(
         [
             *Discovery(kinds).routes(),
             *(route for collection in collections for route in collection.routes()),
-            *availability.Availability(store).routes(),
+            *availability.Availability(store, kinds.policy).routes(),
             *port_binding.PortBindings(store, kinds).routes(),
             *limits.routes(),
             *(
-                Route("GET", f"/v2.0/{path}", partial(_list, store, _collection(path), listed))
+                Route("GET", f"/v2.0/{path}", partial(_list, store, kinds.policy, path, listed))
                 for extension in kinds.extensions
                 for path, listed in extension.lists.items()
             ),
             *routes,
         ],
-        authenticate,
+        lambda request: kinds.policy.recognised(authenticate(request)),
     )
 
 
-def _collection(path: str) -> str:
-    return path.rpartition("/")[2].replace("-", "_")
-
-
-def _list(store: Store, name: str, listed: Listed, request: Request, context: Context) -> Answer:
+def _list(
+    store: Store, policy: Policy, path: str, listed: Listed, request: Request, context: Context
+) -> Answer:
     """What a list has that passes the request's filters: attributes as they are shown."""
+    name = path.rpartition("/")[2].replace("-", "_")
+    own: Body = {"project_id": context.project_id}
     wanted = {key: request.GET.getall(key) for key in request.GET if key != "fields"}
     store.catch_up()
-    items = list(listed(store, context))
+    may = policy.allows(context, f"get_{name.removesuffix('s')}", own.get)
+    items = list(listed(store, context)) if may else []
     unknown = sorted(name for name in wanted if any(name not in item for item in items))
     if unknown:
         raise HTTPBadRequest(f"{unknown} is invalid attribute for filtering")

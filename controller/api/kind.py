@@ -17,6 +17,7 @@ from webob.exc import HTTPBadRequest
 
 from tenantry.controller.api import standard
 from tenantry.controller.api.faults import MALFORMED
+from tenantry.controller.api.policy import Policy
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     Extension,
@@ -47,10 +48,12 @@ class ResourceType:
         self.collection = new.collection
         self.path = f"/v2.0/{new.path or new.collection.replace('_', '-')}"
         self.parent = new.parent
+        self.rule = new.name if new.name.startswith(new.parent) else f"{new.parent}_{new.name}"
+        """What policies call it: ``create_RULE``."""
         self.internal = new.internal
         self.quota = None if new.internal else new.quota
         self.actions = new.actions
-        self.not_found = self.parent_not_found = new.not_found
+        self.not_found = new.not_found
         self.rules: list[ResourceHooks] = [
             e.rules[new.name] for e in extensions if new.name in e.rules
         ]
@@ -202,10 +205,12 @@ class ResourceType:
 
 
 class Kinds(Mapping[str, ResourceType]):
-    """All kinds by name: the schema to open a store with."""
+    """All kinds by name: the schema to open a store with; and the policies of all features, with
+    those of the operator's ``policy_file`` on top. Errors: PolicyFileError."""
 
-    def __init__(self, extensions: Iterable[Extension]) -> None:
+    def __init__(self, extensions: Iterable[Extension], policy_file: str = "") -> None:
         self.extensions = (standard.EXTENSION, *extensions)
+        self.policy = Policy((p for e in self.extensions for p in e.policies), policy_file)
         self._kinds = {
             new.name: ResourceType(new, self.extensions)
             for extension in self.extensions
@@ -215,7 +220,6 @@ class Kinds(Mapping[str, ResourceType]):
             if kind.parent:
                 whole = self._kinds[kind.parent]
                 kind.path = f"{whole.path}/{{parent}}/{kind.collection}"
-                kind.parent_not_found = whole.not_found
         for kind in self._kinds.values():
             for rules in kind.rules:
                 rules.kinds = self._kinds

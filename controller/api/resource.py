@@ -19,6 +19,7 @@ from webob import Request
 from webob.exc import HTTPBadRequest
 
 from tenantry.controller import runtime
+from tenantry.controller.api.access import Access
 from tenantry.controller.api.faults import RevisionNumberConstraintFailed, TagNotFound
 from tenantry.controller.api.kind import ResourceType
 from tenantry.controller.api.query import Query
@@ -42,11 +43,17 @@ class Collection:
     """The resources of one kind, as their collection's URL shows them."""
 
     def __init__(
-        self, store: Store, kind: ResourceType, computed: Computed, check_quota: CheckQuota
+        self,
+        store: Store,
+        kind: ResourceType,
+        computed: Computed,
+        access: Access,
+        check_quota: CheckQuota,
     ) -> None:
         self._store = store
         self._kind = kind
         self._computed = computed
+        self._access = access
         self._check_quota = check_quota
 
     def routes(self) -> Iterator[Route]:
@@ -66,7 +73,7 @@ class Collection:
         yield Route("DELETE", path + "/{id}/tags/{tag}", self.remove_tag)
         for name, action in self._kind.actions.items():
             method = "GET" if name.startswith("get_") else "PUT"  # so Neutron names them
-            yield Route(method, path + "/{id}/" + name, partial(self.act, action))
+            yield Route(method, path + "/{id}/" + name, partial(self.act, name, action))
 
     # Reading
 
@@ -74,7 +81,7 @@ class Collection:
         fields = [name for name in request.GET.getall("fields") if name]
         self._store.catch_up()
         body = self._find(self._store, context, id, parent)
-        return 200, {self._kind.name: self._output(self._present(context, body), fields)}
+        return 200, {self._kind.name: self._shown(context, body, fields)}
 
     def index(self, request: Request, context: Context, parent: str = "") -> Answer:
         query = Query(request, self._kind.attributes)
@@ -89,13 +96,15 @@ class Collection:
         matching = [*self._matching(context, query)]
 
         def show(body: Body) -> Body | None:
-            shown = self._present(context, body)
+            shown, hidden = self._present(context, body), self._hidden(context, body)
             for name, test in query.filters:
-                if not self._is_stored(name, body) and not test(shown.get(name)):
+                if name in hidden or not (self._is_stored(name, body) or test(shown.get(name))):
                     return None
-            return self._output(shown, query.fields)
+            return self._output(shown, hidden, query.fields)
 
         def value(body: Body, name: str) -> Any:
+            if name in self._hidden(context, body):
+                return None
             return (body if self._is_stored(name, body) else self._present(context, body)).get(name)
 
         return 200, query.answer(self._kind.collection, matching, show, value)
@@ -105,7 +114,7 @@ class Collection:
         case. A snapshot: others may write while this one lets them work."""
         for body in runtime.paced([*self._store.read(self._kind.name).values()]):
             if body["id"] == query.marker or (
-                self._kind.may_see(self._store, context, body)
+                self._access.may_get(self._store, context, self._kind, body)
                 and all(test(body[n]) for n, test in query.filters if self._is_stored(n, body))
             ):
                 yield body
@@ -115,37 +124,43 @@ class Collection:
         return name in body and name not in self._kind.overridden
 
     def _find(self, reader: Reader, context: Context, id: str, parent: str = "") -> Body:
-        if self._kind.parent:
-            self._find_parent(reader, context, parent)
-        body = reader.get(self._kind.name, id)
-        if body is None or not self._kind.may_see(reader, context, body):
-            raise self._kind.not_found(id)
-        if self._kind.parent and body[self._parent_id] != parent:
-            raise self._kind.not_found(id)
+        """The resource, if the caller may see it."""
+        self._find_parent(reader, context, parent)
+        body = self._access.find(reader, context, self._kind.name, id)
+        return self._of(parent, body)
+
+    def _find_parent(self, reader: Reader, context: Context, id: str) -> Body | None:
+        """What this is a part of, if it is of any, and the caller may see it."""
+        kind = self._kind.parent
+        return self._access.find(reader, context, kind, id) if kind else None
+
+    def _of(self, parent: str, body: Body) -> Body:
+        if parent and body[self._parent_id] != parent:
+            raise self._kind.not_found(body["id"])
         return body
 
     @property
     def _parent_id(self) -> str:
         return f"{self._kind.parent}_id"
 
-    def _find_parent(self, reader: Reader, context: Context, id: str) -> Body:
-        """What this is a part of, if the caller may see it."""
-        body = reader.get(self._kind.parent, id)
-        if body is None or not context.owns(body):
-            raise self._kind.parent_not_found(id)
-        return body
-
     def _present(self, context: Context, body: Body) -> Body:
         shown = {**body, "tenant_id": body["project_id"]}
         shown.update(self._computed(self._kind.name, body))
         return self._kind.presented(self._store, context, shown, body)
 
-    def _output(self, shown: Body, fields: Iterable[str] = ()) -> Body:
+    def _shown(self, context: Context, body: Body, fields: Iterable[str] = ()) -> Body:
+        """The resource, as the caller may see it."""
+        return self._output(self._present(context, body), self._hidden(context, body), fields)
+
+    def _hidden(self, context: Context, body: Body) -> frozenset[str]:
+        return self._access.hidden(self._store, context, self._kind, body)
+
+    def _output(self, shown: Body, hidden: frozenset[str], fields: Iterable[str]) -> Body:
         wanted = set(fields)
         return {
             name: shown[name]
             for name in self._kind.visible
-            if name in shown and (not wanted or name in wanted)
+            if name in shown and name not in hidden and (not wanted or name in wanted)
         }
 
     # Writing
@@ -156,7 +171,7 @@ class Collection:
         parsed = [self._kind.parse_new(context, item) for item in runtime.paced(items)]
 
         def change(draft: Draft) -> list[Body]:
-            whole = self._find_parent(draft, context, parent) if self._kind.parent else None
+            whole = self._find_parent(draft, context, parent)
             project = whole and whole["project_id"]
             owners = (project or attributes["project_id"] for attributes in parsed)
             self._check_quota(draft, self._kind.name, owners)
@@ -166,12 +181,13 @@ class Collection:
                 if whole is not None:
                     _check_project(item, whole, self._kind.parent)
                     body |= {self._parent_id: parent, "project_id": whole["project_id"]}
+                self._access.check_create(draft, context, self._kind, body)
                 self._kind.create(draft, context, body)
                 bodies.append(body)
             return bodies
 
         bodies = self._store.write(change, context.actor)
-        shown = [self._output(self._present(context, body)) for body in runtime.paced(bodies)]
+        shown = [self._shown(context, body) for body in runtime.paced(bodies)]
         if self._is_bulk(payload):
             return 201, {self._kind.collection: shown}
         return 201, {self._kind.name: shown[0]}
@@ -205,58 +221,69 @@ class Collection:
         changes = self._kind.parse_update(context, self._item(read_json(request)))
 
         def change(draft: Draft) -> Body:
-            before = self._own(draft, request, context, id, parent)
+            before = self._there(draft, context, id, parent)
+            self._access.check_update(draft, context, self._kind, before, changes)
+            _check_revision(request, before)
             return self._kind.update(draft, context, before, changes)
 
         body = self._store.write(change, context.actor)
-        return 200, {self._kind.name: self._output(self._present(context, body))}
+        return 200, {self._kind.name: self._shown(context, body)}
 
     def delete(self, request: Request, context: Context, id: str, parent: str = "") -> Answer:
         def change(draft: Draft) -> None:
-            self._kind.delete(draft, context, self._own(draft, request, context, id, parent))
+            body = self._own(draft, request, context, f"delete_{self._kind.rule}", id, parent)
+            self._kind.delete(draft, context, body)
 
         self._store.write(change, context.actor)
         return 204, None
 
-    def act(self, action: Action, request: Request, context: Context, id: str) -> Answer:
+    def act(self, name: str, action: Action, request: Request, context: Context, id: str) -> Answer:
         payload = read_json(request) if request.method == "PUT" else {}
         if not isinstance(payload, dict):
             raise HTTPBadRequest("Resource body required")
 
         def change(draft: Draft) -> Any:
-            return action(draft, context, self._own(draft, request, context, id), payload)
+            return action(draft, context, self._own(draft, request, context, name, id), payload)
 
         return 200, self._store.write(change, context.actor)
 
     def _own(
-        self, draft: Draft, request: Request, context: Context, id: str, parent: str = ""
+        self, draft: Draft, request: Request, context: Context, rule: str, id: str, parent: str = ""
     ) -> Body:
-        """The resource, if the caller may change it, at the revision that If-Match asks for."""
-        body = self._find(draft, context, id, parent)
-        if not self._kind.owns(draft, context, body):
-            raise exceptions.NotAuthorized()
-        constraint = request.headers.get("If-Match")
-        if constraint is not None:
-            match = _IF_MATCH.fullmatch(constraint)
-            if match is None:
-                raise exceptions.BadRequest(
-                    resource="If-Match", msg=f"'{constraint}' is not of the form revision_number=N"
-                )
-            if int(match[1]) != body["revision_number"]:
-                raise RevisionNumberConstraintFailed(int(match[1]), body["revision_number"])
+        """The resource, if ``rule`` lets the caller do it, at the revision that If-Match asks
+        for."""
+        body = self._there(draft, context, id, parent)
+        self._access.check(draft, context, self._kind, rule, body)
+        _check_revision(request, body)
         return body
+
+    def _there(self, draft: Draft, context: Context, id: str, parent: str) -> Body:
+        """The resource, if the caller has or was given it; what they may do with it is yet to be
+        asked."""
+        self._find_parent(draft, context, parent)
+        body = draft.get(self._kind.name, id)
+        if body is None or not self._kind.may_see(draft, context, body):
+            raise self._kind.not_found(id)
+        return self._of(parent, body)
 
     # Tags
 
     def list_tags(self, request: Request, context: Context, id: str) -> Answer:
         self._store.catch_up()
-        return 200, {"tags": self._find(self._store, context, id)["tags"]}
+        return 200, {"tags": self._tags(context, id)}
 
     def has_tag(self, request: Request, context: Context, id: str, tag: str) -> Answer:
         self._store.catch_up()
-        if tag not in self._find(self._store, context, id)["tags"]:
+        if tag not in self._tags(context, id):
             raise TagNotFound(tag=tag)
         return 204, None
+
+    def _tags(self, context: Context, id: str) -> list[str]:
+        body = self._find(self._store, context, id)
+        if "tags" in self._hidden(context, body):
+            raise self._kind.not_found(id)
+        tags: list[str] = body["tags"]
+        return tags
 
     def replace_tags(self, request: Request, context: Context, id: str) -> Answer:
         payload = read_json(request)
@@ -291,13 +318,30 @@ class Collection:
         id: str,
         retag: Callable[[Any], Any],
     ) -> None:
+        verb = "delete" if request.method == "DELETE" else "update"
+        rule = self._access.tag_rule(verb, self._kind)
+
         def change(draft: Draft) -> None:
-            body = self._own(draft, request, context, id)
+            body = self._own(draft, request, context, rule, id)
             tags = retag(body["tags"])
             if tags != body["tags"]:
                 draft.put(self._kind.name, changed(body, tags=tags))
 
         self._store.write(change, context.actor)
+
+
+def _check_revision(request: Request, body: Body) -> None:
+    """``body`` has the revision that If-Match asks for."""
+    constraint = request.headers.get("If-Match")
+    if constraint is None:
+        return
+    match = _IF_MATCH.fullmatch(constraint)
+    if match is None:
+        raise exceptions.BadRequest(
+            resource="If-Match", msg=f"'{constraint}' is not of the form revision_number=N"
+        )
+    if int(match[1]) != body["revision_number"]:
+        raise RevisionNumberConstraintFailed(int(match[1]), body["revision_number"])
 
 
 def _check_project(item: Body, whole: Body, parent: str) -> None:

@@ -162,6 +162,15 @@ KEYSTONE = [
     ),
 ]
 
+POLICY = [
+    cfg.StrOpt(
+        "policy_file",
+        default="",
+        help="A YAML file of your own policies, NAME: CHECK; they count before the built-in ones "
+        "(`tenantry policy list`). It is read again when it changes. Empty: none.",
+    ),
+]
+
 OPENFLOW = [
     cfg.StrOpt("listen", default="127.0.0.1:6653", help="ADDRESS:PORT that switches connect to."),
     cfg.StrOpt("tls_private_key", default="", help="PEM file; with it, switches must use ssl:."),
@@ -284,6 +293,7 @@ CORE: Options = {
     "store": STORE,
     "api": API,
     "keystone_authtoken": KEYSTONE,
+    "oslo_policy": POLICY,
     "openflow": OPENFLOW,
     "conntrack": CONNTRACK,
     "ovsdb": OVSDB,

@@ -24,12 +24,13 @@ class Context:
 
     @property
     def can_set_project_id(self) -> bool:
-        """Whether resources may be made for other projects: neutron-lib asks for this."""
-        return self.is_admin
+        """Whether the caller may act for other projects: neutron-lib asks for this."""
+        return self.is_admin or "service" in self.roles
 
     def require_admin(self, reason: str) -> None:
         if not self.is_admin:
             raise exceptions.AdminRequired(reason=reason)
 
     def owns(self, body: dict[str, object]) -> bool:
-        return self.is_admin or body["project_id"] == self.project_id
+        """Whether the caller acts for whoever has it: their own project, or any."""
+        return self.can_set_project_id or body["project_id"] == self.project_id

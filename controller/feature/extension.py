@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeAlias
 
 from neutron_lib import exceptions
 from neutron_lib.constants import ATTR_NOT_SPECIFIED
+from oslo_policy.policy import RuleDefault
 
 from tenantry.controller.feature.context import Context
 from tenantry.controller.store import Body, Claim, Commit, Draft, Link, Store
@@ -180,7 +181,7 @@ class Extension:
     kinds. ``rules`` by kind run after those of extensions that come earlier. ``committed`` is
     told of every commit, for rules that keep a place to go on from. ``lists`` by path are made of
     what is stored, and can only be listed. ``upgrade`` brings what earlier versions stored up to
-    date, once, before anything is asked for.
+    date, once, before anything is asked for. ``policies`` are who may do what to all this.
     """
 
     definitions: tuple[Definition, ...] = ()
@@ -189,6 +190,7 @@ class Extension:
     committed: Callable[[Commit], None] | None = None
     lists: Mapping[str, Listed] = field(default_factory=dict)
     upgrade: Callable[[Store], None] | None = None
+    policies: tuple[RuleDefault, ...] = ()
 
 
 SYSTEM = Context(project_id="", actor="tenantry", is_admin=True)

@@ -24,6 +24,7 @@ from tenantry.apps.security_groups import resources as security_groups
 from tenantry.apps.trunk import resources as trunk
 from tenantry.controller.api import application as neutron
 from tenantry.controller.api import auth
+from tenantry.controller.feature.context import Context
 from tenantry.controller.store import Store
 from tests.api.openstack import CLIENT, Client, served
 from tests.conftest import need
@@ -45,6 +46,21 @@ def extensions() -> list[neutron.Extension]:
         network_log.extension(),
         trunk.extension(),
     ]
+
+
+def caller(project: str, *roles: str) -> Context:
+    """Somebody of a project: a member, if no roles are named. A role includes those below it, as
+    in Keystone."""
+    found = {below for role in roles or ("member",) for below in INCLUDED.get(role, (role,))}
+    is_admin = "admin" in found
+    return Context(project, f"project {project}", is_admin, f"{project}-user", frozenset(found))
+
+
+INCLUDED = {
+    "admin": ("admin", "manager", "member", "reader"),
+    "manager": ("manager", "member", "reader"),
+    "member": ("member", "reader"),
+}
 
 
 def path(kind: str, *below: str) -> str:

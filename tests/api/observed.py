@@ -26,7 +26,6 @@ from tenantry.controller.api import application as neutron
 from tenantry.controller.cli import features
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.feature.app import stored_records
-from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.effects import DnsQuery, PacketIn
 from tenantry.controller.model import (
     Binding,
@@ -42,7 +41,7 @@ from tenantry.controller.model.binding import rebind
 from tenantry.controller.packets import frames
 from tenantry.controller.packets.malformed import Malformed
 from tenantry.controller.service.interfaces import plugged
-from tests.api.conftest import Api
+from tests.api.conftest import Api, caller
 
 RECORDS = stored_records(APPS)
 
@@ -179,8 +178,8 @@ def ask_names(port: Port, network: Network) -> Iterator[bytes]:
 def seen(api: Api, changed: str) -> Any:
     """What an admin and two other projects are shown, but for the resource that has changed."""
     found: dict[str, Any] = {}
-    for project, is_admin in (("", True), ("red", False), ("green", False), ("blue", False)):
-        context = Context(project_id=project, actor=project, is_admin=is_admin)
+    for project in ("", "red", "green", "blue"):
+        context = caller(project, "member" if project else "admin")
         app = neutron.application(api.store, api.kinds, lambda request, c=context: c)
         for kind in api.kinds.values():
             if kind.internal or kind.parent:

@@ -18,10 +18,9 @@ from tenantry.controller.api import application as neutron
 from tenantry.controller.api import auth
 from tenantry.controller.api.core import agent, scheduling
 from tenantry.controller.feature.app import stored_records
-from tenantry.controller.feature.context import Context
 from tenantry.controller.model import Binding, Change, Interface, Model, Switch
 from tenantry.controller.store import Commit
-from tests.api.conftest import Api, path
+from tests.api.conftest import Api, caller, path
 from tests.api.openstack import CLIENT, Client, served
 from tests.conftest import need
 
@@ -53,7 +52,7 @@ class Hosts:
 
     def tenant(self, project: str) -> None:
         """From here on, who asks is no admin."""
-        tenant = Context(project_id=project, actor=project, is_admin=False)
+        tenant = caller(project)
         self.serve(lambda request: tenant)
 
     def observed(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -256,7 +255,7 @@ def test_agents_are_no_tenants_business(hosts: Hosts, router: str, network: str)
         path("agent", id, "l3-routers"),
         path("agent", id, "dhcp-networks"),
     ):
-        refused(403, "AdminRequired", "GET", url)
+        refused(403, "PolicyNotAuthorized", "GET", url)
     assert {zone["name"] for zone in hosts.get("availability_zones")} == {"rack1"}
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from tenantry.controller.feature.context import Context
-from tests.api.conftest import Api
+from tests.api.conftest import Api, caller
 from tests.api.openstack import Client
 
 URL = "/v2.0/security-groups-default-statefulness"
@@ -64,16 +63,16 @@ def test_there_is_one_a_project(api: Api, project: str | None) -> None:
 
 
 def test_who_may_say(make_api: Callable[..., Api]) -> None:
-    now = {"who": Context("admin", "admin", is_admin=True)}
+    now = {"who": caller("admin", "admin")}
     api = make_api(authenticate=lambda request: now["who"])
     everybodys = setting(api, None, False)
-    now["who"] = Context("red", "ann", is_admin=False, roles=frozenset({"member"}))
+    now["who"] = caller("red", "member")
     assert api.request("POST", URL, {KIND: {"stateful": False}})[0] == 403
-    now["who"] = Context("red", "bob", is_admin=False, roles=frozenset({"manager", "member"}))
+    now["who"] = caller("red", "manager")
     reds = setting(api, "red", False)
     assert api.request("GET", f"{URL}/{everybodys}")[0] == 404
     assert api.request("DELETE", f"{URL}/{everybodys}")[0] == 404
-    now["who"] = Context("blue", "eve", is_admin=False, roles=frozenset({"manager"}))
+    now["who"] = caller("blue", "manager")
     assert api.request("DELETE", f"{URL}/{reds}")[0] == 404
     assert api.request("POST", URL, {KIND: {"project_id": "red", "stateful": True}})[0] == 400
 

@@ -14,7 +14,7 @@ from tenantry.controller import config
 from tenantry.controller.api.core.mtu import MtuHooks
 from tenantry.controller.cli import features
 from tenantry.controller.feature.context import Context
-from tests.api.conftest import Api
+from tests.api.conftest import Api, caller
 
 NOBODY = str(uuid.uuid4())
 
@@ -197,7 +197,7 @@ def test_keys_are_small_unique_and_not_reused_at_once(api: Api) -> None:
 def test_a_project_sees_its_own_and_what_is_shared(make_api: Callable[..., Api]) -> None:
     def authenticate(request: object) -> Context:
         project = request.headers["X-Project-Id"]  # type: ignore[attr-defined]
-        return Context(project_id=project, actor=project, is_admin=project == "admin")
+        return caller(project, "admin" if project == "admin" else "member")
 
     api = make_api(authenticate=authenticate)
 
@@ -229,11 +229,11 @@ def test_a_project_sees_its_own_and_what_is_shared(make_api: Callable[..., Api])
     api.refused(
         404, "NetworkNotFound", "POST", "/v2.0/ports", {"port": {"network_id": own}}, **blue
     )
-    api.refused(403, "NotAuthorized", "DELETE", f"/v2.0/networks/{shared}", **red)
+    api.refused(403, "PolicyNotAuthorized", "DELETE", f"/v2.0/networks/{shared}", **red)
     subnet = {"network_id": shared, "cidr": "10.1.0.0/24", "ip_version": 4}
-    api.refused(403, "NotAuthorized", "POST", "/v2.0/subnets", {"subnet": subnet}, **red)
+    api.refused(403, "PolicyNotAuthorized", "POST", "/v2.0/subnets", {"subnet": subnet}, **red)
     body = {"network": {"shared": True}}
-    api.refused(403, "AdminRequired", "PUT", path, body, **red)
+    api.refused(403, "PolicyNotAuthorized", "PUT", path, body, **red)
     body = {"network": {"project_id": "blue"}}
     api.refused(400, "HTTPBadRequest", "POST", "/v2.0/networks", body, **red)
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from tenantry.controller.feature.context import Context
-from tests.api.conftest import Api
+from tests.api.conftest import Api, caller
 from tests.api.openstack import Client
 
 HINTS = {"openvswitch": {"other_config": {"tx-steering": "hash"}}}
@@ -55,7 +54,7 @@ def test_what_is_wrong_is_refused(api: Api, network: str, attributes: dict[str, 
 
 
 def test_hints_and_what_was_seen_are_for_those_who_know(make_api: Callable[..., Api]) -> None:
-    now = {"who": Context("green", "green", is_admin=False)}
+    now = {"who": caller("green")}
     api = make_api(authenticate=lambda request: now["who"])
     network = api.create("network")["id"]
     port = api.create("port", network_id=network, numa_affinity_policy="required")["id"]
@@ -64,8 +63,7 @@ def test_hints_and_what_was_seen_are_for_those_who_know(make_api: Callable[..., 
         assert api.request(method, path, {"port": {**body, "hints": HINTS}})[0] == 403
     seen = {"port": {"data_plane_status": "DOWN"}}
     assert api.request("PUT", f"/v2.0/ports/{port}", seen)[0] == 403
-    roles = frozenset({"data_plane_integrator", "member"})
-    now["who"] = Context("green", "probe", is_admin=False, roles=roles)
+    now["who"] = caller("green", "data_plane_integrator", "member")
     assert api.update("port", port, data_plane_status="DOWN")["data_plane_status"] == "DOWN"
 
 

@@ -13,9 +13,8 @@ import pytest
 from eventlet.green import subprocess
 
 from tenantry.controller.api.core.port_binding import activate
-from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import SYSTEM
-from tests.api.conftest import Api, path
+from tests.api.conftest import Api, caller, path
 from tests.api.openstack import Client
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -261,21 +260,25 @@ def test_lists_that_cannot_be(api: Api, port: str, query: str) -> None:
         ("PUT", ("one", "activate")),
     ],
 )
-def test_bindings_are_the_admins_and_of_a_port(
+def test_bindings_are_the_clouds_and_of_a_port(
     make_api: Callable[..., Api], method: str, below: tuple[str, ...]
 ) -> None:
-    contexts = {
-        name: Context(project_id=name, actor=name, is_admin=name == "admin")
-        for name in ("admin", "owner", "other")
-    }
-    now = ["owner"]
-    api = make_api(authenticate=lambda request: contexts[now[0]])
-    port = api.create("port", network_id=api.create("network")["id"], **on("one"))["id"]
+    now = caller("owner")
+    api = make_api(authenticate=lambda request: now)
+    network = api.create("network")["id"]
+    now = caller("nova", "service")
+    port = api.create("port", network_id=network, project_id="owner", **on("one"))["id"]
     body = {"binding": {"host": "two"} if method == "POST" else {}}
-    api.refused(403, "AdminRequired", method, url(port, *below), body)
-    now[0] = "other"
+    now = caller("owner")
+    hidden = (403, "PolicyNotAuthorized") if method == "POST" else (404, "PortNotFound")
+    api.refused(*hidden, method, url(port, *below), body)
+    now = caller("other")
     api.refused(404, "PortNotFound", method, url(port, *below), body)
-    now[0] = "admin"
+    now = caller("admin", "admin")
+    if method != "GET":
+        shown = (403, "PolicyNotAuthorized") if method == "POST" else (404, "PortNotFound")
+        api.refused(*shown, method, url(port, *below), body)
+    now = caller("nova", "service")
     api.refused(404, "PortNotFound", method, url(UNKNOWN, *below), body)
     api.request(method, url(port, *below), body)
     owners = {body["project_id"] for body in api.store.read("port_binding").values()}

@@ -18,9 +18,8 @@ from tenantry.controller.api import application as neutron
 from tenantry.controller.api.core import mtu
 from tenantry.controller.api.kind import Kinds
 from tenantry.controller.cli import features
-from tenantry.controller.feature.context import Context
 from tenantry.controller.store import Claim, Draft
-from tests.api.conftest import Api
+from tests.api.conftest import Api, caller
 
 
 def wire(type: object = None, physical: object = None, vlan: object = None) -> dict[str, Any]:
@@ -112,10 +111,10 @@ def test_the_wire_never_changes(vlans: Api) -> None:
 
 
 def test_only_admins_say_which_wire(make_api: Callable[..., Api]) -> None:
-    tenant = Context(project_id="red", actor="red", is_admin=False)
+    tenant = caller("red")
     api = make_api(extension(), authenticate=lambda request: tenant)
     body = {"network": wire("flat", "p1")}
-    api.refused(403, "AdminRequired", "POST", "/v2.0/networks", body)
+    api.refused(403, "PolicyNotAuthorized", "POST", "/v2.0/networks", body)
     api.create("network")
 
 
@@ -195,11 +194,15 @@ def test_what_is_wrong_of_an_overlay_is_refused(
 
 
 def test_who_names_nothing_needs_not_be_an_admin(make_api: Callable[..., Api]) -> None:
-    tenant = Context(project_id="red", actor="red", is_admin=False)
-    api = make_api(extension(tenant_network_type="geneve"), authenticate=lambda request: tenant)
-    assert seen(api.create("network")) == ("geneve", None, 1)
+    now = tenant = caller("red")
+    api = make_api(extension(tenant_network_type="geneve"), authenticate=lambda request: now)
+    network = api.create("network")
+    assert not {TYPE, PHYSICAL_NETWORK, SEGMENTATION_ID} & network.keys()
+    now = caller("red", "admin")
+    assert seen(api.show("network", network["id"])) == ("geneve", None, 1)
+    now = tenant
     body = {"network": wire("vxlan", vlan=5)}
-    api.refused(403, "AdminRequired", "POST", "/v2.0/networks", body)
+    api.refused(403, "PolicyNotAuthorized", "POST", "/v2.0/networks", body)
 
 
 @pytest.mark.parametrize(

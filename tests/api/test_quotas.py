@@ -14,7 +14,7 @@ from webob import Request, Response
 from tenantry.controller.api.core import quota
 from tenantry.controller.cli import features
 from tenantry.controller.feature.context import Context
-from tests.api.conftest import Api, path
+from tests.api.conftest import Api, caller, path
 from tests.api.one_of_each import one_of_each
 from tests.api.openstack import CLIENT, served
 from tests.conftest import need
@@ -43,7 +43,7 @@ def member(make_api: Callable[..., Api]) -> Api:
 
     def authenticate(request: Any) -> Context:
         project = request.headers.get("X-Project-Id", "admin")
-        return Context(project_id=project, actor=project, is_admin=project == "admin")
+        return caller(project, "admin" if project == "admin" else "manager")
 
     return make_api(authenticate=authenticate)
 

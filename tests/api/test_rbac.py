@@ -12,7 +12,7 @@ import pytest
 from tenantry.controller.api import application as neutron
 from tenantry.controller.api.core import rbac
 from tenantry.controller.feature.context import Context
-from tests.api.conftest import Api, extensions, path
+from tests.api.conftest import Api, caller, extensions, path
 from tests.api.one_of_each import one_of_each
 
 POLICIES = "/v2.0/rbac-policies"
@@ -26,7 +26,7 @@ class Cloud:
     def __init__(self, make_api: Callable[..., Api]) -> None:
         def authenticate(request: Any) -> Context:
             project = request.headers["X-Project-Id"]
-            return Context(project_id=project, actor=project, is_admin=project == ADMIN)
+            return caller(project, "admin" if project == ADMIN else "member")
 
         self.api = make_api(authenticate=authenticate)
 
@@ -231,7 +231,7 @@ def test_external_for_some(cloud: Cloud) -> None:
     router = cloud.make(RED, "router", **gateway)["id"]
     assert cloud.see(RED, "network", network)["shared"] is False
     refused = cloud.ask(RED, "POST", "/v2.0/ports", {"port": {"network_id": network}})
-    assert refused == (404, "NetworkNotFound"), "a gateway's access is none for ports"
+    assert refused == (403, "PolicyNotAuthorized"), "a gateway's access is none for ports"
 
     policies = cloud.policies(network, external=True)
     url = f"{POLICIES}/{policies[RED]}"

@@ -9,8 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from tenantry.controller.feature.context import Context
-from tests.api.conftest import Api, path
+from tests.api.conftest import Api, caller, path
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 RULES = path("security_group_rule")
@@ -280,11 +279,11 @@ def test_address_groups(api: Api) -> None:
 
 def test_what_is_shared_with_another_project(make_api: Any) -> None:
     """By RBAC: the other project sees and uses it, and may not change it."""
-    asking = Context(project_id="owner", actor="owner", is_admin=True)
+    asking = caller("owner", "admin")
     contexts = {"now": asking}
     api: Api = make_api(authenticate=lambda request: contexts["now"])
     group = api.create("security_group", name="web")["id"]
-    other = Context(project_id="other", actor="other", is_admin=False)
+    other = caller("other")
     contexts["now"] = other
     url = path("security_group", group)
     api.refused(404, "SecurityGroupNotFound", "GET", url)
@@ -301,7 +300,7 @@ def test_what_is_shared_with_another_project(make_api: Any) -> None:
     contexts["now"] = other
     assert api.show("security_group", group)["name"] == "web"
     port = api.create("port", **wanted["port"])
-    api.refused(403, "NotAuthorized", "DELETE", url)
+    api.refused(403, "PolicyNotAuthorized", "DELETE", url)
     contexts["now"] = asking
     api.refused(409, "RbacPolicyInUse", "DELETE", policy)
     again = {"rbac_policy": {**said, "target_tenant": "other"}}
@@ -314,14 +313,14 @@ def test_what_is_shared_with_another_project(make_api: Any) -> None:
 
 def test_what_is_shared_is_used_like_ones_own(make_api: Any) -> None:
     """A subnet pool, an address scope, a network: as a security group is."""
-    owner = Context(project_id="owner", actor="owner", is_admin=True)
+    owner = caller("owner", "admin")
     contexts = {"now": owner}
     api: Api = make_api(authenticate=lambda request: contexts["now"])
     scope = api.create("address_scope", name="s", ip_version=4)["id"]
     pool = api.create("subnetpool", name="p", prefixes=["10.8.0.0/16"])["id"]
     network = api.create("network")["id"]
     subnet = api.create("subnet", network_id=network, cidr="10.9.0.0/24", ip_version=4)["id"]
-    other = Context(project_id="other", actor="other", is_admin=False)
+    other = caller("other")
 
     def use() -> list[int]:
         contexts["now"] = other

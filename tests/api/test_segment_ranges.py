@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from tenantry.apps.provider.resources import extension
-from tenantry.controller.feature.context import Context
-from tests.api.conftest import Api, path
+from tests.api.conftest import Api, caller, path
 from tests.api.test_provider import wire
 
 RANGES = path("network_segment_range")
@@ -133,16 +132,16 @@ def test_a_range_outside_the_configuration_may_be_a_projects(ranges: Api) -> Non
 
 
 def test_tenants_networks_follow_at_once(make_api: Callable[..., Api]) -> None:
-    now = {"who": Context("admin", "admin", is_admin=True)}
+    now = {"who": caller("admin", "admin")}
     api = make_api(configured(type="vlan"), authenticate=lambda request: now["who"])
     mine = body("vlan", 70, 71, physical_network="p2", shared=False, project_id="red")
     api.create("network_segment_range", **mine)
-    now["who"] = Context("red", "red", is_admin=False)
+    now["who"] = caller("red")
     for _ in range(3):
         api.create("network")
     sent = {"network_segment_range": body("vlan", 80, 81, physical_network="p2")}
     assert api.request("POST", RANGES, sent)[0] == 403
-    now["who"] = Context("admin", "admin", is_admin=True)
+    now["who"] = caller("admin", "admin")
     given = sorted(one["provider:segmentation_id"] for one in api.list("network"))
     assert given == [5, 70, 71]
 

@@ -13,10 +13,9 @@ from tenantry.apps import APPS
 from tenantry.apps.provider.resources import extension
 from tenantry.apps.provider.segments import PHYSICAL_NETWORK, SEGMENTATION_ID, SEGMENTS, TYPE
 from tenantry.controller.feature.app import stored_records
-from tenantry.controller.feature.context import Context
 from tenantry.controller.model import Network
 from tenantry.controller.network.records import Segment
-from tests.api.conftest import Api
+from tests.api.conftest import Api, caller
 from tests.api.openstack import Client
 from tests.api.test_provider import seen, wire
 
@@ -345,23 +344,23 @@ def test_of_several_segments_a_subnet_is_not_put_on_one_later(wires: Api) -> Non
 
 
 def test_segments_are_for_admins(make_api: Callable[..., Api]) -> None:
-    now = admin = Context(project_id="red", actor="red", is_admin=True)
-    tenant = Context(project_id="red", actor="red", is_admin=False)
+    now = admin = caller("red", "admin")
+    tenant = caller("red")
     api = make_api(extension(), authenticate=lambda request: now)
     network = api.create("network")["id"]
     segment = add(api, network, "vxlan")["id"]
     now = tenant
     assert api.list("segment") == []
     body = {"segment": {"network_id": network, "network_type": "geneve"}}
-    api.refused(403, "AdminRequired", "POST", "/v2.0/segments", body)
+    api.refused(403, "PolicyNotAuthorized", "POST", "/v2.0/segments", body)
     for method in ("GET", "PUT", "DELETE"):
         api.refused(
             404, "SegmentNotFound", method, f"/v2.0/segments/{segment}", {"segment": {"name": "x"}}
         )
     listed = {"network": {SEGMENTS: [wire("local"), wire("vxlan")]}}
-    api.refused(403, "AdminRequired", "POST", "/v2.0/networks", listed)
+    api.refused(403, "PolicyNotAuthorized", "POST", "/v2.0/networks", listed)
     subnet = {"network_id": network, "cidr": "10.0.0.0/24", "ip_version": 4, "segment_id": segment}
-    api.refused(403, "AdminRequired", "POST", "/v2.0/subnets", {"subnet": subnet})
+    api.refused(403, "PolicyNotAuthorized", "POST", "/v2.0/subnets", {"subnet": subnet})
     api.delete("network", network)
     now = admin
     assert api.list("segment") == []

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tenantry.controller.api.core.prefixes import first_free
 from tenantry.controller.feature.context import Context
-from tests.api.conftest import Api, path
+from tests.api.conftest import Api, caller, path
 
 NOBODY = str(uuid.uuid4())
 POOL = {4: "10.0.0.0/8", 6: "2001:db8::/32"}
@@ -351,7 +351,7 @@ def test_a_shared_scope_stays_shared(api: Api) -> None:
 def test_whose_pools_and_scopes_one_may_use(make_api: Callable[..., Api]) -> None:
     def authenticate(request: object) -> Context:
         project = request.headers["X-Project-Id"]  # type: ignore[attr-defined]
-        return Context(project_id=project, actor=project, is_admin=project == "admin")
+        return caller(project, "admin" if project == "admin" else "member")
 
     api = make_api(authenticate=authenticate)
 
@@ -361,9 +361,9 @@ def test_whose_pools_and_scopes_one_may_use(make_api: Callable[..., Api]) -> Non
 
     prefixes = {"name": "p", "prefixes": ["10.0.0.0/8"]}
     scope = {"name": "s", "ip_version": 4}
-    assert post("subnetpool", "red", **prefixes, shared=True) == (403, "AdminRequired")
-    assert post("subnetpool", "red", **prefixes, is_default=True) == (403, "AdminRequired")
-    assert post("address_scope", "red", **scope, shared=True) == (403, "AdminRequired")
+    assert post("subnetpool", "red", **prefixes, shared=True) == (403, "PolicyNotAuthorized")
+    assert post("subnetpool", "red", **prefixes, is_default=True) == (403, "PolicyNotAuthorized")
+    assert post("address_scope", "red", **scope, shared=True) == (403, "PolicyNotAuthorized")
 
     _, hidden = post("subnetpool", "admin", **prefixes)
     _, shared = post("subnetpool", "admin", **prefixes, shared=True)
@@ -481,10 +481,10 @@ def test_what_cannot_be_onboarded(api: Api) -> None:
 
 
 def test_only_ones_own_network_is_onboarded(make_api: Callable[..., Api]) -> None:
-    now = {"who": Context("red", "red", is_admin=True)}
+    now = {"who": caller("red", "admin")}
     api = make_api(authenticate=lambda request: now["who"])
     hidden, shared = (api.create("network", shared=shared)["id"] for shared in (False, True))
-    now["who"] = Context("green", "green", is_admin=False)
+    now["who"] = caller("green")
     act = path("subnetpool", pool(api, 4)["id"], "onboard_network_subnets")
     api.refused(404, "NetworkNotFound", "PUT", act, {"network_id": hidden})
     api.refused(403, "NotAuthorized", "PUT", act, {"network_id": shared})

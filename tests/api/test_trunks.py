@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from tenantry.controller.feature.context import Context
-from tests.api.conftest import Api, path
+from tests.api.conftest import Api, caller, path
 from tests.api.openstack import Client
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -215,7 +214,7 @@ def test_a_disabled_trunk_stays_as_it_is(api: Api, network: str) -> None:
 
 
 def test_trunks_are_of_ones_own_ports(make_api: Any) -> None:
-    owner, other = (Context(project_id=p, actor=p, is_admin=False) for p in ("owner", "other"))
+    owner, other = (caller(p) for p in ("owner", "other"))
     contexts = {"now": owner}
     api: Api = make_api(authenticate=lambda request: contexts["now"])
     theirs = port(api, api.create("network")["id"])

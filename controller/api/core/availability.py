@@ -17,6 +17,7 @@ from neutron_lib.api.definitions import network_ip_availability_details as detai
 from webob import Request
 
 from tenantry.controller import runtime
+from tenantry.controller.api.policy import Policy
 from tenantry.controller.api.query import Query, Test
 from tenantry.controller.api.wsgi import Answer, Route
 from tenantry.controller.feature.context import Context
@@ -24,6 +25,7 @@ from tenantry.controller.feature.extension import Extension
 from tenantry.controller.network import ipam
 from tenantry.controller.store import Body, Store
 
+_RULE = "get_network_ip_availability"
 _COLLECTION = definition.RESOURCE_PLURAL
 _ATTRIBUTES = MappingProxyType(
     {
@@ -43,10 +45,11 @@ _NAMES = (
 
 
 class Availability:
-    """The two read-only requests. A project sees its own networks, an admin all."""
+    """The two read-only requests, of whose answer a caller sees what the policy lets them see."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, policy: Policy) -> None:
         self._store = store
+        self._policy = policy
 
     def routes(self) -> Iterator[Route]:
         path = f"/v2.0/{definition.COLLECTION_NAME}"
@@ -60,7 +63,7 @@ class Availability:
         self._store.catch_up()
         items = []
         for network in runtime.paced([*self._store.read("network").values()]):
-            if context.owns(network):
+            if self._policy.allows(context, _RULE, network.get):
                 item = self._count(network, of_version)
                 if all(test(item[name]) for name, test in filters) and (
                     item["subnet_ip_availability"] or not of_version
@@ -71,7 +74,7 @@ class Availability:
     def show(self, request: Request, context: Context, id: str) -> Answer:
         self._store.catch_up()
         network = self._store.get("network", id)
-        if network is None or not context.owns(network):
+        if network is None or not self._policy.allows(context, _RULE, network.get):
             raise exceptions.NetworkNotFound(net_id=id)
         fields = [name for name in request.GET.getall("fields") if name]
         return 200, {definition.RESOURCE_NAME: _output(self._count(network, []), fields)}

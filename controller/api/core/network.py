@@ -10,6 +10,7 @@ from neutron_lib import exceptions
 from neutron_lib.api.definitions import network, port_security
 from neutron_lib.constants import DEVICE_OWNER_DHCP, DEVICE_OWNER_DISTRIBUTED
 
+from tenantry.controller.api.core.policies import POLICIES
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     Extension,
@@ -90,6 +91,7 @@ def listed(ids: Iterable[str]) -> str:
 def extension() -> Extension:
     """The kind ``network``."""
     return Extension(
+        policies=POLICIES,
         definitions=(port_security,),
         kinds=(
             ResourceSpec(

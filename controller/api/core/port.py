@@ -120,6 +120,11 @@ class PortHooks(ResourceHooks):
             error = InterfaceInUse(host=claim.scope, interface=claim.value)
         return error
 
+    def may_see(self, reader: Reader, context: Context, body: Body) -> bool:
+        """A network's owner sees whatever is on it."""
+        network = reader.get("network", body["network_id"])
+        return network is not None and context.owns(network)
+
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown.setdefault("status", "DOWN")
         bound = bool(shown[portbindings.HOST_ID])

@@ -19,6 +19,7 @@ from neutron_lib.constants import ACTIVE, DEVICE_OWNER_NETWORK_PREFIX, INACTIVE
 from webob import Request
 from webob.exc import HTTPBadRequest
 
+from tenantry.controller.api.access import Access
 from tenantry.controller.api.core.port import (
     INTERFACE,
     MAX_HOST_LENGTH,
@@ -187,11 +188,12 @@ class BoundPortHooks(ResourceHooks):
 
 
 class PortBindings:
-    """The requests about the bindings of a port, which only an admin may make."""
+    """The requests about the bindings of a port."""
 
     def __init__(self, store: Store, kinds: Kinds) -> None:
         self._store = store
         self._kinds = kinds
+        self._access = Access(kinds)
         self._kind, self._ports = kinds[PORT_BINDING], kinds["port"]
 
     def routes(self) -> Iterator[Route]:
@@ -206,7 +208,7 @@ class PortBindings:
     def index(self, request: Request, context: Context, port_id: str) -> Answer:
         query = Query(request, _ATTRIBUTES)
         self._store.catch_up()
-        port = self._port(self._store, context, port_id)
+        port = self._port(self._store, context, "get_port_binding", port_id)
         inactive = (
             binding
             for host in port.get(STANDBY_HOSTS, ())
@@ -225,7 +227,7 @@ class PortBindings:
     def show(self, request: Request, context: Context, port_id: str, host: str) -> Answer:
         fields = [name for name in request.GET.getall("fields") if name]
         self._store.catch_up()
-        port = self._port(self._store, context, port_id)
+        port = self._port(self._store, context, "get_port_binding", port_id)
         binding = self._find(self._store, port, host)
         item = (
             self._inactive(self._store, port, binding)
@@ -238,7 +240,7 @@ class PortBindings:
         attributes = self._kind.parse_new(context, _item(request))
 
         def change(draft: Draft) -> Body:
-            port = self._port(draft, context, port_id)
+            port = self._port(draft, context, "create_port_binding", port_id)
             whole = {"port_id": port_id, "project_id": port["project_id"]}
             binding = ResourceType.new_body({**attributes, **whole})
             self._kind.create(draft, context, binding)
@@ -254,7 +256,7 @@ class PortBindings:
             )
 
         def change(draft: Draft) -> Body:
-            port = self._port(draft, context, port_id)
+            port = self._port(draft, context, "update_port_binding", port_id)
             binding = self._find(draft, port, host)
             if binding is not None:
                 after = self._kind.update(draft, context, binding, changes)
@@ -266,7 +268,7 @@ class PortBindings:
 
     def delete(self, request: Request, context: Context, port_id: str, host: str) -> Answer:
         def change(draft: Draft) -> None:
-            port = self._port(draft, context, port_id)
+            port = self._port(draft, context, "delete_port_binding", port_id)
             binding = self._find(draft, port, host)
             if binding is not None:
                 self._kind.delete(draft, context, binding)
@@ -279,18 +281,21 @@ class PortBindings:
 
     def activate(self, request: Request, context: Context, port_id: str, host: str) -> Answer:
         def change(draft: Draft) -> Body:
-            port = self._port(draft, context, port_id)
+            port = self._port(draft, context, "activate", port_id)
             if self._find(draft, port, host) is None:
                 raise exceptions.PortBindingAlreadyActive(port_id=port_id, host=host)
             return self._active(draft, activate(self._kinds, draft, context, port, host))
 
         return 200, self._store.write(change, context.actor)  # bare, as Neutron answers
 
-    def _port(self, reader: Reader, context: Context, id: str) -> Body:
-        port = reader.get("port", id)
-        if port is None or not context.owns(port):
+    def _port(self, reader: Reader, context: Context, rule: str, id: str) -> Body:
+        """The port, if ``rule`` lets the caller do it with its bindings. Who may not know of them
+        is told that there is no such port, but when making one: so does Neutron."""
+        port, policy = self._access.find(reader, context, "port", id), self._kinds.policy
+        if rule.startswith("create"):
+            policy.check(context, rule, port.get)
+        elif not policy.allows(context, rule, port.get):
             raise self._ports.not_found(id)
-        context.require_admin("only an admin may see and change the bindings of a port")
         return port
 
     def _find(self, reader: Reader, port: Body, host: str) -> Body | None:

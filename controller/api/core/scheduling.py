@@ -33,6 +33,9 @@ from tenantry.controller.store import Body, Store
 Related: TypeAlias = Callable[[Body], Iterable[Body]]
 """What belongs to a resource, as it is shown."""
 
+Find: TypeAlias = Callable[[Context, str], Body]
+"""The resource of an id, if the caller may ask for what belongs to it."""
+
 _ZONES = availability_zone.COLLECTION_NAME
 _ZONE_ATTRIBUTES = availability_zone.RESOURCE_ATTRIBUTE_MAP[_ZONES]
 
@@ -84,37 +87,38 @@ class _Scheduling:
     ) -> Iterator[Route]:
         """The routes of what belongs to a resource: ``/v2.0/COLLECTION/ID/NAME``."""
         path = f"{self._kinds[kind].path}/{{id}}/{name}"
-        refuse = partial(self._refuse, kind, refusal)
-        yield Route("GET", path, partial(self._index, kind, name.partition("-")[2], related))
+        find = partial(self._find, f"get_{name}", kind)
+        refuse = partial(self._refuse, find, refusal)
+        yield Route("GET", path, partial(self._index, find, name.partition("-")[2], related))
         yield Route("POST", path, refuse)
         yield Route("PUT", path + "/{other}", refuse)
         yield Route("DELETE", path + "/{other}", refuse)
 
     def _index(
         self,
-        kind: str,
+        find: Find,
         collection: str,
         related: Related,
         request: Request,
         context: Context,
         id: str,
     ) -> Answer:
-        return 200, {collection: list(related(self._find(context, kind, id)))}
+        return 200, {collection: list(related(find(context, id)))}
 
     def _refuse(
         self,
-        kind: str,
+        find: Find,
         refusal: type[Exception],
         request: Request,
         context: Context,
         id: str,
         other: str = "",
     ) -> Answer:
-        self._find(context, kind, id)
+        find(context, id)
         raise refusal()
 
-    def _find(self, context: Context, kind: str, id: str) -> Body:
-        context.require_admin("only an admin may ask which host does what")
+    def _find(self, rule: str, kind: str, context: Context, id: str) -> Body:
+        self._kinds.policy.check_any(context, rule)
         self._store.catch_up()
         body = self._store.get(kind, id)
         if body is None:

@@ -11,6 +11,7 @@ from webob import Request
 from webob.exc import HTTPConflict, HTTPNotFound
 
 from tenantry.controller.api.core import agent
+from tenantry.controller.api.policy import Policy
 from tenantry.controller.api.tenantry.running import Running
 from tenantry.controller.api.wsgi import Answer, Route
 from tenantry.controller.feature.context import Context
@@ -21,14 +22,15 @@ from tenantry.controller.switch.hosts import Hosts
 from tenantry.controller.switch.ovsdb_replica import OvsdbError
 
 
-def routes(running: Running, hosts: Hosts) -> list[Route]:
+def routes(running: Running, hosts: Hosts, policy: Policy) -> list[Route]:
     """A list, and a way to take one out of it."""
 
     def index(request: Request, context: Context) -> Answer:
+        policy.check_any(context, "get_tenantry_hosts")
         return 200, listed(running)
 
     def remove(request: Request, context: Context, host: str) -> Answer:
-        context.require_admin("only an admin may remove a host")
+        policy.check_any(context, "delete_tenantry_host")
         view = View(running.model)
         if not view.find(Agent, host=host):
             raise HTTPNotFound(f"there is no host {host}; `tenantry host list` shows all")
@@ -50,7 +52,7 @@ def routes(running: Running, hosts: Hosts) -> list[Route]:
         return 200, {"host": host, "tidied": told}
 
     def adopt(request: Request, context: Context, host: str) -> Answer:
-        context.require_admin("only an admin may adopt a host")
+        policy.check_any(context, "adopt_tenantry_host")
         database = hosts.of(host)
         if database is None:
             raise HTTPNotFound(

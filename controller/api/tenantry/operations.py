@@ -14,14 +14,16 @@ from typing import Any
 
 from prometheus_client import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-from webob import Response
+from webob import Request, Response
 
 from tenantry.controller.api import wsgi
+from tenantry.controller.api.policy import Policy
 from tenantry.controller.api.tenantry import hosts, reachability
 from tenantry.controller.api.tenantry.running import Running
 from tenantry.controller.api.tenantry.serving import served
 from tenantry.controller.api.tenantry.verify import SETTLE_SECONDS, diff, flows, verify
 from tenantry.controller.api.tenantry.waiting import Waiting, wait_until
+from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.routes import Route
 from tenantry.controller.model import Port, Switch
 from tenantry.controller.model.binding import dpid_text
@@ -31,15 +33,22 @@ WAIT_SECONDS = 3600.0
 """The longest that ``wait`` may be told to wait."""
 
 
-def routes(running: Running, features: Iterable[Route], most_waiting: int) -> list[wsgi.Route]:
+def routes(
+    running: Running, features: Iterable[Route], policy: Policy, most_waiting: int
+) -> list[wsgi.Route]:
     """What :func:`tenantry.controller.api.application.application` serves beside Neutron's routes:
     the core's, and those of ``features``. No more than ``most_waiting`` clients may wait, for
     something to happen or for switches to answer."""
     waiting = Waiting(most_waiting)
+
+    def metrics(request: Request, context: Context) -> Response:
+        policy.check_any(context, "get_tenantry_metrics")
+        return _metrics(running)
+
     return [
-        *served(_ROUTES, waiting, running),
-        *served(features, waiting, running),
-        wsgi.Route("GET", "/metrics", lambda request, context: _metrics(running)),
+        *served(ROUTES, waiting, running, policy),
+        *served(features, waiting, running, policy),
+        wsgi.Route("GET", "/metrics", metrics),
     ]
 
 
@@ -151,7 +160,7 @@ def _number(name: str, text: str | None, default: float) -> float:
     return number
 
 
-_ROUTES = (
+ROUTES = (
     Route("status", status),
     Route("flows", flows, ("switch", "app", "object"), waits=True),
     Route("diff", diff, ("switch",), waits=True),

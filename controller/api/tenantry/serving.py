@@ -13,23 +13,32 @@ from webob.exc import HTTPBadRequest, HTTPNotFound, HTTPServiceUnavailable
 
 from tenantry.controller import runtime
 from tenantry.controller.api import wsgi
+from tenantry.controller.api.policy import Policy
 from tenantry.controller.api.tenantry.running import Running
 from tenantry.controller.api.tenantry.waiting import Waiting, hung_up
 from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.policies import route_rule
 from tenantry.controller.feature.routes import Route, Silent
 
 
-def served(routes: Iterable[Route], waiting: Waiting, running: Running) -> Iterator[wsgi.Route]:
-    """Routes as the API has them: what they are asked is checked, and what they raise is said."""
+def served(
+    routes: Iterable[Route], waiting: Waiting, running: Running, policy: Policy
+) -> Iterator[wsgi.Route]:
+    """Routes as the API has them: who asks and what is asked is checked, and what they raise is
+    said."""
     for route in routes:
-        yield wsgi.Route("GET", f"/tenantry/v1/{route.path}", _handler(route, waiting, running))
+        handler = _handler(route, waiting, running, policy)
+        yield wsgi.Route("GET", f"/tenantry/v1/{route.path}", handler)
 
 
 _AT_ONCE: AbstractContextManager[None] = nullcontext()
 
 
-def _handler(route: Route, waiting: Waiting, running: Running) -> Callable[..., wsgi.Answer]:
+def _handler(
+    route: Route, waiting: Waiting, running: Running, policy: Policy
+) -> Callable[..., wsgi.Answer]:
     def handler(request: Request, context: Context) -> wsgi.Answer:
+        policy.check_any(context, route_rule(route.path))
         unknown = [name for name in request.GET if name not in route.parameters]
         if unknown:
             known = f"known: {', '.join(route.parameters)}" if route.parameters else "it takes none"

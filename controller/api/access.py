@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What callers may do to resources: which rules a request is asked about, and what those read.
+
+Who is refused learns no more than they may see: that something is there is told only to those who
+may get it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from neutron_lib.constants import ATTR_NOT_SPECIFIED
+
+from tenantry.controller.api.kind import Kinds, ResourceType
+from tenantry.controller.api.policy import PolicyNotAuthorized, Read
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import Reader, granted
+from tenantry.controller.store import Body
+
+_NETWORK, _SHARED = "network", "shared"
+
+
+class Access:
+    """The rules of all kinds, as requests ask for them."""
+
+    def __init__(self, kinds: Kinds) -> None:
+        self._kinds = kinds
+        self._policy = kinds.policy
+
+    def may_get(self, reader: Reader, context: Context, kind: ResourceType, body: Body) -> bool:
+        """Whether the caller may know that it exists: it is theirs or was given to them, and the
+        rules let them get such things."""
+        if not kind.may_see(reader, context, body):
+            return False
+        read = self._read(reader, context, kind, body)
+        return self._policy.allows(context, f"get_{kind.rule}", read)
+
+    def find(self, reader: Reader, context: Context, kind: str, id: str) -> Body:
+        """The resource, if the caller may know that it exists; Neutron's 404 if not."""
+        body = reader.get(kind, id)
+        if body is None or not self.may_get(reader, context, self._kinds[kind], body):
+            raise self._kinds[kind].not_found(id)
+        return body
+
+    def hidden(
+        self, reader: Reader, context: Context, kind: ResourceType, body: Body
+    ) -> frozenset[str]:
+        """The attributes that the caller may not see."""
+        rules = self._policy.attributes("get", kind.rule)
+        read = self._read(reader, context, kind, body)
+        return frozenset(map(rules.__getitem__, self._policy.refused(context, (*rules,), read)))
+
+    def check_create(
+        self, reader: Reader, context: Context, kind: ResourceType, body: Body
+    ) -> None:
+        """``body`` may be created, with every attribute that is not as it would be unasked.
+        Errors: PolicyNotAuthorized; Neutron's 404 if it is to be on what the caller may not see."""
+        given = {
+            name: value
+            for name, value in body.items()
+            if name in kind.attributes and value != kind.attributes[name].get("default")
+        }
+        try:
+            self._check(reader, context, kind, "create", body, given)
+        except PolicyNotAuthorized:
+            for parent in {_NETWORK, "security_group", kind.parent} & self._kinds.keys():
+                if body.get(f"{parent}_id"):
+                    self.find(reader, context, parent, body[f"{parent}_id"])
+            raise
+
+    def check_update(
+        self, reader: Reader, context: Context, kind: ResourceType, before: Body, changes: Body
+    ) -> None:
+        """These attributes of ``before`` may be changed to these values. Errors:
+        PolicyNotAuthorized, or that there is no such thing."""
+        try:
+            self._check(reader, context, kind, "update", {**before, **changes}, changes)
+        except PolicyNotAuthorized:
+            self.find(reader, context, kind.name, before["id"])
+            raise
+
+    def check(
+        self, reader: Reader, context: Context, kind: ResourceType, rule: str, body: Body
+    ) -> None:
+        """What ``rule`` is about may be done to ``body``. Errors: PolicyNotAuthorized, or that
+        there is no such thing."""
+        try:
+            self._policy.check(context, rule, self._read(reader, context, kind, body))
+        except PolicyNotAuthorized:
+            self.find(reader, context, kind.name, body["id"])
+            raise
+
+    def tag_rule(self, verb: str, kind: ResourceType) -> str:
+        """The rule about tags; of kinds that have none, that about the whole."""
+        rules = f"{verb}_{kind.rule}:tags", f"{verb}_{kind.collection}_tags"  # segments
+        whole = "get" if verb == "get" else "update"
+        return next(filter(self._policy.knows, rules), f"{whole}_{kind.rule}")
+
+    def _check(
+        self,
+        reader: Reader,
+        context: Context,
+        kind: ResourceType,
+        verb: str,
+        target: Body,
+        given: Body,
+    ) -> None:
+        read, rule = self._read(reader, context, kind, target), f"{verb}_{kind.rule}"
+        self._policy.check(context, rule, read)
+        for name, attribute in self._policy.attributes(verb, kind.rule).items():
+            if _is_given(kind, attribute, given):
+                self._policy.check(context, name, read)
+
+    def _read(
+        self, reader: Reader, context: Context, kind: ResourceType, body: Mapping[str, Any]
+    ) -> Read:
+        """What rules may ask of a resource: its attributes; ``KIND:NAME`` is an attribute of the
+        KIND that it names as KIND_id (``ext_parent``: of the one that it is a part of); what it
+        has not got itself is its network's. ``shared`` is whether it is with the caller."""
+
+        def of(parent: str, name: str) -> Any:
+            parent = kind.parent if parent == "ext_parent" else parent
+            id = body.get(f"{parent}_id")
+            found = reader.get(parent, id) if parent in self._kinds and id else None
+            if found is None:
+                return None
+            return is_shared(reader, context, found) if name == _SHARED else found.get(name)
+
+        def read(name: str) -> Any:
+            if name == _SHARED and _NETWORK + "_id" not in body:
+                return is_shared(reader, context, body)
+            if name in body and name != _SHARED:
+                value = body[name]
+                return None if value is ATTR_NOT_SPECIFIED else value
+            parent, colon, below = name.partition(":")
+            found = of(parent, below) if colon else None
+            return of(_NETWORK, name) if found is None else found
+
+        return read
+
+
+def is_shared(reader: Reader, context: Context, body: Mapping[str, Any]) -> bool:
+    """Whether something is shared with the caller, by itself or by a policy."""
+    return bool(body.get(_SHARED)) or granted(reader, context.project_id, body["id"])
+
+
+def _is_given(kind: ResourceType, name: str, values: Body) -> bool:
+    """Whether ``values`` set an attribute (NAME), or a part of one (NAME:PART)."""
+    if name in kind.attributes:
+        return values.get(name, ATTR_NOT_SPECIFIED) is not ATTR_NOT_SPECIFIED
+    whole, _, part = name.rpartition(":")
+    value = values.get(whole)
+    parts = value if isinstance(value, list) else [value]
+    return any(isinstance(each, dict) and part in each for each in parts)

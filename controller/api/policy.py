@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Whether a caller may do what they ask for: the features' rules, and the operator's on top of
+them, evaluated by oslo.policy.
+
+A decision is a pure function of the rule, of who asks, and of the values that the rule reads of
+its target, which can be told from the rule. So it is made once for these and remembered until the
+rules change: a list of 5,000 ports of one project asks oslo.policy once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
+
+from neutron_lib import exceptions
+from oslo_config import cfg
+from oslo_policy import _checks as checks
+from oslo_policy import policy
+
+from tenantry.controller.config import ConfigError
+from tenantry.controller.config.nearest import did_you_mean
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.policies import BASE, FieldCheck
+
+LOG = logging.getLogger(__name__)
+
+ADMIN_RULE = "context_is_admin"
+REMEMBERED = 1 << 16
+"""Decisions."""
+
+Read: TypeAlias = Callable[[str], Any]
+"""The value that a rule reads of its target, by name: ``project_id``, ``network:project_id``; None
+if there is none."""
+
+
+class PolicyNotAuthorized(exceptions.NotAuthorized):
+    """Neutron's name for it."""
+
+    message = "rule:%(rule)s is disallowed by policy"
+
+
+class PolicyFileError(ConfigError):
+    """What is wrong with the operator's file."""
+
+
+class Who(NamedTuple):
+    """What rules know of the caller."""
+
+    project_id: str
+    user_id: str
+    roles: frozenset[str]
+    is_admin: bool
+
+
+class Policy:
+    """The rules, and what they decide.
+
+    ``defaults`` are the features'. ``file`` is the operator's: NAME: CHECK in YAML. It is read
+    again when it has changed; while it cannot be read, what was read before counts. Errors:
+    PolicyFileError, if it cannot be read at first.
+    """
+
+    def __init__(self, defaults: Iterable[policy.RuleDefault] = (), file: str = "") -> None:
+        self.defaults = {rule.name: rule for rule in (*BASE, *defaults)}
+        self._file = file
+        self._enforcer = _enforcer({})
+        self._reads: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._attributes: dict[tuple[str, str], Mapping[str, str]] = {}
+        self._decided = lru_cache(REMEMBERED)(self._decide)
+        self.overridden: Mapping[str, str] = {}
+        """The operator's rules, as text."""
+        self._seen: tuple[int, ...] = ()
+        self._seen = self._stamp()
+        self._adopt(self._given() if file else {})
+
+    # --- what is asked -----------------------------------------------------------------------
+
+    def recognised(self, context: Context) -> Context:
+        """``context``, with whether the rules say that it is an administrator's. The operator's
+        file is looked at here: once a request."""
+        self._refresh()
+        return replace(context, is_admin=self.allows(context, ADMIN_RULE, _nothing))
+
+    def refused(self, context: Context, rules: tuple[str, ...], read: Read) -> frozenset[str]:
+        """Those of ``rules`` that do not let the caller do what they are about. ``read`` is asked
+        for what the rules want to know of the target."""
+        names = self._reads.get(rules)
+        if names is None:
+            names = self._reads[rules] = tuple(sorted(set().union(*map(self._names, rules))))
+        who = Who(context.project_id, context.user_id, context.roles, context.is_admin)
+        values = tuple(map(read, names))
+        try:
+            return self._decided(rules, who, values)
+        except TypeError:  # a value that is no key: a list
+            return self._decide(rules, who, values)
+
+    def allows(self, context: Context, rule: str, read: Read) -> bool:
+        return not self.refused(context, (rule,), read)
+
+    def check(self, context: Context, rule: str, read: Read) -> None:
+        """Errors: PolicyNotAuthorized."""
+        if not self.allows(context, rule, read):
+            raise PolicyNotAuthorized(rule=rule)
+
+    def check_any(self, context: Context, rule: str) -> None:
+        """For what has no target: it is the caller's own project's. Errors: PolicyNotAuthorized."""
+        self.check(context, rule, {"project_id": context.project_id}.get)
+
+    def knows(self, rule: str) -> bool:
+        return rule in self._enforcer.rules
+
+    def attributes(self, verb: str, kind: str) -> Mapping[str, str]:
+        """The rules of single attributes (``NAME``) and of parts of them (``NAME:PART``), with what
+        they are about."""
+        try:
+            return self._attributes[verb, kind]
+        except KeyError:
+            start = f"{verb}_{kind}:"
+            found = {n: n[len(start) :] for n in self._enforcer.rules if n.startswith(start)}
+            return self._attributes.setdefault((verb, kind), found)
+
+    def decisions(self) -> int:
+        """How many have been made since the rules changed."""
+        return self._decided.cache_info().misses
+
+    def text(self, rule: str) -> str:
+        """What a rule says, in one line."""
+        return str(self._enforcer.rules[rule])
+
+    def terms(self, rule: str) -> list[str]:
+        """The alternatives of a rule, of which one is enough."""
+        check = self._enforcer.rules[rule]
+        return [str(one) for one in (check.rules if isinstance(check, checks.OrCheck) else [check])]
+
+    # --- deciding ----------------------------------------------------------------------------
+
+    def _decide(self, rules: tuple[str, ...], who: Who, values: tuple[Any, ...]) -> frozenset[str]:
+        pairs = zip(self._reads[rules], values, strict=True)
+        target = {name: value for name, value in pairs if value is not None}
+        creds: dict[str, Any] = {
+            "user_id": who.user_id,
+            "roles": sorted(who.roles),
+            "is_admin": who.is_admin,
+        }
+        if who.project_id:  # who is of no project owns nothing, not even what is of none
+            creds |= {"project_id": who.project_id, "tenant_id": who.project_id}
+        ask = checks.RuleCheck
+        return frozenset(r for r in rules if not ask("rule", r)(target, creds, self._enforcer))
+
+    def _names(self, rule: str) -> set[str]:
+        """What a rule may read of its target."""
+        found = set[str]()
+        for each in (rule, *_reached(self._enforcer.rules, rule)):
+            for leaf in _leaves(self._enforcer.rules.get(each)):
+                found.update([leaf.name] if isinstance(leaf, FieldCheck) else _NAMED(leaf.match))
+        return found
+
+    # --- the operator's file -----------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        try:
+            stamp = self._stamp()
+            if stamp != self._seen:
+                self._seen = stamp
+                self._adopt(self._given())
+                LOG.info("%s is read anew: it changes %d rules", self._file, len(self.overridden))
+        except PolicyFileError as error:
+            LOG.error("%s; the rules stay as they are", error)
+
+    def _stamp(self) -> tuple[int, ...]:
+        """What is different when the file is. Errors: PolicyFileError, once."""
+        try:
+            seen = os.stat(self._file) if self._file else None
+        except OSError as error:
+            if self._seen != _ABSENT:
+                self._seen = _ABSENT
+                raise PolicyFileError(f"[oslo_policy] policy_file: {error}") from error
+            seen = None
+        return (seen.st_mtime_ns, seen.st_size, seen.st_ino) if seen else _ABSENT
+
+    def _given(self) -> dict[str, str]:
+        try:
+            with open(self._file, encoding="utf-8") as file:
+                given = policy.parse_file_contents(file.read())
+        except (OSError, ValueError) as error:
+            raise self._wrong(str(error)) from error
+        if not isinstance(given, dict):
+            raise self._wrong("it must be lines of NAME: CHECK")
+        for name, text in given.items():
+            if not isinstance(name, str) or not isinstance(text, str):
+                raise self._wrong(f"{name}: a check is a text; put it in quotes")
+        return given
+
+    def _wrong(self, what: str) -> PolicyFileError:
+        return PolicyFileError(f"[oslo_policy] policy_file {self._file}: {what}")
+
+    def _adopt(self, given: dict[str, str]) -> None:
+        """Errors: PolicyFileError; then nothing has changed."""
+        rules = {name: rule.check for name, rule in self.defaults.items()}
+        for name, text in given.items():
+            try:
+                check = policy.RuleDefault(name, text).check
+            except (ValueError, re.error) as error:
+                raise self._wrong(f"{name}: {error}") from error
+            if "!" in str(check) and "!" not in text:  # what cannot be read forbids
+                raise self._wrong(f"{name}: '{text}' is not a check")
+            rules[name] = check
+        for name in given:
+            reached = _reached(rules, name)
+            for other in reached - rules.keys():
+                hint = did_you_mean(other, rules)
+                raise self._wrong(f"{name}: there is no rule {other}{hint}")
+            if name in reached:
+                raise self._wrong(f"{name}: the rule refers to itself")
+        used = {other for check in rules.values() for other in _referred(check)}
+        for name in given.keys() - self.defaults.keys() - used:
+            hint = did_you_mean(name, self.defaults)
+            LOG.warning("%s", self._wrong(f"nobody asks for the rule {name}{hint}"))
+        self._enforcer, self.overridden = _enforcer(rules), given
+        self._reads.clear()
+        self._attributes.clear()
+        self._decided.cache_clear()
+
+
+def _nothing(name: str) -> None:
+    """What there is to read where there is no target."""
+
+
+_ABSENT = (0,)
+_NAMED = re.compile(r"%\((.*?)\)s").findall
+
+
+def _enforcer(rules: dict[str, checks.BaseCheck]) -> policy.Enforcer:
+    enforcer = policy.Enforcer(cfg.ConfigOpts(), use_conf=False)
+    enforcer.set_rules(rules)
+    return enforcer
+
+
+def _leaves(check: checks.BaseCheck | None) -> Iterator[checks.Check]:
+    """The single checks that a check is made of."""
+    if isinstance(check, checks.NotCheck):
+        yield from _leaves(check.rule)
+    elif isinstance(check, checks.AndCheck | checks.OrCheck):
+        for each in check.rules:
+            yield from _leaves(each)
+    elif isinstance(check, checks.Check):
+        yield check
+
+
+def _referred(check: checks.BaseCheck | None) -> Iterator[str]:
+    """The rules that a check names."""
+    return (leaf.match for leaf in _leaves(check) if isinstance(leaf, checks.RuleCheck))
+
+
+def _reached(rules: Mapping[str, checks.BaseCheck], rule: str) -> set[str]:
+    """The rules that a rule names, and those that these name."""
+    found, ahead = set[str](), [rule]
+    while ahead:
+        named = {*_referred(rules.get(ahead.pop()))} - found
+        found |= named
+        ahead += named
+    return found
