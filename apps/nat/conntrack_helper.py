@@ -89,5 +89,6 @@ KIND = ResourceSpec(
         "router_id": {"allow_post": False, "allow_put": False, "is_visible": False, "default": ""},
     },
     not_found=lambda id: ConntrackHelperNotFound(id=id),
+    standard=(),
     parent="router",
 )

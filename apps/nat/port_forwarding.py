@@ -72,6 +72,9 @@ class PortForwardingHooks(ResourceHooks):
         for name in ("floatingip_id", "internal_port_id", "router_id"):
             yield Link(body[name], FORWARDING)
 
+    def wholes(self, body: Body) -> Iterable[tuple[str, str]]:
+        yield "port", body["internal_port_id"]
+
     def _settle(self, draft: Draft, context: Context, body: Body, before: Body) -> None:
         if body["protocol"] not in PROTOCOLS:
             raise _bad(f"protocol {body['protocol']} has no ports; use {' or '.join(PROTOCOLS)}")
@@ -185,5 +188,6 @@ KIND = ResourceSpec(
     collection="port_forwardings",
     attributes=_attributes(),
     not_found=lambda id: PortForwardingNotFound(id=id),
+    standard=("description",),
     parent="floatingip",
 )

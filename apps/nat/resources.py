@@ -35,6 +35,7 @@ from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     ACCESS_EXTERNAL,
     SYSTEM,
+    TAGGED,
     Extension,
     Reader,
     ResourceHooks,
@@ -269,6 +270,16 @@ class FloatingIpPortHooks(ResourceHooks):
                 draft.delete("ndp_proxy", id)
 
 
+class FloatingNetworkHooks(ResourceHooks):
+    """An external network takes along the floating IPs that nobody uses."""
+
+    def delete(self, draft: Draft, context: Context, body: Body) -> None:
+        for id in draft.linked(body["id"], FLOATING):
+            floating = draft.get(FLOATING, id)
+            if floating and not floating["port_id"] and not floating["router_id"]:
+                self.kinds[FLOATING].delete(draft, context, floating)
+
+
 def _pools(store: Store, context: Context) -> Iterator[Body]:
     """The IPv4 subnets of external networks."""
     for subnet in store.read("subnet").values():
@@ -301,6 +312,7 @@ def extension() -> Extension:
                 attributes=l3.RESOURCE_ATTRIBUTE_MAP["floatingips"],
                 not_found=lambda id: l3_exceptions.FloatingIPNotFound(floatingip_id=id),
                 quota=50,
+                standard=TAGGED,
             ),
             port_forwarding.KIND,
             conntrack_helper.KIND,
@@ -313,6 +325,7 @@ def extension() -> Extension:
             "ndp_proxy": ndp_proxy.NdpProxyHooks(),
             "router": conntrack_helper.HelpedRouterHooks(),
             "port": FloatingIpPortHooks(),
+            "network": FloatingNetworkHooks(),
         },
         lists={"floatingip_pools": _pools},
     )

@@ -270,6 +270,10 @@ class RouterInterfaceInUse(exceptions.Conflict):
 class RouterPortHooks(ResourceHooks):
     """Ports of routers belong to their routers, and come and go with them."""
 
+    def wholes(self, body: Body) -> Iterable[tuple[str, str]]:
+        if body["device_owner"] in OWNERS:
+            yield "router", body["device_id"]
+
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         if context is not SYSTEM:
             _check_owner(draft, body)

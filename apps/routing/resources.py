@@ -40,6 +40,7 @@ from tenantry.controller.feature.extension import (
     ACCESS_EXTERNAL,
     RBAC_POLICY,
     SYSTEM,
+    TAGGED,
     Extension,
     Reader,
     ResourceHooks,
@@ -303,6 +304,7 @@ def extension() -> Extension:
                 collection="routers",
                 attributes=attributes,
                 not_found=lambda id: l3_exceptions.RouterNotFound(router_id=id),
+                standard=TAGGED,
                 keys=Zone.ROUTERS,
                 actions={
                     "add_router_interface": interfaces.add,

@@ -174,5 +174,6 @@ KINDS = (
         attributes={"tenant_id": ATTRIBUTES["tenant_id"]},
         not_found=lambda id: errors.DefaultSecurityGroupRuleNotFound(id=id),
         internal=True,
+        standard=(),
     ),
 )

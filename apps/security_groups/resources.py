@@ -44,6 +44,7 @@ from tenantry.apps.security_groups.rule_attributes import (
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     SYSTEM,
+    TAGGED,
     Extension,
     Maker,
     NewDefinition,
@@ -184,6 +185,9 @@ class SecurityGroupRuleHooks(ResourceHooks):
             if addresses is None or not may_use(draft, context, addresses):
                 raise address_group_errors.AddressGroupNotFound(address_group_id=id)
 
+    def wholes(self, body: Body) -> Iterable[tuple[str, str]]:
+        yield GROUP, body["security_group_id"]
+
     def owns(self, reader: Reader, context: Context, body: Body) -> bool:
         """A rule is its group's owner's, whoever made it."""
         group = reader.get(GROUP, body["security_group_id"])
@@ -304,6 +308,7 @@ def extension() -> Extension:
                 collection=GROUPS,
                 attributes=_ATTRIBUTES,
                 not_found=lambda id: errors.SecurityGroupNotFound(id=id),
+                standard=TAGGED,
                 keys=range(1, 2**24),
                 quota=10,
             ),

@@ -26,6 +26,7 @@ from neutron_lib.services.trunk.constants import (
 from tenantry.apps.trunk.policies import POLICIES
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
+    TAGGED,
     Extension,
     Reader,
     ResourceHooks,
@@ -295,6 +296,7 @@ def extension() -> Extension:
                 collection=trunk.TRUNKS,
                 attributes=trunk.RESOURCE_ATTRIBUTE_MAP[trunk.TRUNKS],
                 not_found=lambda id: TrunkNotFound(trunk_id=id),
+                standard=TAGGED,
                 actions={
                     "add_subports": rules.add_subports,
                     "remove_subports": rules.remove_subports,

@@ -59,7 +59,9 @@ class ResourceType:
         ]
         self.overridden = _OBSERVED.union(*(rules.overrides for rules in self.rules))
         """The stored attributes that may be shown otherwise than they are stored."""
-        self.attributes: dict[str, Mapping[str, Any]] = {**standard.ATTRIBUTES, **new.attributes}
+        self.attributes: dict[str, Mapping[str, Any]] = standard.attributes(new.standard)
+        for name, spec in new.attributes.items():
+            self.attributes[name] = {**self.attributes.get(name, {}), **spec}
         for extension in extensions:
             for definition in extension.definitions:
                 for name, spec in definition.RESOURCE_ATTRIBUTE_MAP.get(
@@ -163,7 +165,8 @@ class ResourceType:
         return body
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
-        for rules in self.rules:
+        """Take it out of the draft, when all rules have let go of it, the last first."""
+        for rules in reversed(self.rules):
             rules.delete(draft, context, body)
         draft.delete(self.name, body["id"])
 
@@ -198,6 +201,15 @@ class ResourceType:
             yield self._key_claim(body["key"])
         for rules in self.rules:
             yield from rules.claims(body)
+
+    def wholes(self, body: Body) -> Iterator[tuple[str, str]]:
+        if self.parent:
+            yield self.parent, body[f"{self.parent}_id"]
+        for rules in self.rules:
+            yield from rules.wholes(body)
+
+    def revised(self, body: Body) -> Body:
+        return changed(body)
 
     def links(self, body: Body) -> Iterator[Link]:
         """Each once: a firewall group may have one policy for both directions."""

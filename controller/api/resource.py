@@ -63,17 +63,20 @@ class Collection:
         yield Route("GET", path + "/{id}", self.show)
         yield Route("PUT", path + "/{id}", self.update)
         yield Route("DELETE", path + "/{id}", self.delete)
-        if self._kind.parent:
-            return
+        if "tags" in self._kind.attributes:
+            yield from self._tag_routes(path)
+        for name, action in self._kind.actions.items():
+            method = "GET" if name.startswith("get_") else "PUT"  # so Neutron names them
+            yield Route(method, path + "/{id}/" + name, partial(self.act, name, action))
+
+    def _tag_routes(self, path: str) -> Iterator[Route]:
         yield Route("GET", path + "/{id}/tags", self.list_tags)
+        yield Route("POST", path + "/{id}/tags", self.add_tags)
         yield Route("PUT", path + "/{id}/tags", self.replace_tags)
         yield Route("DELETE", path + "/{id}/tags", self.remove_tags)
         yield Route("GET", path + "/{id}/tags/{tag}", self.has_tag)
         yield Route("PUT", path + "/{id}/tags/{tag}", self.add_tag)
         yield Route("DELETE", path + "/{id}/tags/{tag}", self.remove_tag)
-        for name, action in self._kind.actions.items():
-            method = "GET" if name.startswith("get_") else "PUT"  # so Neutron names them
-            yield Route(method, path + "/{id}/" + name, partial(self.act, name, action))
 
     # Reading
 
@@ -223,7 +226,7 @@ class Collection:
         def change(draft: Draft) -> Body:
             before = self._there(draft, context, id, parent)
             self._access.check_update(draft, context, self._kind, before, changes)
-            _check_revision(request, before)
+            _check_revision(request, self._kind, before)
             return self._kind.update(draft, context, before, changes)
 
         body = self._store.write(change, context.actor)
@@ -254,7 +257,7 @@ class Collection:
         for."""
         body = self._there(draft, context, id, parent)
         self._access.check(draft, context, self._kind, rule, body)
-        _check_revision(request, body)
+        _check_revision(request, self._kind, body)
         return body
 
     def _there(self, draft: Draft, context: Context, id: str, parent: str) -> Body:
@@ -286,12 +289,14 @@ class Collection:
         return tags
 
     def replace_tags(self, request: Request, context: Context, id: str) -> Answer:
-        payload = read_json(request)
-        if not isinstance(payload, dict) or "tags" not in payload:
-            raise exceptions.InvalidInput(error_message="Invalid tags body")
-        _check(validators.validate_list_of_unique_strings(payload["tags"], MAX_TAG_LENGTH))
-        self._retag(request, context, id, lambda tags: payload["tags"])
-        return 200, {"tags": payload["tags"]}
+        asked = _asked_tags(request)
+        self._retag(request, context, id, lambda tags: asked)
+        return 200, {"tags": asked}
+
+    def add_tags(self, request: Request, context: Context, id: str) -> Answer:
+        asked = _asked_tags(request)
+        self._retag(request, context, id, lambda tags: list(dict.fromkeys([*tags, *asked])))
+        return 200, {"tags": asked}
 
     def add_tag(self, request: Request, context: Context, id: str, tag: str) -> Answer:
         _check(validators.validate_string(tag, MAX_TAG_LENGTH))
@@ -318,7 +323,7 @@ class Collection:
         id: str,
         retag: Callable[[Any], Any],
     ) -> None:
-        verb = "delete" if request.method == "DELETE" else "update"
+        verb = {"DELETE": "delete", "POST": "create"}.get(request.method, "update")
         rule = self._access.tag_rule(verb, self._kind)
 
         def change(draft: Draft) -> None:
@@ -330,11 +335,15 @@ class Collection:
         self._store.write(change, context.actor)
 
 
-def _check_revision(request: Request, body: Body) -> None:
+def _check_revision(request: Request, kind: ResourceType, body: Body) -> None:
     """``body`` has the revision that If-Match asks for."""
     constraint = request.headers.get("If-Match")
     if constraint is None:
         return
+    if "revision_number" not in kind.attributes:
+        raise exceptions.BadRequest(
+            resource=kind.name, msg="it has no revisions: leave If-Match out"
+        )
     match = _IF_MATCH.fullmatch(constraint)
     if match is None:
         raise exceptions.BadRequest(
@@ -352,6 +361,15 @@ def _check_project(item: Body, whole: Body, parent: str) -> None:
             error_message=f"it is in the project of its {parent}, {whole['project_id']}: leave "
             "project_id out"
         )
+
+
+def _asked_tags(request: Request) -> list[str]:
+    payload = read_json(request)
+    if not isinstance(payload, dict) or "tags" not in payload:
+        raise exceptions.InvalidInput(error_message="Invalid tags body")
+    tags: list[str] = payload["tags"]
+    _check(validators.validate_list_of_unique_strings(tags, MAX_TAG_LENGTH))
+    return tags
 
 
 def _check(wrong: str | None) -> None:

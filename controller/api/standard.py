@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Attributes that every kind has, and the names of what the generic layer does.
+"""Attributes that many kinds have, and the names of what the generic layer does.
 
 Neutron keeps these definitions in its own tree rather than in neutron-lib.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from neutron_lib.api.definitions import (
     revisionifmatch,
     sort_key_validation,
     sorting,
+    tag_creation,
 )
 from neutron_lib.db.constants import DESCRIPTION_FIELD_SIZE
 
@@ -32,7 +33,7 @@ _FILTER = {"allow_post": False, "allow_put": False, "is_visible": False, "is_fil
 
 @dataclass(frozen=True)
 class _Standard:
-    """A definition whose attributes apply to all kinds."""
+    """A definition whose attributes the kinds have that say so."""
 
     ALIAS: str
     NAME: str
@@ -95,10 +96,13 @@ _STANDARD = (
     ),
 )
 
-ATTRIBUTES: dict[str, Mapping[str, Any]] = {
-    name: spec for definition in _STANDARD for name, spec in definition.attributes.items()
-}
-"""Attributes of every kind."""
+_BY_NAME = {definition.ALIAS.rpartition("-")[2]: definition for definition in _STANDARD}
+
+
+def attributes(names: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    """Those of a kind that has these."""
+    return {attr: spec for name in names for attr, spec in _BY_NAME[name].attributes.items()}
+
 
 _GENERIC: tuple[Definition, ...] = (
     empty_string_filtering,
@@ -108,6 +112,7 @@ _GENERIC: tuple[Definition, ...] = (
     revisionifmatch,
     sort_key_validation,
     sorting,
+    tag_creation,
 )
 
 EXTENSION = Extension(definitions=(*_STANDARD, *_GENERIC))

@@ -61,6 +61,8 @@ class Maker(Protocol):
 
     def update(self, draft: Draft, context: Context, before: Body, changes: Body) -> Body: ...
 
+    def delete(self, draft: Draft, context: Context, body: Body) -> None: ...
+
     def shown(self, reader: Reader, context: Context, body: Body) -> Body: ...
 
     def may_see(self, reader: Reader, context: Context, body: Body) -> bool: ...
@@ -107,6 +109,11 @@ class ResourceHooks:
         """What a body needs to exist. Pure."""
         return ()
 
+    def wholes(self, body: Body) -> Iterable[tuple[str, str]]:
+        """Kind and id of what a body is a part of: that is revised when a part comes, changes or
+        goes. Pure."""
+        return ()
+
     def taken(self, claim: Claim, body: Body) -> Exception | None:
         """The error for a claim of :meth:`claims` that another resource has."""
         return None
@@ -132,6 +139,10 @@ Action: TypeAlias = Callable[[Draft, Context, Body, Any], Any]
 resource, and answers what to return as JSON. It is given only what the caller owns."""
 
 
+TAGGED = ("description", "timestamp", "revisions", "tag")
+REVISED = TAGGED[:-1]
+
+
 @dataclass(frozen=True)
 class ResourceSpec:
     """A kind of resource that an extension brings: its collection's URL is ``/v2.0/COLLECTION``,
@@ -144,6 +155,8 @@ class ResourceSpec:
     be done to one besides updating it: ``PUT /v2.0/COLLECTION/ID/NAME``. What is ``internal`` has
     no URL: rules keep it for themselves. A project may have ``quota`` of them if nobody says
     otherwise (-1: any number); None is for what belongs to no project.
+    ``standard`` are the attributes that it has of those that many kinds have, by the last words of
+    the extensions ``standard-attr-...``: REVISED, TAGGED, or what Neutron's has.
     """
 
     name: str
@@ -156,6 +169,7 @@ class ResourceSpec:
     parent: str = ""
     internal: bool = False
     quota: int | None = -1
+    standard: tuple[str, ...] = REVISED
 
 
 @dataclass(frozen=True)

@@ -41,11 +41,19 @@ class Link(NamedTuple):
 
 
 class Shape(Protocol):
-    """What the bodies of one kind claim and link: two pure functions."""
+    """What the bodies of one kind claim and link, and what they are parts of: pure functions."""
 
     def claims(self, body: Body) -> Iterable[Claim]: ...
 
     def links(self, body: Body) -> Iterable[Link]: ...
+
+    def wholes(self, body: Body) -> Iterable[tuple[str, str]]:
+        """Kind and id of what is another when this comes, changes or goes."""
+        ...
+
+    def revised(self, body: Body) -> Body:
+        """The next version of a body of which a part has changed."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

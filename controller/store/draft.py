@@ -90,6 +90,7 @@ class Draft:
 
     def changes(self) -> tuple[Change, ...]:
         """What this draft changes, in the order of first touch. LinkBroken if it does not fit."""
+        self._revise_wholes()
         for target in self._targets:
             if not self._exists(target):
                 users = list(self._users(target))
@@ -100,6 +101,17 @@ class Draft:
             for (kind, id), after in self._bodies.items()
             if (before := self._replica.get(kind, id)) != after
         )
+
+    def _revise_wholes(self) -> None:
+        """A change of a part is one of its whole: once, and not if that is new or goes."""
+        for (kind, id), after in [*self._bodies.items()]:
+            before, shape = self._replica.get(kind, id), self._replica.schema[kind]
+            found = [*shape.wholes(before)] if before is not None else []
+            found += shape.wholes(after) if after is not None else ()
+            for whole_kind, whole_id in found if before != after else ():
+                whole = self._replica.get(whole_kind, whole_id)
+                if whole is not None and self.get(whole_kind, whole_id) is whole:
+                    self.put(whole_kind, self._replica.schema[whole_kind].revised(whole))
 
     def _release(self, kind: str, id: str) -> None:
         before, shape = self.get(kind, id), self._replica.schema[kind]

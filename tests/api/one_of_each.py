@@ -68,7 +68,7 @@ def one_of_each(api: Api) -> World:
         configurations={"tunnel_address": "192.0.2.1", "gateway_priority": 1, "datapaths": []},
     )
     world.urls["agent"] = f"/v2.0/agents/{api.list('agent')[0]['id']}"
-    make("address_scope", {}, **notes, ip_version=4, shared=False)
+    make("address_scope", {}, name="one", ip_version=4, shared=False)
     lengths = {"default_prefixlen": 26, "min_prefixlen": 24, "max_prefixlen": 28}
     make(
         "subnetpool",
@@ -148,7 +148,6 @@ def one_of_each(api: Api) -> World:
         object_id=network,
         action="access_as_shared",
         target_tenant="red",
-        description="a gift",
     )
     outside = other(
         "network",
@@ -194,7 +193,6 @@ def one_of_each(api: Api) -> World:
         protocol="tcp",
         port=21,
         helper="ftp",
-        description="files",
     )
     far = [ip["ip_address"] for ip in api.show("port", behind)["fixed_ips"]]
     make(
@@ -260,6 +258,6 @@ def one_of_each(api: Api) -> World:
         sub_ports=[{"port_id": child, "segmentation_type": "vlan", "segmentation_id": 7}],
     )
     for kind, url in world.urls.items():
-        if not api.kinds[kind].parent:  # parts of another resource have no tags
+        if "tags" in api.kinds[kind].attributes:
             assert api.request("PUT", f"{url}/tags", {"tags": ["a", "b"]})[0] == 200
     return world

@@ -280,3 +280,25 @@ def test_ndp_proxies(site: Site) -> None:
     remove = ("RouterInterfaceInUse", "remove_router_interface", 409)
     assert "ndp proxies" in site.refused(*remove, subnet_id=site.six)
     assert api.request("DELETE", f"/v2.0/ndp_proxies/{made['ndp_proxy']['id']}")[0] == 204
+
+
+def test_a_network_takes_unused_floating_ips_along(api: Api) -> None:
+    network = api.create("network", **{"router:external": True})["id"]
+    api.create("subnet", network_id=network, ip_version=4, cidr="203.0.113.0/24")
+    inside = api.create("network")["id"]
+    subnet = api.create("subnet", network_id=inside, ip_version=4, cidr="10.0.0.0/24")["id"]
+    gateway = {"network_id": network}
+    router = api.create("router", name="r", external_gateway_info=gateway)["id"]
+    url = f"/v2.0/routers/{router}"
+    assert api.request("PUT", f"{url}/add_router_interface", {"subnet_id": subnet})[0] == 200
+    port = api.create("port", network_id=inside)["id"]
+    free = api.create("floatingip", floating_network_id=network)["id"]
+    used = api.create("floatingip", floating_network_id=network, port_id=port)["id"]
+    api.refused(409, "NetworkInUse", "DELETE", f"/v2.0/networks/{network}")
+    assert {free, used} == {floating["id"] for floating in api.list("floatingip")}
+    api.update("floatingip", used, port_id=None)
+    assert api.request("PUT", f"{url}/remove_router_interface", {"subnet_id": subnet})[0] == 200
+    api.delete("router", router)
+    api.delete("network", network)
+    assert api.list("floatingip") == []
+    assert [one["id"] for one in api.list("port")] == [port]

@@ -156,6 +156,7 @@ def test_a_marker_that_is_gone_is_not_found(api: Api, ports: dict[str, Any]) -> 
 
 def test_tags(api: Api, network: str) -> None:
     path = f"/v2.0/networks/{network}/tags"
+    before = api.show("network", network)["revision_number"]
     assert api.request("PUT", path, {"tags": ["a", "b"]}) == (200, {"tags": ["a", "b"]})
     assert api.request("PUT", f"{path}/c") == (201, None)
     assert api.request("PUT", f"{path}/c") == (201, None)
@@ -163,12 +164,15 @@ def test_tags(api: Api, network: str) -> None:
     assert api.request("DELETE", f"{path}/a") == (204, None)
     assert api.request("GET", path) == (200, {"tags": ["b", "c"]})
     assert api.show("network", network)["tags"] == ["b", "c"]
-    assert api.show("network", network)["revision_number"] == 4
+    assert api.show("network", network)["revision_number"] == before + 3
     api.refused(404, "TagNotFound", "GET", f"{path}/a")
     api.refused(404, "TagNotFound", "DELETE", f"{path}/a")
     api.refused(400, "InvalidInput", "PUT", f"{path}/{'x' * 256}")
     for wrong in ({}, {"tags": "a"}, {"tags": ["a", "a"]}, {"tags": [1]}, ["a"]):
         api.refused(400, "InvalidInput", "PUT", path, wrong)
+    assert api.request("POST", path, {"tags": ["c", "d"]}) == (200, {"tags": ["c", "d"]})
+    assert api.request("GET", path) == (200, {"tags": ["b", "c", "d"]})
+    api.refused(400, "InvalidInput", "POST", path, {"tags": ["e", "e"]})
     assert api.request("DELETE", path) == (204, None)
     assert api.request("GET", path) == (200, {"tags": []})
 

@@ -40,6 +40,12 @@ class Thing:
     def links(self, body: Body) -> Iterable[Link]:
         return [Link(target, "part") for target in body.get("links", ())]
 
+    def wholes(self, body: Body) -> Iterable[tuple[str, str]]:
+        return [("thing", id) for id in body.get("part_of", ())]
+
+    def revised(self, body: Body) -> Body:
+        return {**body, "revision": body.get("revision", 1) + 1}
+
 
 SCHEMA = {"thing": Thing()}
 

@@ -78,6 +78,7 @@ def extension() -> Extension:
                 collection="address_scopes",
                 attributes=address_scope.RESOURCE_ATTRIBUTE_MAP["address_scopes"],
                 not_found=lambda id: AddressScopeNotFound(address_scope_id=id),
+                standard=(),
             ),
         ),
         rules={"address_scope": AddressScopeHooks(), "network": NetworkScopeHooks()},

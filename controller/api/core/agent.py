@@ -233,6 +233,7 @@ def extension() -> Extension:
                 attributes=_ATTRIBUTES,
                 not_found=lambda id: AgentNotFound(id=id),
                 quota=None,
+                standard=(),
             ),
         ),
         rules={AGENT: AgentHooks(), "router": RouterZoneHooks()},

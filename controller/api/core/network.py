@@ -13,6 +13,7 @@ from neutron_lib.constants import DEVICE_OWNER_DHCP, DEVICE_OWNER_DISTRIBUTED
 from tenantry.controller.api.core.policies import POLICIES
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
+    TAGGED,
     Extension,
     Reader,
     ResourceHooks,
@@ -99,6 +100,7 @@ def extension() -> Extension:
                 collection="networks",
                 attributes=network.RESOURCE_ATTRIBUTE_MAP["networks"],
                 not_found=lambda id: exceptions.NetworkNotFound(net_id=id),
+                standard=TAGGED,
                 keys=Zone.NETWORKS,
                 quota=100,
             ),

@@ -21,10 +21,11 @@ from neutron_lib.api.definitions import (
 )
 from neutron_lib.constants import ATTR_NOT_SPECIFIED
 
+from tenantry.controller.api import standard
 from tenantry.controller.api.core.network import network_of
-from tenantry.controller.api.standard import ATTRIBUTES, MAX_TAG_LENGTH
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
+    TAGGED,
     Extension,
     NewDefinition,
     Reader,
@@ -194,9 +195,9 @@ def extension(base_mac: str = "fa:16:3e:00:00:00") -> Extension:
     """The kind ``port``. Generated MAC addresses begin like ``base_mac``."""
     allocator = ipam.Allocator()
     tags = {
-        **ATTRIBUTES["tags"],
+        **standard.attributes(["tag"])["tags"],
         "allow_post": True,
-        "validate": {"type:list_of_unique_strings": MAX_TAG_LENGTH},
+        "validate": {"type:list_of_unique_strings": standard.MAX_TAG_LENGTH},
         "default": [],
     }
     return Extension(
@@ -210,6 +211,7 @@ def extension(base_mac: str = "fa:16:3e:00:00:00") -> Extension:
                 collection="ports",
                 attributes={**port.RESOURCE_ATTRIBUTE_MAP["ports"], "tags": tags},
                 not_found=lambda id: exceptions.PortNotFound(port_id=id),
+                standard=TAGGED,
                 keys=PORTS,
                 quota=500,
             ),

@@ -28,7 +28,6 @@ from tenantry.controller.api.core.port import (
 )
 from tenantry.controller.api.kind import Kinds, ResourceType
 from tenantry.controller.api.query import Query
-from tenantry.controller.api.standard import ATTRIBUTES
 from tenantry.controller.api.wsgi import Answer, Route, read_json
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
@@ -332,9 +331,7 @@ def _output(item: Body, fields: Iterable[str]) -> Body:
 
 def extension() -> Extension:
     """The kind ``port_binding``."""
-    unknown = {"allow_post": False, "allow_put": False, "is_visible": False}
     attributes: dict[str, Mapping[str, Any]] = {
-        **dict.fromkeys(ATTRIBUTES, unknown),
         **_ATTRIBUTES,
         "host": {**_ATTRIBUTES["host"], "validate": {"type:not_empty_string": MAX_HOST_LENGTH}},
         "tenant_id": _ATTRIBUTES["project_id"],
@@ -347,6 +344,7 @@ def extension() -> Extension:
                 collection=_ALL,
                 attributes=attributes,
                 not_found=lambda id: exceptions.ObjectNotFound(id=id),
+                standard=(),
                 parent="port",
                 internal=True,
             ),

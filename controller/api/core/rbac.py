@@ -108,6 +108,9 @@ class RbacPolicyHooks(ResourceHooks):
     def links(self, body: Body) -> Iterable[Link]:
         yield Link(body["object_id"], OBJECT)
 
+    def wholes(self, body: Body) -> Iterable[tuple[str, str]]:
+        yield body["object_type"], body["object_id"]
+
 
 def _check_target(draft: Draft, context: Context, body: Body) -> None:
     """Projects have UUIDs if the caller's has one, as Keystone's have: anything else is a project's
@@ -247,6 +250,7 @@ def extension() -> Extension:
                 attributes=_ATTRIBUTES,
                 not_found=lambda id: RbacPolicyNotFound(id=id),
                 quota=10,
+                standard=(),
             ),
         ),
         rules={RBAC_POLICY: RbacPolicyHooks(), **shared},

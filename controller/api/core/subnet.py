@@ -14,6 +14,7 @@ from tenantry.controller.api.core import mtu, prefixes
 from tenantry.controller.api.core.network import AUTO_DELETED, listed, network_of
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
+    TAGGED,
     Extension,
     Reader,
     ResourceHooks,
@@ -104,6 +105,9 @@ class SubnetHooks(ResourceHooks):
         yield Link(body["network_id"], "subnet")
         if body["subnetpool_id"]:
             yield Link(body["subnetpool_id"], prefixes.ALLOCATION)
+
+    def wholes(self, body: Body) -> Iterable[tuple[str, str]]:
+        yield "network", body["network_id"]
 
     def may_see(self, reader: Reader, context: Context, body: Body) -> bool:
         """Who sees the network sees its subnets."""
@@ -239,6 +243,7 @@ def extension() -> Extension:
                 attributes=subnet.RESOURCE_ATTRIBUTE_MAP["subnets"],
                 not_found=lambda id: exceptions.SubnetNotFound(subnet_id=id),
                 quota=100,
+                standard=TAGGED,
             ),
         ),
         rules={"subnet": SubnetHooks()},

@@ -31,6 +31,7 @@ from tenantry.controller.api.core.prefixes import (
 )
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
+    TAGGED,
     Extension,
     NewDefinition,
     Reader,
@@ -262,6 +263,7 @@ def extension() -> Extension:
                 collection="subnetpools",
                 attributes=subnetpool.RESOURCE_ATTRIBUTE_MAP["subnetpools"],
                 not_found=lambda id: exceptions.SubnetPoolNotFound(subnetpool_id=id),
+                standard=TAGGED,
                 actions={
                     "add_prefixes": rules.add_prefixes,
                     "remove_prefixes": rules.remove_prefixes,
