@@ -28,6 +28,7 @@ from tenantry.apps.provider.segments import (
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     SYSTEM,
+    TAGGED,
     Reader,
     ResourceHooks,
     ResourceSpec,
@@ -134,6 +135,8 @@ def _difference(one: SegmentRange, other: SegmentRange) -> Iterator[SegmentRange
 
 
 class SegmentRangeHooks(ResourceHooks):
+    overrides = ("project_id",)  # of shared ones
+
     def __init__(
         self, ranges: SegmentRanges, check_physical_network: Callable[[Segment], None]
     ) -> None:
@@ -239,6 +242,7 @@ KINDS = (
             "tenant_id": _ATTRIBUTES["project_id"],
         },
         not_found=lambda id: errors.NetworkSegmentRangeNotFound(range_id=id),
+        standard=TAGGED,
     ),
     ResourceSpec(
         name=_MARK,
