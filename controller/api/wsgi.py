@@ -13,7 +13,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any, TypeAlias
 
 from neutron_lib import exceptions
@@ -63,8 +63,7 @@ class Application:
         self._authenticate = authenticate
         self._paths: dict[str, tuple[re.Pattern[str], dict[str, Handler]]] = {}
         for route in routes:
-            expression = re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", route.pattern.replace(".", r"\."))
-            _, handlers = self._paths.setdefault(route.pattern, (re.compile(expression), {}))
+            _, handlers = self._paths.setdefault(route.pattern, (_expression(route.pattern), {}))
             handlers[route.method] = route.handler
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -107,6 +106,19 @@ class Application:
                     raise HTTPMethodNotAllowed(headers={"Allow": ", ".join(sorted(handlers))})
                 return handlers[method], match.groupdict()
         raise HTTPNotFound("The resource could not be found.")
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    """What paths of a route's pattern look like. Neutron takes a dash for an underscore and the
+    other way round, and ``.json`` may follow; but a tag may end so itself."""
+    texts = [re.escape(text) for text in re.split(r"{\w+}", pattern)]
+    names = [f"(?P<{name}>[^/]+?)" for name in re.findall(r"{(\w+)}", pattern)]
+    end = ""
+    if pattern.startswith("/v2.0/"):
+        texts = [re.sub(r"\\-|_", "[-_]", text) for text in texts]
+        end = "" if pattern.endswith("{tag}") else r"(?:\.json)?"
+    parts = (part for pair in zip_longest(texts, names, fillvalue="") for part in pair)
+    return re.compile("".join(parts) + end)
 
 
 def encode(value: Any) -> list[bytes]:

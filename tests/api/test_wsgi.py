@@ -17,6 +17,7 @@ from webob import Request
 from tenantry.controller.api.application import Route
 from tenantry.controller.api.wsgi import MAX_BODY, MOST_VALUES
 from tests.api.conftest import Api
+from tests.api.one_of_each import one_of_each
 
 
 @pytest.mark.parametrize(
@@ -151,18 +152,9 @@ def test_discovery(api: Api) -> None:
     assert (version["id"], version["status"]) == ("v2.0", "CURRENT")
     assert version["links"][0]["href"] == "http://localhost/v2.0/"
     _, resources = api.request("GET", "/v2.0/")
-    assert {r["collection"] for r in resources["resources"]} == {
-        "networks",
-        "subnets",
-        "ports",
-        "subnetpools",
-        "address_scopes",
-        *("routers", "floatingips", "port_forwardings", "conntrack_helpers", "ndp_proxies"),
-        *("security_groups", "security_group_rules", "default_security_group_rules"),
-        *("address_groups", "rbac_policies"),
-        *("firewall_rules", "firewall_policies", "firewall_groups", "logs"),
-        *("segments", "trunks", "agents"),
-    }
+    collections = {r["collection"] for r in resources["resources"]}
+    assert collections == {kind.collection for kind in api.kinds.values() if not kind.internal}
+    assert collections >= {"networks", "subnets", "ports", "routers", "security_groups"}
     _, extensions = api.request("GET", "/v2.0/extensions")
     aliases = {extension["alias"] for extension in extensions["extensions"]}
     assert aliases >= {
@@ -179,6 +171,29 @@ def test_discovery(api: Api) -> None:
     api.refused(404, "ExtensionsNotFound", "GET", "/v2.0/extensions/colours")
 
 
+def test_neutrons_paths_are_written_in_several_ways(api: Api) -> None:
+    world = one_of_each(api)
+    for kind, url in world.urls.items():
+        for path in (url, url.rpartition("/")[0]):
+            _, there = api.request("GET", path)
+            below = path.removeprefix("/v2.0/")
+            others = [below.replace("_", "-"), below.replace("-", "_")]
+            if path == url:  # an id is written in one way
+                others = [f"{other.rpartition('/')[0]}/{world.id(kind)}" for other in others]
+            if not api.kinds[kind].parent:
+                for other in others:
+                    assert api.request("GET", f"/v2.0/{other}") == (200, there), other
+            assert api.request("GET", f"{path}.json") == (200, there)
+    for path in ("floatingip-pools", "network_ip_availabilities", "log/loggable_resources.json"):
+        assert api.request("GET", f"/v2.0/{path}")[0] == 200, path
+    network = world.urls["network"]
+    assert api.request("PUT", f"{network}.json", {"network": {"name": "x"}})[0] == 200
+    assert api.request("PUT", f"{network}/tags/a.json")[0] == 201
+    assert "a.json" in world.shown("network")["tags"]
+    assert api.request("GET", "/v2.0/networks.yaml")[0] == 404
+    assert api.request("GET", "/v2.0/networks.json/")[0] == 200
+
+
 def test_other_routes_are_served_beside_neutrons(make_api: Callable[..., Api]) -> None:
     def show(request: Request, context: Any, switch: str) -> tuple[int, Any]:
         return 200, {"switch": switch, "project": context.project_id}
@@ -192,6 +207,7 @@ def test_other_routes_are_served_beside_neutrons(make_api: Callable[..., Api]) -
             Route("GET", "/tenantry/v1/fail", fail),
         ]
     )
+    assert api.request("GET", "/tenantry/v1/switches/s-1_2.json")[1]["switch"] == "s-1_2.json"
     assert api.request("GET", "/tenantry/v1/switches/s1") == (
         200,
         {"switch": "s1", "project": "default"},
