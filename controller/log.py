@@ -33,6 +33,8 @@ def configure(verbose: bool) -> None:
 
 def printable(text: str) -> str:
     """Somebody else's words, as part of a line: nothing in them begins another."""
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 

@@ -89,12 +89,6 @@ API = [
         default="",
         help="PEM file; with it, clients must show a certificate of one of these authorities.",
     ),
-    cfg.IntOpt(
-        "max_body_bytes",
-        default=1 << 20,
-        min=1 << 10,
-        help="Larger requests are refused with 413.",
-    ),
 ]
 
 KEYSTONE = [

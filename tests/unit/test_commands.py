@@ -201,7 +201,7 @@ CONFIGURATIONS = {
     "[openflow]\ntls-certificate = x": "did you mean tls_certificate?",
     "[api]\nlisten = 9696": "must be ADDRESS:PORT",
     "[api]\nlisten = 127.0.0.1:70000": "must be ADDRESS:PORT",
-    "[api]\nmax_body_bytes = many": "must be a whole number, at least 1024",
+    "[conntrack]\nconnections_per_port = many": "must be a whole number, at least 0",
     "[api]\nauth_type = magic": "must be one of: none",
     "[api]\nauth_type = basic\naccounts = /none": "tenantry account add NAME",
     "[api]\nauth_type = basic\naccounts = /proc/version": "chmod 600 /proc/version",

@@ -39,6 +39,8 @@ AT_ONCE, WAITING = 2, 32
 _NOBODY = Account("", bcrypt.hashpw(os.urandom(16), bcrypt.gensalt()).decode(), "", ())
 """Whose password nobody has: who names no account is to wait as long."""
 
+_HEADER = "HTTP_AUTHORIZATION"
+
 _WRONG = "The user name or the password is wrong"
 
 
@@ -46,7 +48,7 @@ class Basic:
     """Authenticates by the accounts in a file, which is read again whenever it changes."""
 
     def __init__(self, path: Path, attempts: Attempts | None = None) -> None:
-        self._path = path
+        self._path, self._at = path, str(path)
         self._attempts = attempts or Attempts()
         self._accounts: dict[str, Account] = {}
         self._stamp: tuple[int, ...] | None = None
@@ -75,7 +77,7 @@ class Basic:
         """Read the file if it is another than before. Errors: 503, if it cannot be read."""
         stamp: tuple[int, ...] = ()
         with suppress(OSError):
-            now = self._path.stat()
+            now = os.stat(self._at)
             stamp = (now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
         if stamp != self._stamp:
             self._stamp, self._accounts, self._trouble = stamp, {}, ""
@@ -118,8 +120,9 @@ class Basic:
 
 def _said(request: Request) -> tuple[str, bytes]:
     """Name and password. Errors: 401."""
+    said = {_HEADER: request.environ[_HEADER]} if _HEADER in request.environ else {}
     try:
-        return basic_auth.parse_token(basic_auth.parse_header(dict(request.environ)))
+        return basic_auth.parse_token(basic_auth.parse_header(said))
     except HTTPException:
         words = "A user name and a password are needed, by HTTP basic authentication"
         raise unauthorized(words, CHALLENGE) from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from webob import Request
@@ -66,7 +67,8 @@ def named(user: str, project: str) -> str:
     return printable(f"{user} of project {project}")
 
 
-def implied(roles: Iterable[str]) -> frozenset[str]:
+@lru_cache(1000)
+def implied(roles: tuple[str, ...]) -> frozenset[str]:
     """Roles, and those that follow from them."""
     found: set[str] = set()
     for role in roles:

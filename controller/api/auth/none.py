@@ -11,7 +11,7 @@ from webob.exc import HTTPBadRequest
 from tenantry.controller.api.auth.caller import Authenticator, caller, implied
 from tenantry.controller.feature.context import Context
 
-_ALL = implied(["admin", "service"])
+_ALL = implied(("admin", "service"))
 
 
 def none(default_project: str) -> Authenticator:
