@@ -10,6 +10,7 @@ from tenantry.apps.dhcp import DHCP
 from tenantry.apps.dns import DNS
 from tenantry.apps.firewall import FIREWALL
 from tenantry.apps.l2 import L2
+from tenantry.apps.local_ip import LOCAL_IP
 from tenantry.apps.metadata import METADATA
 from tenantry.apps.nat import NAT
 from tenantry.apps.network_log import NETWORK_LOG
@@ -35,6 +36,7 @@ APPS: tuple[App, ...] = (
     DHCP,
     DNS,
     METADATA,
+    LOCAL_IP,
     SECURITY_GROUPS,
     ARP_ND,
     SERVICE_PORT,

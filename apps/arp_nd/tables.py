@@ -20,6 +20,8 @@ from tenantry.controller.openflow.pipeline import (
 class NeighboursPriority(Priorities):
     """NEIGHBOURS: one row an address."""
 
+    LOCAL_IP_ITSELF = 202  # asked by the port that is behind it: whose it is elsewhere
+    LOCAL_IP = 201  # which on this switch a port here has
     ROW = 200
 
 

@@ -43,6 +43,7 @@ class FloodPartPriority(Priorities):
 class OutputPriority(Priorities):
     """OUTPUT: out of the switch."""
 
+    LOCAL_IP = 300  # from the port behind one, to a port here
     TO_GATEWAY = 200  # by tunnel, to the first gateway that is there
     ORDINARY = 100
 

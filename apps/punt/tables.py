@@ -13,6 +13,8 @@ class TrapPriority(Priorities):
 
     FROM_WHERE_KNOWN = 200  # a neighbour that asks from where it is known to be: no news
     TRAPPED = 100
+    LOCAL_IP_ITSELF = 51  # from the port that is behind it
+    LOCAL_IP = 50  # what is for a local IP, and so for a port here
 
 
 class PuntLimitPriority(Priorities):

@@ -73,7 +73,8 @@ class ResourceType:
         self.visible = [name for name, spec in self.attributes.items() if spec.get("is_visible")]
         self._whole = AttributeInfo(self.attributes)
         self._single = {name: AttributeInfo({name: s}) for name, s in self.attributes.items()}
-        self._keys = new.keys
+        self._keys, self._key_space = new.keys, new.key_space or new.name
+        self._named_by = new.named_by
         self._last_key: int | None = None
 
     def make(self, draft: Draft, context: Context, attributes: Body) -> Body:
@@ -184,7 +185,7 @@ class ResourceType:
         """The first free key after the last one given out: a freed key rests for a while."""
         assert self._keys is not None
         if self._last_key is None:
-            self._last_key = max(map(int, draft.claimed("key", self.name)), default=0)
+            self._last_key = max(map(int, draft.claimed("key", self._key_space)), default=0)
         for _ in self._keys:
             self._last_key += 1
             if self._last_key not in self._keys:
@@ -194,11 +195,13 @@ class ResourceType:
         raise NoMoreOfThese(count=len(self._keys), collection=self.collection)
 
     def _key_claim(self, key: int) -> Claim:
-        return Claim("key", self.name, str(key))
+        return Claim("key", self._key_space, str(key))
 
     def claims(self, body: Body) -> Iterator[Claim]:
         if self._keys is not None:
             yield self._key_claim(body["key"])
+        if self._named_by:
+            yield self._name_claim(body[f"{self.parent}_id"], body[self._named_by])
         for rules in self.rules:
             yield from rules.claims(body)
 
@@ -210,6 +213,14 @@ class ResourceType:
 
     def revised(self, body: Body) -> Body:
         return changed(body)
+
+    def named(self, reader: Reader, parent: str, name: str) -> str:
+        """The id of what is called so in a URL."""
+        named = reader.owner(self._name_claim(parent, name)) if self._named_by else None
+        return named or name
+
+    def _name_claim(self, parent: str, name: str) -> Claim:
+        return Claim(self.name, parent, name)
 
     def links(self, body: Body) -> Iterator[Link]:
         """Each once: a firewall group may have one policy for both directions."""

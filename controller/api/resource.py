@@ -95,7 +95,7 @@ class Collection:
             self._find_parent(self._store, context, parent)
             query.filters.append((self._parent_id, lambda id: id == parent))
         if query.marker is not None:
-            self._find(self._store, context, query.marker)
+            self._find(self._store, context, query.marker, parent)
         matching = [*self._matching(context, query)]
 
         def show(body: Body) -> Body | None:
@@ -129,6 +129,7 @@ class Collection:
     def _find(self, reader: Reader, context: Context, id: str, parent: str = "") -> Body:
         """The resource, if the caller may see it."""
         self._find_parent(reader, context, parent)
+        id = self._kind.named(reader, parent, id)
         body = self._access.find(reader, context, self._kind.name, id)
         return self._of(parent, body)
 
@@ -264,7 +265,7 @@ class Collection:
         """The resource, if the caller has or was given it; what they may do with it is yet to be
         asked."""
         self._find_parent(draft, context, parent)
-        body = draft.get(self._kind.name, id)
+        body = draft.get(self._kind.name, self._kind.named(draft, parent, id))
         if body is None or not self._kind.may_see(draft, context, body):
             raise self._kind.not_found(id)
         return self._of(parent, body)

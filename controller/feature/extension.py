@@ -157,6 +157,9 @@ class ResourceSpec:
     otherwise (-1: any number); None is for what belongs to no project.
     ``standard`` are the attributes that it has of those that many kinds have, by the last words of
     the extensions ``standard-attr-...``: REVISED, TAGGED, or what Neutron's has.
+
+    No two kinds of one ``key_space`` (the name of one of them) have the same key. What has a
+    parent, and is ``named_by`` an attribute, has that for an ID in its URL, once in each parent.
     """
 
     name: str
@@ -170,6 +173,8 @@ class ResourceSpec:
     internal: bool = False
     quota: int | None = -1
     standard: tuple[str, ...] = REVISED
+    key_space: str = ""
+    named_by: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class Zone:
     it routes, as hosts see it. A network has one, for what its hosts say to each other.
     """
 
-    ROUTERS = range(1, 10_922)
+    ROUTERS = range(1, 10_922)  # and of local IPs, which have the first of the three alone
     NETWORKS = range(1, 1 << 15)
     """The keys for which there are zones."""
 

@@ -49,6 +49,7 @@ class Table(Enum):
     SENDER = 12, "port_security", Miss.DROP, Path.SWITCHED_ASIDE
     TRAP = 15, "punt", Miss.NEXT, Path.SWITCHED
     PUNT_LIMIT = 16, "punt", Miss.OWN, Path.VISITED
+    LOCAL_IP = 18, "local_ip", Miss.DROP, Path.SWITCHED_ASIDE
     FROM_PORT_CT = 20, "security_groups", Miss.NEXT, Path.SWITCHED
     SG_IDENTITY = 21, "security_groups", Miss.OWN, Path.VISITED
     FROM_PORT_TRACK = 22, "security_groups", Miss.NEXT, Path.SWITCHED_ASIDE
@@ -140,6 +141,8 @@ REENTRIES = {
     ): "a question that this gateway is to answer: its group",
     (Table.ROUTER_IN, Table.ROUTER_IN): "one whose connection has become known",
     (Table.TO_PORT_CT, Table.TO_PORT_CT): "one of which nothing is known any more",
+    (Table.LOCAL_IP, Table.LOCAL_IP): "one whose connection is known by now",
+    (Table.OUTPUT, Table.OUTPUT): "an answer that is from a local IP by now",
     (Table.PVLAN, Table.TO_PORT_CT): "one that the port may get",
     (Table.ROUTE, Table.ROUTE): "one that no other gateway can take: see GATEWAY_HERE",
     (Table.ROUTER_REPLY, Table.ROUTE): "a router's answer, which is routed like any packet",

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from tenantry.apps.firewall.records import FirewallGroup, FirewallPolicy, FirewallRule
+from tenantry.apps.local_ip.records import LocalIp, LocalIpAssociation
 from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
 from tenantry.apps.security_groups.records import AddressGroup, SecurityGroup, SecurityGroupRule
 from tenantry.controller.model import (
@@ -64,6 +65,7 @@ teal   (5)  VXLAN network, VNI 5001, between s1 and s2 (port 10 of each leads in
   teal-1   (51)  on s1; trunk of teal-sub
   teal-2   (52)  on s2
   brown-1  (61)  on s1, as VLAN 7 of teal-1, in brown (6), a Geneve network, VNI 6001
+  10.0.0.100  local IP (3), on s1 that of teal-1
 beyond (7)  external flat network on the physical network "beyond", port 12 of s1 and s2
 edge   (2)  router from teal (port 71) to beyond (port 72); s1 and s2 can both be its gateway, and
             watch each other by port 11
@@ -215,6 +217,9 @@ def _overlay() -> Iterator[Record]:
     yield from _plugged("teal-1", 51, "teal", (S1, 14), "default")
     yield from _plugged("teal-2", 52, "teal", (S2, 14), "default")
     yield from _plugged("brown-1", 61, "brown", (S1, 15), "default")[:1]
+    yield _router_port("near-port", 53, "teal", (0x0A000064, None), "network:local_ip", "near")
+    yield LocalIp("near", 3, "teal", "near-port", 0x0A000064, "translate")
+    yield LocalIpAssociation("near-1", "near", "teal-1", 0x0A000033)
     yield Trunk("trunk", "teal-1", True, (SubPort("brown-1", 7),), frozenset({"brown-1"}))
     beyond = ("beyond", 7, "project", "beyond", True, 1500, "flat", "beyond", None)
     yield Network(*beyond, external=True)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from neutron_lib.constants import DEVICE_OWNER_FLOATINGIP
+from neutron_lib.constants import DEVICE_OWNER_FLOATINGIP, DEVICE_OWNER_LOCAL_IP
 
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.model import Agent, Binding, Host, Port, Switch, View
@@ -15,6 +15,9 @@ from tenantry.controller.service.follower import Follower, Passed
 from tenantry.controller.service.inbox import Inbox
 from tenantry.controller.service.progress import Progress
 from tenantry.controller.switch.inventory import Inventory
+
+_ADDRESSES = (DEVICE_OWNER_FLOATINGIP, DEVICE_OWNER_LOCAL_IP)
+"""Owners of ports that stand for an address alone."""
 
 
 class Status(Follower):
@@ -36,9 +39,10 @@ class Status(Follower):
     def port(self, port_id: str) -> str:
         """ACTIVE once the switch has confirmed the pass that wired the port; BUILD before that;
         ERROR if the switch refused its flows; DOWN if it is not plugged in or switched off. A
-        router's port is on every switch, so it is as its router; a floating IP's has none (N/A)."""
+        router's port is on every switch, so it is as its router; that of a floating IP or a
+        local IP has none (N/A)."""
         port, binding = self._model.get(Port, port_id), self._model.get(Binding, port_id)
-        if port is not None and port.device_owner == DEVICE_OWNER_FLOATINGIP:
+        if port is not None and port.device_owner in _ADDRESSES:
             return "N/A"
         if port is not None and port.router_id:
             router = self._model.get(Router, port.router_id)

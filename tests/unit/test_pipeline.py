@@ -60,6 +60,7 @@ def test_table_ids_never_change() -> None:
         12: "SENDER",
         15: "TRAP",
         16: "PUNT_LIMIT",
+        18: "LOCAL_IP",
         20: "FROM_PORT_CT",
         21: "SG_IDENTITY",
         22: "FROM_PORT_TRACK",
@@ -134,6 +135,7 @@ def test_app_ids_never_change() -> None:
         15: "overlay",
         16: "trunk",
         17: "pvlan",
+        18: "local_ip",
     }
     assert len(APPS) == len({app.name for app in APPS})
     assert all(0 <= app.id < Cookie.LEARNED_APP for app in APPS)
