@@ -8,7 +8,7 @@ may get it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from neutron_lib.constants import ATTR_NOT_SPECIFIED
@@ -51,6 +51,10 @@ class Access:
         rules = self._policy.attributes("get", kind.rule)
         read = self._read(reader, context, kind, body)
         return frozenset(map(rules.__getitem__, self._policy.refused(context, (*rules,), read)))
+
+    def hideable(self, kind: ResourceType) -> Collection[str]:
+        """The attributes that not everybody may see."""
+        return self._policy.attributes("get", kind.rule).values()
 
     def check_create(
         self, reader: Reader, context: Context, kind: ResourceType, body: Body

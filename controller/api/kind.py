@@ -57,6 +57,10 @@ class ResourceType:
         self.rules: list[ResourceHooks] = [
             e.rules[new.name] for e in extensions if new.name in e.rules
         ]
+        # A list calls these for each item: what says nothing is left out.
+        self._presenting = [r.present for r in self.rules if _overrides(r, "present")]
+        self._owning = [r.owns for r in self.rules if _overrides(r, "owns")]
+        self._showing = [r.may_see for r in self.rules if _overrides(r, "may_see")]
         self.overridden = _OBSERVED.union(*(rules.overrides for rules in self.rules))
         """The stored attributes that may be shown otherwise than they are stored."""
         self.attributes: dict[str, Mapping[str, Any]] = standard.attributes(new.standard)
@@ -92,12 +96,12 @@ class ResourceType:
 
     def owns(self, reader: Reader, context: Context, body: Body) -> bool:
         """Whether the caller may change it: their own, or one that a rule counts as theirs."""
-        return context.owns(body) or any(r.owns(reader, context, body) for r in self.rules)
+        return context.owns(body) or any(owns(reader, context, body) for owns in self._owning)
 
     def may_see(self, reader: Reader, context: Context, body: Body) -> bool:
         """Whether the caller may change it, or is shown it by a rule."""
         return self.owns(reader, context, body) or any(
-            rules.may_see(reader, context, body) for rules in self.rules
+            may_see(reader, context, body) for may_see in self._showing
         )
 
     def shown(self, reader: Reader, context: Context, body: Body) -> Body:
@@ -107,8 +111,8 @@ class ResourceType:
 
     def presented(self, reader: Reader, context: Context, shown: Body, body: Body) -> Body:
         """``shown``, with what the rules add for ``body``."""
-        for rules in self.rules:
-            rules.present(reader, context, body, shown)
+        for present in self._presenting:
+            present(reader, context, body, shown)
         return shown
 
     def parse_new(self, context: Context, request: Body) -> Body:
@@ -225,6 +229,10 @@ class ResourceType:
     def links(self, body: Body) -> Iterator[Link]:
         """Each once: a firewall group may have one policy for both directions."""
         yield from dict.fromkeys(link for rules in self.rules for link in rules.links(body))
+
+
+def _overrides(rules: ResourceHooks, method: str) -> bool:
+    return getattr(type(rules), method) is not getattr(ResourceHooks, method)
 
 
 class Kinds(Mapping[str, ResourceType]):

@@ -96,9 +96,11 @@ class Collection:
             query.filters.append((self._parent_id, lambda id: id == parent))
         if query.marker is not None:
             self._find(self._store, context, query.marker, parent)
-        matching = [*self._matching(context, query)]
+        hideable = self._access.hideable(self._kind)
 
         def show(body: Body) -> Body | None:
+            if not self._access.may_get(self._store, context, self._kind, body):
+                return None
             shown, hidden = self._present(context, body), self._hidden(context, body)
             for name, test in query.filters:
                 if name in hidden or not (self._is_stored(name, body) or test(shown.get(name))):
@@ -106,21 +108,25 @@ class Collection:
             return self._output(shown, hidden, query.fields)
 
         def value(body: Body, name: str) -> Any:
-            if name in self._hidden(context, body):
+            if name in hideable and name in self._hidden(context, body):
                 return None
             return (body if self._is_stored(name, body) else self._present(context, body)).get(name)
 
-        return 200, query.answer(self._kind.collection, matching, show, value)
+        return 200, query.answer(self._kind.collection, self._matching(query), show, value)
 
-    def _matching(self, context: Context, query: Query) -> Iterator[Body]:
-        """What the caller may see and, by what is stored of it, asks for; and the marker in any
-        case. A snapshot: others may write while this one lets them work."""
-        for body in runtime.paced([*self._store.read(self._kind.name).values()]):
-            if body["id"] == query.marker or (
-                self._access.may_get(self._store, context, self._kind, body)
-                and all(test(body[n]) for n, test in query.filters if self._is_stored(n, body))
-            ):
-                yield body
+    def _matching(self, query: Query) -> list[Body]:
+        """What is asked for, by what is stored of it, and the marker in any case. Whether the
+        caller may see it takes longer to find out, and most may not be on the page. A snapshot:
+        others may write while this one lets them work."""
+        bodies = [*self._store.read(self._kind.name).values()]
+        if not query.filters:
+            return bodies
+        return [
+            body
+            for body in runtime.paced(bodies)
+            if body["id"] == query.marker
+            or all(test(body[n]) for n, test in query.filters if self._is_stored(n, body))
+        ]
 
     def _is_stored(self, name: str, body: Body) -> bool:
         """Whether an attribute is shown as it is stored, so that nothing need be presented."""

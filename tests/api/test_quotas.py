@@ -89,17 +89,18 @@ def test_every_kind_that_a_project_can_have_is_limited(api: Api) -> None:
     world = one_of_each(api)
     wrong = []
     for kind, (url, body) in world.new.items():
-        if kind not in get(api, "default")["quota"]:
+        project = body.get("project_id", "default")
+        if kind not in get(api, project)["quota"]:
             assert api.kinds[kind].quota is None, kind
             continue
-        used = get(api, "default", "details")["quota"][kind]["used"]
-        assert used == sum(b["project_id"] == "default" for b in api.store.read(kind).values())
-        limit(api, "default", **{kind: used})
+        used = get(api, project, "details")["quota"][kind]["used"]
+        assert used == sum(b["project_id"] == project for b in api.store.read(kind).values())
+        limit(api, project, **{kind: used})
         head = api.store.head
         status, answer = api.request("POST", url, {kind: body})
         if status != 409 or answer["NeutronError"]["type"] != "OverQuota" or api.store.head != head:
             wrong.append((kind, status, answer))
-        limit(api, "default", **{kind: used + 1})
+        limit(api, project, **{kind: used + 1})
         status, answer = api.request("POST", url, {kind: body})
         if status != 201:
             wrong.append((kind, status, answer))
