@@ -70,27 +70,29 @@ class Lab:
     def delete(self, kind: str, id: str) -> None:
         self.api("DELETE", f"/v2.0/{kind}s/{id}")
 
-    def network(self, *cidrs: str, project: str = "demo", **attributes: Any) -> Any:
-        """A network with a subnet for each CIDR."""
+    def network(
+        self, *cidrs: str, project: str = "demo", pool6: str | None = None, **attributes: Any
+    ) -> Any:
+        """A network with a subnet for each CIDR, those of IPv6 from the pool, if there is one."""
         network = self.create("network", project, **attributes)
         for cidr in cidrs:
-            version = 6 if ":" in cidr else 4
-            self.create("subnet", project, network_id=network["id"], cidr=cidr, ip_version=version)
+            self._subnet(network, project, cidr, pool6)
         return network
 
-    def external(self, *cidrs: str, **attributes: Any) -> Any:
+    def external(self, *cidrs: str, pool6: str | None = None, **attributes: Any) -> Any:
         """A network that leads outside, with a subnet for each CIDR."""
         network = self.create("network", **{"router:external": True}, **attributes)
         for cidr in cidrs:
-            version = 6 if ":" in cidr else 4
-            self.create(
-                "subnet",
-                network_id=network["id"],
-                cidr=cidr,
-                ip_version=version,
-                enable_dhcp=False,
-            )
+            self._subnet(network, "demo", cidr, pool6, enable_dhcp=False)
         return network
+
+    def _subnet(
+        self, network: Any, project: str, cidr: str, pool6: str | None, **more: Any
+    ) -> None:
+        if ":" in cidr and pool6:
+            more["subnetpool_id"] = pool6
+        more |= {"network_id": network["id"], "cidr": cidr, "ip_version": 6 if ":" in cidr else 4}
+        self.create("subnet", project, **more)
 
     def subnets(self, network: Any) -> list[Any]:
         found: list[Any] = self.api("GET", f"/v2.0/subnets?network_id={network['id']}")["subnets"]

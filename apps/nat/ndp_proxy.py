@@ -13,6 +13,7 @@ from neutron_lib.exceptions import l3 as l3_exceptions
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import ResourceHooks, ResourceSpec
 from tenantry.controller.network import ipam
+from tenantry.controller.network.scopes import address_scope
 from tenantry.controller.store import Body, Claim, Draft, Link
 
 PROXY = "ndp_proxy"
@@ -30,12 +31,19 @@ class RouterNdpProxyNotEnabled(exceptions.Conflict):
     )
 
 
-class RouterGatewayNotValid(exceptions.Conflict):
-    message = "Can not enable ndp proxy on router %(router_id)s, %(reason)s."
+class PortUnreachableRouter(exceptions.Conflict):
+    message = "The port %(port_id)s cannot reach the router %(router_id)s by IPv6 subnet."
 
 
-class PortCannotBeProxied(exceptions.BadRequest):
-    message = "Invalid port %(port_id)s: %(reason)s."
+class InvalidAddress(exceptions.BadRequest):
+    message = "The address %(address)s is invalid, reason: %(reason)s."
+
+
+class AddressScopeConflict(exceptions.Conflict):
+    message = (
+        "The IPv6 address scope %(ext_address_scope)s of external network conflict with internal "
+        "network's IPv6 address scope %(internal_address_scope)s."
+    )
 
 
 class AddressIsProxied(exceptions.Conflict):
@@ -47,31 +55,41 @@ class NdpProxyHooks(ResourceHooks):
         router = draft.get("router", body["router_id"])
         if router is None or not context.owns(router):
             raise l3_exceptions.RouterNotFound(router_id=body["router_id"])
-        if not router.get("enable_ndp_proxy"):
-            raise RouterNdpProxyNotEnabled(router_id=router["id"])
-        if not router["external_gateway_info"]:
-            raise RouterGatewayNotValid(
-                router_id=router["id"], reason="the router has no external gateway"
-            )
         port = draft.get("port", body["port_id"])
         if port is None or not context.owns(port):
             raise exceptions.PortNotFound(port_id=body["port_id"])
-        six = {ip["ip_address"]: ip for ip in port["fixed_ips"] if ":" in ip["ip_address"]}
+        here = _subnets(draft, router, port["network_id"])
+        unreachable = PortUnreachableRouter(router_id=router["id"], port_id=port["id"])
+        if not here:
+            raise unreachable
+        outside = router["external_gateway_info"]
+        if not (outside and router.get("enable_ndp_proxy")):
+            raise RouterNdpProxyNotEnabled(router_id=router["id"])
+        six = {
+            ip["ip_address"]: ip["subnet_id"] for ip in port["fixed_ips"] if ":" in ip["ip_address"]
+        }
         if not six:
-            raise _wrong(port, "it has no IPv6 address")
+            raise exceptions.BadRequest(
+                resource="ndp_proxy",
+                msg=f"Requested port {port['id']} must allocate one IPv6 address at least",
+            )
         if body["ip_address"] is None:
-            if len(six) > 1:
-                raise _wrong(port, "it has several IPv6 addresses, name one by ip_address")
-            body["ip_address"] = next(iter(six))
+            reached = [address for address, subnet_id in six.items() if subnet_id in here]
+            if not reached:
+                raise unreachable
+            body["ip_address"] = reached[0]
         address = str(ipam.parse_address(body["ip_address"]))
-        if address not in six:
-            raise _wrong(port, f"it does not have the IPv6 address {address}")
+        if six.get(address) not in here:
+            reason = f"it cannot reach router {router['id']}"
+            if address not in six:
+                reason = f"it does not belong to port {port['id']}"
+            raise InvalidAddress(address=address, reason=reason)
         body["ip_address"] = address
-        others = (draft.get("port", id) for id in draft.linked(router["id"], "router_port"))
-        subnet_id = six[address]["subnet_id"]
-        ips = (ip for other in others if other for ip in other["fixed_ips"])
-        if not any(ip["subnet_id"] == subnet_id for ip in ips):
-            raise _wrong(port, f"subnet {subnet_id} is not connected with router {router['id']}")
+        ours, theirs = (
+            address_scope(draft, id, 6) for id in (outside["network_id"], port["network_id"])
+        )
+        if ours != theirs:
+            raise AddressScopeConflict(ext_address_scope=ours, internal_address_scope=theirs)
 
     def claims(self, body: Body) -> Iterable[Claim]:
         yield Claim(PROXY, body["router_id"], body["ip_address"])
@@ -87,9 +105,11 @@ class NdpProxyHooks(ResourceHooks):
         yield Link(body["port_id"], PROXY)
 
 
-def _wrong(port: Body, reason: str) -> Exception:
-    error: Exception = PortCannotBeProxied(port_id=port["id"], reason=reason)
-    return error
+def _subnets(draft: Draft, router: Body, network_id: str) -> set[str]:
+    """Those of a network that a router has an address on."""
+    ports = (draft.get("port", id) for id in draft.linked(router["id"], "router_port"))
+    here = (port for port in ports if port and port["network_id"] == network_id)
+    return {ip["subnet_id"] for port in here for ip in port["fixed_ips"]}
 
 
 def _text(length: int) -> dict[str, object]:

@@ -11,6 +11,7 @@ from neutron_lib import exceptions
 from neutron_lib.api.converters import convert_to_int_if_not_none
 from neutron_lib.api.definitions import fip_pf_description, fip_pf_port_range
 from neutron_lib.api.definitions import floating_ip_port_forwarding as definition
+from neutron_lib.exceptions.l3 import FloatingIPPortAlreadyAssociated
 
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import ResourceHooks, ResourceSpec, changed
@@ -27,17 +28,11 @@ class PortForwardingNotFound(exceptions.NotFound):
     message = "Port Forwarding %(id)s could not be found."
 
 
-class PortHasPortForwarding(exceptions.Conflict):
+class PortHasBindingFloatingIP(exceptions.InUse):
     message = (
-        "Bad port_forwarding request: A duplicate port forwarding entry with same attributes "
-        "already exists, conflicting values are %(values)s."
-    )
-
-
-class FloatingIpIsAssociated(exceptions.Conflict):
-    message = (
-        "Floating IP %(address)s is associated with port %(port)s: it forwards all of its ports "
-        "there. Disassociate it first."
+        "Cannot create port forwarding to floating IP %(floating_ip_address)s (%(fip_id)s) with "
+        "port %(port_id)s using fixed IP %(fixed_ip)s, as that port already has a binding floating "
+        "IP."
     )
 
 
@@ -90,8 +85,12 @@ class PortForwardingHooks(ResourceHooks):
         floating = draft.get("floatingip", body["floatingip_id"])
         assert floating is not None  # it is the parent
         if floating["port_id"]:
-            raise FloatingIpIsAssociated(
-                address=floating["floating_ip_address"], port=floating["port_id"]
+            raise FloatingIPPortAlreadyAssociated(
+                port_id=body["internal_port_id"],
+                fip_id=floating["id"],
+                floating_ip_address=floating["floating_ip_address"],
+                fixed_ip=floating["fixed_ip_address"],
+                net_id=floating["floating_network_id"],
             )
         port = draft.get("port", body["internal_port_id"])
         if port is None or not context.owns(port):
@@ -108,21 +107,41 @@ class PortForwardingHooks(ResourceHooks):
                 f"the port is behind {body['router_id']}"
             )
         _check_others(draft, body)
+        _check_unbound(draft, body)
 
 
 def _check_others(draft: Draft, body: Body) -> None:
     """No external port leads to two places, and no internal one back by two."""
-    for id in draft.linked(body["floatingip_id"], FORWARDING):
-        other = draft.get("port_forwarding", id)
-        if other is None or id == body["id"] or other["protocol"] != body["protocol"]:
-            continue
-        if _overlap(body["external_port_range"], other["external_port_range"]):
-            values = {name: other[name] for name in ("protocol", "external_port_range")}
-            raise PortHasPortForwarding(values=values)
-        same = all(other[n] == body[n] for n in ("internal_port_id", "internal_ip_address"))
-        if same and _overlap(body["internal_port_range"], other["internal_port_range"]):
-            names = ("protocol", "internal_ip_address", "internal_port_range")
-            raise PortHasPortForwarding(values={name: other[name] for name in names})
+    for whole, *same, side in (
+        ("floatingip_id", "protocol", "external_port_range"),
+        ("internal_port_id", "protocol", "internal_ip_address", "internal_port_range"),
+    ):
+        others = (draft.get("port_forwarding", id) for id in draft.linked(body[whole], FORWARDING))
+        for other in others:
+            if (
+                other is not None
+                and other["id"] != body["id"]
+                and all(other[name] == body[name] for name in same)
+                and _overlap(body[side], other[side])
+            ):
+                raise _bad(
+                    f"There is a port collision with the {side}. The following ranges collide: "
+                    f"{other[side]} and {body[side]}"
+                )
+
+
+def _check_unbound(draft: Draft, body: Body) -> None:
+    """What has a floating IP of its own answers from that, whoever asked."""
+    for id in draft.linked(body["internal_port_id"], "floatingip"):
+        floating = draft.get("floatingip", id)
+        its = floating is not None and floating["port_id"] == body["internal_port_id"]
+        if floating and its and floating["fixed_ip_address"] == body["internal_ip_address"]:
+            raise PortHasBindingFloatingIP(
+                floating_ip_address=floating["floating_ip_address"],
+                fip_id=id,
+                port_id=body["internal_port_id"],
+                fixed_ip=body["internal_ip_address"],
+            )
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -162,10 +181,11 @@ def drop(draft: Draft, body: Body) -> None:
 
 
 def brief(body: Body) -> dict[str, Any]:
-    """As floating IPs show it."""
-    names = ("id", "protocol", "internal_ip_address", "internal_port", "internal_port_range")
-    more = ("external_port", "external_port_range", "internal_port_id")
-    return {name: body[name] for name in (*names, *more) if body[name] is not None}
+    """As floating IPs show it: ranges only where there are several ports."""
+    names = ["id", "protocol", "internal_ip_address", "internal_port_id"]
+    for single in ("internal_port", "external_port"):
+        names.append(single if body[single] is not None else f"{single}_range")
+    return {name: body[name] for name in names}
 
 
 def _attributes() -> dict[str, dict[str, Any]]:

@@ -122,8 +122,8 @@ class FloatingIpHooks(ResourceHooks):
             _associate(draft, context, body)
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
-        for id in draft.linked(body["id"], port_forwarding.FORWARDING):
-            draft.delete("port_forwarding", id)
+        if draft.linked(body["id"], port_forwarding.FORWARDING):
+            raise FipInUseByPortForwarding(id=body["id"])
         free = changed(body, port_id=None, router_id=None, floating_port_id=None)
         draft.put(FLOATING, free)
         draft.delete("port", body["floating_port_id"])
@@ -177,10 +177,15 @@ def _associate(draft: Draft, context: Context, body: Body) -> None:
         body["router_id"] = body["fixed_ip_address"] = None
         return
     if draft.linked(body["id"], port_forwarding.FORWARDING):
-        raise FloatingIpInUseByPortForwarding(id=body["id"], address=body["floating_ip_address"])
+        raise FipInUseByPortForwarding(id=body["id"])
     port = draft.get("port", body["port_id"])
-    if port is None or not context.owns(port):
+    if port is None:
         raise exceptions.PortNotFound(port_id=body["port_id"])
+    if port["project_id"] != body["project_id"] and not context.is_admin:
+        raise _bad(
+            f"Cannot process floating IP association with Port {port['id']}, since that port is "
+            "owned by a different project"
+        )
     if port["device_owner"] in (DEVICE_OWNER_ROUTER_GW, DEVICE_OWNER_FLOATINGIP):
         raise _bad(f"Port {port['id']} is on an external network already")
     address = _fixed_ip(port, fixed)
@@ -235,11 +240,8 @@ def router_between(draft: Draft, port: Body, subnet_id: str, floating: Body) -> 
     return min(found)[1]
 
 
-class FloatingIpInUseByPortForwarding(exceptions.Conflict):
-    message = (
-        "Floating IP %(address)s (%(id)s) cannot be associated: it has port forwardings. Delete "
-        "them first."
-    )
+class FipInUseByPortForwarding(exceptions.InUse):
+    message = "Floating IP %(id)s in use by Port Forwarding resources: delete these first."
 
 
 class FloatingIpPortHooks(ResourceHooks):
@@ -313,6 +315,7 @@ def extension() -> Extension:
                 not_found=lambda id: l3_exceptions.FloatingIPNotFound(floatingip_id=id),
                 quota=50,
                 standard=TAGGED,
+                blank={"port_id": None},
             ),
             port_forwarding.KIND,
             conntrack_helper.KIND,

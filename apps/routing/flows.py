@@ -268,7 +268,8 @@ def _leave_by_gateway(router: Router, stands: bool) -> Actions:
 
 
 def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
-    """One flow a prefix, or two where what shares an address has to go to the router's gateway."""
+    """One flow a prefix, or two where what shares an address has to go to the router's gateway, or
+    all that leaves a router that is not distributed."""
     at_home, stands = is_primary(view, switch, router.id), is_ha_gateway(view, switch, router.id)
     largest = max((leg.network.mtu for leg in router_interfaces(view, router.id)), default=0)
     shared = shared_snat_address(view, router) is not None
@@ -279,12 +280,17 @@ def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
         seen.add((version, first, length))
         match: Match = {ROUTER: router.key, **_destination(version, first, length)}
         outside = any(leg.gateway for leg, _ in ways)
-        reached = at_home or not outside or _reaches(view, switch, ways)
-        if outside and not reached:
+        may_leave = (router.distributed or stands) and _reaches(view, switch, ways)
+        if outside and not (at_home or may_leave):
             yield Flow(Table.ROUTE, RoutePriority.PREFIX[length], match, LEAVE_BY_GATEWAY)
             continue
         sources: tuple[Match, ...] = ({},)
-        if outside and version == 4 and shared and not at_home:
+        if outside and not (at_home or router.distributed):
+            other_gateways: Match = {**match, FLAGS: (0, GATEWAY_HERE)}
+            leave = _leave_by_gateway(router, stands)
+            yield Flow(Table.ROUTE, RoutePriority.EXCEPTION[length], other_gateways, leave)
+            sources = ({FLAGS: (GATEWAY_HERE, GATEWAY_HERE)},)
+        elif outside and version == 4 and shared and not at_home:
             from_inside: Match = {**match, SOURCE: INSIDE}
             if own_gateway_address(
                 view, switch, router.id

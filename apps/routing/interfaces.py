@@ -10,7 +10,6 @@ from typing import Any
 from neutron_lib import exceptions
 from neutron_lib.api import validators
 from neutron_lib.constants import (
-    DEVICE_OWNER_DVR_INTERFACE,
     DEVICE_OWNER_FLOATINGIP,
     DEVICE_OWNER_ROUTER_GW,
     DEVICE_OWNER_ROUTER_INTF,
@@ -114,7 +113,7 @@ class Interfaces:
         after = changed(
             port,
             device_id=router["id"],
-            device_owner=_owner(router),
+            device_owner=DEVICE_OWNER_ROUTER_INTF,
             port_security_enabled=False,
             allowed_address_pairs=[],
             security_groups=[],
@@ -152,7 +151,7 @@ class Interfaces:
             "network_id": subnet["network_id"],
             "fixed_ips": [fixed_ip],
             "device_id": router["id"],
-            "device_owner": _owner(router),
+            "device_owner": DEVICE_OWNER_ROUTER_INTF,
             "port_security_enabled": False,
             "admin_state_up": True,
             "name": "",
@@ -203,11 +202,6 @@ def _asked(request: Mapping[str, Any]) -> tuple[str | None, str | None]:
     return ids
 
 
-def _owner(router: Body) -> str:
-    owner: str = DEVICE_OWNER_DVR_INTERFACE if router["distributed"] else DEVICE_OWNER_ROUTER_INTF
-    return owner
-
-
 def _has_ipv6_only(port: Body) -> bool:
     return all(":" in ip["ip_address"] for ip in port["fixed_ips"])
 
@@ -219,7 +213,6 @@ def _is_on(port: Body, subnet_id: str) -> bool:
 def _info(router: Body, port: Body, subnets: list[str]) -> Body:
     return {
         "id": router["id"],
-        "tenant_id": router["project_id"],
         "project_id": router["project_id"],
         "port_id": port["id"],
         "network_id": port["network_id"],

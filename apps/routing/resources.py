@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from neutron_lib import exceptions
@@ -18,6 +18,7 @@ from neutron_lib.api.definitions import (
     l3_ext_gw_mode,
     l3_ext_ha_mode,
     l3_ext_ndp_proxy,
+    router_admin_state_down_before_update,
     router_availability_zone,
     subnet_external_network,
 )
@@ -50,6 +51,7 @@ from tenantry.controller.feature.extension import (
     may_use,
 )
 from tenantry.controller.network import ipam
+from tenantry.controller.network.scopes import address_scope
 from tenantry.controller.openflow.keys import Zone
 from tenantry.controller.store import Body, Draft, Link
 
@@ -57,10 +59,14 @@ MAX_ROUTES = 30  # Neutron's max_routes
 GATEWAY = "external_gateway_info"
 GATEWAY_PORT = "gw_port_id"
 
-
-EVERY_ROUTER = {"distributed": True, "ha": True}
-"""What every router is, whoever asks for it: on each host that needs it, and with gateways that
-stand in for each other."""
+DEFAULTS: Body = {
+    "routes": [],
+    "distributed": True,
+    "ha": True,
+    "enable_ndp_proxy": False,
+    "availability_zone_hints": [],
+}
+"""Of routers, new ones and those from before there was such an attribute."""
 
 
 def _bad(message: str) -> Exception:
@@ -68,31 +74,18 @@ def _bad(message: str) -> Exception:
     return error
 
 
-def _check_kind(asked: Mapping[str, Any]) -> None:
-    """Refuse routers of a kind that there is not."""
-    if asked.get("distributed", True) is False:
-        raise _bad("every router is distributed, on each host that needs it: leave that out")
-    if asked.get("ha", True) is False:
-        raise _bad(
-            "every router is highly available, with gateways on several hosts if these reach the "
-            "external network: leave that out, or name one zone (availability_zone_hints)"
-        )
-
-
 class RouterHooks(ResourceHooks):
-    overrides = (*EVERY_ROUTER, GATEWAY)
+    overrides = (GATEWAY,)
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
-        for name, default in (
-            *(("routes", []), *EVERY_ROUTER.items()),
-            *(("enable_ndp_proxy", False), ("availability_zone_hints", [])),
-        ):
+        for name, default in DEFAULTS.items():
             if not is_set(body.get(name)):
                 body[name] = default
-        _check_kind(body)
         asked, body[GATEWAY], body[GATEWAY_PORT] = body[GATEWAY], None, None
         if is_set(asked) and asked:
             self._set_gateway(draft, context, body, asked)
+        if body["enable_ndp_proxy"]:
+            _check_proxied(draft, body)
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         asked = body[GATEWAY]
@@ -104,9 +97,11 @@ class RouterHooks(ResourceHooks):
                 self._clear_gateway(draft, body)
         if body["routes"] is not before["routes"]:
             body["routes"] = checked_routes(draft, body, body["routes"])
-        _check_kind({name: body[name] for name in EVERY_ROUTER if body[name] != before[name]})
-        disabled = before.get("enable_ndp_proxy") and not body.get("enable_ndp_proxy")
-        if disabled and draft.linked(body["id"], "ndp_proxy"):
+        _check_kind(before, body)
+        enabled, enable = (each.get("enable_ndp_proxy") for each in (before, body))
+        if enable and not enabled:
+            _check_proxied(draft, body)
+        if enabled and not enable and draft.linked(body["id"], "ndp_proxy"):
             raise RouterInUseByNdpProxy(router_id=body["id"])
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
@@ -122,7 +117,8 @@ class RouterHooks(ResourceHooks):
             yield Link(body[GATEWAY_PORT], "router_gateway")
 
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
-        shown.update(EVERY_ROUTER, status="ACTIVE")
+        shown.update({name: body.get(name, default) for name, default in DEFAULTS.items()})
+        shown["status"] = "ACTIVE"
         shown["availability_zones"] = list(body.get("availability_zone_hints") or ())
         port = reader.get("port", body[GATEWAY_PORT]) if body[GATEWAY_PORT] else None
         if port is not None:
@@ -141,9 +137,6 @@ class RouterHooks(ResourceHooks):
         if not network.get(EXTERNAL):
             raise _bad(f"Network {network_id} is not an external network")
         self._check_outside(draft, body, network_id)
-        enable_snat = asked.get("enable_snat")
-        if enable_snat is None:
-            enable_snat = before["enable_snat"] if before else True
         wanted = asked.get("external_fixed_ips")
         if before is not None and before["network_id"] == network_id:
             if wanted:
@@ -153,7 +146,9 @@ class RouterHooks(ResourceHooks):
         else:
             self._clear_gateway(draft, body)
             body[GATEWAY_PORT] = self._new_port(draft, body, network_id, wanted)
-        body[GATEWAY] = {"network_id": network_id, "enable_snat": enable_snat}
+        # What a PUT leaves out is as in a new one: it replaces.
+        enable_snat = asked.get("enable_snat")
+        body[GATEWAY] = {"network_id": network_id, "enable_snat": enable_snat is not False}
 
     @staticmethod
     def _check_outside(draft: Draft, body: Body, network_id: str) -> None:
@@ -194,6 +189,7 @@ class RouterHooks(ResourceHooks):
             raise RouterInUseByNdpProxy(router_id=body["id"])
         draft.delete("port", body[GATEWAY_PORT])
         body[GATEWAY], body[GATEWAY_PORT] = None, None
+        body["enable_ndp_proxy"] = False
         connected = _reachable(draft, body)
         body["routes"] = [r for r in body["routes"] if _is_reachable(connected, r["nexthop"])]
 
@@ -214,6 +210,37 @@ class RouterHooks(ResourceHooks):
         router = self.kinds["router"]
         after = router.update(draft, context, body, {"routes": routes})
         return {"router": router.shown(draft, context, after)}
+
+
+def _check_kind(before: Body, body: Body) -> None:
+    """A router does not become another one under its traffic."""
+    for name, up in (
+        ("distributed", before["admin_state_up"] or body["admin_state_up"]),
+        ("ha", body["admin_state_up"]),
+    ):
+        if body[name] != before.get(name, DEFAULTS[name]) and up:
+            raise _bad(
+                f"Cannot change the '{name}' attribute of active routers. Please set router "
+                "admin_state_up to False prior to upgrade"
+            )
+
+
+def _check_proxied(draft: Draft, body: Body) -> None:
+    """Only between networks of one address scope are addresses the same inside and outside."""
+    port = draft.get("port", body[GATEWAY_PORT]) if body[GATEWAY_PORT] else None
+    if port is None:
+        reason = "it has no external gateway"
+    elif not any(":" in ip["ip_address"] for ip in port["fixed_ips"]):
+        reason = "its external gateway has no IPv6 address"
+    elif address_scope(draft, port["network_id"], 6) is None:
+        reason = "its external network is in no IPv6 address scope"
+    else:
+        return
+    raise RouterGatewayNotValid(router_id=body["id"], reason=reason)
+
+
+class RouterGatewayNotValid(exceptions.Conflict):
+    message = "Can not enable ndp proxy on router %(router_id)s: %(reason)s."
 
 
 class RouterInUseByNdpProxy(exceptions.Conflict):
@@ -295,7 +322,8 @@ def extension() -> Extension:
         policies=POLICIES,
         definitions=(
             *(l3, l3_ext_gw_mode, extraroute, extraroute_atomic, external_net),
-            *(dvr, l3_ext_ha_mode, router_availability_zone, l3_ext_ndp_proxy),
+            *(dvr, router_admin_state_down_before_update, l3_ext_ha_mode),
+            *(router_availability_zone, l3_ext_ndp_proxy),
             subnet_external_network,
         ),
         kinds=(

@@ -78,7 +78,7 @@ class ResourceType:
         self._whole = AttributeInfo(self.attributes)
         self._single = {name: AttributeInfo({name: s}) for name, s in self.attributes.items()}
         self._keys, self._key_space = new.keys, new.key_space or new.name
-        self._named_by = new.named_by
+        self._named_by, self._blank = new.named_by, new.blank
         self._last_key: int | None = None
 
     def make(self, draft: Draft, context: Context, attributes: Body) -> Body:
@@ -127,7 +127,7 @@ class ResourceType:
 
     def parse_update(self, context: Context, request: Body) -> Body:
         """The attributes of a PUT, converted. Neutron's 400s."""
-        changes = dict(request)
+        changes = dict(request or self._blank)
         for name in changes:
             if name in self.attributes and not self.attributes[name]["allow_put"]:
                 raise HTTPBadRequest(f"Cannot update read-only attribute {name}")

@@ -153,8 +153,9 @@ class ResourceSpec:
     Each gets a small integer ``key`` from ``keys``, unique in its kind and hidden from the API:
     what a register or a tunnel header carries in place of the id. ``actions`` by name are what can
     be done to one besides updating it: ``PUT /v2.0/COLLECTION/ID/NAME``. What is ``internal`` has
-    no URL: rules keep it for themselves. A project may have ``quota`` of them if nobody says
-    otherwise (-1: any number); None is for what belongs to no project.
+    no URL: rules keep it for themselves. ``blank`` are the changes that a PUT of nothing means. A
+    project may have ``quota`` of them if nobody says otherwise (-1: any number); None is for what
+    belongs to no project.
     ``standard`` are the attributes that it has of those that many kinds have, by the last words of
     the extensions ``standard-attr-...``: REVISED, TAGGED, or what Neutron's has.
 
@@ -175,6 +176,7 @@ class ResourceSpec:
     standard: tuple[str, ...] = REVISED
     key_space: str = ""
     named_by: str = ""
+    blank: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

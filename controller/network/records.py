@@ -31,6 +31,10 @@ def _snat(body: Body) -> bool:
     return bool(gateway.get("enable_snat", True)) if gateway else False
 
 
+def _or_true(body: Body, name: str) -> bool:
+    return body.get(name) is not False
+
+
 @record
 class Router:
     """A tenant's router. Its ports are Ports: see :attr:`Port.router_id`."""
@@ -49,6 +53,10 @@ class Router:
     routes: tuple[Route, ...] = stored(parse=parse.routes, default=())
     # availability_zone_hints: its gateways are only there
     zones: frozenset[str] = stored("availability_zone_hints", frozenset, default=frozenset())
+    # whether packets leave where they start, if that reaches outside; or by a gateway, all of them
+    distributed: bool = stored(of_body=lambda body: _or_true(body, "distributed"), default=True)
+    # whether other gateways stand in for the first
+    ha: bool = stored(of_body=lambda body: _or_true(body, "ha"), default=True)
     # enable_ndp_proxy: of IPv6, outside reaches only what has one
     ndp_proxies_only: bool = stored("enable_ndp_proxy", default=False)
 

@@ -169,7 +169,7 @@ def gateways(view: View, router_id: str) -> tuple[int, ...]:
     if not ordered or endpoint(view, ordered[0]) is None:
         return ordered[:1]
     seen = tuple(switch for switch in ordered if endpoint(view, switch) is not None)
-    return seen[:MOST_GATEWAYS]
+    return seen[: MOST_GATEWAYS if router is None or router.ha else 1]
 
 
 def primary_gateway(view: View, router_id: str) -> int | None:
@@ -214,11 +214,13 @@ def routers_with_gateway(view: View, switch: int) -> frozenset[str]:
 
 
 def translating_switches(view: View, floating: FloatingIp) -> tuple[int, ...]:
-    """The switches that translate a floating IP: the port's own if it reaches the external network,
-    else the router's gateways."""
-    if not floating.router_id:
+    """The switches that translate a floating IP: the port's own if it reaches the external network
+    and the router is distributed, else the router's gateways."""
+    router = view.get(Router, floating.router_id) if floating.router_id else None
+    if router is None:
         return ()
-    at = view.get(Binding, floating.fixed_port_id) if floating.fixed_port_id else None
+    here = router.distributed and floating.fixed_port_id
+    at = view.get(Binding, floating.fixed_port_id) if here else None
     if at is not None and at.switch in switches_at(view, floating.network_id):
         return (at.switch,)
     return gateways(view, floating.router_id)
@@ -241,15 +243,17 @@ class GatewayAddress(NamedTuple):
 
 @derived
 def gateway_addresses(view: View, router_id: str) -> tuple[GatewayAddress, ...]:
-    """The IPv4 addresses of a router's gateway. With several of both, each gateway has one of its
-    own beside the first, which goes with the router: with that it translates what its own ports
-    send, whoever is active."""
+    """The IPv4 addresses of a router's gateway. With several of both, each gateway of a distributed
+    router has one of its own beside the first, which goes with the router: with that it translates
+    what its own ports send, whoever is active."""
     leg, several = gateway(view, router_id), gateways(view, router_id)
     if leg is None:
         return ()
     addresses = [ip.address for ip in leg.port.fixed_ips if ip.version == 4]
     found = [GatewayAddress(address, leg.port.mac, several) for address in addresses]
-    for number in range(1, min(len(addresses), len(several))):
+    router = view.get(Router, router_id)
+    own = min(len(addresses), len(several)) if router is not None and router.distributed else 0
+    for number in range(1, own):
         mac = OWN_MAC | number << 24 | leg.port.key
         found[number] = GatewayAddress(addresses[number], mac, several[number : number + 1])
     return tuple(found)

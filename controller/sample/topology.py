@@ -148,7 +148,7 @@ def _routing() -> Iterator[Record]:
     yield Subnet("outside-v4", "outside", 4, _OUTSIDE, 24, _OUTSIDE + 1)
     yield Subnet("outside-v6", "outside", 6, _OUTSIDE6, 64, _OUTSIDE6 + 1)
     yield Subnet("red-v4", "red", 4, 0x0A010000, 24, 0x0A010001)
-    owner = "network:router_interface_distributed"
+    owner = "network:router_interface"
     six = (0xFD << 120) + 1
     yield _router_port("leg-blue", 41, "blue", (0x0A000001, six), owner, "router")
     yield _router_port("leg-red", 42, "red", (0x0A010001, None), owner, "router")
@@ -225,7 +225,7 @@ def _overlay() -> Iterator[Record]:
     yield Network(*beyond, external=True)
     yield Subnet("teal-v4", "teal", 4, 0x0A000000, 24, 0x0A000001)
     yield Subnet("beyond-v4", "beyond", 4, _BEYOND, 24, _BEYOND + 1)
-    owner = "network:router_interface_distributed"
+    owner = "network:router_interface"
     yield _router_port("leg-teal", 71, "teal", (0x0A000001, None), owner, "edge")
     yield _router_port("leg-beyond", 72, "beyond", (_BEYOND + 2, None), _GATEWAY, "edge")
     yield Router("edge", 2, "project", "edge", True, "leg-beyond", True)

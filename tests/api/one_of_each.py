@@ -60,13 +60,15 @@ def one_of_each(api: Api) -> World:
     world = World(api)
     make, other, id = world._make, world.other, world.id
     notes = {"name": "one", "description": "the first"}
-    agent.report(
-        api.store,
-        api.kinds,
-        host="host1",
-        availability_zone="nova",
-        configurations={"tunnel_address": "192.0.2.1", "gateway_priority": 1, "datapaths": []},
-    )
+    for number, zone, priority in ((1, "nova", 1), (2, "zone2", 0)):
+        told = {"tunnel_address": f"192.0.2.{number}", "gateway_priority": priority}
+        agent.report(
+            api.store,
+            api.kinds,
+            host=f"host{number}",
+            availability_zone=zone,
+            configurations={**told, "datapaths": []},
+        )
     world.urls["agent"] = f"/v2.0/agents/{api.list('agent')[0]['id']}"
     make("address_scope", {}, name="one", ip_version=4, shared=False)
     lengths = {"default_prefixlen": 26, "min_prefixlen": 24, "max_prefixlen": 28}
@@ -155,12 +157,20 @@ def one_of_each(api: Api) -> World:
         **{"provider:physical_network": "uplink"},
     )
     public = other("subnet", network_id=outside, ip_version=4, cidr="203.0.113.0/24")
-    other("subnet", network_id=outside, ip_version=6, cidr="2001:db8:ffff::/64")
+    pool = other(
+        "subnetpool",
+        name="six",
+        prefixes=["2001:db8::/32"],
+        address_scope_id=other("address_scope", name="six", ip_version=6),
+    )
+    scoped = {"ip_version": 6, "subnetpool_id": pool}
+    other("subnet", network_id=outside, cidr="2001:db8:ffff::/64", **scoped)
     gateway = {"network_id": outside, "enable_snat": True}
     make(
         "router",
         {},
-        **{**notes, "external_gateway_info": gateway, "availability_zone_hints": ["nova"]},
+        **{**notes, "external_gateway_info": gateway},
+        availability_zone_hints=["nova", "zone2"],
         enable_ndp_proxy=True,
     )
     for leg in (subnet, six):
@@ -194,12 +204,17 @@ def one_of_each(api: Api) -> World:
         port=21,
         helper="ftp",
     )
-    far = [ip["ip_address"] for ip in api.show("port", behind)["fixed_ips"]]
+    known = other("network", **{**wire, "provider:segmentation_id": 103})
+    world.act(
+        "add_router_interface",
+        subnet_id=other("subnet", network_id=known, cidr="2001:db8:3::/64", **scoped),
+    )
+    far = other("port", network_id=known)
     make(
         "ndp_proxy",
         {},
-        **{**notes, "router_id": id("router"), "port_id": behind},
-        ip_address=next(address for address in far if ":" in address),
+        **{**notes, "router_id": id("router"), "port_id": far},
+        ip_address=api.show("port", far)["fixed_ips"][0]["ip_address"],
     )
     del world.new["ndp_proxy"]  # each address has one
     make(

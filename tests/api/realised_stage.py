@@ -16,7 +16,6 @@ import pytest
 
 from tenantry.apps import APPS
 from tenantry.controller.api import application as neutron
-from tenantry.controller.api.core import agent
 from tenantry.controller.api.core import port as port_rules
 from tests.api.conftest import Api
 from tests.api.observed import CONF, Observed
@@ -198,6 +197,8 @@ def use_router(use: Use, id: str) -> Iterator[Any]:
     body = {"subnet_id": use.made["id"]}
     yield use.put(f"/v2.0/routers/{id}/add_router_interface", body)
     yield use.post("port", network_id=network)
+    outside = use.api.list("network", "name=outside")[0]["id"]
+    yield use.post("floatingip", floating_network_id=outside, port_id=use.made["id"])
 
 
 def use_firewall_rule(use: Use, id: str) -> Iterator[Any]:
@@ -235,13 +236,6 @@ def extra(world: World) -> None:
         for kind in ("security_group", "firewall_group"):
             api.request("GET", api.kinds[kind].path, X_Project_Id=project)
     world.others["behind"] = world.new["firewall_group"][1]["ports"][0]
-    agent.report(
-        api.store,
-        api.kinds,
-        host="host2",
-        availability_zone="zone2",
-        configurations={"tunnel_address": "192.0.2.2", "gateway_priority": 0, "datapaths": []},
-    )
     network, group = world.id("network"), world.id("security_group")
     api.create("port", network_id=network, security_groups=[group])
     (subnet,) = api.list("subnet", f"network_id={network}&ip_version=4")

@@ -212,7 +212,7 @@ VALUES: dict[Any, Any] = {
     ("router", "distributed"): [False],
     ("router", "ha"): [False],
     ("router", "routes"): [[{"destination": "198.18.0.0/15", "nexthop": "10.1.0.8"}], []],
-    ("router", "availability_zone_hints"): [["zone2"], []],
+    ("router", "availability_zone_hints"): [["zone2"], ["nova"]],
     ("security_group_rule", "security_group_id"): lambda world: [world.others["default_group"]],
     "remote_group_id": lambda world: [
         All({"remote_ip_prefix": LEFT_OUT, "remote_group_id": world.id("security_group")})

@@ -61,6 +61,8 @@ def test_it_moves_from_port_to_port(site: Site) -> None:
     assert moved["fixed_ip_address"] == other["fixed_ips"][0]["ip_address"]
     named = api.update("floatingip", made["id"], description="as it was")
     assert named["port_id"] == other["id"]
+    assert api.update("floatingip", made["id"])["port_id"] is None, "a PUT of nothing lets it go"
+    api.update("floatingip", made["id"], port_id=other["id"])
     api.delete("port", other["id"])
     assert api.show("floatingip", made["id"])["port_id"] is None
 
@@ -164,7 +166,16 @@ def test_port_forwarding_from_birth_to_death(forwarding: Forwarding) -> None:
     assert (made["internal_port"], made["description"]) == (22, "ssh")
     shown = api.show("floatingip", forwarding.floating["id"])
     assert shown["router_id"] == forwarding.site.router
-    assert shown["port_forwardings"][0]["external_port"] == 2222
+    assert shown["port_forwardings"] == [
+        {
+            "id": made["id"],
+            "protocol": "tcp",
+            "internal_port_id": made["internal_port_id"],
+            "internal_ip_address": "10.1.0.2",
+            "internal_port": 22,
+            "external_port": 2222,
+        }
+    ]
     one = f"{url}/{made['id']}"
     status, answer = api.request("PUT", one, {"port_forwarding": {"external_port": 2223}})
     assert (status, answer["port_forwarding"]["external_port_range"]) == (200, "2223:2223")
@@ -182,8 +193,13 @@ def test_ranges(forwarding: Forwarding) -> None:
     assert made["external_port"] is None
     forwarding.make(external_port_range="8010:8019", internal_port=80)
     taken = {"external_port": 8005, "internal_port": 1}
-    forwarding.refused(409, "PortHasPortForwarding", **taken)
+    message = forwarding.refused(400, "BadRequest", **taken)
+    assert "external_port_range" in message and "8000:8009" in message
     forwarding.make(protocol="udp", **taken)
+    back = {"external_port": 9999, "internal_port": 9005}
+    assert "internal_port_range" in forwarding.refused(400, "BadRequest", **back)
+    again = Forwarding(forwarding.site)
+    assert "internal_port_range" in again.refused(400, "BadRequest", **back)
     wrong = {"external_port_range": "1:10", "internal_port_range": "1:9"}
     assert "as many ports" in forwarding.refused(400, "BadRequest", **wrong)
     number = forwarding.make(external_port_range=7000, internal_port_range=70)
@@ -227,20 +243,23 @@ def test_a_floating_ip_is_one_thing_or_the_other(forwarding: Forwarding) -> None
     forwarding.make(external_port=1, internal_port=1)
     url = path("floatingip", forwarding.floating["id"])
     body = {"floatingip": {"port_id": site.port["id"]}}
-    site.api.refused(409, "FloatingIpInUseByPortForwarding", "PUT", url, body)
-    whole = site.floating(port_id=site.api.create("port", network_id=site.one)["id"])
+    site.api.refused(409, "FipInUseByPortForwarding", "PUT", url, body)
+    site.api.refused(409, "FipInUseByPortForwarding", "DELETE", url)
+    other = site.api.create("port", network_id=site.one)
+    whole = site.floating(port_id=other["id"])
+    its = {"external_port": 2, "internal_port": 2, "internal_port_id": other["id"]}
+    its["internal_ip_address"] = other["fixed_ips"][0]["ip_address"]
+    message = forwarding.refused(409, "PortHasBindingFloatingIP", **its)
+    assert whole["floating_ip_address"] in message
     forwarding.url = path("floatingip", whole["id"], "port_forwardings")
-    forwarding.refused(409, "FloatingIpIsAssociated", external_port=1, internal_port=1)
+    forwarding.refused(409, "FloatingIPPortAlreadyAssociated", external_port=1, internal_port=1)
 
 
-def test_forwardings_go_with_their_port_and_their_floating_ip(forwarding: Forwarding) -> None:
+def test_forwardings_go_with_their_port(forwarding: Forwarding) -> None:
     api = forwarding.site.api
     forwarding.make(external_port=1, internal_port=1)
     api.delete("port", forwarding.site.port["id"])
     assert api.show("floatingip", forwarding.floating["id"])["port_forwardings"] == []
-    forwarding.site.port = api.create("port", network_id=forwarding.site.one)
-    address = forwarding.site.port["fixed_ips"][0]["ip_address"]
-    forwarding.make(external_port=1, internal_port=1, internal_ip_address=address)
     api.delete("floatingip", forwarding.floating["id"])
 
 
@@ -260,26 +279,110 @@ def test_conntrack_helpers(site: Site) -> None:
     api.refused(404, "ConntrackHelperNotFound", "DELETE", one)
 
 
-def test_ndp_proxies(site: Site) -> None:
-    api = site.api
-    wanted = {"router_id": site.router, "port_id": site.port["id"]}
-    body = {"ndp_proxy": wanted}
-    api.refused(409, "RouterNdpProxyNotEnabled", "POST", "/v2.0/ndp_proxies", body)
-    api.update("router", site.router, enable_ndp_proxy=True)
-    status, made = api.request("POST", "/v2.0/ndp_proxies", body)
+class Proxied(Site):
+    """A site whose IPv6 subnets, outside and on the router's second network, are of one scope."""
+
+    def __init__(self, api: Api) -> None:
+        super().__init__(api)
+        self.scope = api.create("address_scope", name="six", ip_version=6)["id"]
+        self.pool = self.new_pool("2001:db8:1000::/36", self.scope)
+        self.outside = api.create("network", **{"router:external": True})["id"]
+        self.known, self.far = self.two, self.subnet_of(self.two, self.pool)
+        self.subnet_of(self.outside, self.pool)
+        self.act("add_router_interface", subnet_id=self.far)
+        self.gateway()
+        self.port = api.create("port", network_id=self.known)
+        self.router_url = path("router", self.router)
+
+    def new_pool(self, prefix: str, scope: str | None) -> str:
+        attributes = {"name": "p", "prefixes": [prefix], "default_prefixlen": 64}
+        pool = self.api.create("subnetpool", address_scope_id=scope, **attributes)
+        return str(pool["id"])
+
+    def subnet_of(self, network: str, pool: str) -> str:
+        made = self.api.create("subnet", network_id=network, ip_version=6, subnetpool_id=pool)
+        return str(made["id"])
+
+    def enable(self, value: bool = True) -> Any:
+        return self.api.update("router", self.router, enable_ndp_proxy=value)
+
+    def proxied(self, **more: Any) -> dict[str, Any]:
+        return {"ndp_proxy": {"router_id": self.router, "port_id": self.port["id"], **more}}
+
+    def no_proxy(self, status: int, error: str, **more: Any) -> str:
+        body = self.proxied(**more)
+        return self.api.refused(status, error, "POST", "/v2.0/ndp_proxies", body)
+
+
+@pytest.fixture
+def proxied(api: Api) -> Proxied:
+    return Proxied(api)
+
+
+def test_ndp_proxies(proxied: Proxied) -> None:
+    api, url = proxied.api, proxied.router_url
+    proxied.no_proxy(409, "RouterNdpProxyNotEnabled")
+    proxied.enable()
+    status, made = api.request("POST", "/v2.0/ndp_proxies", proxied.proxied())
     assert status == 201, made
-    assert made["ndp_proxy"]["ip_address"] == "fd01::2"
-    api.refused(409, "AddressIsProxied", "POST", "/v2.0/ndp_proxies", body)
+    assert made["ndp_proxy"]["ip_address"] == proxied.port["fixed_ips"][-1]["ip_address"]
+    proxied.no_proxy(409, "AddressIsProxied")
     disabled = {"router": {"enable_ndp_proxy": False}}
-    url = path("router", site.router)
     api.refused(409, "RouterInUseByNdpProxy", "PUT", url, disabled)
-    wrong = {"ndp_proxy": {**wanted, "ip_address": "fd01::99"}}
-    api.refused(400, "PortCannotBeProxied", "POST", "/v2.0/ndp_proxies", wrong)
+    assert "does not belong" in proxied.no_proxy(400, "InvalidAddress", ip_address="fd01::99")
     cleared = {"router": {"external_gateway_info": {}}}
     api.refused(409, "RouterInUseByNdpProxy", "PUT", url, cleared)
     remove = ("RouterInterfaceInUse", "remove_router_interface", 409)
-    assert "ndp proxies" in site.refused(*remove, subnet_id=site.six)
+    assert "ndp proxies" in proxied.refused(*remove, subnet_id=proxied.far)
     assert api.request("DELETE", f"/v2.0/ndp_proxies/{made['ndp_proxy']['id']}")[0] == 204
+    assert api.update("router", proxied.router, **cleared["router"])["enable_ndp_proxy"] is False
+
+
+def test_ports_that_no_router_can_proxy(proxied: Proxied) -> None:
+    """Of one's networks, not on the router; of IPv4; on a subnet that the router is not on; of
+    another address scope."""
+    api = proxied.api
+    proxied.enable()
+    apart = api.create("network")["id"]
+    proxied.subnet_of(apart, proxied.pool)
+    lone = api.create("port", network_id=apart)["id"]
+    proxied.no_proxy(409, "PortUnreachableRouter", port_id=lone)
+    four = proxied.subnet(proxied.known, "10.9.0.0/24")
+    fixed_ips = [{"subnet_id": four}]
+    only_four = api.create("port", network_id=proxied.known, fixed_ips=fixed_ips)["id"]
+    assert "IPv6 address" in proxied.no_proxy(400, "BadRequest", port_id=only_four)
+    beside = [{"subnet_id": proxied.subnet_of(proxied.known, proxied.pool)}]
+    other = api.create("port", network_id=proxied.known, fixed_ips=beside)
+    proxied.no_proxy(409, "PortUnreachableRouter", port_id=other["id"])
+    address = {"ip_address": other["fixed_ips"][0]["ip_address"]}
+    message = proxied.no_proxy(400, "InvalidAddress", port_id=other["id"], **address)
+    assert "cannot reach" in message
+    unscoped = api.create("port", network_id=proxied.one)["id"]
+    message = proxied.no_proxy(409, "AddressScopeConflict", port_id=unscoped)
+    assert proxied.scope in message
+
+
+def test_routers_that_cannot_have_proxies(proxied: Proxied) -> None:
+    """They need a gateway, with IPv6, on a network of an address scope."""
+    api, enable = proxied.api, {"enable_ndp_proxy": True}
+    unscoped = api.create("network", **{"router:external": True})["id"]
+    proxied.subnet(unscoped, "2001:db8:2000::/64")
+    only_four = api.create("network", **{"router:external": True})["id"]
+    proxied.subnet(only_four, "198.51.100.0/24")
+    error = (409, "RouterGatewayNotValid")
+    for outside, words in (
+        (None, "no external gateway"),
+        (unscoped, "no IPv6 address scope"),
+        (only_four, "no IPv6 address"),
+    ):
+        gateway = {"external_gateway_info": {"network_id": outside}} if outside else {}
+        new = {"router": {**gateway, **enable}}
+        assert words in api.refused(*error, "POST", path("router"), new)
+        made = api.create("router", **gateway)
+        changes = {"router": enable}
+        assert words in api.refused(*error, "PUT", path("router", made["id"]), changes)
+    gateway = {"external_gateway_info": {"network_id": proxied.outside}}
+    assert api.create("router", **gateway, **enable)["enable_ndp_proxy"] is True
 
 
 def test_a_network_takes_unused_floating_ips_along(api: Api) -> None:

@@ -155,10 +155,15 @@ def test_what_a_port_says_of_itself(client: Client, api: Api, network: str) -> N
 def test_routers_and_floating_ips(client: Client, api: Api) -> None:
     made = client.run(
         "network create --external outside -f json",
+        "address scope create --ip-version 6 known -f json",
+        "subnet pool create --pool-prefix fd01::/48 --address-scope known six -f json",
+        "subnet create --network outside --ip-version 6 --subnet-pool six --subnet-range "
+        "fd01:0:0:ff::/64 out6 -f json",
         "subnet create --network outside --subnet-range 203.0.113.0/24 --no-dhcp out4 -f json",
         "network create inside -f json",
         "subnet create --network inside --subnet-range 10.1.0.0/24 in4 -f json",
-        "subnet create --network inside --ip-version 6 --subnet-range fd01::/64 in6 -f json",
+        "subnet create --network inside --ip-version 6 --subnet-pool six --subnet-range fd01::/64 "
+        "in6 -f json",
         "port create --network inside web -f json",
         "router create edge -f json",
     )

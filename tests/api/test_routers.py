@@ -85,7 +85,10 @@ def test_an_interface_by_subnet_has_the_gateways_address(world: World) -> None:
     (port,) = world.ports()
     assert port["id"] == answer["port_id"]
     assert port["fixed_ips"] == [{"subnet_id": world.four, "ip_address": "10.1.0.1"}]
-    assert port["device_owner"] == "network:router_interface_distributed"
+    assert port["device_owner"] == "network:router_interface"
+    assert set(answer) == {
+        *("id", "project_id", "port_id", "network_id", "subnet_id", "subnet_ids"),
+    }
     assert not port["port_security_enabled"]
 
 
@@ -211,9 +214,26 @@ def test_a_gateway_is_set_moved_and_cleared(world: World) -> None:
     assert [ip["ip_address"] for ip in info["external_fixed_ips"]] == ["203.0.113.77"]
     assert info["enable_snat"] is False
     assert [p["id"] for p in world.ports()] == [port["id"]], "it is the same port"
+    info = world.gateway()["external_gateway_info"]
+    assert info["enable_snat"] is True, "what a PUT leaves out is as in a new one"
+    assert [ip["ip_address"] for ip in info["external_fixed_ips"]] == ["203.0.113.77"]
     cleared = world.api.update("router", world.router, external_gateway_info={})
     assert cleared["external_gateway_info"] is None
     assert world.ports() == []
+
+
+@pytest.mark.parametrize("name", ["distributed", "ha"])
+def test_a_router_becomes_another_kind_only_while_it_is_down(world: World, name: str) -> None:
+    api, url = world.api, path("router", world.router)
+    other = {"router": {name: False}}
+    assert f"'{name}'" in api.refused(400, "BadRequest", "PUT", url, other)
+    assert api.update("router", world.router, **{name: True})[name] is True, "it was before"
+    api.update("router", world.router, admin_state_up=False)
+    assert api.update("router", world.router, **{name: False})[name] is False
+    up = {"router": {"admin_state_up": True, name: True}}
+    api.refused(400, "BadRequest", "PUT", url, up)
+    assert api.update("router", world.router, admin_state_up=True)[name] is False
+    assert api.create("router", **{name: False})[name] is False
 
 
 def test_a_gateway_made_with_the_router_and_one_that_cannot_be(world: World) -> None:

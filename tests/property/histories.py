@@ -157,7 +157,7 @@ def legs(draw: st.DrawFn) -> Port:
     key = _key(id)
     versions = draw(st.sampled_from([(4,), (6,), (4, 6)]))
     ips = tuple(FixedIp(f"{network}{v}", v, _first(network, v) + key) for v in versions)
-    owner = draw(st.sampled_from(["router_interface_distributed", "router_gateway"]))
+    owner = draw(st.sampled_from(["router_interface", "router_gateway"]))
     return Port(
         *(id, key, network, "project", "", 0xFA163E000000 + key, ips, True, False, "", ""),
         device_id=draw(st.sampled_from(ROUTERS)),
@@ -181,6 +181,8 @@ def routers(draw: st.DrawFn) -> Router:
         gateway_port_id="",
         enable_snat=draw(st.booleans()),
         routes=tuple(draw(st.permutations(routes))[: draw(st.integers(0, 4))]),
+        distributed=draw(st.booleans()),
+        ha=draw(st.booleans()),
         ndp_proxies_only=draw(st.booleans()),
     )
 

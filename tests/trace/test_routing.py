@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tenantry.controller.model import Change, Switch
+from tenantry.controller.model import Change, Switch, View
 from tenantry.controller.network.records import Neighbour
-from tenantry.controller.network.routers import routed_mac
+from tenantry.controller.network.routers import gateways, routed_mac
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
 from tests.story import Told, trace
@@ -40,12 +40,18 @@ class Site:
         net.wire("br-int", "trunk0", "wire")
         net.wire("br-two", "trunk1", "wire")
         net.wire("br-int", "uplink0", "uplink")
+        scope = net.api(
+            "POST", "/v2.0/address-scopes", {"address_scope": {"name": "s", "ip_version": 6}}
+        )["address_scope"]["id"]
+        pool = {"name": "p", "prefixes": ["2001:db8::/32", "fd00::/14"], "default_prefixlen": 64}
+        pool6 = net.create("subnetpool", address_scope_id=scope, **pool)["id"]
         self.outside = net.external(
             *("203.0.113.0/24", "2001:db8::/64"),
+            pool6=pool6,
             **{"provider:network_type": "flat", "provider:physical_network": "uplink"},
         )
-        self.one = net.network("10.1.0.0/24", "fd01::/64")
-        self.two = net.network("10.2.0.0/24", "fd02::/64")
+        self.one = net.network("10.1.0.0/24", "fd01::/64", pool6=pool6)
+        self.two = net.network("10.2.0.0/24", "fd02::/64", pool6=pool6)
         self.router = net.router(self.one, self.two, outside=self.outside, **router)
         self.ports = {name: net.port(getattr(self, name[:3])) for name in ("one1", "one2", "two1")}
         self.ports["two2"] = net.port(self.two)
@@ -320,6 +326,28 @@ def test_floating_ip_leaves_by_its_own_switch_if_that_leads_outside(site: Site) 
     asked = f"{question},arp_tpa={floating['floating_ip_address']}"
     assert trace(site.net, "uplink1", asked, bridge="br-two").left == {"uplink1"}
     assert trace(site.net, "uplink0", asked).left == set()
+
+
+def test_what_leaves_a_centralised_router_leaves_by_its_gateway(net: Lab) -> None:
+    """Wherever it starts, translated or not; from network to network it takes the shortest way."""
+    site = Site(net, distributed=False, gateway={"enable_snat": False})
+    site.net.wire("br-two", "uplink1", "uplink")
+    site.net.settle()
+    (home,) = gateways(View(net.controller.model), site.router["id"])
+    ways = {
+        "br-int": ("one1", "uplink0", "two2", f"trunk1.{site.tag(site.two)}", "one2"),
+        "br-two": ("two2", "uplink1", "one1", f"trunk0.{site.tag(site.one)}", "two1"),
+    }
+    at_home, uplink, apart, trunk, beside = ways[net.controller.model.get(Switch, home).name]
+    for translated in (False, True):
+        for to in (ANYWHERE, "2001:db8:7::7"):
+            assert site.send(at_home, to).left == {uplink}, to
+            assert site.send(apart, to).left == {trunk}, to
+        if not translated:
+            for name in (at_home, apart):
+                site.net.floating_ip(site.outside, site.ports[name])
+            site.net.settle()
+    assert site.send(apart, site.address(beside)).left == {site.taps[beside]}
 
 
 def test_between_floating_ips_and_to_ones_own(site: Site) -> None:

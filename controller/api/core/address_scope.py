@@ -20,6 +20,7 @@ from tenantry.controller.feature.extension import (
     ResourceSpec,
     may_use,
 )
+from tenantry.controller.network import scopes
 from tenantry.controller.store import Body, Draft
 
 POOL = "subnetpool"
@@ -47,17 +48,11 @@ class AddressScopeHooks(ResourceHooks):
 
 
 class NetworkScopeHooks(ResourceHooks):
-    """What a network shows of the scopes that its subnets are in: one of each family, since all
-    subnets of a family come from one pool."""
+    """What a network shows of the scopes that its subnets are in."""
 
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
-        shown.update(dict.fromkeys(_SHOWN.values()))
-        for id in reader.linked(body["id"], "subnet"):
-            subnet = reader.get("subnet", id)
-            if subnet and subnet["subnetpool_id"]:
-                pool = reader.get("subnetpool", subnet["subnetpool_id"])
-                if pool:
-                    shown[_SHOWN[pool["ip_version"]]] = pool["address_scope_id"]
+        for version, name in _SHOWN.items():
+            shown[name] = scopes.address_scope(reader, body["id"], version)
 
 
 def scope_of(draft: Draft, context: Context, id: str) -> Body:
