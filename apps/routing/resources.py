@@ -190,6 +190,8 @@ class RouterHooks(ResourceHooks):
         draft.delete("port", body[GATEWAY_PORT])
         body[GATEWAY], body[GATEWAY_PORT] = None, None
         body["enable_ndp_proxy"] = False
+        for by_hand in ("gateway_hosts", "gateway_not_on"):
+            body.pop(by_hand, None)  # where it was put by hand: what it led to is no more
         connected = _reachable(draft, body)
         body["routes"] = [r for r in body["routes"] if _is_reachable(connected, r["nexthop"])]
 

@@ -12,7 +12,11 @@ from __future__ import annotations
 import json
 from typing import ClassVar
 
-from neutron_lib.constants import DEVICE_OWNER_ROUTER_GW, ROUTER_INTERFACE_OWNERS
+from neutron_lib.constants import (
+    AGENT_TYPE_L3,
+    DEVICE_OWNER_ROUTER_GW,
+    ROUTER_INTERFACE_OWNERS,
+)
 
 from tenantry.controller.model import parse
 from tenantry.controller.model.model import Indexes
@@ -243,19 +247,21 @@ def _gateway_priority(configurations: Body) -> int:
 @record
 class Agent:
     """A host that has joined, and is expected back until somebody removes it (what Neutron calls an
-    agent). Its tunnels lead to ``tunnel``."""
+    agent). Its tunnels lead to ``tunnel``. Each has a second one (``l3``), which says nothing but
+    whether routers may have gateways there."""
 
     KIND: ClassVar = "agent"
-    INDEXES: ClassVar[Indexes] = (("host",), ("tunnel",))
+    INDEXES: ClassVar[Indexes] = (("host",), ("host", "l3"), ("l3",), ("tunnel",))
 
     id: str
     host: str
-    admin_state_up: bool  # False: no router has its gateway there
+    admin_state_up: bool  # False, of either one: no router has its gateway there
     availability_zone: str
     # None: no tunnels lead there
     tunnel: Address | None = stored("configurations", _tunnel_address)
     # the higher ones are routers' gateways first
     gateway_priority: int = stored("configurations", _gateway_priority, default=0)
+    l3: bool = stored("agent_type", AGENT_TYPE_L3.__eq__, default=False)
 
 
 CORE = (Network, SubnetPool, Subnet, Port, Agent)

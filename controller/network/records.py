@@ -57,6 +57,9 @@ class Router:
     distributed: bool = stored(of_body=lambda body: _or_true(body, "distributed"), default=True)
     # whether other gateways stand in for the first
     ha: bool = stored(of_body=lambda body: _or_true(body, "ha"), default=True)
+    # where somebody has put it by hand: before all others, the first one first
+    gateway_hosts: tuple[str, ...] = stored(parse=tuple, default=())
+    gateway_not_on: frozenset[str] = stored(parse=frozenset, default=frozenset())  # taken off there
     # enable_ndp_proxy: of IPv6, outside reaches only what has one
     ndp_proxies_only: bool = stored("enable_ndp_proxy", default=False)
 

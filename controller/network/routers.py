@@ -151,20 +151,27 @@ def gateways(view: View, router_id: str) -> tuple[int, ...]:
 
     They reach the external network, are on hosts of the router's availability zones that are not
     switched off (admin_state_up), in the order of their hosts' priority and then of a hash, which
-    spreads routers evenly. A router without a gateway has as its home a switch that has ports of
-    its networks.
+    spreads routers evenly. Hosts where somebody has put the router come before all others, whatever
+    their zone; where somebody has taken it off, it is not. A router without a gateway has as its
+    home a switch that has ports of its networks.
     """
     router, networks = view.get(Router, router_id), networks_of(view, router_id)
     outside = next((id for id, is_gateway in networks if is_gateway), None)
     if outside is None:
         bound = (view.distinct(Binding, "switch", network_id=id) for id, _ in networks)
-        return _ordered(router_id, dict.fromkeys(frozenset[int]().union(*bound), 0))[:1]
-    priorities: dict[int, int] = {}
+        return _ordered(router_id, dict.fromkeys(frozenset[int]().union(*bound), (0, 0)))[:1]
+    priorities: dict[int, tuple[int, int]] = {}
     for switch in switches_at(view, outside):
-        agent = _agent(view, switch)
-        zone, up = (agent.availability_zone, agent.admin_state_up) if agent else ("", True)
-        if up and router is not None and (not router.zones or zone in router.zones):
-            priorities[switch] = agent.gateway_priority if agent else 0
+        record = view.get(Switch, switch)
+        host = record.host if record else ""
+        if router is None or host in router.gateway_not_on or not may_be_gateway(view, host):
+            continue
+        agent = next(iter(view.find(Agent, host=host, l3=False)), None) if host else None
+        zone, priority = (agent.availability_zone, agent.gateway_priority) if agent else ("", 0)
+        if host in router.gateway_hosts:
+            priorities[switch] = (len(router.gateway_hosts) - router.gateway_hosts.index(host), 0)
+        elif not router.zones or zone in router.zones:
+            priorities[switch] = (0, priority)
     ordered = _ordered(router_id, priorities)
     if not ordered or endpoint(view, ordered[0]) is None:
         return ordered[:1]
@@ -184,17 +191,16 @@ def active(view: View, router_id: str) -> int | None:
     return next(awake, next(iter(several), None))
 
 
-def _agent(view: View, switch: int) -> Agent | None:
-    record = view.get(Switch, switch)
-    agents = view.find(Agent, host=record.host) if record and record.host else []
-    return next(iter(agents), None)
+def may_be_gateway(view: View, host: str) -> bool:
+    """Whether nobody has switched off an agent of the host."""
+    return all(agent.admin_state_up for agent in view.find(Agent, host=host) if host)
 
 
-def _ordered(router_id: str, priorities: Mapping[int, int]) -> tuple[int, ...]:
+def _ordered(router_id: str, priorities: Mapping[int, tuple[int, int]]) -> tuple[int, ...]:
     """Switches in an order for each router, such that no other router's changes when one comes or
     goes."""
 
-    def weight(switch: int) -> tuple[int, bytes]:
+    def weight(switch: int) -> tuple[tuple[int, int], bytes]:
         hashed = blake2b(f"{router_id} {switch}".encode(), digest_size=8).digest()
         return priorities[switch], hashed
 

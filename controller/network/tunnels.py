@@ -50,7 +50,7 @@ def endpoint(view: View, switch: int) -> Address | None:
     record = view.get(Switch, switch)
     if record is None or not record.integration:
         return None
-    return next((agent.tunnel for agent in view.find(Agent, host=record.host)), None)
+    return next((agent.tunnel for agent in view.find(Agent, host=record.host, l3=False)), None)
 
 
 def tunnel_port(view: View, switch: int, tunnel_type: str) -> int | None:

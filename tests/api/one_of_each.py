@@ -161,6 +161,7 @@ def one_of_each(api: Api) -> World:
         "subnetpool",
         name="six",
         prefixes=["2001:db8::/32"],
+        max_prefixlen=64,
         address_scope_id=other("address_scope", name="six", ip_version=6),
     )
     scoped = {"ip_version": 6, "subnetpool_id": pool}
@@ -184,7 +185,8 @@ def one_of_each(api: Api) -> World:
         description="the first",
     )
     forwarding = other("floatingip", floating_network_id=outside)
-    at = api.show("port", behind)["fixed_ips"][0]["ip_address"]
+    served = other("port", network_id=network)
+    at = api.show("port", served)["fixed_ips"][0]["ip_address"]
     make(
         "port_forwarding",
         {"external_port": 2223, "internal_port": 23},
@@ -192,7 +194,7 @@ def one_of_each(api: Api) -> World:
         external_port=2222,
         internal_port=22,
         protocol="tcp",
-        internal_port_id=behind,
+        internal_port_id=served,
         internal_ip_address=at,
         description="ssh",
     )

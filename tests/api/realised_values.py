@@ -286,7 +286,7 @@ VALUES: dict[Any, Any] = {
         )
     ],
     "internal_ip_address": lambda world: [
-        All({"internal_ip_address": "10.1.0.77", "internal_port_id": world.id("port")})
+        All({"internal_ip_address": "10.1.0.201", "internal_port_id": world.others["two"]})
     ],
     "internal_port_id": lambda world: VALUES["internal_ip_address"](world),
     ("port_forwarding", "protocol"): ["udp"],

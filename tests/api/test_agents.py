@@ -86,7 +86,12 @@ class Hosts:
         )
         if alive:
             self.alive.add(host)
-        (found,) = self.api.list("agent", f"host={host}")
+        (found,) = self.api.list("agent", f"host={host}&agent_type=Open%20vSwitch%20agent")
+        return str(found["id"])
+
+    def l3_agent(self, host: str) -> str:
+        """The id of a host's L3 agent."""
+        (found,) = self.api.list("agent", f"host={host}&agent_type=L3%20agent")
         return str(found["id"])
 
     def plug(self, port: dict[str, Any], dpid: int) -> None:
@@ -161,7 +166,6 @@ def test_a_host_that_reports_is_an_agent(hosts: Hosts) -> None:
         "alive": True,
         "heartbeat_timestamp": "2026-01-02T03:04:05Z",
         "started_at": "2026-01-01T00:00:00Z",
-        "resources_synced": None,
     }
 
 
@@ -174,7 +178,8 @@ def test_only_news_are_written_and_what_an_admin_said_stays(hosts: Hosts) -> Non
 
     assert hosts.join("host1", "rack2", tunnel_address="2001:db8::1") == id
     (commit,) = hosts.api.store.history(head)
-    assert (commit.actor, len(commit.changes)) == ("tenantry", 1)
+    assert commit.actor == "tenantry"
+    assert len(commit.changes) == 2, "its L3 agent is in another zone now, too"
     after = hosts.api.show("agent", id)
     assert (after["admin_state_up"], after["description"]) == (False, "being mended")
     assert after["availability_zone"] == "rack2"
@@ -215,14 +220,15 @@ def test_agents_are_found_by_what_they_are(hosts: Hosts) -> None:
     hosts.join("host1")
     hosts.join("host2", "rack2", alive=False)
     for query, found in (
-        ("host=host1", ["host1"]),
-        ("alive=True", ["host1"]),
-        ("alive=false", ["host2"]),
-        ("availability_zone=rack2", ["host2"]),
+        ("host=host1", ["host1"] * 2),
+        ("alive=True", ["host1"] * 2),
+        ("alive=false", ["host2"] * 2),
+        ("availability_zone=rack2", ["host2"] * 2),
         ("agent_type=Open%20vSwitch%20agent", ["host1", "host2"]),
-        ("agent_type=L3%20agent", []),
-        ("binary=tenantry&sort_key=host&sort_dir=desc", ["host2", "host1"]),
-        ("sort_key=alive&sort_dir=asc", ["host2", "host1"]),
+        ("agent_type=L3%20agent", ["host1", "host2"]),
+        ("agent_type=DHCP%20agent", []),
+        ("binary=tenantry&sort_key=host&sort_dir=desc", ["host2"] * 2 + ["host1"] * 2),
+        ("sort_key=alive&sort_dir=asc", ["host2"] * 2 + ["host1"] * 2),
         ("admin_state_up=false", []),
     ):
         assert [each["host"] for each in hosts.api.list("agent", query)] == found, query
@@ -231,6 +237,9 @@ def test_agents_are_found_by_what_they_are(hosts: Hosts) -> None:
 def test_an_agent_can_be_deleted_and_comes_back_if_its_host_does(hosts: Hosts) -> None:
     id = hosts.join("host1")
     hosts.api.delete("agent", id)
+    assert hosts.api.list("agent") == [], "its L3 agent goes along"
+    hosts.join("host1")
+    hosts.api.delete("agent", hosts.l3_agent("host1"))
     assert hosts.api.list("agent") == []
     assert hosts.join("host1") != id
     agent.forget(hosts.api.store, "host1")
@@ -249,18 +258,19 @@ def test_agents_are_no_tenants_business(hosts: Hosts, router: str, network: str)
     refused(404, "AgentNotFound", "DELETE", path("agent", id))
     for url in (
         path("router", router, "l3-agents"),
-        path("network", network, "dhcp-agents"),
         path("agent", id, "l3-routers"),
-        path("agent", id, "dhcp-networks"),
     ):
         refused(403, "PolicyNotAuthorized", "GET", url)
+    body = {"router_id": router}
+    refused(403, "PolicyNotAuthorized", "POST", path("agent", id, "l3-routers"), body)
+    refused(403, "PolicyNotAuthorized", "DELETE", path("agent", id, "l3-routers", router))
     assert {zone["name"] for zone in hosts.get("availability_zones")} == {"rack1"}
 
 
 def test_without_a_controller_nobody_is_alive(api: Api) -> None:
     told: dict[str, Any] = {"availability_zone": "rack1", "configurations": {}}
     agent.report(api.store, api.kinds, host="host1", **told)
-    (shown,) = api.list("agent", "alive=False")
+    shown, _ = api.list("agent", "alive=False")
     assert (shown["alive"], shown["heartbeat_timestamp"], shown["started_at"]) == (
         False,
         None,
@@ -270,22 +280,28 @@ def test_without_a_controller_nobody_is_alive(api: Api) -> None:
 
 
 def test_extensions_are_announced(api: Api) -> None:
-    for alias in ("agent", "availability_zone", "l3_agent_scheduler", "dhcp_agent_scheduler"):
+    """Nobody can move DHCP from host to host, nor is there a Placement to tell."""
+    for alias, expected in (
+        *(("agent", 200), ("availability_zone", 200), ("l3_agent_scheduler", 200)),
+        *(("dhcp_agent_scheduler", 404), ("agent-resources-synced", 404)),
+    ):
         status, _ = api.request("GET", f"/v2.0/extensions/{alias}")
-        assert status == 200, alias
+        assert status == expected, alias
 
 
 # --- who does what -------------------------------------------------------------------------------
 
 
 def test_a_routers_agents_are_the_hosts_of_its_gateways(hosts: Hosts, router: str) -> None:
-    first, second = hosts.join("host1"), hosts.join("host2")
+    joined = hosts.join("host1"), hosts.join("host2")
+    first, second = hosts.l3_agent("host1"), hosts.l3_agent("host2")
     (hosting,) = hosts.get("routers", router, "l3-agents")
     assert (hosting["id"], hosting["ha_state"], hosting["alive"]) == (second, "active", True)
     assert hosting == {**hosts.api.show("agent", second), "ha_state": "active"}
     (hosted,) = hosts.get("agents", second, "l3-routers")
     assert hosted == hosts.api.show("router", router)
-    assert hosts.get("agents", first, "l3-routers") == []
+    for other in (first, *joined):
+        assert hosts.get("agents", other, "l3-routers") == []
 
 
 def test_the_first_gateway_that_is_alive_is_active(
@@ -310,54 +326,113 @@ def test_the_first_gateway_that_is_alive_is_active(
     assert [host for host, _ in states()] == ["host2", "host1"]
 
 
-def test_who_has_ports_of_a_network_answers_dhcp(hosts: Hosts, network: str) -> None:
-    first, second = hosts.join("host1"), hosts.join("host2")
-    assert hosts.get("networks", network, "dhcp-agents") == []
-    hosts.plug(hosts.api.create("port", network_id=network), 1)
-    hosts.plug(hosts.api.create("port", network_id=network), 3)  # host3 has not joined
-    (answering,) = hosts.get("networks", network, "dhcp-agents")
-    assert answering == hosts.api.show("agent", first)
-    (answered,) = hosts.get("agents", first, "dhcp-networks")
-    assert answered == hosts.api.show("network", network)
-    assert answered["status"] == "BUILD", "what is observed is shown here, too"
-    assert hosts.get("agents", second, "dhcp-networks") == []
+def assign(hosts: Hosts, host: str, router: str, method: str = "POST", **wrong: str) -> Any:
+    """Put a router on a host, or take it off there; refused with an error, if one is given."""
+    url = path("agent", hosts.l3_agent(host), "l3-routers")
+    body = {"router_id": router} if method == "POST" else None
+    url = url if body else f"{url}/{router}"
+    if wrong:
+        status = {"RouterSchedulingFailed": 409, "InvalidL3Agent": 404}[wrong["error"]]
+        return hosts.api.refused(status, wrong["error"], method, url, body)
+    status, answer = hosts.api.request(method, url, body)
+    assert (status, answer) == ((201, {}) if body else (204, None))
+    return [agent["host"] for agent in hosts.get("routers", router, "l3-agents")]
 
 
-def test_nobody_assigns_by_hand(hosts: Hosts, router: str, network: str) -> None:
-    id, refused = hosts.join("host1"), hosts.api.refused
-    l3, dhcp = "RouterSchedulingFailed", "NetworkSchedulingFailed"
-    for url, error in (
-        (path("router", router, "l3-agents"), l3),
-        (path("agent", id, "l3-routers"), l3),
-        (path("network", network, "dhcp-agents"), dhcp),
-        (path("agent", id, "dhcp-networks"), dhcp),
-    ):
-        messages = {
-            refused(409, error, "POST", url, {"router_id": router}),
-            refused(409, error, "PUT", f"{url}/{router}", {}),
-            refused(409, error, "DELETE", f"{url}/{router}"),
-        }
-        (message,) = messages
-        if error == l3:
-            for how in ("--availability-zone-hint", "--disable", "tenantry-gateway-priority"):
-                assert how in message
+@pytest.fixture
+def reached(hosts: Hosts, router: str) -> Hosts:
+    """Three hosts with tunnels, that all reach the outside."""
+    for dpid, host in HOSTS.items():
+        there = Switch(dpid, "br", host, integration=True)
+        hosts.apply(Change(Switch, dpid, there))
+        hosts.wire(dpid)
+        hosts.join(host, tunnel_address=f"192.0.2.{dpid}")
+    return hosts
+
+
+def test_a_router_is_put_where_somebody_wants_it(reached: Hosts, router: str) -> None:
+    chosen = [agent["host"] for agent in reached.get("routers", router, "l3-agents")]
+    assert sorted(chosen) == sorted(HOSTS.values())
+    first, last = chosen[0], chosen[-1]
+    assert assign(reached, last, router) == [last, *chosen[:-1]]
+    agents = reached.get("routers", router, "l3-agents")
+    assert [agent["ha_state"] for agent in agents] == ["active", "standby", "standby"]
+    (hosted,) = reached.get("agents", reached.l3_agent(last), "l3-routers")
+    assert hosted["id"] == router
+    assert assign(reached, last, router) == [last, *chosen[:-1]], "it is there already"
+    assert assign(reached, first, router) == [first, last, chosen[1]]
+    assert assign(reached, first, router, "DELETE") == [last, chosen[1]]
+    assert reached.get("agents", reached.l3_agent(first), "l3-routers") == []
+    assert assign(reached, first, router, "DELETE") == [last, chosen[1]]
+    shown = reached.api.show("router", router)
+    assert not shown.keys() & {scheduling.PREFERRED, scheduling.EXCLUDED}
+    # Where it was put lasts as long as what it led to.
+    gateway = shown["external_gateway_info"]
+    for info in ({}, {"network_id": gateway["network_id"]}):
+        reached.api.update("router", router, external_gateway_info=info)
+    assert [a["host"] for a in reached.get("routers", router, "l3-agents")] == chosen
+
+
+def test_one_that_is_not_ha_is_in_one_place(reached: Hosts, router: str) -> None:
+    reached.api.update("router", router, admin_state_up=False, ha=False)
+    reached.api.update("router", router, admin_state_up=True)
+    (agent,) = reached.get("routers", router, "l3-agents")
+    assert agent["ha_state"] is None
+    for host in HOSTS.values():
+        assert assign(reached, host, router) == [host]
+    (other,) = assign(reached, "host3", router, "DELETE")
+    assert other != "host3"
+
+
+def test_where_a_router_cannot_be_put(reached: Hosts, router: str) -> None:
+    reached.apply(Change(Interface, (1, "eth1"), None))
+    assert "host1" in assign(reached, "host1", router, error="RouterSchedulingFailed")
+    reached.api.update("agent", reached.l3_agent("host2"), admin_state_up=False)
+    assert assign(reached, "host3", router) == ["host3"]
+    assign(reached, "host2", router, error="InvalidL3Agent")
+    openvswitch = reached.join("host3")
+    url = path("agent", openvswitch, "l3-routers")
+    reached.api.refused(404, "InvalidL3Agent", "POST", url, {"router_id": router})
+    url = path("agent", reached.l3_agent("host3"), "l3-routers")
+    for body in ({}, [], {"router_id": 5}, {"router_id": None}):
+        reached.api.refused(400, "HTTPBadRequest", "POST", url, body)
+    reached.api.refused(404, "RouterNotFound", "POST", url, {"router_id": "nobody"})
+    reached.api.refused(404, "RouterNotFound", "DELETE", f"{url}/nobody")
+
+
+def test_a_router_that_leads_nowhere_yet_is_put_somewhere(reached: Hosts) -> None:
+    router = reached.api.create("router")["id"]
+    assert assign(reached, "host2", router) == ["host2"]
+    hosted = reached.get("agents", reached.l3_agent("host2"), "l3-routers")
+    assert router in [each["id"] for each in hosted]
+    (outside,) = reached.api.list("network", "router:external=true")
+    gateway = {"network_id": outside["id"]}
+    reached.api.update("router", router, external_gateway_info=gateway)
+    first, *_ = reached.get("routers", router, "l3-agents")
+    assert (first["host"], first["ha_state"]) == ("host2", "active")
+
+
+def test_either_agent_of_a_host_can_be_switched_off(reached: Hosts, router: str) -> None:
+    for id in (reached.join("host1"), reached.l3_agent("host2")):
+        reached.api.update("agent", id, admin_state_up=False)
+    (left,) = reached.get("routers", router, "l3-agents")
+    assert left["host"] == "host3"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_is_unknown_is_not_found(hosts: Hosts, method: str) -> None:
-    for kind, error, names in (
-        ("router", "RouterNotFound", ("l3-agents",)),
-        ("network", "NetworkNotFound", ("dhcp-agents",)),
-        ("agent", "AgentNotFound", ("l3-routers", "dhcp-networks")),
+    for kind, error, name, methods in (
+        ("router", "RouterNotFound", "l3-agents", ("GET",)),
+        ("agent", "AgentNotFound", "l3-routers", ("GET", "POST")),
     ):
-        for name in names:
-            hosts.api.refused(404, error, method, path(kind, "nobody", name))
+        if method in methods:
+            body = {"router_id": "nobody"} if method == "POST" else None
+            hosts.api.refused(404, error, method, path(kind, "nobody", name), body)
 
 
 def test_without_routing_there_is_no_scheduling_of_it(make_api: Callable[..., Api]) -> None:
     hosts = Hosts(make_api(provider.extension()))
     id = hosts.join("host1")
-    assert hosts.get("agents", id, "dhcp-networks") == []
     hosts.api.refused(404, "HTTPNotFound", "GET", path("agent", id, "l3-routers"))
 
 
@@ -414,18 +489,16 @@ def client(hosts: Hosts, tmp_path: Path) -> Iterator[Client]:
         yield client
 
 
-def test_the_openstack_client(client: Client, hosts: Hosts, router: str, network: str) -> None:
+def test_the_openstack_client(client: Client, hosts: Hosts, router: str) -> None:
     first = hosts.join("host1", tunnel_address="192.0.2.1")
-    second = hosts.join("host2", "rack2", alive=False)
-    hosts.plug(hosts.api.create("port", network_id=network), 1)
-    agents, one, shown, gateways, answering, routers, networks, zones, placed = client.run(
-        "network agent list --sort-column Host -f json",
-        "network agent list --agent-type open-vswitch --host host2 -f json",
+    hosts.join("host2", "rack2", alive=False)
+    l3 = hosts.l3_agent("host2")
+    agents, one, shown, gateways, routers, zones, placed = client.run(
+        "network agent list --agent-type open-vswitch --sort-column Host -f json",
+        "network agent list --agent-type l3 --host host2 -f json",
         f"network agent show {first} -f json",
         "network agent list --router edge --long -f json",
-        "network agent list --network blue -f json",
-        f"router list --agent {second} -f json",
-        f"network list --agent {first} -f json",
+        f"router list --agent {l3} -f json",
         "availability zone list --network --long -f json",
         "router create --availability-zone-hint rack1 placed -f json",
     )
@@ -433,25 +506,29 @@ def test_the_openstack_client(client: Client, hosts: Hosts, router: str, network
         ("host1", "rack1", True, True),
         ("host2", "rack2", False, True),
     ]
-    assert [each["ID"] for each in one] == [second]
+    assert [each["ID"] for each in one] == [l3]
     assert shown["configuration"] == {"tunnel_address": "192.0.2.1"}
     assert (shown["binary"], shown["alive"]) == ("tenantry", True)
     assert shown["last_heartbeat_at"] == "2026-01-02T03:04:05Z"
-    assert [(each["ID"], each["HA State"]) for each in gateways] == [(second, "standby")]
-    assert [each["ID"] for each in answering] == [first]
+    assert [(each["ID"], each["HA State"]) for each in gateways] == [(l3, "standby")]
     assert [each["Name"] for each in routers] == ["edge"]
-    assert [each["Name"] for each in networks] == ["blue"]
     assert {(z["Zone Name"], z["Zone Resource"], z["Zone Status"]) for z in zones} == {
         *(("rack1", resource, "available") for resource in ("network", "router")),
         *(("rack2", resource, "not available") for resource in ("network", "router")),
     }
     assert placed["availability_zone_hints"] == ["rack1"]
 
-    after, left = client.run(
+    added, removed, after, left = client.run(
+        f"network agent add router --l3 {l3} placed",
+        "network agent list --router placed -f json",
+        f"network agent remove router --l3 {l3} edge",
+        "network agent list --router edge -f json",
         f"network agent set --disable --description spare {first}",
         f"network agent show {first} -f json",
-        f"network agent delete {second}",
+        f"network agent delete {l3}",
         "network agent list -f json",
     )
+    assert [each["ID"] for each in added] == [l3]
+    assert removed == []
     assert (after["admin_state_up"], after["description"]) == (False, "spare")
-    assert [each["ID"] for each in left] == [first]
+    assert {each["Host"] for each in left} == {"host1"}

@@ -5,6 +5,7 @@ controller alive and with it dead."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from tenantry.controller.model import View
 from tenantry.controller.network.routers import active, gateways
 from tests.echo import asked, serving
 from tests.farm import Beyond, Farm, Machine, farm, machines
-from tests.namespace import Guest
+from tests.namespace import Guest, run
 from tests.outside import SERVER, SERVER6
 from tests.pacer import Pacer, reflecting
 
@@ -224,3 +225,82 @@ def forwarded(net: Farm, floating: Any, port: Any) -> None:
     to |= {"internal_ip_address": port["fixed_ips"][0]["ip_address"], "protocol": "tcp"}
     path = f"/v2.0/floatingips/{floating['id']}/port_forwardings"
     net.api("POST", path, {"port_forwarding": to})
+
+
+def assign(net: Farm, machine: Machine, router: Any, method: str = "POST") -> None:
+    """Put a router on a machine, or take it off there."""
+    agents = net.api("GET", f"/v2.0/agents?agent_type=L3%20agent&host={machine.name}")["agents"]
+    url = f"/v2.0/agents/{agents[0]['id']}/l3-routers"
+    if method == "POST":
+        net.api("POST", url, {"router_id": router["id"]})
+    else:
+        net.api(method, f"{url}/{router['id']}")
+
+
+def test_a_router_moves_where_somebody_puts_it(started: list[Machine], tmp_path: Path) -> None:
+    """Under traffic, with all that goes by its gateway: a shared address, a floating IP of a port
+    elsewhere, IPv6. By the counters of the machines' uplinks, not by what the API says."""
+    with farm(tmp_path, started) as net:
+        on = stage(net)
+        public = net.floating_ip(on.beyond.network, on.port)["floating_ip_address"]
+        net.take_effect()
+        first = on.active
+        (other,) = {m for m in started[:2] if m is not first}
+        assert carried_by(first, on, on.inside, public)
+        with reflecting(on.beyond.server):
+            pacer = Pacer(on.inside, SERVER, per_second=200)
+            assign(net, other, on.router)
+            net.until(lambda: on.active is other)
+            net.take_effect()
+            assert carried_by(other, on, on.inside, public)
+            answered = pacer.result()
+        print(f"moved: {len(answered.lost)} lost of {answered.asked}, gap {answered.gap:.3f} s")
+        assert seen_at(on) == {other.name: "active", first.name: "standby"}
+        assign(net, other, on.router, "DELETE")
+        net.until(lambda: on.active is first)
+        net.take_effect()
+        assert seen_at(on) == {first.name: "active"}
+        assert carried_by(first, on, on.inside, public)
+        net.verify()
+        # It is kept with the router: another controller finds it there.
+        net.stop_controller()
+        net.start_controller()
+        net.until(lambda: on.active is first)
+        assert seen_at(on) == {first.name: "active"}
+        net.verify()
+
+
+def test_what_leaves_a_centralised_router_leaves_by_the_active_gateway(
+    started: list[Machine], tmp_path: Path
+) -> None:
+    """Translated one to one, or not at all, and starting on the gateway that stands by."""
+    with farm(tmp_path, started) as net:
+        on = stage(net)
+        for change in ({"admin_state_up": False}, {"distributed": False}, {"admin_state_up": True}):
+            net.update("router", on.router["id"], **change)
+        network = net.api("GET", f"/v2.0/networks/{on.port['network_id']}")["network"]
+        (other,) = {m for m in started[:2] if m is not on.active}
+        for machine in (other, on.active):
+            port = net.port(network)
+            guest = net.plug(machine, port)
+            public = net.floating_ip(on.beyond.network, port)["floating_ip_address"]
+            net.take_effect()
+            assert carried_by(on.active, on, guest, public)
+        net.verify()
+
+
+def carried_by(machine: Machine, on: Stage, guest: Guest, public: str) -> bool:
+    """Whether it is this machine that a guest's pings leave by, and those to its floating IP."""
+    before = {m: uplink_packets(m) for m in on.net.machines[:2]}
+    for to in (SERVER, SERVER6):
+        assert guest.pings(to, count=10), on.net.dump()
+    assert on.beyond.server.pings(public, count=10), on.net.dump()
+    more = {m: uplink_packets(m) - before[m] for m in before}
+    return more.pop(machine) >= 30 > max(more.values())
+
+
+def uplink_packets(machine: Machine) -> int:
+    """How many packets a machine has sent to the outside."""
+    shown = json.loads(run("ip", "-json", "-stats", "link", "show", "dev", f"e{machine.number}"))
+    packets: int = shown[0]["stats64"]["rx"]["packets"]
+    return packets

@@ -3,9 +3,10 @@
 """Agents: the hosts that have joined, as Neutron's API shows its agents; and the availability zones
 that they make up.
 
-Nobody makes an agent: the controller does when a host tells about itself (:func:`report`), and
-only an admin's words, ``admin_state_up`` and ``description``, are the API's to change. Whether a
-host is ``alive``, and since when, is observed (``computed`` of
+A host has two: an Open vSwitch agent, and an L3 agent, to which routers are assigned. Both come and
+go with the host. Nobody makes an agent: the controller does when a host tells about itself
+(:func:`report`), and only an admin's words, ``admin_state_up`` and ``description``, are the API's
+to change. Whether a host is ``alive``, and since when, is observed (``computed`` of
 :func:`tenantry.controller.api.application.application`); where nobody observes, no agent is alive.
 """
 
@@ -19,13 +20,17 @@ from neutron_lib.api import validators
 from neutron_lib.api.converters import convert_to_boolean
 from neutron_lib.api.definitions import agent as definition
 from neutron_lib.api.definitions import (
-    agent_resources_synced,
     agent_sort_key,
     availability_zone,
     availability_zone_filter,
-    dhcpagentscheduler,
 )
-from neutron_lib.constants import AGENT_TYPE_OVS, L3_AGENT_SCHEDULER_EXT_ALIAS
+from neutron_lib.constants import (
+    AGENT_TYPE_L3,
+    AGENT_TYPE_OVS,
+    L3_AGENT_MODE,
+    L3_AGENT_MODE_DVR_SNAT,
+    L3_AGENT_SCHEDULER_EXT_ALIAS,
+)
 from neutron_lib.db.constants import PROJECT_ID_FIELD_SIZE
 from neutron_lib.exceptions.agent import AgentNotFound, AgentNotFoundByTypeHost
 from neutron_lib.exceptions.availability_zone import AvailabilityZoneNotFound
@@ -45,14 +50,16 @@ from tenantry.controller.store import Body, Claim, Draft, Store
 
 AGENT = "agent"
 
+AGENT_TYPES = (AGENT_TYPE_OVS, AGENT_TYPE_L3)
+
 _HOST = "agent_host"
 _AWAITED = "awaited"  # in configurations, if it is False
 _UNOBSERVED = {"alive": False, "heartbeat_timestamp": None, "started_at": None}
 
 
-def of_host(host: str) -> Claim:
-    """What the agent of a host claims: a host has one."""
-    return Claim(_HOST, "", host)
+def of_host(host: str, agent_type: str = AGENT_TYPE_OVS) -> Claim:
+    """What an agent of a host claims: a host has one of each type."""
+    return Claim(_HOST, "" if agent_type == AGENT_TYPE_OVS else agent_type, host)
 
 
 def report(
@@ -63,24 +70,28 @@ def report(
     availability_zone: str,
     configurations: Mapping[str, Any],
 ) -> None:
-    """What a host has told about itself, and when it joined: its agent is made or brought up to
-    date; if it knows all that, nothing is written.
+    """What a host has told about itself, and when it joined: its agents are made or brought up to
+    date; if they know all that, nothing is written.
 
     ``configurations`` is JSON: ``tunnel_address`` (None: no tunnels lead there),
     ``gateway_priority``, and whatever else is worth showing. InvalidInput if these two are not
     what they must be: nobody could make a record of it.
     """
     _check(host, configurations)
-    told = {"availability_zone": availability_zone, "configurations": dict(configurations)}
     kind = kinds[AGENT]
 
     def change(draft: Draft) -> None:
-        id = draft.owner(of_host(host))
-        before = draft.get(AGENT, id) if id is not None else None
-        if before is not None:
-            kind.update(draft, SYSTEM, before, told)
-        else:
-            kind.create(draft, SYSTEM, kind.new_body({**_new(host), **told}))
+        for agent_type, configured in (
+            (AGENT_TYPE_OVS, dict(configurations)),
+            (AGENT_TYPE_L3, {L3_AGENT_MODE: L3_AGENT_MODE_DVR_SNAT}),
+        ):
+            told = {"availability_zone": availability_zone, "configurations": configured}
+            id = draft.owner(of_host(host, agent_type))
+            before = draft.get(AGENT, id) if id is not None else None
+            if before is not None:
+                kind.update(draft, SYSTEM, before, told)
+            else:
+                kind.create(draft, SYSTEM, kind.new_body({**_new(host, agent_type), **told}))
 
     store.write(change, SYSTEM.actor)
 
@@ -106,6 +117,7 @@ def remembered(store: Store) -> list[Remembered]:
             said.get(_AWAITED, True),
         )
         for body in store.read(AGENT).values()
+        if body["agent_type"] == AGENT_TYPE_OVS
         for said in (body["configurations"],)
     ]
 
@@ -127,27 +139,31 @@ def await_no_longer(store: Store, kinds: Kinds, hosts: Collection[str]) -> None:
 
 
 def forget(store: Store, host: str) -> None:
-    """Delete the agent of a host. AgentNotFoundByTypeHost if there is none."""
+    """Delete the agents of a host. AgentNotFoundByTypeHost if there are none."""
 
     def change(draft: Draft) -> None:
-        id = draft.owner(of_host(host))
-        if id is None:
+        if draft.owner(of_host(host)) is None:
             raise AgentNotFoundByTypeHost(agent_type=AGENT_TYPE_OVS, host=host)
-        draft.delete(AGENT, id)
+        _delete(draft, host, AGENT_TYPES)
 
     store.write(change, SYSTEM.actor)
 
 
-def _new(host: str) -> Body:
+def _delete(draft: Draft, host: str, agent_types: Iterable[str]) -> None:
+    for id in [draft.owner(of_host(host, agent_type)) for agent_type in agent_types]:
+        if id is not None:
+            draft.delete(AGENT, id)
+
+
+def _new(host: str, agent_type: str) -> Body:
     return {
         "project_id": "",
         "host": host,
-        "agent_type": AGENT_TYPE_OVS,
+        "agent_type": agent_type,
         "binary": "tenantry",
         "topic": "N/A",  # of a message queue: there is none
         "admin_state_up": True,
         "description": "",
-        "resources_synced": None,  # Neutron's word for: there is no Placement to tell
     }
 
 
@@ -170,8 +186,12 @@ class AgentHooks(ResourceHooks):
                 "created in any other way",
             )
 
+    def delete(self, draft: Draft, context: Context, body: Body) -> None:
+        """One does not go without the other."""
+        _delete(draft, body["host"], {*AGENT_TYPES} - {body["agent_type"]})
+
     def claims(self, body: Body) -> Iterable[Claim]:
-        yield of_host(body["host"])
+        yield of_host(body["host"], body["agent_type"])
 
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         for name, value in _UNOBSERVED.items():
@@ -222,9 +242,8 @@ def extension() -> Extension:
     """The kind ``agent``."""
     return Extension(
         definitions=(
-            *(definition, agent_sort_key, agent_resources_synced),
-            *(availability_zone, availability_zone_filter),
-            *(dhcpagentscheduler, _L3_SCHEDULER),
+            *(definition, agent_sort_key, availability_zone, availability_zone_filter),
+            _L3_SCHEDULER,
         ),
         kinds=(
             ResourceSpec(

@@ -188,34 +188,6 @@ POLICIES = (
         },
     ),
     rule(
-        "get_dhcp-agents",
-        ADMIN,
-        "GET",
-        "/networks/{id}/dhcp-agents",
-        "See which agents serve a network",
-    ),
-    rule(
-        "get_dhcp-networks",
-        ADMIN,
-        "GET",
-        "/agents/{id}/dhcp-networks",
-        "See which agents serve a network",
-    ),
-    rule(
-        "create_dhcp-network",
-        ADMIN,
-        "POST",
-        "/agents/{id}/dhcp-networks",
-        "Say which agents serve a network",
-    ),
-    rule(
-        "delete_dhcp-network",
-        ADMIN,
-        "DELETE",
-        "/agents/{id}/dhcp-networks/{network_id}",
-        "Say which agents serve a network",
-    ),
-    rule(
         "get_availability_zone", ANY_READER, "GET", "/availability_zones", "List availability zones"
     ),
     rule(

@@ -18,6 +18,7 @@ from tenantry.controller.feature.context import Context
 from tenantry.controller.model import Agent, Binding, Health, Switch, View
 from tenantry.controller.network.dns_names import address_text
 from tenantry.controller.network.records import HeldDown
+from tenantry.controller.network.routers import may_be_gateway
 from tenantry.controller.switch.hosts import Hosts
 from tenantry.controller.switch.ovsdb_replica import OvsdbError
 
@@ -77,9 +78,10 @@ def listed(running: Running) -> list[dict[str, Any]]:
     """Every host that has joined: where it is, whether it is there (one of its switches is
     connected), whether it may be a gateway, and what its tunnels say of others."""
     view = View(running.model)
-    names = {a.tunnel: a.host for a in running.model.all(Agent).values() if a.tunnel}
+    agents = sorted(view.find(Agent, l3=False), key=lambda agent: agent.host)
+    names = {agent.tunnel: agent.host for agent in agents if agent.tunnel}
     found = []
-    for record in sorted(running.model.all(Agent).values(), key=lambda a: a.host):
+    for record in agents:
         switches = switches_of(view, record.host)
         healths = [h for h in running.model.all(Health).values() if h.switch in switches]
         found.append(
@@ -88,7 +90,7 @@ def listed(running: Running) -> list[dict[str, Any]]:
                 "alive": any(switch in running.progress.connections for switch in switches),
                 "tunnel_address": address_text(*record.tunnel) if record.tunnel else None,
                 "availability_zone": record.availability_zone,
-                "gateway": record.admin_state_up
+                "gateway": may_be_gateway(view, record.host)
                 and not any(view.get(HeldDown, s) for s in switches),
                 "switches": [
                     s.name for s in map(view.get, [Switch] * len(switches), switches) if s

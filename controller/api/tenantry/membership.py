@@ -65,8 +65,11 @@ class Membership:
         """Call ``forget`` with every host whose agent somebody deletes."""
 
         def committed(commit: Commit) -> None:
+            forgotten: set[str] = set()
             for change in commit.changes:
                 if change.kind == agent.AGENT and change.before and change.after is None:
-                    forget(change.before["host"])
+                    forgotten.add(change.before["host"])
+            for host in sorted(forgotten):
+                forget(host)
 
         self._store.subscribe(committed)

@@ -99,7 +99,7 @@ def _reasons(
 
 def _services(view: View) -> Iterator[str]:
     """Where guests get no metadata, and no DNS over TCP, for lack of a tunnel."""
-    agents, home = view.find(Agent), service_switch(view)
+    agents, home = view.find(Agent, l3=False), service_switch(view)
     record = view.get(Switch, home) if home is not None else None
     if record is None or len(agents) < 2:
         return
