@@ -58,7 +58,6 @@ from tenantry.controller.store import Body, Claim, Draft, Link
 SEGMENT = segment_api.RESOURCE_NAME
 """The kind, and the role in which a network sees its segments."""
 
-_ADMINS = "only an admin may say how a network is carried"
 _ATTRIBUTES = AttributeInfo(provider_net.RESOURCE_ATTRIBUTE_MAP["networks"])
 
 
@@ -108,18 +107,16 @@ class ProviderNetworkHooks(ResourceHooks):
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         settled: list[Segment] = []
-        for wanted in self._wanted(context, body):
+        for wanted in self._wanted(body):
             settled.append(self._segments.settle(draft, body["project_id"], wanted, settled))
         body |= settled[0]
         body[SEGMENTS] = _several(settled)
 
-    def _wanted(self, context: Context, body: Body) -> list[Segment]:
+    def _wanted(self, body: Body) -> list[Segment]:
         named = any(is_set(body[name]) for name in provider_net.ATTRIBUTES)
         listed = body[SEGMENTS] if is_set(body[SEGMENTS]) else []
         if named and listed:
             raise SegmentsSetInConjunctionWithProviders()
-        if named or listed:
-            context.require_admin(_ADMINS)
         if listed:
             return [_checked(segment_of(one)) for one in listed]
         if named:
@@ -167,7 +164,6 @@ class SegmentHooks(ResourceHooks):
         self._segments = segments
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
-        context.require_admin(_ADMINS)
         network = draft.get("network", body["network_id"])
         if network is None:
             raise exceptions.NetworkNotFound(net_id=body["network_id"])
@@ -206,7 +202,7 @@ class SegmentSubnetHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         id, network_id = body[segment_api.SEGMENT_ID], body["network_id"]
         if id is not None:
-            _check_segment(draft, context, id, network_id)
+            _check_segment(draft, id, network_id)
         for subnet_id in draft.linked(network_id, "subnet"):
             other = draft.get("subnet", subnet_id)
             if other and (other.get(segment_api.SEGMENT_ID) is None) != (id is None):
@@ -222,7 +218,7 @@ class SegmentSubnetHooks(ResourceHooks):
             raise SubnetSegmentAssociationChangeNotAllowed()
         if len(draft.linked(network_id, "subnet")) > 1:
             raise SubnetsNotAllAssociatedWithSegments(network_id=network_id)
-        _check_segment(draft, context, str(id), network_id)
+        _check_segment(draft, str(id), network_id)
         network = draft.get("network", network_id)
         if network and len(segments_of(network)) > 1:
             raise NoUpdateSubnetWhenMultipleSegmentsOnNetwork(network_id=network_id)
@@ -237,8 +233,7 @@ class SegmentSubnetHooks(ResourceHooks):
         )  # subnets from before there was such an attribute
 
 
-def _check_segment(draft: Draft, context: Context, id: str, network_id: str) -> None:
-    context.require_admin("only an admin may say on which segment a subnet is")
+def _check_segment(draft: Draft, id: str, network_id: str) -> None:
     found = draft.get(SEGMENT, id)
     if found is None:
         raise SegmentNotFound(segment_id=id)

@@ -33,10 +33,6 @@ class ExternalNetworkHooks(ResourceHooks):
     one's own there a network must be shared, too. A network is external for as long as somebody
     has access: everybody, if it was made so by its attribute."""
 
-    def create(self, draft: Draft, context: Context, body: Body) -> None:
-        if body[EXTERNAL]:
-            context.require_admin("only an admin may make a network external")
-
     def created(self, draft: Draft, body: Body) -> None:
         if body.get(EXTERNAL):
             give_to_everybody(draft, self.kinds[RBAC_POLICY], "network", body, ACCESS_EXTERNAL)
@@ -44,7 +40,6 @@ class ExternalNetworkHooks(ResourceHooks):
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         if body.get(EXTERNAL) == before.get(EXTERNAL):
             return
-        context.require_admin("only an admin may make a network external")
         if body[EXTERNAL]:
             give_to_everybody(draft, self.kinds[RBAC_POLICY], "network", before, ACCESS_EXTERNAL)
             return

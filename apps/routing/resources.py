@@ -128,8 +128,6 @@ class RouterHooks(ResourceHooks):
 
     def _set_gateway(self, draft: Draft, context: Context, body: Body, asked: Body) -> None:
         """Make, keep or move the gateway port, as ``asked`` says."""
-        if "enable_snat" in asked or asked.get("external_fixed_ips"):
-            context.require_admin("only an admin may set enable_snat or external_fixed_ips")
         network_id, before = asked["network_id"], body[GATEWAY]
         network = draft.get("network", network_id)
         if network is None or not may_use(draft, context, network, ACCESS_EXTERNAL):

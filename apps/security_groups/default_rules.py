@@ -49,7 +49,6 @@ DEFINITION = NewDefinition(
 
 class DefaultRuleHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
-        context.require_admin("only an admin may change the default rules of security groups")
         ensure(draft, self.kinds[TEMPLATE])
         settle(body)
         missing = _missing(draft, body)
@@ -59,9 +58,6 @@ class DefaultRuleHooks(ResourceHooks):
             owner = draft.owner(claim)
             if owner is not None:
                 raise errors.DefaultSecurityGroupRuleExists(rule_id=owner)
-
-    def delete(self, draft: Draft, context: Context, body: Body) -> None:
-        context.require_admin("only an admin may change the default rules of security groups")
 
     def claims(self, body: Body) -> Iterable[Claim]:
         yield _claim(body)

@@ -21,7 +21,6 @@ from tenantry.controller.feature.extension import (
 from tenantry.controller.store import Body, Claim, Draft
 
 SETTING = definition.RESOURCE_NAME
-MANAGER = "manager"
 
 DEFINITION = NewDefinition(
     ALIAS=definition.ALIAS,
@@ -62,13 +61,6 @@ class SettingHooks(ResourceHooks):
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         body["project_id"] = body["project_id"] or ""
-        _check_manager(context, body)
-
-    def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
-        _check_manager(context, body)
-
-    def delete(self, draft: Draft, context: Context, body: Body) -> None:
-        _check_manager(context, body)
 
     def claims(self, body: Body) -> Iterable[Claim]:
         yield _of_project(body["project_id"])
@@ -79,11 +71,6 @@ class SettingHooks(ResourceHooks):
 
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown["project_id"] = shown["tenant_id"] = body["project_id"] or None
-
-
-def _check_manager(context: Context, body: Body) -> None:
-    if MANAGER not in context.roles or not body["project_id"]:
-        context.require_admin("only an admin, or a project's manager, may say what groups are")
 
 
 _ATTRIBUTES = definition.RESOURCE_ATTRIBUTE_MAP[definition.COLLECTION_NAME]

@@ -40,6 +40,10 @@ Read: TypeAlias = Callable[[str], Any]
 if there is none."""
 
 
+def _nothing(name: str) -> None:
+    """What there is to read where there is no target."""
+
+
 class PolicyNotAuthorized(exceptions.NotAuthorized):
     """Neutron's name for it."""
 
@@ -86,7 +90,7 @@ class Policy:
         """``context``, with whether the rules say that it is an administrator's. The operator's
         file is looked at here: once a request."""
         self._refresh()
-        return replace(context, is_admin=self.allows(context, ADMIN_RULE, _nothing))
+        return replace(context, is_admin=self.allows(context, ADMIN_RULE))
 
     def refused(self, context: Context, rules: tuple[str, ...], read: Read) -> frozenset[str]:
         """Those of ``rules`` that do not let the caller do what they are about. ``read`` is asked
@@ -98,10 +102,10 @@ class Policy:
         except TypeError:  # a value that is no key: a list
             return self._decide(rules, who, values)
 
-    def allows(self, context: Context, rule: str, read: Read) -> bool:
+    def allows(self, context: Context, rule: str, read: Read = _nothing) -> bool:
         return not self.refused(context, (rule,), read)
 
-    def check(self, context: Context, rule: str, read: Read) -> None:
+    def check(self, context: Context, rule: str, read: Read = _nothing) -> None:
         """Errors: PolicyNotAuthorized."""
         if not self.allows(context, rule, read):
             raise PolicyNotAuthorized(rule=rule)
@@ -248,10 +252,6 @@ def _creds(who: Who) -> dict[str, Any]:
     if who.project_id:  # who is of no project owns nothing, not even what is of none
         creds |= {"project_id": who.project_id, "tenant_id": who.project_id}
     return creds
-
-
-def _nothing(name: str) -> None:
-    """What there is to read where there is no target."""
 
 
 _ABSENT = (0,)

@@ -30,17 +30,11 @@ _SHOWN = {4: address_scope.IPV4_ADDRESS_SCOPE, 6: address_scope.IPV6_ADDRESS_SCO
 
 
 class AddressScopeHooks(ResourceHooks):
-    def create(self, draft: Draft, context: Context, body: Body) -> None:
-        if body["shared"]:
-            context.require_admin("only an admin may share an address scope")
-
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
-        if body["shared"] != before["shared"]:
-            context.require_admin("only an admin may share an address scope")
-            if not body["shared"]:
-                raise AddressScopeUpdateError(
-                    address_scope_id=body["id"], reason="Shared address scope can't be unshared"
-                )
+        if before["shared"] and not body["shared"]:
+            raise AddressScopeUpdateError(
+                address_scope_id=body["id"], reason="Shared address scope can't be unshared"
+            )
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
         if draft.linked(body["id"], POOL):

@@ -32,15 +32,9 @@ LISTED = 10
 
 
 class NetworkHooks(ResourceHooks):
-    def create(self, draft: Draft, context: Context, body: Body) -> None:
-        if body["shared"]:
-            context.require_admin("only an admin may share a network")
-
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
-        if body["shared"] != before["shared"]:
-            context.require_admin("only an admin may share a network")
-            if not body["shared"]:
-                self._check_unshared(draft, body)
+        if before["shared"] and not body["shared"]:
+            self._check_unshared(draft, body)
 
     def _check_unshared(self, draft: Draft, body: Body) -> None:
         """Nobody has ports there by this alone. What is nobody's is a gateway's or a floating IP's,

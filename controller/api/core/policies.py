@@ -10,6 +10,7 @@ from tenantry.controller.feature.policies import (
     ADMIN,
     ADMIN_OR_SERVICE,
     ANY_READER,
+    MANAGER,
     MEMBER,
     NETWORK_MEMBER,
     NETWORK_READER,
@@ -197,4 +198,7 @@ POLICIES = (
         "/network-ip-availabilities",
         "See how many addresses networks have left",
     ),
+    rule("get_quota", MANAGER, "GET", "/quotas/{project_id}"),
+    rule("update_quota", ADMIN, "PUT", "/quotas/{project_id}"),
+    rule("delete_quota", ADMIN, "DELETE", "/quotas/{project_id}"),
 )

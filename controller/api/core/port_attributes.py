@@ -20,10 +20,7 @@ from neutron_lib.api.definitions import (
 
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import Extension, Reader, ResourceHooks
-from tenantry.controller.store import Body, Draft
-
-DATA_PLANE_INTEGRATOR = "data_plane_integrator"
-"""The role that may say how the data plane is, besides admins."""
+from tenantry.controller.store import Body
 
 _NAMES = (
     data_plane_status.DATA_PLANE_STATUS,
@@ -33,17 +30,6 @@ _NAMES = (
 
 
 class PortAttributesHooks(ResourceHooks):
-    def create(self, draft: Draft, context: Context, body: Body) -> None:
-        if body[port_hints.HINTS] is not None:
-            context.require_admin("only an admin may give hints")
-
-    def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
-        if body.get(port_hints.HINTS) != before.get(port_hints.HINTS):
-            context.require_admin("only an admin may give hints")
-        name = data_plane_status.DATA_PLANE_STATUS
-        if body.get(name) != before.get(name) and DATA_PLANE_INTEGRATOR not in context.roles:
-            context.require_admin("only an admin may say how the data plane is")
-
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         for name in _NAMES:
             shown.setdefault(name, None)  # ports from before there was such an attribute

@@ -49,6 +49,7 @@ class Quotas:
 
     def __init__(self, store: Store, kinds: Kinds, defaults: Mapping[str, int]) -> None:
         self._store = store
+        self._policy = kinds.policy
         self._kind = kinds[_QUOTA]
         self._defaults = {
             kind.name: defaults.get(kind.name, UNLIMITED) for kind in limited(kinds.values())
@@ -88,7 +89,7 @@ class Quotas:
 
     def index(self, request: Request, context: Context) -> Answer:
         """The projects that have limits of their own."""
-        context.require_admin("only an admin may see the quotas of all projects")
+        self._policy.check(context, "get_quota")  # no project's: an admin's
         self._store.catch_up()
         return 200, {
             "quotas": [
@@ -120,7 +121,7 @@ class Quotas:
         }
 
     def update(self, request: Request, context: Context, id: str) -> Answer:
-        context.require_admin(_ADMINS)
+        self._policy.check(context, "update_quota", {"project_id": id}.get)
         if not id.isprintable() or len(id) > PROJECT_ID_FIELD_SIZE:
             raise HTTPBadRequest(
                 f"A project is printable text of at most {PROJECT_ID_FIELD_SIZE} characters"
@@ -157,7 +158,7 @@ class Quotas:
 
     def delete(self, request: Request, context: Context, id: str) -> Answer:
         """Back to the defaults."""
-        context.require_admin(_ADMINS)
+        self._policy.check(context, "delete_quota", {"project_id": id}.get)
 
         def change(draft: Draft) -> None:
             owner = draft.owner(_claim(id))
@@ -168,13 +169,10 @@ class Quotas:
         self._store.write(change, context.actor)
         return 204, None
 
-    @staticmethod
-    def _check_may_see(context: Context, project: str) -> None:
-        if project != context.project_id:
-            context.require_admin("only an admin may see the quotas of other projects")
+    def _check_may_see(self, context: Context, project: str) -> None:
+        self._policy.check(context, "get_quota", {"project_id": project}.get)
 
 
-_ADMINS = "only an admin may change quotas"
 _HOW = ("force", "check_limit")
 """What is in a request beside limits. ``check_limit`` asks for what is done anyway."""
 

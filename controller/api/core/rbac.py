@@ -116,9 +116,8 @@ def _check_target(draft: Draft, context: Context, body: Body) -> None:
     """Projects have UUIDs if the caller's has one, as Keystone's have: anything else is a project's
     name, and would share with nobody."""
     target = body["target_tenant"]
-    if target == EVERYBODY:
-        context.require_admin("only an admin may share with every project")
-    elif validators.validate_uuid(target) and not validators.validate_uuid(context.project_id):
+    named = target != EVERYBODY and validators.validate_uuid(target)
+    if named and not validators.validate_uuid(context.project_id):
         raise exceptions.InvalidInput(
             error_message=f"'{target}' is not a valid target project ID; expected a UUID or '*'"
         )

@@ -59,8 +59,6 @@ _SUBNET_ALLOCATION = NewDefinition(
 
 class SubnetPoolHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
-        if body["shared"] or body["is_default"]:
-            context.require_admin("only an admin may share a subnet pool or make it the default")
         for name in ("default_quota", "address_scope_id"):
             if not is_set(body[name]):
                 body[name] = None
@@ -69,8 +67,6 @@ class SubnetPoolHooks(ResourceHooks):
         _check_scope(draft, context, body)
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
-        if body["is_default"] != before["is_default"]:
-            context.require_admin("only an admin may make a subnet pool the default")
         if body["prefixes"] != before["prefixes"]:
             _settle_prefixes(body)
             if not netaddr.IPSet(before["prefixes"]).issubset(netaddr.IPSet(body["prefixes"])):
