@@ -11,7 +11,17 @@ import uuid
 import click
 
 from tenantry.controller import config
-from tenantry.controller.cli import account, authority, doctor, drill, features, hosts, plug, show
+from tenantry.controller.cli import (
+    account,
+    authority,
+    doctor,
+    drill,
+    features,
+    hosts,
+    keystone,
+    plug,
+    show,
+)
 from tenantry.controller.client import URL, Context, api_url
 
 
@@ -94,7 +104,7 @@ def main(
     context.obj = Context(files, url, as_json, cloud)
 
 
-for command in (account.account, authority.ca, hosts.host, *show.COMMANDS):
+for command in (account.account, authority.ca, hosts.host, keystone.keystone, *show.COMMANDS):
     main.add_command(command)
 
 

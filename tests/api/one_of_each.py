@@ -145,11 +145,11 @@ def one_of_each(api: Api) -> World:
     behind = other("port", network_id=network)
     make(
         "rbac_policy",
-        {"target_tenant": "green"},
+        {"target_tenant": "9" * 32},
         object_type="network",
         object_id=network,
         action="access_as_shared",
-        target_tenant="red",
+        target_tenant="8" * 32,
     )
     outside = other(
         "network",
