@@ -17,7 +17,7 @@ endif
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: HOSTS = # even if the environment has one
@@ -84,6 +84,11 @@ attack: machine $(STAMP) ## hostile frames, floods, lying peers, kills, until on
 	    seed=$$((seed + 1)); \
 	done; exit 1
 
+.PHONY: conformance
+conformance: machine $(STAMP) build/conformance/.installed ## the public API suites, a real Keystone; SUITE=neutron, PART=ci or a word
+	@$(SUDO) $(PYTHON) -m tests.conformance --venv build/conformance \
+	    $(if $(SUITE),--suite $(SUITE)) $(if $(PART),--part $(PART))
+
 .PHONY: docs
 docs: $(STAMP) ## regenerate docs/pipeline.md and docs/model.md from the code
 	@$(PYTHON) -m tenantry.controller.sample.pages
@@ -96,6 +101,13 @@ changelog: $(STAMP) ## what docs/changes says, as it will be read; VERSION=1.2.3
 clean: ## remove everything that the other targets made here
 	@rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+build/conformance/.installed: tests/conformance/requirements.txt
+	@.ci/install-packages python
+	@echo "Installing the public suites into build/conformance; it takes a minute"
+	@$(SYSTEM_PYTHON) -m venv build/conformance
+	@build/conformance/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 # What the targets above stand on. Each does nothing, quickly, when there is nothing to do.
 
