@@ -44,7 +44,8 @@ def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
 
 @pytest.fixture(params=["none", "basic", "keystone"])
 def door(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Door]:
-    """Each of ``[api] auth_type``, with an account, or a user, that is an administrator."""
+    """Each of ``[api] auth_type``, with an account, or a user, that is an administrator, and a
+    service: Nova alone writes ``binding:profile``."""
     options, port, credentials, environment = tmp_path / "tenantry.conf", 0, {}, {}
     if request.param == "none":
         options.touch()
@@ -52,7 +53,17 @@ def door(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Door]:
     elif request.param == "basic":
         accounts = f"[api]\nauth_type = basic\naccounts = {tmp_path}/accounts\n"
         options.write_text(accounts)
-        words = ("account", "add", "anna", "--project", "demo", "--role", "admin")
+        words = (
+            "account",
+            "add",
+            "anna",
+            "--project",
+            "demo",
+            "--role",
+            "admin",
+            "--role",
+            "service",
+        )
         run(TENANTRY, "--config-file", options, *words, input=f"{PASSWORD}\n")
         said = base64.b64encode(f"anna:{PASSWORD}".encode()).decode()
         credentials = {"Authorization": f"Basic {said}"}
@@ -61,6 +72,8 @@ def door(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Door]:
     else:
         keystone: Keystone = request.getfixturevalue("keystone")
         options = keystone.directory / "tenantry.conf"
+        admin = ("--user", "admin", "--project", "admin")
+        keystone.ask("admin", "role", "add", *admin, "service")
         token = keystone.ask("admin", "token", "issue", "-f", "value", "-c", "id")
         credentials = {"X_Auth_Token": token}
         environment = keystone.environment("admin")
