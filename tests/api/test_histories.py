@@ -44,6 +44,10 @@ STEP = st.tuples(
             "move",
             "pairs",
             "rename",
+            "share",
+            "give",
+            "give",
+            "take",
             "tag",
             "quota",
             "delete",
@@ -54,7 +58,7 @@ STEP = st.tuples(
     st.integers(0, 7),
 )
 
-BEGINNING = [("network", 0, 0), ("scope", 0, 0), ("pool", 1, 2), ("pool", 0, 3)]
+BEGINNING = [("network", 0, 0), ("scope", 0, 0), ("pool", 1, 2), ("pool", 0, 3), ("give", 0, 1)]
 """Random steps seldom get as far as this by themselves."""
 
 
@@ -124,6 +128,23 @@ def step(api: Api, action: str, one: int, two: int) -> None:
         fixed_ips = [{"subnet_id": some("subnet")}] * (two % 3)
         body = {"fixed_ips": fixed_ips, "mac_address": MACS[two % 2]}
         api.request("PUT", f"/v2.0/ports/{some('port')}", {"port": body})
+    elif action == "share":
+        name = ("shared", "router:external")[two // 2 % 2]
+        body = {name: bool(two % 2)}
+        api.request("PUT", path("network", some("network")), {"network": body})
+    elif action == "give":
+        shareable = ("network", "subnetpool", "address_scope")[one % 3]
+        body = {"object_type": shareable, "object_id": some(shareable)}
+        body["action"] = ("access_as_shared", "access_as_external")[two % 2]
+        body["target_tenant"] = ("*", "red")[two // 2 % 2]
+        policy = some("rbac_policy")
+        if two < 6:
+            api.request("POST", "/v2.0/rbac-policies", {"rbac_policy": body})
+        else:
+            change = {"rbac_policy": {"target_tenant": ("*", "blue")[one % 2]}}
+            api.request("PUT", f"/v2.0/rbac-policies/{policy}", change)
+    elif action == "take":
+        api.request("DELETE", f"/v2.0/rbac-policies/{some('rbac_policy')}")
     elif action == "rename":
         api.request("PUT", path(kind, some(kind)), {kind: {"name": str(one)}})
     elif action == "tag":
@@ -157,6 +178,7 @@ def test_memory_database_and_log_agree(steps: list[tuple[str, int, int]]) -> Non
         assert_promises(api)
         assert_quotas_hold(api)
         assert_pools_keep_their_promises(api)
+        assert_policies_say_what_is_shared(api)
         api.store.close()
         reloaded.close()
 
@@ -225,3 +247,18 @@ def assert_pools_keep_their_promises(api: Api) -> None:
                 and (pool["address_scope_id"] == other["address_scope_id"])
             ):
                 assert prefixes.isdisjoint(netaddr.IPSet(other["prefixes"]))
+
+
+def assert_policies_say_what_is_shared(api: Api) -> None:
+    """And the resources say the same of themselves."""
+    targets: dict[tuple[str, str], set[str]] = {}
+    for policy in api.store.read("rbac_policy").values():
+        key = policy["object_id"], policy["action"]
+        assert policy["target_tenant"] not in targets.setdefault(key, set()), "twice"
+        targets[key].add(policy["target_tenant"])
+        assert api.store.get(policy["object_type"], policy["object_id"]) is not None
+    for kind in ("network", "subnetpool", "address_scope"):
+        for id, body in api.store.read(kind).items():
+            assert body["shared"] == ("*" in targets.get((id, "access_as_shared"), ()))
+    for id, body in api.store.read("network").items():
+        assert body["router:external"] == ((id, "access_as_external") in targets)
