@@ -9,6 +9,7 @@ from tenantry.apps.arp_nd import ARP_ND
 from tenantry.apps.dhcp import DHCP
 from tenantry.apps.dns import DNS
 from tenantry.apps.firewall import FIREWALL
+from tenantry.apps.flavors import FLAVORS
 from tenantry.apps.l2 import L2
 from tenantry.apps.local_ip import LOCAL_IP
 from tenantry.apps.metadata import METADATA
@@ -40,6 +41,7 @@ APPS: tuple[App, ...] = (
     SECURITY_GROUPS,
     ARP_ND,
     SERVICE_PORT,
+    FLAVORS,
     ROUTING,
     FIREWALL,
     NAT,

@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from neutron_lib import exceptions
 from neutron_lib.api.definitions import external_net
+from neutron_lib.api.definitions.constants import IS_DEFAULT
 from neutron_lib.constants import DEVICE_OWNER_FLOATINGIP, DEVICE_OWNER_ROUTER_GW
 from neutron_lib.exceptions.external_net import ExternalNetworkInUse
 
@@ -23,9 +26,16 @@ from tenantry.controller.feature.extension import (
     give_to_everybody,
     granted,
 )
-from tenantry.controller.store import Body, Draft, Store
+from tenantry.controller.store import Body, Claim, Draft, Store
 
 EXTERNAL = external_net.EXTERNAL
+
+DEFAULT = Claim("default_external_network", "", "")
+"""What the one network claims that projects' routers lead to, where nobody says to which."""
+
+
+class DefaultExternalNetworkExists(exceptions.Conflict):
+    message = "A default external network already exists: %(net_id)s."
 
 
 class ExternalNetworkHooks(ResourceHooks):
@@ -33,11 +43,17 @@ class ExternalNetworkHooks(ResourceHooks):
     one's own there a network must be shared, too. A network is external for as long as somebody
     has access: everybody, if it was made so by its attribute."""
 
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        if body[IS_DEFAULT]:
+            _check_default(draft, body)
+
     def created(self, draft: Draft, body: Body) -> None:
         if body.get(EXTERNAL):
             give_to_everybody(draft, self.kinds[RBAC_POLICY], "network", body, ACCESS_EXTERNAL)
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
+        if body.get(IS_DEFAULT) != before.get(IS_DEFAULT):
+            _check_default(draft, body)
         if body.get(EXTERNAL) == before.get(EXTERNAL):
             return
         if body[EXTERNAL]:
@@ -47,14 +63,20 @@ class ExternalNetworkHooks(ResourceHooks):
             port = draft.get("port", id)
             if port and port["device_owner"] in (DEVICE_OWNER_ROUTER_GW, DEVICE_OWNER_FLOATINGIP):
                 raise ExternalNetworkInUse(net_id=body["id"])
+        body[IS_DEFAULT] = False
         for policy in _policies(draft, body["id"]):
             draft.delete(RBAC_POLICY, policy["id"])
+
+    def claims(self, body: Body) -> Iterable[Claim]:
+        if body.get(IS_DEFAULT):
+            yield DEFAULT
 
     def may_see(self, reader: Reader, context: Context, body: Body) -> bool:
         return granted(reader, context.project_id, body["id"], ACCESS_EXTERNAL)
 
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown.setdefault(EXTERNAL, False)  # networks from before there was such an attribute
+        shown[IS_DEFAULT] = bool(body.get(IS_DEFAULT))
 
     def upgrade(self, store: Store) -> None:
         """What was external before there were policies for it gets one."""
@@ -65,6 +87,16 @@ class ExternalNetworkHooks(ResourceHooks):
                     self.created(draft, body)
 
         store.write(change, SYSTEM.actor)
+
+
+def _check_default(draft: Draft, body: Body) -> None:
+    owner = draft.owner(DEFAULT)
+    if body[IS_DEFAULT] and not body.get(EXTERNAL):
+        raise exceptions.InvalidInput(
+            error_message="is_default is for external networks: set router:external, too"
+        )
+    if body[IS_DEFAULT] and owner not in (None, body["id"]):
+        raise DefaultExternalNetworkExists(net_id=owner)
 
 
 def _policies(draft: Draft, network_id: str) -> list[Body]:
@@ -92,7 +124,7 @@ class ExternalPolicyHooks(ResourceHooks):
         _check_unused(draft, body["object_id"], body)
         network = draft.get("network", body["object_id"])
         if network and all(other["id"] == body["id"] for other in _policies(draft, network["id"])):
-            draft.put("network", changed(network, **{EXTERNAL: False}))
+            draft.put("network", changed(network, **{EXTERNAL: False, IS_DEFAULT: False}))
 
 
 def _check_unused(draft: Draft, network_id: str, gone: Body, *instead: Any) -> None:

@@ -17,11 +17,18 @@ from tenantry.controller.feature.policies import (
 
 POLICIES = (
     *of_kind(
+        "auto_allocated_topology",
+        "/auto-allocated-topology",
+        {"get": READER, "delete": MEMBER},
+    ),
+    *of_kind(
         "network",
         "/networks",
         {
             "create:router:external": ADMIN,
+            "create:is_default": ADMIN,
             "update:router:external": ADMIN,
+            "update:is_default": ADMIN,
         },
     ),
     *of_kind(

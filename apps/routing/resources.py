@@ -26,6 +26,7 @@ from neutron_lib.constants import ATTR_NOT_SPECIFIED, DEVICE_OWNER_ROUTER_GW
 from neutron_lib.exceptions import l3 as l3_exceptions
 from neutron_lib.exceptions.extraroute import InvalidRoutes, RoutesExhausted
 
+from tenantry.apps.routing import auto_allocated_topology
 from tenantry.apps.routing.external import EXTERNAL, ExternalNetworkHooks, ExternalPolicyHooks
 from tenantry.apps.routing.interfaces import (
     Interfaces,
@@ -311,6 +312,7 @@ def extension() -> Extension:
     """The kind ``router``, and external networks."""
     rules, external = RouterHooks(), ExternalNetworkHooks()
     interfaces = Interfaces(rules)
+    topology = auto_allocated_topology.TopologyHooks()
     attributes = {
         **l3.RESOURCE_ATTRIBUTE_MAP["routers"],
         "routes": {
@@ -324,9 +326,10 @@ def extension() -> Extension:
             *(l3, l3_ext_gw_mode, extraroute, extraroute_atomic, external_net),
             *(dvr, router_admin_state_down_before_update, l3_ext_ha_mode),
             *(router_availability_zone, l3_ext_ndp_proxy),
-            subnet_external_network,
+            *(subnet_external_network, auto_allocated_topology.DEFINITION),
         ),
         kinds=(
+            auto_allocated_topology.KIND,
             ResourceSpec(
                 name="router",
                 collection="routers",
@@ -345,10 +348,12 @@ def extension() -> Extension:
         ),
         rules={
             "router": rules,
+            auto_allocated_topology.TOPOLOGY: topology,
             "network": external,
             RBAC_POLICY: ExternalPolicyHooks(),
             "port": RouterPortHooks(),
             "subnet": RouterSubnetHooks(),
         },
+        routes=auto_allocated_topology.routes(topology),
         upgrade=external.upgrade,
     )

@@ -80,4 +80,5 @@ KIND = ResourceSpec(
     collection=definition.COLLECTION_NAME,
     attributes={**_ATTRIBUTES, "tenant_id": _ATTRIBUTES["project_id"]},
     not_found=lambda id: SettingNotFound(id=id),
+    standard=(),
 )

@@ -36,9 +36,9 @@ from tenantry.controller.api.policy import Policy
 from tenantry.controller.api.resource import Collection, Computed
 from tenantry.controller.api.tenantry import policies
 from tenantry.controller.api.versions import Discovery
-from tenantry.controller.api.wsgi import Answer, Application, Route
+from tenantry.controller.api.wsgi import Answer, Application, Route, read_json
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Extension, Listed
+from tenantry.controller.feature.extension import ApiRoute, Extension, Listed
 from tenantry.controller.store import Body, Store
 
 
@@ -115,10 +115,35 @@ def application(
                 for extension in kinds.extensions
                 for path, listed in extension.lists.items()
             ),
+            *(
+                Route(
+                    route.method,
+                    f"/v2.0/{route.path}",
+                    partial(_answer, store, kinds.policy, route),
+                )
+                for extension in kinds.extensions
+                for route in extension.routes
+            ),
             *routes,
         ],
         lambda request: kinds.policy.recognised(authenticate(request)),
     )
+
+
+def _answer(
+    store: Store, policy: Policy, route: ApiRoute, request: Request, context: Context, **names: str
+) -> Answer:
+    if names.get("project_id") == "None":  # so writes a client that names no project
+        names["project_id"] = context.project_id
+    policy.check(context, route.rule, {"project_id": context.project_id, **names}.get)
+    if request.method == "GET":
+        store.catch_up()
+        said = {name: request.GET.getall(name) for name in request.GET}
+    else:
+        said = read_json(request) if request.body else {}
+        if not isinstance(said, dict):
+            raise HTTPBadRequest("Resource body required")
+    return route.answer(store, context, said, **names)
 
 
 def _list(

@@ -57,11 +57,17 @@ class Reader(Protocol):
 class Maker(Protocol):
     """What makes, changes and shows resources of a kind, with the rules of all features."""
 
+    @property
+    def name(self) -> str: ...
+
     def make(self, draft: Draft, context: Context, attributes: Body) -> Body: ...
 
     def update(self, draft: Draft, context: Context, before: Body, changes: Body) -> Body: ...
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None: ...
+
+    @property
+    def actions(self) -> Mapping[str, Action]: ...
 
     def shown(self, reader: Reader, context: Context, body: Body) -> Body: ...
 
@@ -195,14 +201,29 @@ Listed: TypeAlias = Callable[[Store, Context], Iterable[Body]]
 
 
 @dataclass(frozen=True)
+class ApiRoute:
+    """A request that is not one of those that every kind has: ``METHOD /v2.0/PATH``, in which
+    ``{NAME}`` stands for one segment. ``answer(store, context, said, **names)`` is its status and
+    what to return as JSON; ``said`` is the JSON of the request, or, of a GET, the values in its
+    query by name. ``rule`` is that of who may ask, of the ``project_id`` in the path, or else of
+    the caller's own."""
+
+    method: str
+    path: str
+    rule: str
+    answer: Callable[..., tuple[int, Any]]
+
+
+@dataclass(frozen=True)
 class Extension:
     """A feature's part in the API.
 
     ``definitions`` are listed under ``/v2.0/extensions`` and their attribute maps merged into the
     kinds. ``rules`` by kind run after those of extensions that come earlier. ``committed`` is
     told of every commit, for rules that keep a place to go on from. ``lists`` by path are made of
-    what is stored, and can only be listed. ``upgrade`` brings what earlier versions stored up to
-    date, once, before anything is asked for. ``policies`` are who may do what to all this.
+    what is stored, and can only be listed. ``routes`` are answered besides. ``upgrade`` brings what
+    earlier versions stored up to date, once, before anything is asked for. ``policies`` are who may
+    do what to all this.
     """
 
     definitions: tuple[Definition, ...] = ()
@@ -210,6 +231,7 @@ class Extension:
     rules: Mapping[str, ResourceHooks] = field(default_factory=dict)
     committed: Callable[[Commit], None] | None = None
     lists: Mapping[str, Listed] = field(default_factory=dict)
+    routes: tuple[ApiRoute, ...] = ()
     upgrade: Callable[[Store], None] | None = None
     policies: tuple[RuleDefault, ...] = ()
 

@@ -32,6 +32,7 @@ from neutron_lib.constants import (
     ROUTER_INTERFACE_OWNERS_SNAT,
 )
 
+from tenantry.controller.feature.extension import Reader
 from tenantry.controller.store import Body, Claim, Commit, Draft
 
 Net: TypeAlias = IPv4Network | IPv6Network
@@ -41,6 +42,16 @@ FixedIp: TypeAlias = dict[str, str]
 ADDRESS = "address"
 """The kind of claim by which somebody owns an address: a port, or a subnet its service address.
 The scope is the subnet's id."""
+
+
+DEFAULT_POOL = "default_subnetpool"
+"""The kind of claim by which a subnet pool is the default; the value is the IP version."""
+
+
+def default_pool(reader: Reader, version: int) -> Body | None:
+    """The subnet pool that subnets of a family are out of if nobody names one."""
+    id = reader.owner(Claim(DEFAULT_POOL, "", str(version)))
+    return reader.get("subnetpool", id) if id is not None else None
 
 
 @lru_cache(maxsize=4096)

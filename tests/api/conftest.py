@@ -15,6 +15,7 @@ from webob import Request
 from tenantry.apps.dhcp import resources as dhcp
 from tenantry.apps.dns import resources as dns
 from tenantry.apps.firewall import resources as firewall
+from tenantry.apps.flavors import resources as flavors
 from tenantry.apps.nat import resources as nat
 from tenantry.apps.network_log import resources as network_log
 from tenantry.apps.port_security import resources as port_security
@@ -39,6 +40,7 @@ def extensions() -> list[neutron.Extension]:
         port_security.extension(),
         dhcp.extension(),
         dns.extension(DNS_DOMAIN),
+        flavors.extension(),
         routing.extension(),
         security_groups.extension(),
         firewall.extension(),

@@ -166,6 +166,13 @@ def one_of_each(api: Api) -> World:
     )
     scoped = {"ip_version": 6, "subnetpool_id": pool}
     other("subnet", network_id=outside, cidr="2001:db8:ffff::/64", **scoped)
+    profile = make("service_profile", {}, driver="tenantry.routing", description="all")
+    flavor = make(
+        "flavor",
+        {},
+        **{**notes, "service_type": "L3_ROUTER_NAT", "service_profiles": [profile]},
+        enabled=True,
+    )
     gateway = {"network_id": outside, "enable_snat": True}
     make(
         "router",
@@ -173,6 +180,7 @@ def one_of_each(api: Api) -> World:
         **{**notes, "external_gateway_info": gateway},
         availability_zone_hints=["nova", "zone2"],
         enable_ndp_proxy=True,
+        flavor_id=flavor,
     )
     for leg in (subnet, six):
         world.act("add_router_interface", subnet_id=leg)

@@ -184,6 +184,15 @@ def use_default_rule(use: Use, id: str) -> Iterator[Any]:
     yield use.post("port", project="fresh", **use_of_it)
 
 
+def use_flavor(use: Use, id: str) -> Iterator[Any]:
+    yield use.post("router", flavor_id=id)
+
+
+def use_profile(use: Use, id: str) -> Iterator[Any]:
+    yield use.post("flavor", service_type="L3_ROUTER_NAT", service_profiles=[id])
+    yield use.post("router", flavor_id=use.made.get("id"))
+
+
 def use_setting(use: Use, id: str) -> Iterator[Any]:
     for project in ("default", "green", "red"):
         yield use.post("security_group", name="x", project_id=project)
@@ -222,6 +231,8 @@ USES: dict[str, Callable[[Use, str], Iterator[Any]]] = {
     "address_group": use_address_group,
     "default_security_group_rule": use_default_rule,
     "security_groups_default_statefulness": use_setting,
+    "flavor": use_flavor,
+    "service_profile": use_profile,
     "router": use_router,
     "firewall_rule": use_firewall_rule,
     "firewall_policy": use_firewall_policy,

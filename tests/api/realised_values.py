@@ -185,6 +185,9 @@ VALUES: dict[Any, Any] = {
     ("rbac_policy", "object_id"): lambda world: [world.others["other_network"]],
     ("rbac_policy", "target_tenant"): ["*"],
     ("rbac_policy", "action"): ["access_as_external"],
+    ("flavor", "service_type"): ["FLAVORS"],
+    ("flavor", "service_profiles"): [[]],
+    ("service_profile", "driver"): [All({"driver": "", "metainfo": "{}"})],
     ("security_groups_default_statefulness", "project_id"): ["red", None],
     ("security_groups_default_statefulness", "tenant_id"): [
         All({"tenant_id": "red", "project_id": LEFT_OUT}),

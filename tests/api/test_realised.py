@@ -22,13 +22,15 @@ from tests.api.realised_values import LEFT_OUT, All, values
 NOTES = {
     **dict.fromkeys(("name", "description", "tags"), "for people"),
     ("port", "device_owner"): "what kind of machine: for people, and for those who manage machines",
+    ("router", "flavor_id"): "a flavor gives a router or refuses to; all routers are of one kind",
+    ("service_profile", "metainfo"): "for people, in place of a driver",
     ("port", "numa_affinity_policy"): "Nova reads it, when it chooses a host and its processors",
     ("port", "data_plane_status"): "what an admin's tools have seen of the wires, for the user",
     ("firewall_policy", "audited"): "whether somebody has read the policy",
     **dict.fromkeys(
         [
             (kind, name)
-            for kind in ("segment", "default_security_group_rule")
+            for kind in ("segment", "default_security_group_rule", "flavor", "service_profile")
             for name in ("project_id", "tenant_id")
         ],
         "an administrator's, for all projects; no answer shows it",

@@ -11,6 +11,7 @@ import pytest
 
 from tenantry.apps.provider.resources import extension
 from tests.api.conftest import Api, caller, path
+from tests.api.openstack import Client
 from tests.api.test_provider import wire
 
 RANGES = path("network_segment_range")
@@ -194,3 +195,19 @@ def test_what_is_wrong_is_refused(
 def test_one_request_does_not_overlap_itself(ranges: Api) -> None:
     sent = {"network_segment_ranges": [body("vxlan", 200, 209), body("vxlan", 209, 210)]}
     ranges.refused(409, "NetworkSegmentRangeOverlaps", "POST", RANGES, sent)
+
+
+def test_the_openstack_client_has_words_for_them(client: Client, api: Api) -> None:
+    made, listed, shown = client.run(
+        "network segment range create --shared --network-type geneve --minimum 70 --maximum 79 "
+        "mine -f json",
+        "network segment range set --minimum 70 --maximum 89 --name ours mine",
+        "network create --provider-network-type geneve --provider-segment 75 blue",
+        "network segment range list --available -f json",
+        "network segment range show ours -f json",
+    )[:3]
+    assert (made["network_type"], made["shared"], made["default"]) == ("geneve", True, False)
+    assert {row["Name"] for row in listed} >= {"ours"}
+    assert (shown["maximum"], shown["available"]) == (89, ["70-74", "76-89"])
+    client.run("network delete blue", "network segment range delete ours")
+    assert [one["name"] for one in api.list("network_segment_range") if one["name"]] == []

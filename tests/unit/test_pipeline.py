@@ -136,6 +136,7 @@ def test_app_ids_never_change() -> None:
         16: "trunk",
         17: "pvlan",
         18: "local_ip",
+        21: "flavors",
     }
     assert len(APPS) == len({app.name for app in APPS})
     assert all(0 <= app.id < Cookie.LEARNED_APP for app in APPS)

@@ -109,6 +109,7 @@ def test_every_route_and_list_has_a_rule() -> None:
         for path in extension.lists:
             name = path.rpartition("/")[2].replace("-", "_").removesuffix("s")
             assert f"get_{name}" in KINDS.policy.defaults
+        assert all(route.rule in KINDS.policy.defaults for route in extension.routes)
 
 
 def test_tags_have_rules_of_their_own_or_that_of_the_whole() -> None:

@@ -17,13 +17,10 @@ from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import is_set, may_use
 from tenantry.controller.network import ipam
 from tenantry.controller.packets.addresses import BITS
-from tenantry.controller.store import Body, Claim, Draft
+from tenantry.controller.store import Body, Draft
 
 ALLOCATION = "allocation"
 """The role in which a pool sees the subnets that are out of it."""
-
-DEFAULT = "default_subnetpool"
-"""The kind of claim by which a pool is the default; the value is the IP version."""
 
 _QUOTA_UNIT = {4: 32, 6: 64}
 """A quota counts single IPv4 addresses, and IPv6 prefixes of this length."""
@@ -43,10 +40,11 @@ def pool_of(draft: Draft, context: Context, subnet: Body) -> Body | None:
     if use_default and is_set(id):
         raise _bad_request("subnetpool_id and use_default_subnetpool cannot both be specified")
     if use_default:
-        id = draft.owner(Claim(DEFAULT, "", str(subnet["ip_version"])))
-    elif not is_set(id):
+        pool = ipam.default_pool(draft, subnet["ip_version"])
+    elif is_set(id):
+        pool = draft.get("subnetpool", id)
+    else:
         return None
-    pool = draft.get("subnetpool", id) if id else None
     if pool is None or not may_use(draft, context, pool):
         if use_default:
             raise _bad_request(f"No default subnetpool found for IPv{subnet['ip_version']}")

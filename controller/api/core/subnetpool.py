@@ -24,7 +24,6 @@ from webob.exc import HTTPBadRequest
 from tenantry.controller.api.core.address_scope import POOL, scope_of
 from tenantry.controller.api.core.prefixes import (
     ALLOCATION,
-    DEFAULT,
     allocated,
     check_quota,
     check_same_pool,
@@ -147,7 +146,7 @@ class SubnetPoolHooks(ResourceHooks):
 
     def claims(self, body: Body) -> Iterable[Claim]:
         if body["is_default"]:
-            yield Claim(DEFAULT, "", str(body["ip_version"]))
+            yield Claim(ipam.DEFAULT_POOL, "", str(body["ip_version"]))
 
     def links(self, body: Body) -> Iterable[Link]:
         if body["address_scope_id"]:
@@ -158,7 +157,7 @@ class SubnetPoolHooks(ResourceHooks):
         shown.update({name: str(body[name]) for name in _LENGTHS})
 
     def taken(self, claim: Claim, body: Body) -> Exception | None:
-        if claim.kind != DEFAULT:
+        if claim.kind != ipam.DEFAULT_POOL:
             return None
         error: Exception = exceptions.InvalidInput(
             error_message="A default subnetpool for this IP family has already been set. Only one "
