@@ -37,13 +37,14 @@ def get(api: Api, *below: str, **headers: str) -> Any:
 
 
 @pytest.fixture
-def member(make_api: Callable[..., Api]) -> Api:
-    """Whose caller is a member of the project that X-Project-Id names, and an admin if it is
-    "admin"."""
+def several(make_api: Callable[..., Api]) -> Api:
+    """Whose caller has the project and the role that X-Project-Id and X-Role name: an admin's, if
+    they name none."""
 
-    def authenticate(request: Any) -> Context:
-        project = request.headers.get("X-Project-Id", "admin")
-        return caller(project, "admin" if project == "admin" else "manager")
+    def authenticate(request: Request) -> Context:
+        return caller(
+            request.headers.get("X-Project-Id", "ops"), request.headers.get("X-Role", "admin")
+        )
 
     return make_api(authenticate=authenticate)
 
@@ -177,22 +178,29 @@ def test_wrong_requests(api: Api) -> None:
     api.refused(405, "HTTPMethodNotAllowed", "POST", QUOTAS, {"quota": {}})
 
 
-def test_who_may(member: Api) -> None:
-    limit(member, "red", network=1)
-    red = {"X_Project_Id": "red"}
-    assert get(member, "red", **red)["quota"]["network"] == 1
-    assert get(member, "red", "default", **red)["quota"]["network"] == -1
-    assert get(member, "red", "details", **red)["quota"]["network"]["limit"] == 1
-    assert get(member, "tenant", **red) == {"tenant": {"tenant_id": "red"}}
-    assert get(member, "project", **red) == {"project": {"project_id": "red"}}
-    for below in ("", "/blue", "/blue/default", "/blue/details"):
-        assert member.request("GET", QUOTAS + below, **red)[0] == 403, below
+@pytest.mark.parametrize("role", ["reader", "member", "manager"])
+def test_who_may(several: Api, role: str) -> None:
+    api, red = several, {"X_Project_Id": "red", "X_Role": role}
+    limit(api, "red", network=1)
+    limit(api, "blue", network=1)
+    assert get(api, "red", **red)["quota"]["network"] == 1
+    assert get(api, "red", "default", **red)["quota"]["network"] == -1
+    assert get(api, "red", "details", **red)["quota"]["network"]["limit"] == 1
+    assert get(api, "tenant", **red) == {"tenant": {"tenant_id": "red"}}
+    assert get(api, "project", **red) == {"project": {"project_id": "red"}}
+    if role == "manager":
+        assert [row["project_id"] for row in get(api, **red)["quotas"]] == ["red"]
+    else:
+        api.refused(403, "PolicyNotAuthorized", "GET", QUOTAS, **red)
+    for below in ("/blue", "/blue/default", "/blue/details"):
+        api.refused(403, "PolicyNotAuthorized", "GET", QUOTAS + below, **red)
     for project in ("red", "blue"):
-        body = {"quota": {"network": 9}}
-        assert member.request("PUT", f"{QUOTAS}/{project}", body, **red)[0] == 403
-        assert member.request("DELETE", f"{QUOTAS}/{project}", **red)[0] == 403
-    assert member.request("POST", path("network"), {"network": {}}, **red)[0] == 201
-    assert member.request("POST", path("network"), {"network": {}}, **red)[0] == 409
+        url, body = f"{QUOTAS}/{project}", {"quota": {"network": 9}}
+        api.refused(403, "PolicyNotAuthorized", "PUT", url, body, **red)
+        api.refused(403, "PolicyNotAuthorized", "DELETE", url, **red)
+    if role != "reader":
+        assert api.request("POST", path("network"), {"network": {}}, **red)[0] == 201
+        api.refused(409, "OverQuota", "POST", path("network"), {"network": {}}, **red)
 
 
 def test_quotas_outlive_the_controller(make_api: Callable[..., Api]) -> None:

@@ -117,13 +117,13 @@ def _figures(client: Client, plain: Plain, pid: int) -> Iterator[Figure]:
 
 def quotas(client: Client, network: str) -> Figure:
     """What it costs a create that its project has a quota, beside a project that has none."""
-    client.api("PUT", "/v2.0/quotas/limited", {"quota": {"port": CREATES, "network": 10}})
+    client.api("PUT", "/v2.0/quotas/limited", {"quota": {"port": 10 * CREATES, "network": 10}})
 
     def created(project: str) -> None:
-        for _ in range(20):
+        for _ in range(10):
             body = {"port": {"network_id": network, "project_id": project}}
             client.api("POST", "/v2.0/ports", body)
 
     works = (partial(created, project) for project in ("limited", "free"))
-    times = in_turns(*works, rounds=CREATES // 20)
+    times = in_turns(*works, rounds=CREATES // 10)
     return ratio("api.create.quota", *times, "without a quota", 1.15, reference="5 ms")

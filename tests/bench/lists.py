@@ -33,7 +33,7 @@ def figures(client: Client, plain: Plain) -> Iterator[Figure]:
     plain.call("hold", ports=ports)
     works = (partial(server.send, "GET", PATH) for server in (client, plain.client))
     times = in_turns(*works, rounds=LISTS)
-    yield ratio("api.list.5000", *times, Plain.NAME, 3, reference="100 ms")
+    yield ratio("api.list.5000", *times, Plain.NAME, 4, reference="130 ms")
     ours, plains = [], []
     for _ in turns(ROUNDS):
         ours.append(_slowest(client, one))

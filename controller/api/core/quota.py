@@ -40,6 +40,7 @@ from tenantry.controller.store import Body, Claim, Draft, Store
 
 UNLIMITED = -1
 _QUOTA = "quota"
+_GET = "get_quota"
 _PATH = "/v2.0/quotas"
 
 
@@ -49,8 +50,8 @@ class Quotas:
 
     def __init__(self, store: Store, kinds: Kinds, defaults: Mapping[str, int]) -> None:
         self._store = store
-        self._policy = kinds.policy
         self._kind = kinds[_QUOTA]
+        self._policy = kinds.policy
         self._defaults = {
             kind.name: defaults.get(kind.name, UNLIMITED) for kind in limited(kinds.values())
         }
@@ -84,18 +85,18 @@ class Quotas:
         yield Route("PUT", _PATH + "/{id}", self.update)
         yield Route("DELETE", _PATH + "/{id}", self.delete)
         yield Route("GET", _PATH + "/{id}/default", self.show_default)
-        for ending in ("", ".json"):
-            yield Route("GET", _PATH + "/{id}/details" + ending, self.show_details)
+        yield Route("GET", _PATH + "/{id}/details", self.show_details)
 
     def index(self, request: Request, context: Context) -> Answer:
-        """The projects that have limits of their own."""
-        self._policy.check(context, "get_quota")  # no project's: an admin's
+        """The projects that have limits of their own, of those that the caller may ask about."""
+        self._policy.check_any(context, _GET)
         self._store.catch_up()
         return 200, {
             "quotas": [
                 {**self._merged(body), "project_id": project, "tenant_id": project}
                 for body in self._store.read(_QUOTA).values()
                 for project in (body["project_id"],)
+                if self._policy.allows(context, _GET, {"project_id": project}.get)
             ]
         }
 
@@ -121,7 +122,7 @@ class Quotas:
         }
 
     def update(self, request: Request, context: Context, id: str) -> Answer:
-        self._policy.check(context, "update_quota", {"project_id": id}.get)
+        self._check(context, "update_quota", id)
         if not id.isprintable() or len(id) > PROJECT_ID_FIELD_SIZE:
             raise HTTPBadRequest(
                 f"A project is printable text of at most {PROJECT_ID_FIELD_SIZE} characters"
@@ -158,7 +159,7 @@ class Quotas:
 
     def delete(self, request: Request, context: Context, id: str) -> Answer:
         """Back to the defaults."""
-        self._policy.check(context, "delete_quota", {"project_id": id}.get)
+        self._check(context, "delete_quota", id)
 
         def change(draft: Draft) -> None:
             owner = draft.owner(_claim(id))
@@ -170,7 +171,12 @@ class Quotas:
         return 204, None
 
     def _check_may_see(self, context: Context, project: str) -> None:
-        self._policy.check(context, "get_quota", {"project_id": project}.get)
+        """Everybody may see those of their own project."""
+        if project != context.project_id:
+            self._check(context, _GET, project)
+
+    def _check(self, context: Context, rule: str, project: str) -> None:
+        self._policy.check(context, rule, {"project_id": project}.get)
 
 
 _HOW = ("force", "check_limit")
