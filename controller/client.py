@@ -7,6 +7,7 @@ Tables for people, colour only on a terminal; ``--json`` for programs. Errors sa
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -208,6 +209,8 @@ def why(error: Exception, seconds: float) -> str:
             return f"not within {seconds:g} s"
         if isinstance(each, socket.gaierror):
             return str(each.strerror)
+        if isinstance(each, OSError) and each.errno == errno.ECONNRESET:
+            return ""
         if isinstance(each, OSError) and each.errno:
             return os.strerror(each.errno)  # eventlet has the name of the error only
     return ""

@@ -116,6 +116,14 @@ def expires(tls: channel.Tls | None) -> datetime | None:
     return None
 
 
+def api_expires(conf: cfg.ConfigOpts) -> datetime | None:
+    """When the API's certificate runs out, if it has one: that which is there now."""
+    if conf.api.tls_certificate:
+        with contextlib.suppress(certificates.CertificateError):
+            return certificates.expires(Path(conf.api.tls_certificate))
+    return None
+
+
 def bridge(conf: cfg.ConfigOpts) -> IntegrationBridge | None:
     name = conf.ovsdb.integration_bridge
     if not name:

@@ -223,6 +223,7 @@ class Controller:
                 "tls": api_tls is not None,
                 "loopback": at.is_loopback,
             },
+            api_expires=partial(preflight.api_expires, conf),
         )
         observed = Observed(self.running, self.hosts, [part.observed for part in parts])
         features = [route for part in parts for route in part.routes]

@@ -108,7 +108,8 @@ class Keystone:
         token = self.tokens.get(request.headers["X-Subject-Token"])
         over = token and datetime.fromisoformat(token["expires_at"]) < datetime.now(timezone.utc)
         if token is None or (over and "allow_expired" not in request.GET):
-            return Response(status=404, json_body={"error": {"message": "no token", "code": 404}})
+            words = f"Could not find token: {request.headers['X-Subject-Token']}."  # as a real one
+            return Response(status=404, json_body={"error": {"message": words, "code": 404}})
         return Response(json.dumps({"token": token}).encode(), content_type="application/json")
 
 

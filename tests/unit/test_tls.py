@@ -18,7 +18,7 @@ from cryptography import x509
 from webob import Request, Response
 
 from tenantry.controller import runtime
-from tenantry.controller.sockets import certificates, http
+from tenantry.controller.sockets import certificates, http, listener
 from tenantry.controller.sockets.listener import Clients, Listener, listen
 from tenantry.controller.sockets.tls import ServerTls
 
@@ -84,11 +84,11 @@ def served(authority: Authority, clients_of: str = "") -> Iterator[Served]:
     tls = ServerTls(str(authority.certificate), str(authority.key), clients_of)
     listening = listen("127.0.0.1", 0)
     clients = Clients("client at", 100, part=1.0)
-    listener = Listener(listening, clients, http.Http(scheme).serve, tls=tls.context)
+    accepting = Listener(listening, clients, http.Http(scheme).serve, tls=tls.context)
     try:
         yield Served(tls, clients, listening.getsockname())
     finally:
-        listener.close()
+        accepting.close()
 
 
 def test_a_renewed_certificate_is_shown_at_once(
@@ -144,6 +144,39 @@ def test_who_never_ends_a_handshake_holds_up_nobody(
         for one in slow:
             assert one.recv(100) == b""
             one.close()
+
+
+BODY_MISSING = b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n{"
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HT", BODY_MISSING])
+def test_who_says_nothing_whole_after_its_handshake_is_hung_up_on(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    for module in (http, listener):
+        monkeypatch.setattr(module, "STRANGER_SECONDS", 0.2)
+    monkeypatch.setattr(http, "BODY_SECONDS", 0.2)
+    with (
+        served(authority) as api,
+        socket.create_connection(api.address, 30) as plain,
+        authority.client().wrap_socket(plain, server_hostname="127.0.0.1") as client,
+    ):
+        client.sendall(said)
+        while client.recv(1 << 16):  # the end, not the time-out
+            pass
+
+
+def test_a_head_without_end_ends(authority: Authority) -> None:
+    with (
+        served(authority) as api,
+        socket.create_connection(api.address, 30) as plain,
+        authority.client().wrap_socket(plain, server_hostname="127.0.0.1") as client,
+        runtime.Timeout(60),
+        pytest.raises(OSError),
+    ):
+        client.sendall(b"GET / HTTP/1.1\r\n")
+        while True:
+            client.sendall(b"X: y\r\n" * 1000)
 
 
 def test_who_speaks_no_tls_is_hung_up_on(authority: Authority) -> None:

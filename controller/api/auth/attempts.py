@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from math import ceil
 from typing import NamedTuple
 
+from tenantry.controller.sockets.reader import unmapped
+
 MOST = 10_000
 """Buckets at a time. Who was wrong the longest ago is forgotten first."""
 
@@ -75,6 +77,7 @@ def _buckets(address: str, account: str) -> Iterator[tuple[tuple[str, str], Limi
 
 def _owner(address: str) -> str:
     """Whoever has one IPv6 address has the other ones of its /64, too (RFC 6177)."""
+    address = unmapped(address)
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

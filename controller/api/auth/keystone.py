@@ -33,6 +33,9 @@ from tenantry.controller.feature.context import Context
 
 LOG = logging.getLogger(__name__)
 
+logging.getLogger("keystonemiddleware").setLevel(logging.WARNING)
+"""Below that it logs a Keystone's answers, in which there are tokens."""
+
 MOST = 10_000
 """Tokens that are kept; who has not called for the longest is asked about again."""
 

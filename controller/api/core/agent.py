@@ -138,7 +138,7 @@ def await_no_longer(store: Store, kinds: Kinds, hosts: Collection[str]) -> None:
     store.write(change, SYSTEM.actor)
 
 
-def forget(store: Store, host: str) -> None:
+def forget(store: Store, host: str, actor: str = SYSTEM.actor) -> None:
     """Delete the agents of a host. AgentNotFoundByTypeHost if there are none."""
 
     def change(draft: Draft) -> None:
@@ -146,7 +146,7 @@ def forget(store: Store, host: str) -> None:
             raise AgentNotFoundByTypeHost(agent_type=AGENT_TYPE_OVS, host=host)
         _delete(draft, host, AGENT_TYPES)
 
-    store.write(change, SYSTEM.actor)
+    store.write(change, actor)
 
 
 def _delete(draft: Draft, host: str, agent_types: Iterable[str]) -> None:

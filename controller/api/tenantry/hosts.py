@@ -5,6 +5,7 @@ one is removed, or taken over."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from webob import Request
@@ -15,12 +16,15 @@ from tenantry.controller.api.policy import Policy
 from tenantry.controller.api.tenantry.running import Running
 from tenantry.controller.api.wsgi import Answer, Route
 from tenantry.controller.feature.context import Context
+from tenantry.controller.log import EACH, printable
 from tenantry.controller.model import Agent, Binding, Health, Switch, View
 from tenantry.controller.network.dns_names import address_text
 from tenantry.controller.network.records import HeldDown
 from tenantry.controller.network.routers import may_be_gateway
 from tenantry.controller.switch.hosts import Hosts
 from tenantry.controller.switch.ovsdb_replica import OvsdbError
+
+LOG = logging.getLogger(__name__)
 
 
 def routes(running: Running, hosts: Hosts, policy: Policy) -> list[Route]:
@@ -49,7 +53,7 @@ def routes(running: Running, hosts: Hosts, policy: Policy) -> list[Route]:
             if not request.GET.get("force"):
                 raise HTTPConflict(f"host {host}: {error}; try again, or use --force") from error
             told = False
-        agent.forget(running.store, host)
+        agent.forget(running.store, host, context.actor)
         return 200, {"host": host, "tidied": told}
 
     def adopt(request: Request, context: Context, host: str) -> Answer:
@@ -65,6 +69,8 @@ def routes(running: Running, hosts: Hosts, policy: Policy) -> list[Route]:
                 database.adopt()
         except OvsdbError as error:
             raise HTTPConflict(f"host {host}: {error}; try again") from error
+        if refusal:
+            LOG.info("%s: takes host %s over", context.actor, printable(host), extra=EACH)
         return 200, {"host": host, "adopted": bool(refusal)}
 
     return [

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from prometheus_client import generate_latest
@@ -54,7 +55,7 @@ def routes(
 
 def status(running: Running) -> dict[str, Any]:
     """Revisions, switches, hosts, ports, and what is wrong if anything is."""
-    expires = running.certificate_expires
+    expires, api_expires = running.certificate_expires, running.api_expires()
     return {
         "revision": running.store.head,
         "realised": running.status.revision(),
@@ -65,19 +66,23 @@ def status(running: Running) -> dict[str, Any]:
         "failed": {str(unit): error for unit, error in running.engine.failed.items()},
         "switches": [_switch(running, switch) for switch in running.status.switches()],
         "service_port": running.service_port.state,
-        "api": dict(running.api),
+        "api": {**running.api, "certificate_expires": _date(api_expires)},
         "descriptors": descriptors.limit(),
         "connections": {
             kind: {"connected": len(clients), "most": clients.most}
             for kind, clients in running.clients.items()
         },
         "warnings": list(
-            reachability.warnings(running.view, running.progress.connections, expires)
+            reachability.warnings(running.view, running.progress.connections, expires, api_expires)
         ),
-        "certificate_expires": expires.isoformat(timespec="seconds") if expires else None,
+        "certificate_expires": _date(expires),
         "hosts": hosts.listed(running),
         "ports": [running.shown(port) for port in running.model.all(Port).values()],
     }
+
+
+def _date(when: datetime | None) -> str | None:
+    return when.isoformat(timespec="seconds") if when else None
 
 
 def _switch(running: Running, switch: Switch) -> dict[str, Any]:

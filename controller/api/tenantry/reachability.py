@@ -26,12 +26,18 @@ _SAY = "run `ovs-vsctl set Open_vSwitch . external_ids:tenantry-encap-ip=ADDRESS
 
 
 def warnings(
-    view: View, connected: Container[int], expires: datetime | None = None
+    view: View,
+    connected: Container[int],
+    expires: datetime | None = None,
+    api_expires: datetime | None = None,
 ) -> Iterator[str]:
     """Lines for people; none if all is well. ``connected``: the switches that are. ``expires``:
-    when the controller's certificate runs out, if hosts need one, too."""
+    when the controller's certificate runs out, if hosts need one, too; ``api_expires``: the
+    API's."""
     if expires is not None:
         yield from _certificates(view, connected, expires)
+    if api_expires is not None and (left := _left(api_expires)) < SOON:
+        yield f"the API's certificate runs out in {left.days} days: renew [api] tls_certificate"
     for network in view.find(Network):
         parts = unreachable(view, network.id)
         if parts is not None:
@@ -39,8 +45,12 @@ def warnings(
     yield from _services(view)
 
 
+def _left(expires: datetime) -> timedelta:
+    return expires - datetime.now(timezone.utc)
+
+
 def _certificates(view: View, connected: Container[int], expires: datetime) -> Iterator[str]:
-    left = expires - datetime.now(timezone.utc)
+    left = _left(expires)
     if left < SOON:
         yield f"the controller's certificate runs out in {left.days} days: `tenantry ca renew`"
     for switch in view.find(Switch):

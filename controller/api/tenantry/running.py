@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -57,6 +57,8 @@ class Running:
     api: Mapping[str, object]
     """How the API is reached: ``auth_type``, ``tls`` and whether from this host only
     (``loopback``)."""
+    api_expires: Callable[[], datetime | None]
+    """When the API's certificate runs out; None without TLS."""
 
     @property
     def engine(self) -> Engine:
