@@ -5,7 +5,9 @@
 Messages are read and written by dnspython. What is under a network's domain, and the names of its
 addresses, are answered here with authority, and never forwarded (RFC 6762 and RFC 8375 ask the same
 of such names); anything else goes to the configured resolvers. A network's names are visible on
-that network alone.
+that network alone, but for those of addresses on subnets that publish them: these are answered to
+all ports of the project, for its own ports. To nobody else: by its ``dns_domain`` a name may be
+anything, and is nothing that one project should tell another.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ class Resolver:
         question = message.question[0]
         if network is None or question.rdclass != dns.rdataclass.IN:
             return _failed(message, dns.rcode.REFUSED)
-        own = self._own(view, network, question.name, question.rdtype)
+        own = self._own(view, port, network, question.name, question.rdtype)
         if own is None:
             return DnsQuery(query, lambda reply: _forwarded(message, reply, size))
         response = dns.message.make_response(
@@ -90,14 +92,24 @@ class Resolver:
         return _wire(message, response, size)
 
     def _own(
-        self, view: View, network: Network, name: dns.name.Name, type: dns.rdatatype.RdataType
+        self,
+        view: View,
+        asker: Port,
+        network: Network,
+        name: dns.name.Name,
+        type: dns.rdatatype.RdataType,
     ) -> _Own | None:
-        """What the network says of a name; None if it is not for the network to say."""
+        """What the network says of a name to a port; None if it is not for the network to say."""
         text = name.to_text().lower()
         zone = domain(_NOBODY, network, self.domain)
         if text.endswith((".in-addr.arpa.", ".ip6.arpa.")):
-            return self._reverse(view, network, name, type, zone)
-        owned = [ip for port, ip in self._named(view, network, text)]
+            return self._reverse(view, asker, network, name, type, zone)
+        owned = [ip for port, ip in self._named(view, network, text)] or [
+            ip
+            for there, subnet in _published(view, asker)
+            for port, ip in self._named(view, there, text)
+            if ip.subnet_id == subnet.id and port.project_id == asker.project_id
+        ]
         within = text == zone.lower() or text.endswith("." + zone.lower())
         if not owned and not within:
             return None
@@ -130,25 +142,36 @@ class Resolver:
     def _reverse(
         self,
         view: View,
+        asker: Port,
         network: Network,
         name: dns.name.Name,
         type: dns.rdatatype.RdataType,
         zone: str,
     ) -> _Own | None:
-        """RFC 1035, 3.5; RFC 3596, 2.5. Only whole addresses of the network's subnets."""
+        """RFC 1035, 3.5; RFC 3596, 2.5. Only whole addresses of the network's subnets, and those
+        that are published."""
         try:
             address = ip_address(dns.reversename.to_address(name))
         except (dns.exception.DNSException, ValueError):
             return None
-        subnets = view.find(Subnet, network_id=network.id)
-        if not any(_holds(subnet, address.version, int(address)) for subnet in subnets):
-            return None
-        for port, ip in _addresses(view, network):
-            if (ip.version, ip.address) == (address.version, int(address)):
-                texts = (full_name(port, network, ip, self.domain),)
+        wanted = address.version, int(address)
+        is_own = any(_holds(s, *wanted) for s in view.find(Subnet, network_id=network.id))
+        if is_own:
+            found = ((network, port, ip) for port, ip in _addresses(view, network))
+        else:
+            found = (
+                (there, port, ip)
+                for there, subnet in _published(view, asker)
+                if _holds(subnet, *wanted)
+                for port, ip in _addresses(view, there)
+                if ip.subnet_id == subnet.id and port.project_id == asker.project_id
+            )
+        for there, port, ip in found:
+            if (ip.version, ip.address) == wanted:
+                texts = (full_name(port, there, ip, self.domain),)
                 asked = type in (dns.rdatatype.PTR, dns.rdatatype.ANY)
                 return _Own(zone, dns.rdatatype.PTR, texts if asked else (), dns.rcode.NOERROR)
-        return _Own(zone, type, (), dns.rcode.NXDOMAIN)
+        return _Own(zone, type, (), dns.rcode.NXDOMAIN) if is_own else None
 
 
 @dataclass(frozen=True)
@@ -160,6 +183,14 @@ class _Own:
 
 
 _NOBODY = Port("", 0, "", "", "", 0, (), True, True, "", "")
+
+
+def _published(view: View, asker: Port) -> Iterator[tuple[Network, Subnet]]:
+    """The subnets of the asker's project whose names may be asked for from anywhere."""
+    for subnet in view.find(Subnet, published_for=asker.project_id) if asker.project_id else ():
+        network = view.get(Network, subnet.network_id)
+        if network is not None:
+            yield network, subnet
 
 
 def _addresses(view: View, network: Network) -> Iterator[tuple[Port, FixedIp]]:

@@ -5,7 +5,8 @@ follow from them (``dns_assignment``).
 
 A port's own domain goes before its network's, and that before the controller's. Names are letters,
 digits and hyphens (RFC 1123, section 2.1), and with their domain at most 253 characters and a final
-dot: 255 octets in a message (RFC 1035, section 2.3.4).
+dot: 255 octets in a message (RFC 1035, section 2.3.4). A subnet with ``dns_publish_fixed_ip`` has
+the names of its addresses answered to all ports of its project (``answers.py``).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import re
 
 from neutron_lib import exceptions
-from neutron_lib.api.definitions import dns, dns_domain_ports
+from neutron_lib.api.definitions import dns, dns_domain_ports, subnet_dns_publish_fixed_ip
 from neutron_lib.constants import DNS_DOMAIN_DEFAULT
 from oslo_config import cfg
 
@@ -83,6 +84,14 @@ class PortNameHooks(ResourceHooks):
         ]
 
 
+class PublishHooks(ResourceHooks):
+    """Whether the names of a subnet's addresses are answered elsewhere, too."""
+
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
+        # Subnets from before there was such an attribute publish nothing.
+        shown.setdefault(subnet_dns_publish_fixed_ip.DNS_PUBLISH_FIXED_IP, False)
+
+
 def _domain(port: Body, network: Body, default: str) -> str:
     """The domain that a port's names are in, with its final dot."""
     domain: str = port.get(DOMAIN) or network.get(DOMAIN) or default
@@ -147,6 +156,10 @@ def extension(dns_domain: str) -> Extension:
     """The DNS attributes of networks and ports. ``dns_domain`` is the domain of networks that have
     none of their own, with its final dot."""
     return Extension(
-        definitions=(dns, dns_domain_ports),
-        rules={"network": NetworkDomainHooks(dns_domain), "port": PortNameHooks(dns_domain)},
+        definitions=(dns, dns_domain_ports, subnet_dns_publish_fixed_ip),
+        rules={
+            "network": NetworkDomainHooks(dns_domain),
+            "subnet": PublishHooks(),
+            "port": PortNameHooks(dns_domain),
+        },
     )

@@ -69,12 +69,16 @@ class SubnetPool:
     address_scope_id: str = stored(empty="")  # or ""
 
 
+def _published_for(body: Body) -> str:
+    return str(body["project_id"]) if body.get("dns_publish_fixed_ip") else ""
+
+
 @record
 class Subnet:
     """A range of addresses of one family on a network."""
 
     KIND: ClassVar = "subnet"
-    INDEXES: ClassVar[Indexes] = (("network_id",),)
+    INDEXES: ClassVar[Indexes] = (("network_id",), ("published_for",))
 
     id: str
     network_id: str
@@ -91,6 +95,8 @@ class Subnet:
     # where DHCP and DNS are answered on this subnet
     service_address: int | None = stored(parse=parse.ip, default=None)
     subnetpool_id: str = ""
+    # dns_publish_fixed_ip: whose ports may ask for names of its addresses from elsewhere; or ""
+    published_for: str = stored(of_body=_published_for, default="")
 
 
 def _dhcp_options(entries: list[Body]) -> tuple[DhcpOption, ...]:

@@ -134,7 +134,7 @@ def use_network(use: Use, id: str) -> Iterator[Any]:
 
 def use_subnet(use: Use, id: str) -> Iterator[Any]:
     network = use.api.show("subnet", id)["network_id"]
-    yield use.post("port", network_id=network, fixed_ips=[{"subnet_id": id}])
+    yield use.post("port", network_id=network, fixed_ips=[{"subnet_id": id}], dns_name="www")
     yield use.post("port", network_id=network, device_owner="compute:elsewhere")
 
 

@@ -154,6 +154,24 @@ def test_two_tenants_with_equal_names_and_addresses(net: Lab) -> None:
         assert told["blue"][way][1][0] == "NXDOMAIN"
 
 
+def test_published_names_are_known_on_other_networks(net: Lab) -> None:
+    """Of the same project; another's question goes out into the world."""
+    near = net.network("10.0.0.0/24", "2001:db8::/64", project="red", dns_domain="near.example.")
+    for subnet in net.api("GET", f"/v2.0/subnets?network_id={near['id']}")["subnets"]:
+        net.update("subnet", subnet["id"], dns_publish_fixed_ip=True)
+    web = net.port(near, dns_name="web")
+    net.guest(web)
+    addresses = [ip["ip_address"] for ip in web["fixed_ips"]]
+    name = "web.near.example."
+    for project, answers in (("red", addresses), ("blue", ["192.0.2.1", "192.0.2.1"])):
+        far = net.network("10.0.0.0/24", "2001:db8:1::/64", project=project)
+        guest = net.guest(net.port(far))
+        for server in service_addresses(net, far):
+            for way in ("udp", "tcp"):
+                told = ask(net, guest, server, way, name, "A", name, "AAAA")
+                assert told == [["NOERROR", False, [answer]] for answer in answers]
+
+
 def test_other_dns_is_not_touched(net: Lab, upstream: Upstream) -> None:
     """A tenant's own server, also for names that the resolver would answer."""
     network = net.network("10.0.0.0/24", dns_domain="blue.example.")
