@@ -25,6 +25,7 @@ from sqlalchemy.engine import make_url
 from tenantry.apps import APPS
 from tenantry.controller import config, log, preflight, runtime
 from tenantry.controller.api import application, auth
+from tenantry.controller.api.access import Access
 from tenantry.controller.api.core import quota, scheduling
 from tenantry.controller.api.core.migration import Migration
 from tenantry.controller.api.kind import Kinds
@@ -234,7 +235,7 @@ class Controller:
             computed=observed,
             quotas=quota.defaults(conf, self.kinds.values()),
             routes=[
-                *operations.routes(self.running, features, self.kinds.policy, shares.clients // 2),
+                *operations.routes(self.running, features, Access(self.kinds), shares.clients // 2),
                 *scheduling.routes(self.store, self.model, self.kinds, observed),
                 *hosts.routes(self.running, self.hosts, self.kinds.policy),
             ],

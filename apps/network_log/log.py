@@ -73,9 +73,13 @@ class LogWriter:
             LOG.error("[network_log] file = %s: %s; the lines go on without it", self._file, error)
             self._file = ""
 
-    def follow(self, gone: Callable[[], bool] = lambda: False) -> Iterator[bytes]:
-        """Lines as they come, for as long as somebody reads, and is not ``gone``; an empty one
-        first, with which the answer begins."""
+    def follow(
+        self,
+        seen_as: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda line: line,
+        gone: Callable[[], bool] = lambda: False,
+    ) -> Iterator[bytes]:
+        """Lines as they come, as whoever reads may see them, if at all, for as long as they read,
+        and are not ``gone``; an empty one first, with which the answer begins."""
         seen, woken = self.written, runtime.Signal()
         self._followers.add(woken)
         try:
@@ -83,7 +87,8 @@ class LogWriter:
             while True:
                 new, seen = min(self.written - seen, len(self.recent)), self.written
                 for line in list(self.recent)[len(self.recent) - new :]:
-                    yield json.dumps(line).encode() + b"\n"
+                    if shown := seen_as(line):
+                        yield json.dumps(shown).encode() + b"\n"
                 while not woken.wait(LOOK_SECONDS):
                     if gone():
                         return

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from tenantry.controller.feature.policies import ADMIN, MANAGER, of_kind, of_route, rule
+from tenantry.controller.feature.policies import MANAGER, of_kind, of_route, rule
 
 POLICIES = (
     *of_kind(
@@ -24,5 +24,5 @@ POLICIES = (
         "/log/loggable-resources",
         "List what can be logged",
     ),
-    of_route("network-log", ADMIN),
+    *of_route("network-log", MANAGER),
 )

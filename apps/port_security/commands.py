@@ -21,12 +21,12 @@ def counters(context: Context, switch: str | None) -> None:
     if context.output.json(found):
         return
     columns = ["id", "name", "project_id", "host", "interface", "packets", "broadcasts", "punted"]
-    rows = [[port[column] for column in columns] for port in found]
+    rows = [[port.get(column, "") for column in columns] for port in found]
     context.output.table("Ports", ["id", "name", "project", *columns[3:]], rows)
     for port in found:
         if port["impostor"]:
             context.output.console.print(
-                f"[yellow]{port['interface']} has never sent as its port "
+                f"[yellow]{port.get('interface', port['id'])} has never sent as its port "
                 f"{port['name'] or port['id']}[/]: with other MAC or IP addresses than the port's, "
                 "all of it is dropped (port security)"
             )

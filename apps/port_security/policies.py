@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from tenantry.controller.feature.policies import (
-    ADMIN,
     ADMIN_OR_SERVICE,
+    ANY_READER,
     MEMBER,
     NETWORK_MEMBER,
+    PLACE,
     of_kind,
     of_route,
 )
@@ -36,5 +37,5 @@ POLICIES = (
             "update:allowed_address_pairs:ip_address": f"{ADMIN_OR_SERVICE} or {NETWORK_MEMBER}",
         },
     ),
-    of_route("counters", ADMIN),
+    *of_route("counters", ANY_READER, PLACE),
 )

@@ -29,7 +29,7 @@ def counters(running: Running, switch: str | None = None) -> list[dict[str, Any]
                 by_port.setdefault(count.id, Counter())[_what(count)] += count.packets
         for port_id, counts in by_port.items():
             port = running.view.get(Port, port_id)
-            if port is not None:
+            if port is not None and running.sees("port", port_id):
                 sent = counts["unicast"] + counts["broadcasts"]
                 found.append(
                     {

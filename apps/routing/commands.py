@@ -23,10 +23,10 @@ def routers(context: Context) -> None:
     columns = ["id", "name", "project", "home", "switches", "outside", "address", "neighbours"]
     rows = [
         [
-            *(router["id"], router["name"], router["project_id"], router["home"] or "-"),
-            *(" ".join(router["switches"]), router["outside"] or "-"),
+            *(router["id"], router["name"], router["project_id"], router.get("home") or "-"),
+            *(" ".join(router.get("switches", ())), router["outside"] or "-"),
             router["shared_address"] or "-",
-            " ".join(f"{n['address']}={n['mac']}" for n in router["neighbours"]) or "-",
+            " ".join(f"{n['address']}={n['mac']}" for n in router.get("neighbours", ())) or "-",
         ]
         for router in found
     ]

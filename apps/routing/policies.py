@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from tenantry.controller.feature.policies import (
     ADMIN,
+    ANY_READER,
     MEMBER,
     READER,
     actions,
@@ -97,5 +98,5 @@ POLICIES = (
         "/agents/{id}/l3-routers/{router_id}",
         "Say which hosts are the gateways of a router",
     ),
-    of_route("routers", ADMIN),
+    *of_route("routers", ANY_READER, ("home", "switches", "neighbours")),
 )

@@ -31,6 +31,7 @@ def routers(running: Running) -> list[dict[str, Any]]:
     return [
         _router(view, router, names, on)
         for router in sorted(view.find(Router), key=lambda r: (r.name, r.id))
+        if running.sees("router", router.id)
     ]
 
 

@@ -76,5 +76,5 @@ POLICIES = (
         },
     ),
     *actions("/address-groups", {"add_addresses": MEMBER, "remove_addresses": MEMBER}),
-    of_route("rules", ADMIN),
+    *of_route("rules", ANY_READER),
 )

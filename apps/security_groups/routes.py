@@ -27,9 +27,12 @@ def rules(running: Running, unused: str | None = None) -> list[dict[str, Any]]:
     found = [
         _rule(rule.id, "security_group_rule", _group(view, rule), hits)
         for rule in view.find(SecurityGroupRule)
+        if running.sees("security_group_rule", rule.id)
     ]
     found += [
-        _rule(rule.id, "firewall_rule", rule.action, hits) for rule in view.find(FirewallRule)
+        _rule(rule.id, "firewall_rule", rule.action, hits)
+        for rule in view.find(FirewallRule)
+        if running.sees("firewall_rule", rule.id)
     ]
     if unused:
         found = [rule for rule in found if not rule["packets"]]

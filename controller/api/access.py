@@ -14,7 +14,7 @@ from typing import Any
 from neutron_lib.constants import ATTR_NOT_SPECIFIED
 
 from tenantry.controller.api.kind import Kinds, ResourceType
-from tenantry.controller.api.policy import PolicyNotAuthorized, Read
+from tenantry.controller.api.policy import PolicyNotAuthorized, Read, nothing
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import Reader, granted
 from tenantry.controller.store import Body
@@ -27,7 +27,7 @@ class Access:
 
     def __init__(self, kinds: Kinds) -> None:
         self._kinds = kinds
-        self._policy = kinds.policy
+        self.policy = kinds.policy
 
     def may_get(self, reader: Reader, context: Context, kind: ResourceType, body: Body) -> bool:
         """Whether the caller may know that it exists: it is theirs or was given to them, and the
@@ -35,7 +35,7 @@ class Access:
         if not kind.may_see(reader, context, body):
             return False
         read = self._read(reader, context, kind, body)
-        return self._policy.allows(context, f"get_{kind.rule}", read)
+        return self.policy.allows(context, f"get_{kind.rule}", read)
 
     def find(self, reader: Reader, context: Context, kind: str, id: str) -> Body:
         """The resource, if the caller may know that it exists; Neutron's 404 if not."""
@@ -44,17 +44,32 @@ class Access:
             raise self._kinds[kind].not_found(id)
         return body
 
+    def sees(self, reader: Reader, context: Context, kind: str, id: str) -> bool:
+        """Whether the caller may get the resource of an id, if there is one. What is no kind of
+        resource is an administrator's."""
+        found = self._kinds.get(kind)
+        if found is None or found.internal:
+            return context.is_admin
+        body = reader.get(kind, id)
+        return body is not None and self.may_get(reader, context, found, body)
+
     def hidden(
         self, reader: Reader, context: Context, kind: ResourceType, body: Body
     ) -> frozenset[str]:
         """The attributes that the caller may not see."""
-        rules = self._policy.attributes("get", kind.rule)
+        rules = self.policy.attributes("get", kind.rule)
         read = self._read(reader, context, kind, body)
-        return frozenset(map(rules.__getitem__, self._policy.refused(context, (*rules,), read)))
+        return frozenset(map(rules.__getitem__, self.policy.refused(context, (*rules,), read)))
 
     def hideable(self, kind: ResourceType) -> Collection[str]:
         """The attributes that not everybody may see."""
-        return self._policy.attributes("get", kind.rule).values()
+        return self.policy.attributes("get", kind.rule).values()
+
+    def hidden_of_route(self, context: Context, rule: str) -> frozenset[str]:
+        """What the caller is not told of the answer that ``rule`` is about."""
+        verb, _, name = rule.partition("_")
+        rules = self.policy.attributes(verb, name)
+        return frozenset(map(rules.__getitem__, self.policy.refused(context, (*rules,), nothing)))
 
     def check_create(
         self, reader: Reader, context: Context, kind: ResourceType, body: Body
@@ -87,7 +102,7 @@ class Access:
             shared = kind.attributes.get(_SHARED, {"required_by_policy": True})
             unmarked = {} if shared.get("required_by_policy") else {_SHARED: None}
             read = self._read(reader, context, kind, before)
-            if not self._policy.allows(
+            if not self.policy.allows(
                 context, f"get_{kind.rule}", lambda name: unmarked.get(name, read(name))
             ):
                 raise kind.not_found(before["id"]) from None
@@ -99,7 +114,7 @@ class Access:
         """What ``rule`` is about may be done to ``body``. Errors: PolicyNotAuthorized, or that
         there is no such thing."""
         try:
-            self._policy.check(context, rule, self._read(reader, context, kind, body))
+            self.policy.check(context, rule, self._read(reader, context, kind, body))
         except PolicyNotAuthorized:
             self.find(reader, context, kind.name, body["id"])
             raise
@@ -108,7 +123,7 @@ class Access:
         """The rule about tags; of kinds that have none, that about the whole."""
         rules = f"{verb}_{kind.rule}:tags", f"{verb}_{kind.collection}_tags"  # segments
         whole = "get" if verb == "get" else "update"
-        return next(filter(self._policy.knows, rules), f"{whole}_{kind.rule}")
+        return next(filter(self.policy.knows, rules), f"{whole}_{kind.rule}")
 
     def _check(
         self,
@@ -120,10 +135,10 @@ class Access:
         given: Body,
     ) -> None:
         read, rule = self._read(reader, context, kind, target), f"{verb}_{kind.rule}"
-        self._policy.check(context, rule, read)
-        for name, attribute in self._policy.attributes(verb, kind.rule).items():
+        self.policy.check(context, rule, read)
+        for name, attribute in self.policy.attributes(verb, kind.rule).items():
             if _is_given(kind, attribute, given):
-                self._policy.check(context, name, read)
+                self.policy.check(context, name, read)
 
     def _read(
         self, reader: Reader, context: Context, kind: ResourceType, body: Mapping[str, Any]

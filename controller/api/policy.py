@@ -40,7 +40,7 @@ Read: TypeAlias = Callable[[str], Any]
 if there is none."""
 
 
-def _nothing(name: str) -> None:
+def nothing(name: str) -> None:
     """What there is to read where there is no target."""
 
 
@@ -102,10 +102,10 @@ class Policy:
         except TypeError:  # a value that is no key: a list
             return self._decide(rules, who, values)
 
-    def allows(self, context: Context, rule: str, read: Read = _nothing) -> bool:
+    def allows(self, context: Context, rule: str, read: Read = nothing) -> bool:
         return not self.refused(context, (rule,), read)
 
-    def check(self, context: Context, rule: str, read: Read = _nothing) -> None:
+    def check(self, context: Context, rule: str, read: Read = nothing) -> None:
         """Errors: PolicyNotAuthorized."""
         if not self.allows(context, rule, read):
             raise PolicyNotAuthorized(rule=rule)

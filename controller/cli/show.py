@@ -24,6 +24,15 @@ def status(context: Context) -> None:
     state = "all realised" if answer["settled"] else "realising"
     output.console.print(f"revision {answer['revision']}, realised {answer['realised']}: {state}\n")
     _show_absent(output, answer)
+    if "switches" in answer:  # an administrator is told
+        _show_hosts(output, answer)
+    columns = ["id", "name", "project_id", "status", "host", "interface"]
+    columns = [column for column in columns if "switches" in answer or column in columns[:4]]
+    rows = [[port[column] for column in columns] for port in answer["ports"]]
+    output.table("Ports", [column.removesuffix("_id") for column in columns], rows)
+
+
+def _show_hosts(output: Output, answer: Json) -> None:
     for why in answer["left_alone"]:
         output.console.print(f"[yellow]left alone[/]: {why}")
     for remote in answer["waiting_for"]:
@@ -56,9 +65,6 @@ def status(context: Context) -> None:
     output.console.print()
     hosts.show(output, answer["hosts"])
     output.console.print()
-    columns = ["id", "name", "project_id", "status", "host", "interface"]
-    rows = [[port[column] for column in columns] for port in answer["ports"]]
-    output.table("Ports", ["id", "name", "project", "status", "host", "interface"], rows)
 
 
 @click.command()
@@ -93,7 +99,7 @@ def _show_flows(context: Context, found: Json) -> None:
         [
             [
                 marks[flow["wanted"], flow["installed"]],
-                flow["switch"].lstrip("0"),
+                flow.get("switch", "").lstrip("0"),
                 flow["table"] or flow["table_id"],
                 flow["priority"],
                 flow["match"],

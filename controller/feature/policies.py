@@ -11,7 +11,7 @@ it, as Keystone has it: admin, manager, member, reader. An operator changes what
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neutron_lib.api.converters import convert_to_boolean
@@ -132,9 +132,15 @@ def route_rule(path: str) -> str:
     return f"get_tenantry_{path.replace('-', '_')}"
 
 
-def of_route(path: str, check: str) -> RuleDefault:
-    """The rule of ``/tenantry/v1/PATH``."""
-    return rule(route_rule(path), check, "GET", f"/tenantry/v1/{path}")
+PLACE = ("host", "switch", "interface", "ofport")
+"""Where a port is plugged in, as ``/tenantry/v1`` tells it: an administrator's to know."""
+
+
+def of_route(path: str, check: str, hidden: Sequence[str] = ()) -> tuple[RuleDefault, ...]:
+    """The rules of ``/tenantry/v1/PATH``: who may ask, and what only an administrator is told."""
+    rules = {route_rule(path): check}
+    rules |= {f"{route_rule(path)}:{name}": ADMIN for name in hidden}
+    return tuple(rule(name, each, "GET", f"/tenantry/v1/{path}") for name, each in rules.items())
 
 
 def tagging(get: str, update: str) -> dict[str, str]:

@@ -48,6 +48,9 @@ class Running(Protocol):
     def shown(self, port: Port) -> dict[str, Any]:
         """A port: what it is called, its status, and where it is plugged in."""
 
+    def sees(self, kind: str, id: str) -> bool:
+        """Whether who asks may get a resource: they are told of no other."""
+
 
 Observe: TypeAlias = Callable[[Running, Body], Mapping[str, Any]]
 """The attributes of a resource that nobody wrote, but that are seen: its status, say."""
@@ -57,7 +60,9 @@ Observe: TypeAlias = Callable[[Running, Body], Mapping[str, Any]]
 class Route:
     """``GET /tenantry/v1/PATH``, answered in JSON.
 
-    ``answer(running, **parameters)`` makes the answer; ``parameters`` are those that the URL may
+    ``answer(running, **parameters)`` makes the answer, of what who asks ``sees``; the rule
+    ``get_tenantry_PATH`` says who may ask, and ``get_tenantry_PATH:NAME`` who is told NAME (or may
+    name it as a parameter); ``parameters`` are those that the URL may
     have, each a text or None. An iterator of bytes is sent as it comes, for as long as somebody
     reads. Who ``waits``, for switches or for something to happen, has one of few places. If
     ``gone``, it is also given a ``gone()``: whether whoever asked has hung up. Errors: LookupError

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from tenantry.controller.api.tenantry.running import Running
 from tenantry.controller.config.nearest import did_you_mean
+from tenantry.controller.feature.app import Unit
 
 
 def flows_of(
@@ -29,18 +30,27 @@ def flows_of(
     return is_meant
 
 
+def is_seen(running: Running, unit: Unit) -> bool:
+    """Whether who asks may know the flows of a unit: those of a port that they see; what else there
+    is of a network is of others, too."""
+    kind = unit.units.kind
+    return running.sees("port", unit.id) if kind == "port" else running.sees("flow", "")
+
+
 def _ids(running: Running, object: str) -> tuple[str, ...]:
     """What the objects of the flows that are meant have in their text."""
     store, names, there = running.store, dict[str, str](), False
     for kind in store.schema:
         for id, body in store.read(kind).items():
-            names[id] = body.get("name") or ""
-            there = there or object in id
+            if running.sees(kind, id):
+                names[id] = body.get("name") or ""
+                there = there or object in id
     called = [id for id, name in names.items() if name == object]
     there = there or any(
         object in f"{unit.units.kind} {unit.id}"
         for dpid in running.engine.wanted
         for unit in running.engine.units(dpid)
+        if is_seen(running, unit)
     )
     if not (called or there):
         raise LookupError(

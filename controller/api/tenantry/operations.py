@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from webob import Request, Response
 
 from tenantry.controller.api import wsgi
-from tenantry.controller.api.policy import Policy
+from tenantry.controller.api.access import Access
 from tenantry.controller.api.tenantry import hosts, reachability
 from tenantry.controller.api.tenantry.running import Running
 from tenantry.controller.api.tenantry.serving import served
@@ -35,7 +35,7 @@ WAIT_SECONDS = 3600.0
 
 
 def routes(
-    running: Running, features: Iterable[Route], policy: Policy, most_waiting: int
+    running: Running, features: Iterable[Route], access: Access, most_waiting: int
 ) -> list[wsgi.Route]:
     """What :func:`tenantry.controller.api.application.application` serves beside Neutron's routes:
     the core's, and those of ``features``. No more than ``most_waiting`` clients may wait, for
@@ -43,12 +43,12 @@ def routes(
     waiting = Waiting(most_waiting)
 
     def metrics(request: Request, context: Context) -> Response:
-        policy.check_any(context, "get_tenantry_metrics")
+        access.policy.check_any(context, "get_tenantry_metrics")
         return _metrics(running)
 
     return [
-        *served(ROUTES, waiting, running, policy),
-        *served(features, waiting, running, policy),
+        *served(ROUTES, waiting, running, access),
+        *served(features, waiting, running, access),
         wsgi.Route("GET", "/metrics", metrics),
     ]
 
@@ -77,7 +77,11 @@ def status(running: Running) -> dict[str, Any]:
         ),
         "certificate_expires": _date(expires),
         "hosts": hosts.listed(running),
-        "ports": [running.shown(port) for port in running.model.all(Port).values()],
+        "ports": [
+            running.shown(port)
+            for port in running.model.all(Port).values()
+            if running.sees("port", port.id)
+        ],
     }
 
 
@@ -138,7 +142,7 @@ def wait(
     longest = min(_number("seconds", seconds, SETTLE_SECONDS), WAIT_SECONDS)
     if port is not None:
         port_id = port
-        if running.store.get("port", port_id) is None:
+        if not running.sees("port", port_id) or running.store.get("port", port_id) is None:
             raise LookupError(f"there is no port {port_id}")
         active = lambda: running.status.port(port_id) == "ACTIVE"  # noqa: E731
         done = wait_until(running, active, longest, gone)

@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Who may ask what under ``/tenantry/v1``: rules that Neutron has no names for."""
+"""Who may ask what under ``/tenantry/v1``: rules that Neutron has no names for. Whoever may ask is
+told of what they see of resources; of hosts and switches, an administrator is."""
 
 from __future__ import annotations
 
-from tenantry.controller.feature.policies import ADMIN, of_route, rule
+from tenantry.controller.feature.policies import ADMIN, ANY_READER, PLACE, of_route, rule
+
+STATUS = (
+    *("absent", "waiting_for", "left_alone", "failed", "switches", "service_port", "api"),
+    *("descriptors", "connections", "warnings", "certificate_expires", "hosts"),
+)
 
 POLICIES = (
-    of_route("status", ADMIN),
-    of_route("flows", ADMIN),
-    of_route("diff", ADMIN),
-    of_route("verify", ADMIN),
-    of_route("engine", ADMIN),
-    of_route("wait", ADMIN),
-    of_route("hosts", ADMIN),
+    *of_route("status", ANY_READER, (*STATUS, *(f"ports:{name}" for name in PLACE))),
+    *of_route("flows", ANY_READER, ("switch",)),
+    *of_route("diff", ADMIN),
+    *of_route("verify", ADMIN),
+    *of_route("engine", ADMIN),
+    *of_route("wait", ANY_READER, ("absent",)),
+    *of_route("hosts", ADMIN),
     rule("delete_tenantry_host", ADMIN, "DELETE", "/tenantry/v1/hosts/{host}"),
     rule("adopt_tenantry_host", ADMIN, "POST", "/tenantry/v1/hosts/{host}/adopt"),
     rule("get_tenantry_metrics", ADMIN, "GET", "/metrics"),

@@ -59,6 +59,8 @@ class Running:
     (``loopback``)."""
     api_expires: Callable[[], datetime | None]
     """When the API's certificate runs out; None without TLS."""
+    sees: Callable[[str, str], bool] = lambda kind, id: True
+    """Whether who asks may get the resource of a kind and an id."""
 
     @property
     def engine(self) -> Engine:

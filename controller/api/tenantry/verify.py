@@ -38,6 +38,8 @@ def flows(
     """Wanted flows beside installed ones, each with the app and the object it comes from. A flow
     that somebody modified is there twice: as it is wanted, and as it is installed.
 
+    Who is no administrator is told of the flows of ports that they see.
+
     ``switch`` is a datapath id or a name, ``object`` a resource's name or id, or a part of that. Of
     a switch that is not connected nothing is installed. LookupError if there is no such switch, app
     or object, Silent if a switch that is connected does not answer.
@@ -49,6 +51,8 @@ def flows(
         installed = {stats.cookie: stats for stats in held if not stats.body}
         for unit, flow, cookie in running.engine.flows(dpid):
             stats = installed.pop(cookie, None)
+            if not names.is_seen(running, unit):
+                continue
             found.append(
                 {
                     **_place(dpid, flow.table.id, flow.priority, cookie),
@@ -72,6 +76,7 @@ def flows(
                 "bytes": stats.bytes,
             }
             for stats in (*installed.values(), *(stats for stats in held if stats.body))
+            if running.sees("flow", "")
         ]
     shown = (flow for flow in found if is_meant(flow["app"], flow["object"]))
     return sorted(shown, key=lambda f: (f["switch"], f["table_id"], -f["priority"], f["cookie"]))
