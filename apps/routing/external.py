@@ -124,12 +124,17 @@ class ExternalPolicyHooks(ResourceHooks):
         _check_unused(draft, body["object_id"], body)
         network = draft.get("network", body["object_id"])
         if network and all(other["id"] == body["id"] for other in _policies(draft, network["id"])):
-            draft.put("network", changed(network, **{EXTERNAL: False, IS_DEFAULT: False}))
+            draft.put("network", changed(network, **{EXTERNAL: False}))
 
 
 def _check_unused(draft: Draft, network_id: str, gone: Body, *instead: Any) -> None:
-    """Whose routers have gateways on the network still has access when a policy is gone."""
+    """Whose routers have gateways on the network still has access when a policy is gone, and the
+    default network is everybody's."""
     network = draft.get("network", network_id)
+    if network and network.get(IS_DEFAULT) and gone["target_tenant"] == EVERYBODY:
+        raise RbacPolicyInUse(
+            object_id=network_id, details="Default external networks must be shared to everyone."
+        )
     left = {p["target_tenant"] for p in _policies(draft, network_id) if p["id"] != gone["id"]}
     left.update(instead, [network["project_id"]] if network else [])
     for id in draft.linked(network_id, "port") if EVERYBODY not in left else ():

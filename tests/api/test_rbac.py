@@ -119,6 +119,20 @@ def test_only_what_is_ones_own_may_be_given_away(cloud: Cloud, kind: str) -> Non
     assert refused == (409, "DuplicateRbacPolicy")
 
 
+def test_a_pool_is_shared_with_whom_its_scope_is(cloud: Cloud) -> None:
+    scope = make_shareable(cloud, "address_scope")
+    net = {"name": "p", "prefixes": ["10.0.0.0/8"], "address_scope_id": scope}
+    pool = cloud.make(RED, "subnetpool", **net)["id"]
+    assert cloud.share(RED, "subnetpool", pool, BLUE) == (400, "InvalidInput")
+    assert cloud.share(ADMIN, "subnetpool", pool, "*") == (400, "InvalidInput")
+    assert cloud.share(RED, "address_scope", scope, BLUE)[0] == 201
+    assert cloud.share(RED, "subnetpool", pool, BLUE)[0] == 201
+    assert cloud.share(ADMIN, "subnetpool", pool, "*") == (400, "InvalidInput")
+    change = {"rbac_policy": {"target_tenant": "3" * 32}}
+    policy = f"{POLICIES}/{cloud.policies(pool)[BLUE]}"
+    assert cloud.ask(RED, "PUT", policy, change) == (400, "InvalidInput")
+
+
 def test_a_target_is_a_uuid_where_projects_have_one(cloud: Cloud) -> None:
     id = make_shareable(cloud, "network")
     assert cloud.share(RED, "network", id, "blue") == (400, "InvalidInput")
@@ -212,6 +226,20 @@ def test_external_by_its_attribute_is_for_all(cloud: Cloud) -> None:
     assert cloud.see(RED, "network", network)["router:external"] is True
     assert cloud.ask(ADMIN, "DELETE", f"{POLICIES}/{policy}")[0] == 204
     assert cloud.see(ADMIN, "network", network)["router:external"] is False
+
+
+def test_the_default_network_is_for_all(cloud: Cloud) -> None:
+    network = outside(cloud, **{"router:external": True, "is_default": True})
+    policy = f"{POLICIES}/{cloud.policies(network, external=True)['*']}"
+    cloud.share(ADMIN, "network", network, RED, external=True)
+    assert cloud.ask(ADMIN, "DELETE", policy) == (409, "RbacPolicyInUse")
+    change = {"rbac_policy": {"target_tenant": BLUE}}
+    assert cloud.ask(ADMIN, "PUT", policy, change) == (409, "RbacPolicyInUse")
+    change = {"network": {"is_default": False}}
+    assert cloud.ask(ADMIN, "PUT", f"/v2.0/networks/{network}", change)[0] == 200
+    assert cloud.ask(ADMIN, "DELETE", policy)[0] == 204
+    assert cloud.see(RED, "network", network)["router:external"] is True
+    assert cloud.see(BLUE, "network", network) is None
 
 
 def test_external_for_some(cloud: Cloud) -> None:

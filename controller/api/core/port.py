@@ -197,6 +197,7 @@ def extension(base_mac: str = "fa:16:3e:00:00:00") -> Extension:
     tags = {
         **standard.attributes(["tag"])["tags"],
         "allow_post": True,
+        "enforce_policy": True,
         "validate": {"type:list_of_unique_strings": standard.MAX_TAG_LENGTH},
         "default": [],
     }

@@ -210,7 +210,7 @@ _ATTRIBUTES: dict[str, dict[str, Any]] = {
     "id": {**_SHOWN, "allow_post": False, "validate": {"type:uuid": None}, "primary_key": True},
     "object_type": {**_SHOWN, "convert_to": _object_type},
     "object_id": {**_SHOWN, "validate": {"type:uuid": None}},
-    "target_tenant": {**_SHOWN, "allow_put": True, "validate": _PROJECT},
+    "target_tenant": {**_SHOWN, "allow_put": True, "validate": _PROJECT, "enforce_policy": True},
     "tenant_id": {
         **_SHOWN,
         "required_by_policy": True,

@@ -30,6 +30,7 @@ from tenantry.controller.api.core.prefixes import (
 )
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
+    RBAC_POLICY,
     TAGGED,
     Extension,
     NewDefinition,
@@ -37,6 +38,7 @@ from tenantry.controller.feature.extension import (
     ResourceHooks,
     ResourceSpec,
     changed,
+    granted,
     is_set,
     may_use,
 )
@@ -166,6 +168,25 @@ class SubnetPoolHooks(ResourceHooks):
         return error
 
 
+class SharedPoolHooks(ResourceHooks):
+    """Whom a pool is shared with has access to the address scope that its subnets will be in."""
+
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        if body["object_type"] != "subnetpool":
+            return
+        pool = draft.get("subnetpool", body["object_id"])
+        scope = draft.get("address_scope", pool["address_scope_id"] or "") if pool else None
+        target = body["target_tenant"]
+        if scope and scope["project_id"] != target and not granted(draft, target, scope["id"]):
+            raise exceptions.InvalidInput(
+                error_message=f"project {target} has no access to address scope {scope['id']} of "
+                "this subnet pool: share that first"
+            )
+
+    def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
+        self.create(draft, context, body)
+
+
 def _requested(request: Body) -> list[str]:
     prefixes = request.get("prefixes")
     wrong = validators.validate_subnet_list(prefixes)
@@ -266,5 +287,5 @@ def extension() -> Extension:
                 },
             ),
         ),
-        rules={"subnetpool": rules},
+        rules={"subnetpool": rules, RBAC_POLICY: SharedPoolHooks()},
     )
