@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tenantry.apps.dhcp import options as o
-from tenantry.controller.model import DhcpOption, FixedIp, Port, Route, Subnet
+from tenantry.controller.model import FixedIp, Port, Route, Subnet
 from tenantry.controller.network.configuration import default_router, name_servers, routes
 from tenantry.controller.packets.addresses import prefix_mask
 from tenantry.controller.packets.malformed import Malformed
@@ -47,6 +47,13 @@ class Message(NamedTuple):
         """An option that is an IPv4 address, if it is there."""
         value = self.options.get(code, b"")
         return int.from_bytes(value, "big") if len(value) == 4 else None
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """What a port's options can ask of it."""
+        said = {o.IPXE: o.ENCAPSULATED in self.options}
+        said[o.IPXE6] = o.IPXE_CLASS in self.options.get(o.USER_CLASS, b"")
+        return frozenset(tag for tag, here in said.items() if here)
 
 
 def parse(data: bytes) -> Message:
@@ -144,11 +151,8 @@ def _client(message: Message) -> dict[int, bytes]:
 
 
 def _reply(message: Message, type: int, offer: Offer) -> tuple[int, bytes, int]:
-    own = {
-        option[0]: option[1]
-        for extra in offer.port.dhcp_options
-        if extra.version == 4 and (option := o.encode(extra))
-    }
+    options, tags = offer.port.dhcp_options, message.tags
+    own = o.own(options, 4, tags)
     leased = message.type != INFORM
     said = {o.TYPE: bytes([type]), o.SERVER: offer.server.to_bytes(4, "big")}
     if leased:
@@ -162,9 +166,7 @@ def _reply(message: Message, type: int, offer: Offer) -> tuple[int, bytes, int]:
         if may.get(code):
             said.setdefault(code, may[code])
     said |= {code: own[code] for code in said.keys() & own.keys() if own[code]}
-    next_server = next(
-        (extra.value for extra in offer.port.dhcp_options if extra.name == o.NEXT_SERVER), ""
-    )
+    next_server = o.next_server(options, 4, tags)
     if leased:
         to = message.ciaddr or (BROADCAST if message.flags & BROADCAST_FLAG else offer.ip.address)
     else:
@@ -172,7 +174,7 @@ def _reply(message: Message, type: int, offer: Offer) -> tuple[int, bytes, int]:
     body = _message(
         message,
         offer.ip.address if leased else 0,
-        _ipv4(next_server),
+        int(next_server or 0),
         own.get(o.TFTP_SERVER, b""),
         own.get(o.BOOT_FILE, b""),
         _encode(said, _space(message)),
@@ -184,11 +186,6 @@ def _times(lease: int) -> dict[int, bytes]:
     """The lease, and when to renew and to rebind (RFC 2131, 4.4.5), in seconds."""
     times = {o.LEASE: lease, o.T1: lease // 2, o.T2: lease * 7 // 8}
     return {code: seconds.to_bytes(4, "big") for code, seconds in times.items()}
-
-
-def _ipv4(text: str) -> int:
-    encoded = o.encode(DhcpOption("router", text, 4)) if text else None
-    return int.from_bytes(encoded[1][:4], "big") if encoded else 0
 
 
 def _configuration(offer: Offer) -> dict[int, bytes]:

@@ -50,6 +50,7 @@ class Message(NamedTuple):
     server: bytes
     requested: frozenset[int]
     rapid_commit: bool
+    tags: frozenset[str]
     associations: tuple[Association, ...]
 
 
@@ -59,7 +60,7 @@ def parse(data: bytes) -> Message:
         raise Malformed
     client = server = b""
     requested: set[int] = set()
-    rapid_commit = False
+    rapid_commit, tags = False, frozenset[str]()
     associations: list[Association] = []
     for code, value in _parse_options(data[4:]):
         if code == CLIENT_ID:
@@ -70,12 +71,14 @@ def parse(data: bytes) -> Message:
             requested |= {pair[0] for pair in struct.iter_unpack("!H", value[: len(value) & ~1])}
         elif code == RAPID_COMMIT:
             rapid_commit = True
+        elif code == o.USER_CLASS6 and o.IPXE_CLASS in value:
+            tags = frozenset({o.IPXE6})
         elif code in (IA_NA, IA_TA, IA_PD):
             associations.append(_association(code, value))
     if len(client) > 130 or not (client or data[0] == INFORMATION_REQUEST):
         raise Malformed  # section 11.1; 16
     return Message(
-        *(data[0], data[1:4], client, server, frozenset(requested), rapid_commit),
+        *(data[0], data[1:4], client, server, frozenset(requested), rapid_commit, tags),
         tuple(associations),
     )
 
@@ -173,11 +176,10 @@ def _is_on_link(address: int, offer: Offer) -> bool:
 
 def _other(message: Message, offer: Offer) -> bytes:
     """What the client asked for, and what the port's owner wants it to have anyway."""
-    own = {
-        option[0]: option[1]
-        for extra in offer.port.dhcp_options
-        if extra.version == 6 and (option := o.encode(extra))
-    }
+    options, tags = offer.port.dhcp_options, message.tags
+    own = o.own(options, 6, tags)
+    if url := o.boot_url(options, tags):
+        own.setdefault(o.BOOT_FILE6, url)
     may = {**_configuration(offer), **own}
     if message.type == INFORMATION_REQUEST:
         may.setdefault(REFRESH_TIME, offer.lease_seconds.to_bytes(4, "big"))

@@ -7,13 +7,21 @@ Names are dnsmasq's, which Neutron's users know. Numbers: RFC 2132 and the regis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from tenantry.controller.model import DhcpOption
 
 NEXT_SERVER = "server-ip-address"
-"""Not an option: the field of that meaning in a DHCPv4 message (siaddr)."""
+"""Not an option: the field of that meaning in a DHCPv4 message (siaddr). An IPv6 address goes into
+the URL that DHCPv6 has in its place (:func:`boot_url`)."""
+
+IPXE, IPXE6 = "ipxe", "ipxe6"
+"""Tags, as Neutron has dnsmasq set them: of a client that says something to iPXE (option 175), and
+of one whose user class is iPXE's."""
+
+USER_CLASS, ENCAPSULATED, USER_CLASS6 = 77, 175, 15
+IPXE_CLASS = b"iPXE"
 
 MASK, ROUTER, DNS, HOST_NAME, DOMAIN, MTU, NTP = 1, 3, 6, 12, 15, 26, 42
 REQUESTED, LEASE, OVERLOAD, TYPE, SERVER, PARAMETERS, MAX_SIZE, T1, T2, CLIENT = (
@@ -102,6 +110,14 @@ def _routes(value: str) -> bytes:
     return routes(pairs)
 
 
+def _sip_servers(value: str) -> bytes:
+    """Addresses, or names: RFC 3361, 3."""
+    try:
+        return b"\1" + _addresses(value)
+    except ValueError:
+        return b"\0" + names(value)
+
+
 Encoder = Callable[[str], bytes]
 
 _BYTE, _SHORT, _LONG = _number(1), _number(2), _number(4)
@@ -121,6 +137,8 @@ NAMES: dict[int, dict[str, tuple[int, Encoder]]] = {
         "root-path": (17, _text),
         "extension-path": (18, _text),
         "ip-forward-enable": (19, _BYTE),
+        "non-local-source-routing": (20, _BYTE),
+        "policy-filter": (21, _addresses),
         "max-datagram-reassembly": (22, _SHORT),
         "default-ttl": (23, _BYTE),
         "mtu": (MTU, _SHORT),
@@ -129,7 +147,9 @@ NAMES: dict[int, dict[str, tuple[int, Encoder]]] = {
         "router-discovery": (31, _BYTE),
         "router-solicitation": (32, _addresses),
         "static-route": (33, _addresses),
+        "trailer-encapsulation": (34, _BYTE),
         "arp-timeout": (35, _LONG),
+        "ethernet-encap": (36, _BYTE),
         "tcp-ttl": (37, _BYTE),
         "tcp-keepalive": (38, _LONG),
         "nis-domain": (40, _text),
@@ -152,13 +172,16 @@ NAMES: dict[int, dict[str, tuple[int, Encoder]]] = {
         "tftp-server": (TFTP_SERVER, _text),
         "tftp-server-name": (TFTP_SERVER, _text),
         "bootfile-name": (BOOT_FILE, _text),
+        "mobile-ip-home": (68, _addresses),
         "smtp-server": (69, _addresses),
         "pop3-server": (70, _addresses),
         "nntp-server": (71, _addresses),
         "irc-server": (74, _addresses),
         "posix-timezone": (100, _text),
         "tzdb-timezone": (101, _text),
+        "ipv6-only": (108, _LONG),
         "domain-search": (SEARCH, names),
+        "sip-server": (120, _sip_servers),
         "classless-static-route": (ROUTES, _routes),
         "tftp-server-address": (150, _addresses),
         "ipxe-encap": (175, _guess),
@@ -172,7 +195,9 @@ NAMES: dict[int, dict[str, tuple[int, Encoder]]] = {
         "dns-server": (DNS6, _ipv6_addresses),
         "domain-search": (SEARCH6, names),
         "nis-server": (27, _ipv6_addresses),
+        "nis+-server": (28, _ipv6_addresses),
         "nis-domain": (29, names),
+        "nis+-domain": (30, names),
         "sntp-server": (SNTP6, _ipv6_addresses),
         "information-refresh-time": (32, _LONG),
         "posix-timezone": (41, _text),
@@ -206,3 +231,41 @@ def encode(option: DhcpOption) -> tuple[int, bytes] | None:
     except (ValueError, OverflowError):
         return None
     return None if code in RESERVED[option.version] else (code, value)
+
+
+def meant(
+    options: Iterable[DhcpOption], version: int, tags: Collection[str]
+) -> Iterator[DhcpOption]:
+    """Those of a port's options that are for a client with these tags; what counts most is last:
+    options with conditions are more to the point than those without."""
+    for option in sorted(options, key=lambda option: len(option.tags)):
+        here = (tag[1:] not in tags if tag[0] == "!" else tag in tags for tag in option.tags)
+        if option.version == version and all(here):
+            yield option
+
+
+def own(options: Iterable[DhcpOption], version: int, tags: Collection[str]) -> dict[int, bytes]:
+    """A port's own options for a client with these tags, by code."""
+    encoded = (encode(option) for option in meant(options, version, tags))
+    return dict(pair for pair in encoded if pair is not None)
+
+
+def next_server(
+    options: Iterable[DhcpOption], version: int, tags: Collection[str]
+) -> IPv4Address | IPv6Address | None:
+    """The server of a port's boot file, if it has one with an address of this IP version."""
+    found = None
+    for said in (4, 6):  # who names no version has said 4, whatever the address
+        for option in meant(options, said, tags):
+            if option.name == NEXT_SERVER and option.value:
+                address = ip_address(option.value)
+                found = address if address.version == version else found
+    return found
+
+
+def boot_url(options: Iterable[DhcpOption], tags: Collection[str]) -> bytes:
+    """What a DHCPv6 client is told (RFC 5970, 3.1) of the boot file that a port has by its name, on
+    a server with an IPv6 address; "" if there is none."""
+    options = tuple(options)
+    server, file = next_server(options, 6, tags), own(options, 4, tags).get(BOOT_FILE)
+    return f"tftp://[{server}]/".encode() + file if server and file else b""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 from neutron_lib import exceptions
+from neutron_lib.api import validators
 from neutron_lib.api.definitions import extra_dhcp_opt
 
 from tenantry.apps.dhcp import options
@@ -22,6 +23,8 @@ MAX_OPTIONS = 64
 
 MAX_CODE = {4: 254, 6: 65535}
 """The largest code of an option: RFC 2132 (255 ends them), RFC 8415, section 21.1."""
+
+TAGS = (options.IPXE, options.IPXE6)
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,4}")
 
@@ -59,29 +62,40 @@ def _merged(current: list[Body], requested: list[Body]) -> list[Body]:
 
 
 def _check(opt_name: str, opt_value: str, ip_version: int) -> None:
-    if ":" in opt_name or "," in opt_name:
+    *conditions, name = opt_name.split(",")
+    for condition in conditions:
+        tag = condition.removeprefix("tag:").removeprefix("!")
+        if not condition.startswith("tag:") or tag not in TAGS:
+            raise _invalid(
+                f"'{condition}' of DHCP option '{opt_name}' is no condition that there is: "
+                f"{', '.join(f'tag:{tag} and tag:!{tag}' for tag in TAGS)} are"
+            )
+    if ":" in name:
         raise _invalid(
-            f"DHCP option '{opt_name}' has a prefix: name it by its name or number alone"
+            f"DHCP option '{opt_name}' has a prefix: name it by its name or number, behind its "
+            "conditions (tag:ipxe,bootfile-name)"
         )
     if not (opt_value.isascii() and opt_value.isprintable()):
         raise _invalid(f"The value of DHCP option '{opt_name}' is not printable ASCII")
-    if _NUMBER.fullmatch(opt_name):
-        number = int(opt_name)
+    if _NUMBER.fullmatch(name):
+        number = int(name)
         if number > MAX_CODE[ip_version]:
             raise _invalid(
                 f"DHCP option number {number} is not in 1..{MAX_CODE[ip_version]} (IPv{ip_version})"
             )
         if number in options.RESERVED[ip_version]:
             raise _invalid(f"DHCP option {number} is for the protocol alone to say")
-    elif opt_name not in (options.NEXT_SERVER, *options.NAMES[ip_version]):
+    elif name not in (options.NEXT_SERVER, *options.NAMES[ip_version]):
         raise _invalid(
-            f"'{opt_name}' is neither the name nor the number of a DHCP option; names for "
+            f"'{name}' is neither the name nor the number of a DHCP option; names for "
             f"IPv{ip_version}: {', '.join(sorted(options.NAMES[ip_version]))}"
         )
-    # The address of the next server is no option, but looks like those that are addresses.
-    name = "router" if opt_name == options.NEXT_SERVER else opt_name
-    encoded = options.encode(DhcpOption(name, opt_value, ip_version))
-    if encoded is None or (opt_name == options.NEXT_SERVER and len(encoded[1]) != 4):
+    if name == options.NEXT_SERVER:
+        wrong = validators.validate_ip_address(opt_value) if opt_value else None
+        wrong = wrong or (ip_version == 6 and "." in opt_value)
+    else:
+        wrong = options.encode(DhcpOption(name, opt_value, ip_version)) is None
+    if wrong:
         raise _invalid(f"'{opt_value}' is no value of DHCP option '{opt_name}'")
 
 

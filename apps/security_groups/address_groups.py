@@ -60,10 +60,18 @@ def _put(draft: Draft, body: Body, addresses: list[str]) -> Any:
 
 def _asked(request: Any) -> list[str]:
     addresses = request.get("addresses")
+    if isinstance(addresses, list):  # here, and not in a PUT, Neutron takes single addresses
+        addresses = [_with_length(address) for address in addresses]
     wrong = validators.validate_subnet_list(addresses)
     if wrong or addresses is None:
         raise exceptions.InvalidInput(error_message=f"addresses: {wrong or 'there are none'}")
     return list(dict.fromkeys(map(_canonical, addresses)))
+
+
+def _with_length(address: Any) -> Any:
+    if not isinstance(address, str) or "/" in address:
+        return address
+    return f"{address}/{128 if ':' in address else 32}"
 
 
 def _canonical(address: str) -> str:

@@ -100,10 +100,12 @@ class Subnet:
 
 
 def _dhcp_options(entries: list[Body]) -> tuple[DhcpOption, ...]:
-    return tuple(
-        DhcpOption(entry["opt_name"], entry["opt_value"], int(entry["ip_version"]))
-        for entry in entries
-    )
+    found = []
+    for entry in entries:
+        *tags, name = entry["opt_name"].split(",")
+        bare = tuple(tag.removeprefix("tag:") for tag in tags)
+        found.append(DhcpOption(name, entry["opt_value"], int(entry["ip_version"]), bare))
+    return tuple(found)
 
 
 def _interface_name(body: Body) -> str:

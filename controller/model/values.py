@@ -55,11 +55,13 @@ class AddressPair:
 
 @dataclass(frozen=True, slots=True)
 class DhcpOption:
-    """An option of a port's own (extra_dhcp_opts), by name or number as it was asked for."""
+    """An option of a port's own (extra_dhcp_opts), by name or number as it was asked for; for
+    clients that have all of the tags, or, behind a "!", have not."""
 
     name: str
     value: str
     version: int
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,7 +248,9 @@ class HostConnection:
 
     def _report_words(self, tables: Tables) -> None:
         controlled = self._controlled(tables)
-        words = read_report(self.host, self.remote, tables.said(), self._address, controlled)
+        bridge = tables.bridge(self._bridge.name) if self._bridge is not None else None
+        said = (tables.said(), self._address, controlled, bridge)
+        words = read_report(self.host, self.remote, *said)
         if words != self._words:
             try:
                 self._report(words)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import netaddr
 
+from tenantry.controller.feature.ovsdb_rows import BridgeRow
+
 LOG = logging.getLogger(__name__)
 
 TUNNEL_ADDRESS = "tenantry-encap-ip"
@@ -36,12 +38,19 @@ class HostReport(NamedTuple):
     gateway_priority: int
     bridge_mappings: Mapping[str, str]  # physical network: bridge
     datapaths: tuple[int, ...]  # of bridges that are told to connect to us
+    integration_bridge: str = ""  # where machines are plugged in; "": nobody has said
+    datapath_type: str = ""  # its; "": likewise
 
 
 def read_report(
-    host: str, remote: str, said: Mapping[str, str], address: str, datapaths: Collection[int]
+    host: str,
+    remote: str,
+    said: Mapping[str, str],
+    address: str,
+    datapaths: Collection[int],
+    bridge: BridgeRow | None = None,
 ) -> HostReport:
-    """``address`` is where the host connects from, or ""."""
+    """``address`` is where the host connects from, or ""; ``bridge`` its integration bridge."""
     return HostReport(
         host=host,
         remote=remote,
@@ -50,6 +59,8 @@ def read_report(
         gateway_priority=_priority(host, said.get(GATEWAY_PRIORITY) or "0"),
         bridge_mappings=dict(_mappings(said.get(BRIDGE_MAPPINGS) or "")),
         datapaths=tuple(sorted(datapaths)),
+        integration_bridge=bridge.name if bridge else "",
+        datapath_type=(bridge.datapath_type or "system") if bridge else "",
     )
 
 

@@ -23,6 +23,9 @@ def test_options_by_name_and_number(api: Api, network: str) -> None:
         option("59", "tftp://[2001:db8::5]/x", 6),
         option("router", ""),
         option("mtu", None),
+        {"opt_name": "server-ip-address", "opt_value": "2015::badd"},
+        {"opt_name": "tag:!ipxe,tag:!ipxe6,67", "opt_value": "undionly.kpxe"},
+        {"opt_name": "tag:ipxe,67", "opt_value": "http://10.0.0.5/boot.ipxe"},
     ]
     port = api.create("port", network_id=network, extra_dhcp_opts=asked)
     assert port["extra_dhcp_opts"] == [
@@ -30,6 +33,9 @@ def test_options_by_name_and_number(api: Api, network: str) -> None:
         option("150", "10.0.0.5"),
         option("59", "tftp://[2001:db8::5]/x", 6),
         option("router", ""),
+        option("server-ip-address", "2015::badd"),
+        option("tag:!ipxe,tag:!ipxe6,67", "undionly.kpxe"),
+        option("tag:ipxe,67", "http://10.0.0.5/boot.ipxe"),
     ]
     assert api.create("port", network_id=network)["extra_dhcp_opts"] == []
 
@@ -68,7 +74,12 @@ def test_an_update_changes_what_it_names_and_null_removes(api: Api, network: str
         ([option("65536", "x", 6)], "65536 is not in 1..65535 (IPv6)"),
         ([option("Router Name", "x")], "neither the name nor the number"),
         ([option("option:mtu", "x")], "has a prefix"),
-        ([option("tag:ipxe,67", "x")], "has a prefix"),
+        ([option("tag:ipxe,option:67", "x")], "has a prefix"),
+        ([option("tag:red,67", "x")], "'tag:red'"),
+        ([option("ipxe,67", "x")], "tag:ipxe and tag:!ipxe"),
+        ([option("tag:,67", "x")], "no condition"),
+        ([option("tag:ipxe,", "x")], "neither the name nor the number"),
+        ([option("tag:ipxe,53", "x")], "for the protocol alone"),
         ([option("mtu", "")], "No valid key specs"),
         ([option("mtu", "1\n2")], "No valid key specs"),
         ([option("mtu", "1\x1b")], "not printable"),
@@ -83,7 +94,8 @@ def test_an_update_changes_what_it_names_and_null_removes(api: Api, network: str
         (["mtu"], "No valid key specs"),
         ({"mtu": "1400"}, "not a list"),
         ([option("mtu", "x")], "'x' is no value of DHCP option 'mtu'"),
-        ([option("server-ip-address", "2001:db8::1")], "no value of DHCP option"),
+        ([option("server-ip-address", "boot.example")], "no value of DHCP option"),
+        ([option("server-ip-address", "10.0.0.1", 6)], "no value of DHCP option"),
         ([option("dns-server", "10.0.0.1", 6)], "no value of DHCP option"),
         ([option("53", "1")], "for the protocol alone"),
         ([option("unheard-of", "1")], "neither the name nor the number"),

@@ -241,7 +241,9 @@ def test_a_project_sees_its_own_and_what_is_shared(make_api: Callable[..., Api])
 def test_observed_attributes_are_shown_and_filtered_by(make_api: Callable[..., Api]) -> None:
     api = make_api(
         computed=lambda kind, body: (
-            {"status": "ACTIVE", "binding:host_id": "seen"} if body["name"] == "up" else {}
+            {"status": "ACTIVE", "binding:host_id": "seen", "binding:vif_type": "ovs"}
+            if body["name"] == "up"
+            else {}
         )
     )
     network = api.create("network")["id"]

@@ -69,7 +69,7 @@ def test_a_machine_moves_and_comes_back(api: Api, port: str) -> None:
         "host": "two",
         "status": "INACTIVE",
         "vif_type": "binding_failed",  # there is nothing but Open vSwitch
-        "vif_details": {"connectivity": "l2"},
+        "vif_details": {},
         "vnic_type": "direct",
         "profile": {"at": 2},
     }

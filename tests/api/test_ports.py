@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tenantry.controller.api.core import agent
 from tests.api.conftest import Api
 
 
@@ -170,12 +171,33 @@ def test_binding(api: Api, network: str) -> None:
     port = api.create(
         "port", network_id=network, **{"binding:host_id": "one", "binding:profile": profile}
     )
-    assert (port["binding:vif_type"], port["binding:profile"]) == ("ovs", profile)
+    assert port["binding:profile"] == profile
+    assert (port["binding:vif_type"], port["binding:vif_details"]) == ("binding_failed", {})
+    told = {"integration_bridge": "br-int", "datapath_type": "netdev"}
+    agent.report(api.store, api.kinds, host="one", availability_zone="", configurations=told)
+    port = api.show("port", port["id"])
+    assert (port["binding:vif_type"], port["binding:vif_details"]) == (
+        "ovs",
+        {
+            "connectivity": "l2",
+            "port_filter": True,
+            "ovs_hybrid_plug": False,
+            "bridge_name": "br-int",
+            "datapath_type": "netdev",
+            "bound_drivers": {"0": "tenantry"},
+        },
+    )
+    for vnic_type, vif_type in (("macvtap", "binding_failed"), ("normal", "ovs")):
+        changed = api.update("port", port["id"], **{"binding:vnic_type": vnic_type})
+        assert changed["binding:vif_type"] == vif_type
     body = {"port": {"mac_address": "fa:16:3e:00:00:02"}}
     api.refused(409, "PortBound", "PUT", f"/v2.0/ports/{port['id']}", body)
     unbound = api.update("port", port["id"], **{"binding:host_id": None, "binding:profile": None})
     assert (unbound["binding:host_id"], unbound["binding:profile"]) == ("", {})
-    assert unbound["binding:vif_type"] == "unbound"
+    assert (unbound["binding:vif_type"], unbound["binding:vif_details"]) == ("unbound", {})
+    there = api.update("port", port["id"], **{"binding:host_id": "00000000000000a1"})
+    assert there["binding:vif_type"] == "ovs", "a switch that no host has named"
+    api.update("port", port["id"], **{"binding:host_id": None})
     api.update("port", port["id"], mac_address="fa:16:3e:00:00:02")
 
 

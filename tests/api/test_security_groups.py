@@ -273,6 +273,14 @@ def test_address_groups(api: Api) -> None:
     remove = path("address_group", group["id"], "remove_addresses")
     api.refused(404, "AddressesNotFound", "PUT", remove, {"addresses": ["10.2.0.0/16"]})
     assert api.request("PUT", remove, twice)[0] == 200
+    for single, whole in (("10.200.200.200", "/32"), ("fd00::1", "/128")):
+        api.refused(404, "AddressesNotFound", "PUT", remove, {"addresses": [single]})
+        _, answer = api.request("PUT", url, {"addresses": [single]})
+        assert single + whole in answer["address_group"]["addresses"]
+        _, answer = api.request("PUT", remove, {"addresses": [single]})
+        assert single + whole not in answer["address_group"]["addresses"]
+    for wrong in (["10.2"], [5], [None], "10.0.0.1", [["10.0.0.1"]]):
+        api.refused(400, "InvalidInput", "PUT", url, {"addresses": wrong})
     rule(api, default(api)["id"], remote_address_group_id=group["id"])
     api.refused(409, "AddressGroupInUse", "DELETE", path("address_group", group["id"]))
 

@@ -33,7 +33,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def agents(net: Farm) -> dict[str, Any]:
-    return {each["host"]: each for each in net.api("GET", "/v2.0/agents")["agents"]}
+    found = net.api("GET", "/v2.0/agents?agent_type=Open%20vSwitch%20agent")["agents"]
+    return {each["host"]: each for each in found}
 
 
 def restart(net: Farm, store: str = "") -> None:

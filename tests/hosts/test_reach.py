@@ -59,6 +59,9 @@ def test_a_network_from_before_hosts_joined_is_on_all_of_them(
         assert all(reached([(guest, port) for guest in guests for port in ports]))
         assert warnings(net) == []
         net.verify()
+        there = net.api("GET", f"/v2.0/ports/{ports[2]['id']}")["port"]
+        told = there["binding:vif_details"]
+        assert (told["bridge_name"], told["datapath_type"]) == ("br-int", "netdev")
 
 
 def test_a_local_network_on_two_hosts_says_so(started: list[Machine], tmp_path: Path) -> None:

@@ -142,6 +142,42 @@ def test_options_of_a_ports_own(net: Lab, script: Path) -> None:
     assert "router" not in told
 
 
+def test_a_boot_loader_is_told_of_the_next_one(net: Lab, script: Path) -> None:
+    """As Ironic has it: the firmware loads iPXE, which asks again, and loads its script."""
+    extra = [
+        {"opt_name": "tag:!ipxe,67", "opt_value": "undionly.kpxe"},
+        {"opt_name": "tag:ipxe,67", "opt_value": "http://10.0.0.5/boot.ipxe"},
+        {"opt_name": "tag:!ipxe,server-ip-address", "opt_value": "10.0.0.5"},
+    ]
+    guest = up(net, net.port(net.network("10.0.0.0/24"), extra_dhcp_opts=extra))
+    for says, file, server in (
+        ((), "undionly.kpxe", "10.0.0.5"),
+        (("-x", "0xaf:010101"), "http://10.0.0.5/boot.ipxe", None),
+    ):
+        with running(dhcp_client.udhcpc(guest, script, "-O", "bootfile", *says)) as client:
+            client.told()
+            told = client.told()
+        assert (told["bootfile"], told.get("siaddr")) == (file, server)
+
+
+def test_a_boot_file_is_told_by_dhcpv6_too(net: Lab, script: Path, tmp_path: Path) -> None:
+    """A name, and an IPv6 address for its server, make the URL that RFC 5970 has in their place."""
+    network = net.create("network")
+    modes = {"ipv6_ra_mode": "dhcpv6-stateful", "ipv6_address_mode": "dhcpv6-stateful"}
+    subnet(net, network, "2001:db8::/64", **modes)
+    net.router(network)
+    extra = [
+        {"opt_name": "bootfile-name", "opt_value": "pxelinux.0"},
+        {"opt_name": "server-ip-address", "opt_value": "2015::badd"},
+    ]
+    guest = up(net, net.port(network, extra_dhcp_opts=extra))
+    configured(guest, "fe80::", "link")
+    with running(dhcp_client.dhclient(guest, tmp_path, script, "-6")) as client:
+        while (told := client.told())["reason"] != "BOUND6":
+            pass
+    assert told["new_dhcp6_bootfile_url"] == "tftp://[2015::badd]/pxelinux.0"
+
+
 def test_two_tenants_with_equal_addresses_are_told_their_own(net: Lab, script: Path) -> None:
     guests = []
     for project, domain in (("red", "red.example."), ("blue", "blue.example.")):

@@ -164,10 +164,58 @@ def test_an_answer_fits_what_the_client_takes() -> None:
         ("dns-server", "2001:db8::1", 6, (23, IPv6Address("2001:db8::1").packed)),
         ("bootfile-url", "http://x/", 6, (59, b"http://x/")),
         ("3", "1", 6, None),
+        ("sip-server", "10.0.0.5", 4, (120, b"\1\n\0\0\5")),
+        ("sip-server", "a.example", 4, (120, b"\0\1a\7example\0")),
+        ("ipv6-only", "300", 4, (108, b"\0\0\1\x2c")),
     ],
 )
 def test_options_of_a_port(name: str, value: str, version: int, encoded: Any) -> None:
     assert options.encode(DhcpOption(name, value, version)) == encoded
+
+
+def tagged(name: str, value: str, version: int = 4, *tags: str) -> DhcpOption:
+    return DhcpOption(name, value, version, tags)
+
+
+CHAIN = [
+    tagged("67", "script", 4, "ipxe"),
+    tagged("67", "loader"),
+    tagged("67", "small", 4, "!ipxe", "ipxe6"),
+    tagged("59", "tftp://x/loader", 6, "!ipxe6"),
+    tagged("59", "http://x/script", 6, "ipxe6"),
+]
+"""In whatever order: what has a condition is more to the point."""
+
+
+@pytest.mark.parametrize(
+    ("tags", "four", "six"),
+    [
+        (set(), b"loader", b"tftp://x/loader"),
+        ({"ipxe"}, b"script", b"tftp://x/loader"),
+        ({"ipxe6"}, b"small", b"http://x/script"),
+        ({"ipxe", "ipxe6"}, b"script", b"http://x/script"),
+    ],
+)
+def test_options_for_some_clients(tags: set[str], four: bytes, six: bytes) -> None:
+    assert options.own(CHAIN, 4, tags) == {67: four}
+    assert options.own(CHAIN, 6, tags) == {59: six}
+
+
+@pytest.mark.parametrize(
+    ("said", "tags"),
+    [
+        (b"", set()),
+        (b"\xaf\x03\1\1\1", {"ipxe"}),
+        (b"\x4d\x04iPXE", {"ipxe6"}),
+        (b"\x4d\x04iPXF", set()),
+        (b"\xaf\x03\1\1\1\x4d\x05\x04iPXE", {"ipxe", "ipxe6"}),
+    ],
+)
+def test_what_a_client_says_of_itself(said: bytes, tags: set[str]) -> None:
+    frame = request4(dhcp4.DISCOVER, said=said)
+    assert dhcp4.parse(frame[42:]).tags == tags
+    classes = dhcp6._option(15, b"\0\4iPXE") if "ipxe6" in tags else b""
+    assert request6(dhcp6.SOLICIT, classes).tags == tags - {"ipxe"}
 
 
 # --- IPv6 ----------------------------------------------------------------------------------------

@@ -62,6 +62,12 @@ def of_host(host: str, agent_type: str = AGENT_TYPE_OVS) -> Claim:
     return Claim(_HOST, "" if agent_type == AGENT_TYPE_OVS else agent_type, host)
 
 
+def agent_of(reader: Reader, host: str) -> Body | None:
+    """The Open vSwitch agent of a host."""
+    id = reader.owner(of_host(host)) if host else None
+    return reader.get(AGENT, id) if id is not None else None
+
+
 def report(
     store: Store,
     kinds: Kinds,

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,6 +23,7 @@ from neutron_lib.api.definitions import (
 from neutron_lib.constants import ATTR_NOT_SPECIFIED
 
 from tenantry.controller.api import standard
+from tenantry.controller.api.core.agent import agent_of
 from tenantry.controller.api.core.network import network_of
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
@@ -128,15 +130,15 @@ class PortHooks(ResourceHooks):
 
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown.setdefault("status", "DOWN")
-        bound = bool(shown[portbindings.HOST_ID])
-        vif_type = portbindings.VIF_TYPE_OVS if bound else portbindings.VIF_TYPE_UNBOUND
-        if bound and shown[portbindings.VNIC_TYPE] != portbindings.VNIC_NORMAL:
+        agent = agent_of(reader, shown[portbindings.HOST_ID])
+        vif_type = shown.get(portbindings.VIF_TYPE) or _vif_type(shown, agent)
+        special = shown[portbindings.VNIC_TYPE] != portbindings.VNIC_NORMAL
+        if special and vif_type == portbindings.VIF_TYPE_OVS:
             # As Neutron says it: there is nothing but Open vSwitch to bind it.
-            shown[portbindings.VIF_TYPE] = portbindings.VIF_TYPE_BINDING_FAILED
-        shown.setdefault(portbindings.VIF_TYPE, vif_type)  # unless it is observed to have failed
-        shown[portbindings.VIF_DETAILS] = (
-            {portbindings.VIF_DETAILS_CONNECTIVITY: portbindings.CONNECTIVITY_L2} if bound else {}
-        )
+            vif_type = portbindings.VIF_TYPE_BINDING_FAILED
+        shown[portbindings.VIF_TYPE] = vif_type
+        bound = vif_type == portbindings.VIF_TYPE_OVS
+        shown[portbindings.VIF_DETAILS] = _vif_details(agent) if bound else {}
 
 
 _MAC_REGENERATE = NewDefinition(
@@ -155,6 +157,37 @@ _MAC_REGENERATE = NewDefinition(
     },
 )
 """null asks for a new one. neutron-lib's would take it out of the air, not knowing the network."""
+
+
+_DATAPATH_ID = re.compile(r"[0-9a-f]{16}")
+"""What a switch that no host has named is called."""
+
+
+def _vif_type(shown: Body, agent: Body | None) -> str:
+    """As the place says where a port is to be, unless it was observed: to be plugged in somewhere,
+    or to be cut off there."""
+    host, vif_type = shown[portbindings.HOST_ID], portbindings.VIF_TYPE_BINDING_FAILED
+    if not host:
+        vif_type = portbindings.VIF_TYPE_UNBOUND
+    elif agent is not None or _DATAPATH_ID.fullmatch(host):
+        vif_type = portbindings.VIF_TYPE_OVS
+    return str(vif_type)
+
+
+def _vif_details(agent: Body | None) -> Body:
+    """What Nova has to know to plug a machine in."""
+    told = agent["configurations"] if agent else {}
+    where = {
+        portbindings.VIF_DETAILS_BRIDGE_NAME: told.get("integration_bridge"),
+        portbindings.OVS_DATAPATH_TYPE: told.get("datapath_type"),
+    }
+    return {
+        portbindings.VIF_DETAILS_CONNECTIVITY: portbindings.CONNECTIVITY_L2,
+        portbindings.CAP_PORT_FILTER: True,
+        portbindings.OVS_HYBRID_PLUG: False,
+        portbindings.VIF_DETAILS_BOUND_DRIVERS: {"0": "tenantry"},
+        **{name: value for name, value in where.items() if value},
+    }
 
 
 def settle_binding(body: Body) -> None:

@@ -41,6 +41,9 @@ class Membership:
             "connection": words.remote,
             "datapaths": [dpid_text(dpid) for dpid in words.datapaths],
         }
+        if words.integration_bridge:
+            configurations["integration_bridge"] = words.integration_bridge
+            configurations["datapath_type"] = words.datapath_type
         agent.report(
             self._store,
             self._kinds,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from neutron_lib.api.definitions.portbindings import VIF_TYPE_BINDING_FAILED
+from neutron_lib.api.definitions.portbindings import VIF_TYPE_BINDING_FAILED, VIF_TYPE_OVS
 
 from tenantry.controller.api.tenantry.running import Running
 from tenantry.controller.feature.routes import Observe
@@ -49,8 +49,9 @@ class Observed:
         binding = self._running.model.get(Binding, body["id"])
         if binding is not None and not body["binding:host_id"]:
             observed["binding:host_id"] = binding.host
-        if binding is not None and self._running.status.cut_off(binding):
-            observed["binding:vif_type"] = VIF_TYPE_BINDING_FAILED
+        if binding is not None:
+            cut_off = self._running.status.cut_off(binding)
+            observed["binding:vif_type"] = VIF_TYPE_BINDING_FAILED if cut_off else VIF_TYPE_OVS
         return observed
 
     def _agent(self, host: str) -> dict[str, Any]:
