@@ -114,9 +114,9 @@ class Keystone:
 
 
 @contextmanager
-def served(keystone: Keystone | None = None) -> Iterator[Keystone]:
+def served() -> Iterator[Keystone]:
     """One that answers as long as the block lasts."""
-    keystone = keystone or Keystone()
+    keystone = Keystone()
     listening = runtime.listen(("127.0.0.1", 0))
     keystone.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     server = runtime.spawn(runtime.wsgi_server, listening, keystone, log_output=False)

@@ -9,17 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from webob import Request, Response
+from webob import Request
 
 from tenantry.controller.api.core import quota
 from tenantry.controller.cli import features
 from tenantry.controller.feature.context import Context
 from tests.api.conftest import Api, caller, path
 from tests.api.one_of_each import one_of_each
-from tests.api.openstack import CLIENT, served
-from tests.conftest import need
-from tests.keystone import PASSWORD, USER, Keystone
-from tests.keystone import served as keystone_served
 
 QUOTAS = "/v2.0/quotas"
 
@@ -278,66 +274,3 @@ def test_the_defaults_are_neutrons(api: Api) -> None:
     assert {k.name for k in api.kinds.values() if k.quota is None and not k.internal} == {
         *("agent", "segment", "default_security_group_rule"),
     }
-
-
-class Identity(Keystone):
-    """With the one API, and two projects."""
-
-    def __init__(self, api_url: str) -> None:
-        super().__init__()
-        self._api_url = api_url
-
-    def _catalog(self) -> list[dict[str, Any]]:
-        catalog = {service["type"]: service for service in super()._catalog()}
-        for endpoint in catalog["network"]["endpoints"]:
-            endpoint["url"] = self._api_url
-        return [catalog["network"], catalog["identity"]]
-
-    def _answer(self, request: Request) -> Response:
-        if request.path_info != "/v3/projects" and "/v3/projects/" not in request.path_info:
-            return super()._answer(request)
-        projects = [{"id": f"id-{name}", "name": name} for name in ("red", "blue")]
-        if "name" in request.GET:
-            projects = [each for each in projects if each["name"] == request.GET["name"]]
-        if request.path_info != "/v3/projects":
-            return Response(status=404, json_body={"error": {"message": "by name", "code": 404}})
-        return Response(json_body={"projects": projects, "links": {}})
-
-
-def test_the_client_shows_and_sets_quotas(make_api: Callable[..., Api], tmp_path: Path) -> None:
-    """It asks a Keystone for projects; so it cannot do without one."""
-    need(CLIENT.exists(), "python-openstackclient")
-    api = make_api(quotas={"network": 100, "port": 500})
-    with served(api.app, tmp_path) as client:
-        environment = client._environment
-        identity = Identity(environment.pop("OS_ENDPOINT"))
-        with keystone_served(identity):
-            environment |= {
-                "OS_AUTH_TYPE": "password",
-                "OS_AUTH_URL": f"{identity.url}/v3",
-                "OS_USERNAME": USER,
-                "OS_PASSWORD": PASSWORD,
-                "OS_PROJECT_NAME": "service",
-                "OS_USER_DOMAIN_ID": "default",
-                "OS_PROJECT_DOMAIN_ID": "default",
-                "OS_IDENTITY_API_VERSION": "3",
-            }
-            own, default, red, listed, used, after = client.run(
-                "quota show --network -f json",
-                "quota show --network --default red -f json",
-                "quota set --networks 3 --ports 30 red",
-                "quota show --network red -f json",
-                "quota list --network -f json",
-                "quota show --network --usage red -f json",
-                "quota delete --network red",
-                "quota show --network red -f json",
-            )
-    shown = [{row["Resource"]: row["Limit"] for row in rows} for rows in (own, default, red, after)]
-    assert [(rows["networks"], rows["ports"]) for rows in shown] == [
-        *((100, 500), (100, 500), (3, 30), (100, 500))
-    ]
-    assert [(row["Project ID"], row["Networks"], row["Ports"]) for row in listed] == [
-        ("id-red", 3, 30)
-    ]
-    networks = next(row for row in used if row["Resource"] == "networks")
-    assert (networks["Limit"], networks["In Use"], networks["Reserved"]) == (3, 0, 0)
