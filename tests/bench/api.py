@@ -14,7 +14,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,18 +111,3 @@ def _figures(client: Client, plain: Plain, pid: int) -> Iterator[Figure]:
     plain.call("hold", ports=client.api("GET", "/v2.0/ports")["ports"])
     times = beside(5, 1, "GET", "/v2.0/ports")
     yield ratio("api.list.10000", *times, Plain.NAME, 5, reference="0.7 s")
-    yield quotas(client, network)
-
-
-def quotas(client: Client, network: str) -> Figure:
-    """What it costs a create that its project has a quota, beside a project that has none."""
-    client.api("PUT", "/v2.0/quotas/limited", {"quota": {"port": 10 * CREATES, "network": 10}})
-
-    def created(project: str) -> None:
-        for _ in range(10):
-            body = {"port": {"network_id": network, "project_id": project}}
-            client.api("POST", "/v2.0/ports", body)
-
-    works = (partial(created, project) for project in ("limited", "free"))
-    times = in_turns(*works, rounds=CREATES // 10)
-    return ratio("api.create.quota", *times, "without a quota", 1.15, reference="5 ms")
