@@ -170,6 +170,22 @@ def with_native_locks(*modules: Any) -> None:
         module.threading = eventlet.patcher.original("threading")
 
 
+class KeyedLock:
+    """A lock for each key: who asks what somebody is asking already waits, and may find the answer
+    there."""
+
+    def __init__(self) -> None:
+        self._locks: dict[Any, Any] = {}
+
+    @contextmanager
+    def held(self, key: Any) -> Iterator[None]:
+        try:
+            with self._locks.setdefault(key, Lock()):
+                yield
+        finally:
+            self._locks.pop(key, None)  # whoever waits has it
+
+
 UNBUFFERED = "eventlet.minimum_write_chunk_size"
 """The key of a WSGI environment under which 0 has each piece of an answer sent as it comes."""
 

@@ -146,6 +146,24 @@ def test_a_right_password_is_looked_at_once(door: Door, monkeypatch: Any) -> Non
     assert looked == [SECRETS["alice"], "wrong-horse", "wrong-horse"]
 
 
+def test_many_requests_at_once_are_no_guesses(door: Door, monkeypatch: Any) -> None:
+    """A client that has many requests on their way is looked at once."""
+    looked: list[bytes] = []
+    right = bcrypt.checkpw
+
+    def counting(password: bytes, crypted: bytes) -> bool:
+        looked.append(password)
+        return bool(right(password, crypted))
+
+    monkeypatch.setattr("bcrypt.checkpw", counting)
+    done: list[int] = []
+    for _ in range(OF_ADDRESS.burst * 2):
+        runtime.spawn(lambda: done.append(door.status("alice")))
+    while len(done) < OF_ADDRESS.burst * 2:
+        runtime.sleep(0.001)
+    assert ({*done}, len(looked)) == ({200}, 1)
+
+
 def test_who_there_is_not_takes_as_long(door: Door, file: Path, monkeypatch: Any) -> None:
     looked: list[int] = []
     right = bcrypt.checkpw
@@ -340,6 +358,17 @@ def test_a_token_is_asked_about_once(stone: fake.Keystone, tokens: Any) -> None:
     tokens.clock.now += 1
     tokens(token)
     assert stone.asked == 3
+
+
+def test_many_requests_at_once_ask_about_their_token_once(
+    stone: fake.Keystone, tokens: Any
+) -> None:
+    token, done = stone.issue(), list[str]()
+    for _ in range(20):
+        runtime.spawn(lambda: done.append(tokens(token).user_id))
+    while len(done) < 20:
+        runtime.sleep(0.001)
+    assert (stone.asked, {*done}) == (1, {"id-alice"})
 
 
 def test_a_token_that_was_revoked_is_refused_when_it_is_asked_about(

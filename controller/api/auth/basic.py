@@ -56,6 +56,7 @@ class Basic:
         self._key = os.urandom(32)
         self._verified: dict[str, tuple[str, bytes]] = {}
         """By name: the line's bcrypt, and the keyed hash of the password that it was right for."""
+        self._asking = runtime.KeyedLock()
         self._checking = runtime.Lock(AT_ONCE)
         self._waiting = 0
 
@@ -64,7 +65,9 @@ class Basic:
         name, password = _said(request)
         account = self._accounts.get(name, _NOBODY)
         if not self._is_verified(account, password):
-            self._verify(account, name, password, request.remote_addr or "")
+            with self._asking.held((name, self._digest(password))):
+                if not self._is_verified(account, password):
+                    self._verify(account, name, password, request.remote_addr or "")
         return caller(
             request,
             named(name, account.project),

@@ -28,6 +28,7 @@ from oslo_config import cfg
 from webob import Request, Response
 from webob.exc import HTTPForbidden, HTTPServiceUnavailable
 
+from tenantry.controller import runtime
 from tenantry.controller.api.auth.caller import caller, named, unauthorized
 from tenantry.controller.feature.context import Context
 
@@ -82,21 +83,13 @@ class Keystone:
         self._clock = clock
         self._key = os.urandom(32)
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._asking = runtime.KeyedLock()
 
     def __call__(self, request: Request) -> Context:
         tokens = [request.environ.get(name, "") for name in (_TOKEN, _SERVICE_TOKEN)]
         if not tokens[0]:
             raise unauthorized("A token is needed, in the header X-Auth-Token", self._challenge)
-        key = self._digest("\0".join(tokens))
-        known = self._known.get(key)
-        if known is None or known.until <= self._clock():
-            known, may_be_kept = self._ask(request)
-            if may_be_kept:
-                self._known[key] = known
-            while len(self._known) > MOST:
-                self._known.popitem(last=False)
-        else:
-            self._known.move_to_end(key)
+        known = self._find(self._digest("\0".join(tokens)), request)
         if not known.project_id:
             raise HTTPForbidden(
                 f"The token of {known.who} is for no project, and networks belong to one: ask for "
@@ -109,6 +102,28 @@ class Keystone:
             user_id=known.user_id,
             roles=known.roles,
         )
+
+    def _find(self, key: bytes, request: Request) -> _Known:
+        """What a token says. Whoever comes with one that is just being asked about waits for the
+        answer: clients that have many requests on their way ask Keystone once."""
+        if (known := self._kept(key)) is not None:
+            return known
+        with self._asking.held(key):
+            if (known := self._kept(key)) is not None:
+                return known
+            known, may_be_kept = self._ask(request)
+            if may_be_kept:
+                self._known[key] = known
+            while len(self._known) > MOST:
+                self._known.popitem(last=False)
+            return known
+
+    def _kept(self, key: bytes) -> _Known | None:
+        known = self._known.get(key)
+        if known is None or known.until <= self._clock():
+            return None
+        self._known.move_to_end(key)
+        return known
 
     def _digest(self, tokens: str) -> bytes:
         octets = tokens.encode("latin-1", "replace")
