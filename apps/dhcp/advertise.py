@@ -12,7 +12,12 @@ from typing import NamedTuple
 
 from tenantry.apps.dhcp import options as o
 from tenantry.controller.model import Network, Subnet, View
-from tenantry.controller.network.configuration import default_router, name_servers, routes
+from tenantry.controller.network.configuration import (
+    default_router,
+    name_servers,
+    routes,
+    with_peers,
+)
 from tenantry.controller.network.gateways import gateway_port
 from tenantry.controller.packets import frames
 from tenantry.controller.packets.addresses import is_link_local, link_local
@@ -40,7 +45,8 @@ SLAAC, STATEFUL, STATELESS = "slaac", "dhcpv6-stateful", "dhcpv6-stateless"
 def subnets(view: View, network_id: str) -> list[Subnet]:
     """The subnets that a network's advertisements tell of."""
     found = view.find(Subnet, network_id=network_id)
-    return [subnet for subnet in found if subnet.enable_dhcp and subnet.ra_mode]
+    told = (subnet for subnet in found if subnet.enable_dhcp and subnet.ra_mode)
+    return [with_peers(view, subnet) for subnet in told]
 
 
 class Prefix(NamedTuple):

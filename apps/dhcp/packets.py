@@ -19,7 +19,7 @@ from tenantry.controller.model import (
     View,
     networks_with_ports,
 )
-from tenantry.controller.network.configuration import name_servers
+from tenantry.controller.network.configuration import name_servers, with_peers
 from tenantry.controller.network.dns_names import domain, host_name
 from tenantry.controller.network.gateways import is_router
 from tenantry.controller.network.records import Router
@@ -72,7 +72,7 @@ class Dhcp:
             return None
         offers = [
             dhcp4.Offer(
-                *(port, subnet, ip, network.mtu, host_name(port, ip)),
+                *(port, with_peers(view, subnet), ip, network.mtu, host_name(port, ip)),
                 *(domain(port, network, self.domain), self.lease_seconds, self._ntp(4)),
             )
             for ip in port.fixed_ips

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tenantry.controller.model import FixedIp, Network, Port, Route, Subnet, Trunk, View
-from tenantry.controller.network.configuration import name_servers, routes
+from tenantry.controller.network.configuration import name_servers, routes, with_peers
 from tenantry.controller.network.dns_names import address_text, domain, full_name, host_name
 from tenantry.controller.openflow.oxm import value_text
 from tenantry.controller.packets.addresses import prefix_mask
@@ -173,7 +173,7 @@ def instance(view: View, port_id: str, domain: str) -> Instance | None:
     if port is None or network is None:
         return None
     subnets = {
-        ip.subnet_id: subnet
+        ip.subnet_id: with_peers(view, subnet)
         for ip in port.fixed_ips
         if (subnet := view.get(Subnet, ip.subnet_id)) is not None
     }

@@ -18,6 +18,7 @@ from neutron_lib.api.definitions import (
     multiprovidernet,
     network_segment_range,
     provider_net,
+    segments_peer_subnet_host_routes,
     standard_attr_segment,
     subnet_segmentid_writable,
 )
@@ -25,7 +26,7 @@ from neutron_lib.api.definitions import segment as segment_api
 from neutron_lib.constants import TYPE_LOCAL, TYPE_VLAN
 from neutron_lib.exceptions.multiprovidernet import SegmentsSetInConjunctionWithProviders
 
-from tenantry.apps.provider import segment_ranges
+from tenantry.apps.provider import peer_routes, segment_ranges
 from tenantry.apps.provider.policies import POLICIES
 from tenantry.apps.provider.segment_ranges import SegmentRanges
 from tenantry.apps.provider.segments import (
@@ -199,6 +200,8 @@ class SegmentHooks(ResourceHooks):
 class SegmentSubnetHooks(ResourceHooks):
     """The subnets of a network are all on segments of it, or none is."""
 
+    overrides = (peer_routes.ROUTES,)
+
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         id, network_id = body[segment_api.SEGMENT_ID], body["network_id"]
         if id is not None:
@@ -211,6 +214,8 @@ class SegmentSubnetHooks(ResourceHooks):
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         """The one subnet of a network with one segment may be put on it: so a network that was made
         without a thought of segments gets more."""
+        if body[peer_routes.ROUTES] != before[peer_routes.ROUTES]:
+            body[peer_routes.ROUTES] = peer_routes.given(draft, before, body)
         id, network_id = body.get(segment_api.SEGMENT_ID), body["network_id"]
         if id == before.get(segment_api.SEGMENT_ID):
             return
@@ -231,6 +236,7 @@ class SegmentSubnetHooks(ResourceHooks):
         shown.setdefault(
             segment_api.SEGMENT_ID, None
         )  # subnets from before there was such an attribute
+        shown[peer_routes.ROUTES] = peer_routes.with_peers(reader, body)
 
 
 def _check_segment(draft: Draft, id: str, network_id: str) -> None:
@@ -313,6 +319,7 @@ def extension(
         definitions=(
             *(provider_net, _multi_provider(), segment_api, standard_attr_segment),
             *(l2_adjacency, subnet_segmentid_writable, network_segment_range),
+            segments_peer_subnet_host_routes,
         ),
         kinds=(
             ResourceSpec(

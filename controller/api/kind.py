@@ -78,7 +78,7 @@ class ResourceType:
         self._whole = AttributeInfo(self.attributes)
         self._single = {name: AttributeInfo({name: s}) for name, s in self.attributes.items()}
         self._keys, self._key_space = new.keys, new.key_space or new.name
-        self._named_by, self._blank = new.named_by, new.blank
+        self.named_by, self._blank = new.named_by, new.blank
         self._last_key: int | None = None
 
     def make(self, draft: Draft, context: Context, attributes: Body) -> Body:
@@ -204,8 +204,8 @@ class ResourceType:
     def claims(self, body: Body) -> Iterator[Claim]:
         if self._keys is not None:
             yield self._key_claim(body["key"])
-        if self._named_by:
-            yield self._name_claim(body[f"{self.parent}_id"], body[self._named_by])
+        if self.named_by:
+            yield self._name_claim(body[f"{self.parent}_id"], body[self.named_by])
         for rules in self.rules:
             yield from rules.claims(body)
 
@@ -220,7 +220,7 @@ class ResourceType:
 
     def named(self, reader: Reader, parent: str, name: str) -> str:
         """The id of what is called so in a URL."""
-        named = reader.owner(self._name_claim(parent, name)) if self._named_by else None
+        named = reader.owner(self._name_claim(parent, name)) if self.named_by else None
         return named or name
 
     def _name_claim(self, parent: str, name: str) -> Claim:

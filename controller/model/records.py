@@ -97,6 +97,7 @@ class Subnet:
     subnetpool_id: str = ""
     # dns_publish_fixed_ip: whose ports may ask for names of its addresses from elsewhere; or ""
     published_for: str = stored(of_body=_published_for, default="")
+    segment_id: str = ""  # the segment of its network that it is on, if that is said
 
 
 def _dhcp_options(entries: list[Body]) -> tuple[DhcpOption, ...]:

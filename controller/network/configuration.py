@@ -5,8 +5,11 @@ metadata service."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tenantry.controller.model.records import Subnet
 from tenantry.controller.model.values import Route
+from tenantry.controller.model.view import View
 from tenantry.controller.packets.addresses import BITS, is_link_local, is_within
 
 
@@ -25,6 +28,27 @@ def default_router(subnet: Subnet) -> int | None:
     if subnet.gateway is not None:
         return subnet.gateway
     return next((route.nexthop for route in subnet.host_routes if not route.prefix_length), None)
+
+
+def with_peers(view: View, subnet: Subnet) -> Subnet:
+    """The subnet with routes to those on other segments of its network, over its own gateway: no
+    broadcast of theirs comes here. What ``host_routes`` lead to already, they lead to."""
+    if subnet.gateway is None or not subnet.segment_id:
+        return subnet
+    known = [route for route in subnet.host_routes if route.version == subnet.version]
+    peers = [
+        Route(peer.first, peer.prefix_length, subnet.gateway, peer.version)
+        for peer in view.find(Subnet, network_id=subnet.network_id)
+        if peer.segment_id not in ("", subnet.segment_id)
+        and peer.version == subnet.version
+        and not any(_covers(route, peer) for route in known)
+    ]
+    return replace(subnet, host_routes=(*subnet.host_routes, *peers)) if peers else subnet
+
+
+def _covers(route: Route, peer: Subnet) -> bool:
+    within = is_within(peer.first, route.version, route.destination, route.prefix_length)
+    return within and route.prefix_length <= peer.prefix_length
 
 
 def on_link(subnet: Subnet, address: int) -> bool:

@@ -16,10 +16,12 @@ from tenantry.apps.dhcp import resources as dhcp
 from tenantry.apps.dns import resources as dns
 from tenantry.apps.firewall import resources as firewall
 from tenantry.apps.flavors import resources as flavors
+from tenantry.apps.local_ip import resources as local_ip
 from tenantry.apps.nat import resources as nat
 from tenantry.apps.network_log import resources as network_log
 from tenantry.apps.port_security import resources as port_security
 from tenantry.apps.provider import resources as provider
+from tenantry.apps.pvlan import resources as pvlan
 from tenantry.apps.routing import resources as routing
 from tenantry.apps.security_groups import resources as security_groups
 from tenantry.apps.trunk import resources as trunk
@@ -47,6 +49,8 @@ def extensions() -> list[neutron.Extension]:
         nat.extension(),
         network_log.extension(),
         trunk.extension(),
+        pvlan.extension(),
+        local_ip.extension(),
     ]
 
 

@@ -25,7 +25,13 @@ class World:
     """Ids of more resources, by what they are for."""
 
     def id(self, kind: str) -> str:
-        return self.urls[kind].rpartition("/")[2]
+        *_, parent, _, name = self.urls[kind].split("/")
+        return self.api.kinds[kind].named(self.api.store, parent, name)
+
+    def name(self, kind: str, shown: Body) -> str:
+        """What a resource is called in its URL."""
+        name: str = shown[self.api.kinds[kind].named_by or "id"]
+        return name
 
     def shown(self, kind: str) -> Body:
         status, answer = self.api.request("GET", self.urls[kind])
@@ -44,8 +50,7 @@ class World:
     def _post(self, url: str, kind: str, attributes: Body) -> str:
         status, answer = self.api.request("POST", url, {kind: attributes})
         assert status == 201, (kind, answer)
-        id: str = answer[kind]["id"]
-        return id
+        return self.name(kind, answer[kind])
 
     def other(self, kind: str, parent: str = "", **attributes: Any) -> str:
         """One more, that is no example of its kind."""
@@ -195,6 +200,19 @@ def one_of_each(api: Api) -> World:
     forwarding = other("floatingip", floating_network_id=outside)
     served = other("port", network_id=network)
     at = api.show("port", served)["fixed_ips"][0]["ip_address"]
+    make(
+        "local_ip",
+        {"local_ip_address": "10.1.0.61"},
+        **{**notes, "network_id": network, "local_ip_address": "10.1.0.60"},
+        ip_mode="translate",
+    )
+    make(
+        "port_association",
+        {"fixed_port_id": behind, "fixed_ip": None},
+        id("local_ip"),
+        fixed_port_id=served,
+        fixed_ip=at,
+    )
     make(
         "port_forwarding",
         {"external_port": 2223, "internal_port": 23},

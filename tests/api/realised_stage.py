@@ -66,7 +66,7 @@ class Stage:
             if status >= 400:
                 api.store.close()
                 return str(answer["NeutronError"]["message"])
-            id = answer[kind]["id"]
+            id = answer[kind].get("id", "")
         return Observed(api, id, list(USES.get(kind, nothing)(Use(api, self.world), id)))
 
     def body(self, method: str, kind: str) -> dict[str, Any]:
@@ -221,6 +221,10 @@ def use_firewall_policy(use: Use, id: str) -> Iterator[Any]:
     )
 
 
+def use_local_ip(use: Use, id: str) -> Iterator[Any]:
+    yield use.post("port_association", id, fixed_port_id=use.world.others["behind"])
+
+
 USES: dict[str, Callable[[Use, str], Iterator[Any]]] = {
     "network": use_network,
     "network_segment_range": use_range,
@@ -237,6 +241,7 @@ USES: dict[str, Callable[[Use, str], Iterator[Any]]] = {
     "firewall_rule": use_firewall_rule,
     "firewall_policy": use_firewall_policy,
     "trunk": use_trunk,
+    "local_ip": use_local_ip,
 }
 
 

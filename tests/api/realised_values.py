@@ -177,6 +177,21 @@ VALUES: dict[Any, Any] = {
         option("dns-server", "2001:db8::53", 6),
     ],
     ("port", "dns_name"): ["www"],
+    ("port", "pvlan_community"): ["web"],
+    ("local_ip", "local_port_id"): lambda world: [
+        All(
+            {
+                **dict.fromkeys(("network_id", "local_ip_address"), LEFT_OUT),
+                "local_port_id": world.id("port"),
+            }
+        )
+    ],
+    ("local_ip", "network_id"): lambda world: [world.others["other_network"]],
+    ("local_ip", "local_ip_address"): ["10.1.0.62", LEFT_OUT],
+    "fixed_port_id": lambda world: [world.id("port")],
+    "fixed_ip": lambda world: [
+        All({"fixed_port_id": world.others["two"], "fixed_ip": f"10.1.0.{n}"}) for n in (201, 202)
+    ],
     ("port", "security_groups"): [[]],
     ("rbac_policy", "object_type"): lambda world: [
         All({"object_type": kind, "object_id": world.id(kind.replace("-", "_"))})

@@ -20,7 +20,7 @@ HINTS = {"openvswitch": {"other_config": {"tx-steering": "hash"}}}
     [
         *("data-plane-status", "port-hints", "port-hint-ovs-tx-steering"),
         *("port-numa-affinity-policy", "port-numa-affinity-policy-socket"),
-        "port-mac-address-regenerate",
+        *("port-mac-address-regenerate", "port-trusted-vif"),
     ],
 )
 def test_the_extensions_are_listed(api: Api, alias: str) -> None:
@@ -65,6 +65,28 @@ def test_hints_and_what_was_seen_are_for_those_who_know(make_api: Callable[..., 
     assert api.request("PUT", f"/v2.0/ports/{port}", seen)[0] == 403
     now["who"] = caller("green", "data_plane_integrator", "member")
     assert api.update("port", port, data_plane_status="DOWN")["data_plane_status"] == "DOWN"
+
+
+def test_who_is_trusted_is_told_in_the_profile(make_api: Callable[..., Api]) -> None:
+    now = {"who": caller("blue", "admin")}
+    api = make_api(authenticate=lambda request: now["who"])
+    network = api.create("network", project_id="green")["id"]
+    port = api.create("port", network_id=network, project_id="green")
+    assert port["trusted"] is None
+    assert "trusted" not in port["binding:profile"]
+    for value in (True, False):
+        shown = api.update("port", port["id"], trusted=value)
+        assert (shown["trusted"], shown["binding:profile"]["trusted"]) == (value, value)
+        made = api.create("port", network_id=network, trusted=value)
+        assert (made["trusted"], made["binding:profile"]["trusted"]) == (value, value)
+    for wrong in (None, "perhaps", 7):
+        body = {"port": {"trusted": wrong}}
+        assert api.request("PUT", f"/v2.0/ports/{port['id']}", body)[0] == 400
+    now["who"] = caller("green")
+    assert "trusted" not in api.show("port", port["id"])
+    for method, path in (("PUT", f"/v2.0/ports/{port['id']}"), ("POST", "/v2.0/ports")):
+        body = {"network_id": network} if method == "POST" else {}
+        assert api.request(method, path, {"port": {**body, "trusted": True}})[0] == 403
 
 
 def test_ports_of_before_have_none(api: Api, network: str) -> None:

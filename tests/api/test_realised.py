@@ -25,6 +25,7 @@ NOTES = {
     ("router", "flavor_id"): "a flavor gives a router or refuses to; all routers are of one kind",
     ("service_profile", "metainfo"): "for people, in place of a driver",
     ("port", "numa_affinity_policy"): "Nova reads it, when it chooses a host and its processors",
+    ("port", "trusted"): "Nova reads it in the profile, and tells the card",
     ("port", "data_plane_status"): "what an admin's tools have seen of the wires, for the user",
     ("firewall_policy", "audited"): "whether somebody has read the policy",
     **dict.fromkeys(

@@ -89,8 +89,10 @@ POLICIES = (
             "create:binding:profile": SERVICE,
             "create:binding:vnic_type": f"{MEMBER} or {SERVICE}",
             "create:hints": ADMIN,
+            "create:trusted": ADMIN,
             "get": f"{READER} or {SERVICE} or {NETWORK_READER}",
             "get:hints": ADMIN,
+            "get:trusted": ADMIN,
             "get:binding:vif_type": ADMIN_OR_SERVICE,
             "get:binding:vif_details": ADMIN_OR_SERVICE,
             "get:binding:host_id": ADMIN_OR_SERVICE,
@@ -106,6 +108,7 @@ POLICIES = (
             "update:binding:profile": SERVICE,
             "update:binding:vnic_type": f"{MEMBER} or {SERVICE}",
             "update:hints": ADMIN,
+            "update:trusted": ADMIN,
             "update:data_plane_status": f"{ADMIN} or role:data_plane_integrator",
             "delete": _DELETE_PORT,
             **tagging(
