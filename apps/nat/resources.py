@@ -18,6 +18,7 @@ from neutron_lib.api.definitions import (
     fip_port_details,
     floating_ip_port_forwarding,
     floatingip_pools,
+    floatingip_router_writable,
     l3,
     l3_conntrack_helper,
     l3_ndp_proxy,
@@ -69,7 +70,6 @@ class FloatingIpHooks(ResourceHooks):
         port = self._new_port(draft, body, network)
         body["floating_port_id"] = port["id"]
         body["floating_ip_address"] = port["fixed_ips"][0]["ip_address"]
-        body["router_id"] = None
         for name in ("dns_name", "dns_domain"):
             if is_set(body.get(name)) and body[name]:
                 raise _bad(
@@ -78,7 +78,7 @@ class FloatingIpHooks(ResourceHooks):
                 )
             body[name] = ""
         del body["subnet_id"]
-        _associate(draft, context, body)
+        _associate(draft, context, body, body["router_id"])
 
     def _new_port(self, draft: Draft, body: Body, network: Body) -> Body:
         """The port that holds the address outside; it is nobody's."""
@@ -118,8 +118,12 @@ class FloatingIpHooks(ResourceHooks):
         moved = body["port_id"] != before["port_id"]
         if moved and body["fixed_ip_address"] == before["fixed_ip_address"]:
             body["fixed_ip_address"] = None  # it was the other port's
-        if moved or body["fixed_ip_address"] != before["fixed_ip_address"]:
-            _associate(draft, context, body)
+        asked = body["router_id"] if body["router_id"] is not before["router_id"] else None
+        changed_router = body["router_id"] != before["router_id"]
+        if changed_router and draft.linked(body["id"], port_forwarding.FORWARDING):
+            raise FipInUseByPortForwarding(id=body["id"])
+        if moved or changed_router or body["fixed_ip_address"] != before["fixed_ip_address"]:
+            _associate(draft, context, body, asked)
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
         if draft.linked(body["id"], port_forwarding.FORWARDING):
@@ -168,10 +172,13 @@ _PORT_DETAILS = (
 )
 
 
-def _associate(draft: Draft, context: Context, body: Body) -> None:
-    """Settle the fixed address and the router of a floating IP that has a port, or has none."""
+def _associate(draft: Draft, context: Context, body: Body, router_id: str | None) -> None:
+    """Settle the fixed address and the router of a floating IP that has a port, or has none: the
+    router that is asked for, or else the one between."""
     fixed = body["fixed_ip_address"]
     if not body["port_id"]:
+        if router_id:
+            raise _bad("router_id cannot be specified without a port_id")
         if fixed:
             raise _bad("fixed_ip_address cannot be specified without a port_id")
         body["router_id"] = body["fixed_ip_address"] = None
@@ -190,7 +197,10 @@ def _associate(draft: Draft, context: Context, body: Body) -> None:
         raise _bad(f"Port {port['id']} is on an external network already")
     address = _fixed_ip(port, fixed)
     body["fixed_ip_address"] = address["ip_address"]
-    body["router_id"] = router_between(draft, port, address["subnet_id"], body)
+    if router_id:
+        body["router_id"] = _router_outside(draft, context, router_id, body)
+    else:
+        body["router_id"] = router_between(draft, port, address["subnet_id"], body)
 
 
 def _fixed_ip(port: Body, wanted: str | None) -> dict[str, str]:
@@ -238,6 +248,22 @@ def router_between(draft: Draft, port: Body, subnet_id: str, floating: Body) -> 
             port_id=port["id"],
         )
     return min(found)[1]
+
+
+def _router_outside(draft: Draft, context: Context, id: str, floating: Body) -> str:
+    """A router of the caller's that leads to the floating IP's network. To the port it leads by
+    whatever routes it has: there may be other routers between."""
+    router = draft.get("router", id)
+    if router is None or not context.owns(router):
+        raise l3_exceptions.RouterNotFound(router_id=id)
+    outside = router["external_gateway_info"]
+    if not outside or outside["network_id"] != floating["floating_network_id"]:
+        raise RouterHasNoGateway(router_id=id, network_id=floating["floating_network_id"])
+    return id
+
+
+class RouterHasNoGateway(exceptions.Conflict):
+    message = "Router %(router_id)s has no external gateway on network %(network_id)s."
 
 
 class FipInUseByPortForwarding(exceptions.InUse):
@@ -306,6 +332,7 @@ def extension() -> Extension:
             *(fip_port_details, floatingip_pools, floating_ip_port_forwarding),
             *(fip_pf_description, fip_pf_detail, fip_pf_port_range, expose_port_forwarding_in_fip),
             *(l3_conntrack_helper, expose_l3_conntrack_helper, l3_ndp_proxy),
+            floatingip_router_writable,
         ),
         kinds=(
             ResourceSpec(

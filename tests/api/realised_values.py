@@ -265,6 +265,7 @@ VALUES: dict[Any, Any] = {
     "ingress_firewall_policy_id": [None],
     "egress_firewall_policy_id": [None],
     ("floatingip", "floating_ip_address"): ["203.0.113.99"],
+    ("floatingip", "router_id"): lambda world: [world.others["second_router"]],
     ("floatingip", "subnet_id"): lambda world: [
         All({"floating_ip_address": LEFT_OUT, "subnet_id": world.others["second_public"]})
     ],

@@ -67,6 +67,70 @@ def test_it_moves_from_port_to_port(site: Site) -> None:
     assert api.show("floatingip", made["id"])["port_id"] is None
 
 
+def indirect(site: Site) -> tuple[str, str]:
+    """A port behind a router without a gateway, and a router further out that has one."""
+    api = site.api
+    network, middle = api.create("network")["id"], api.create("network")["id"]
+    inside = site.subnet(network, "10.5.0.0/24")
+    site.subnet(middle, "10.6.0.0/24")
+    near, far = (api.create("router")["id"] for _ in range(2))
+    info = {"network_id": site.outside}
+    api.update("router", far, external_gateway_info=info)
+    leg = {"subnet_id": inside}
+    assert api.request("PUT", path("router", near, "add_router_interface"), leg)[0] == 200
+    for router in (near, far):
+        leg = {"port_id": api.create("port", network_id=middle)["id"]}
+        assert api.request("PUT", path("router", router, "add_router_interface"), leg)[0] == 200
+    return api.create("port", network_id=network)["id"], far
+
+
+def test_a_router_of_ones_choice(site: Site) -> None:
+    """It may be further out than the one that the port's network has."""
+    api = site.api
+    port, far = indirect(site)
+    site.no_floating(404, "ExternalGatewayForFloatingIPNotFound", port_id=port)
+    made = site.floating(port_id=port, router_id=far)
+    assert (made["router_id"], made["status"]) == (far, "ACTIVE")
+    assert api.update("floatingip", made["id"], description="x")["router_id"] == far
+    gone = {"router": {"external_gateway_info": None}}
+    error = "RouterExternalGatewayInUseByFloatingIp"
+    api.refused(409, error, "PUT", path("router", far), gone)
+    back = {"floatingip": {"router_id": None}}
+    error = "ExternalGatewayForFloatingIPNotFound"
+    api.refused(404, error, "PUT", path("floatingip", made["id"]), back)
+    moved = api.update("floatingip", made["id"], port_id=site.port["id"])
+    assert moved["router_id"] == site.router, "who asks for none gets the one between"
+    again = api.update("floatingip", made["id"], port_id=port, router_id=far)
+    assert again["router_id"] == far
+    assert api.update("floatingip", made["id"], port_id=None)["router_id"] is None
+    assert api.request("GET", "/v2.0/extensions/floating-ip-router-writable")[0] == 200
+
+
+def test_no_router_of_ones_choice(site: Site) -> None:
+    api, port = site.api, site.port["id"]
+    bare = api.create("router")["id"]
+    for router, status, error in (
+        (bare, 409, "RouterHasNoGateway"),
+        ("6f2b3a52-8a3a-4a4f-9a57-3f6d0a8f7c11", 404, "RouterNotFound"),
+        ("x", 400, "HTTPBadRequest"),
+    ):
+        site.no_floating(status, error, port_id=port, router_id=router)
+    site.no_floating(400, "BadRequest", router_id=site.router)
+    free = site.floating()["id"]
+    body = {"floatingip": {"router_id": site.router}}
+    api.refused(400, "BadRequest", "PUT", path("floatingip", free), body)
+    forwarding = {"port_forwarding": {"internal_port_id": port, "protocol": "tcp"}}
+    forwarding["port_forwarding"] |= {
+        "external_port": 80,
+        "internal_port": 80,
+        "internal_ip_address": "10.1.0.2",
+    }
+    url = path("floatingip", free, "port_forwardings")
+    assert api.request("POST", url, forwarding)[0] == 201
+    body = {"floatingip": {"router_id": None}}
+    api.refused(409, "FipInUseByPortForwarding", "PUT", path("floatingip", free), body)
+
+
 def test_an_address_of_ones_choice(site: Site) -> None:
     made = site.floating(floating_ip_address="203.0.113.99")
     assert made["floating_ip_address"] == "203.0.113.99"

@@ -444,6 +444,30 @@ def test_routers_in_a_row(net: Lab) -> None:
     assert way == ["10.1.0.1", vias[1]["4"], addresses(two)[0]]
 
 
+@pytest.mark.parametrize("bridge", ["br-int", "br-two"])
+def test_a_floating_ip_of_a_router_further_out(net: Lab, bridge: str) -> None:
+    """The port is behind a second router; the packets go by the routes of both, both ways; the port
+    is where the uplink is, or elsewhere."""
+    join_by_trunk(net)
+    outside = Outside(net)
+    inner, middle = net.network("10.1.0.0/24"), net.network("10.9.0.0/24")
+    near, far = net.router(inner), net.router(outside=outside.network)
+    legs = [net.port(middle) for _ in range(2)]
+    via = [addresses4(leg) for leg in legs]
+    for router, leg in zip((near, far), legs, strict=True):
+        net.interface(router, port_id=leg["id"])
+    net.update("router", near["id"], routes=[{"destination": "0.0.0.0/0", "nexthop": via[1]}])
+    net.update("router", far["id"], routes=[{"destination": "10.1.0.0/24", "nexthop": via[0]}])
+    port = net.port(inner)
+    guest = machine(net, port, bridge)
+    public = net.floating_ip(outside.network, port, router_id=far["id"])["floating_ip_address"]
+    net.settle()
+    with echo.serving(outside.server), echo.serving(guest):
+        assert outside.server.pings(public)
+        assert echo.asked(outside.server, public) == [SERVER, SERVER]
+        assert echo.asked(guest, SERVER) == [public, public]
+
+
 def test_metadata_and_dns_work_behind_a_router(net: Lab) -> None:
     network = net.network("10.1.0.0/24")
     net.router(network)
