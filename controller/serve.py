@@ -303,6 +303,8 @@ def serve(conf: cfg.ConfigOpts, *, verbose: bool = False) -> None:
     controller = Controller(conf)
     runtime.freeze_heap(made=len(gc.get_objects()))  # modules, above all
     LOG.info("API at %s, switches at %s", controller.api_url, controller.openflow)
+    if conf.api.auth_type == "none" and not controller.running.api["loopback"]:
+        LOG.warning("[api] auth_type = none: whoever reaches the API is its administrator")
     # A signal does not wake the hub from its sleep, so look now and then.
     while not stop.wait(SIGNAL_SECONDS) and not controller.failed:
         pass

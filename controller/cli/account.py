@@ -98,9 +98,16 @@ def _of(found: dict[str, Account], name: str) -> Account:
 
 def _path(context: Context) -> Path:
     try:
-        return Path(features.load(context.files).api.accounts)
+        api = features.load(context.files).api
     except config.ConfigError as error:
         raise click.ClickException(str(error)) from None
+    if api.auth_type != "basic":
+        click.echo(
+            f"[api] auth_type is {api.auth_type}: accounts count once it is basic, in the "
+            "configuration file (--config-file, TENANTRY_CONFIG)",
+            err=True,
+        )
+    return Path(api.accounts)
 
 
 @contextmanager

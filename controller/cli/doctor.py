@@ -210,7 +210,7 @@ def _controller(client: Client) -> Iterator[Finding]:
     except NoController as error:
         detail, remedy = f"{client.url}: {error.reason}", f"{tenantry()} serve"
     except click.ClickException as error:
-        detail, remedy = error.message, "see above"
+        detail, remedy = error.message, "set the variables that are named, or --os-cloud"
     except (LookupError, TypeError):
         detail, remedy = f"{client.url}: what answers is no Tenantry controller", "--url"
     yield Finding("controller", False, detail, remedy)

@@ -72,6 +72,14 @@ def test_an_account_comes_changes_and_goes(command: Command) -> None:
     assert [*accounts.read(command.file)] == ["bob"]
 
 
+def test_accounts_that_nobody_asks_for(tmp_path: Path) -> None:
+    (tmp_path / "tenantry.conf").write_text(f"[api]\naccounts = {tmp_path}/accounts\n")
+    words = ("--config-file", f"{tmp_path}/tenantry.conf", "account", "list", "--json")
+    result = CliRunner().invoke(main, words)
+    assert (result.exit_code, result.stdout) == (0, "[]\n")
+    assert "[api] auth_type is none" in result.stderr
+
+
 def test_what_is_refused_changes_nothing(command: Command) -> None:
     add = ("add", "alice", "--project", "blue")
     command.refused("8 to 72 octets", *add, password="short")
