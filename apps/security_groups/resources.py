@@ -113,9 +113,10 @@ class SecurityGroupHooks(ResourceHooks):
 
     def created(self, draft: Draft, body: Body) -> None:
         templates, project = self.kinds[default_rules.TEMPLATE], body["project_id"]
-        for attributes in default_rules.rules_for(
-            draft, templates, body, default=body["is_default"]
-        ):
+        rules = default_rules.rules_for(draft, templates, body, default=body["is_default"])
+        if not body["is_default"]:  # which nobody asked for: its project must not be locked out
+            self.kinds[RULE].check_quota(draft, project, len(rules))
+        for attributes in rules:
             said = {"security_group_id": body["id"], "tenant_id": project, "project_id": project}
             self.kinds[RULE].make(draft, SYSTEM, {**attributes, **said})
 

@@ -97,11 +97,11 @@ def application(
             store.subscribe(extension.committed)
         if extension.upgrade is not None:
             extension.upgrade(store)
-    access, limits = Access(kinds), quota.Quotas(store, kinds, quotas or {})
+    for name, limit in (quotas or {}).items():
+        kinds[name].limit = limit
+    access = Access(kinds)
     collections = (
-        Collection(store, kind, computed, access, limits.check)
-        for kind in kinds.values()
-        if not kind.internal
+        Collection(store, kind, computed, access) for kind in kinds.values() if not kind.internal
     )
     return Application(
         [
@@ -109,7 +109,7 @@ def application(
             *(route for collection in collections for route in collection.routes()),
             *availability.Availability(store, kinds.policy).routes(),
             *port_binding.PortBindings(store, kinds).routes(),
-            *limits.routes(),
+            *quota.Quotas(store, kinds).routes(),
             *(
                 Route("GET", f"/v2.0/{path}", partial(_list, store, kinds.policy, path, listed))
                 for extension in kinds.extensions

@@ -40,6 +40,17 @@ _OBSERVED = frozenset({"status", "binding:host_id", "alive"})
 """Attributes that are seen where they are, whatever is stored."""
 
 
+QUOTA = "quota"
+"""The kind of the limits of a project (``core/quota.py``)."""
+
+UNLIMITED = -1
+
+
+def quota_of(project_id: str) -> Claim:
+    """What the limits of a project claim: there is one of each."""
+    return Claim(QUOTA, "", project_id)
+
+
 class ResourceType:
     """One kind of resource. It is also the store's :class:`Shape` of the kind."""
 
@@ -52,6 +63,8 @@ class ResourceType:
         """What policies call it: ``create_RULE``."""
         self.internal = new.internal
         self.quota = None if new.internal else new.quota
+        self.limit = UNLIMITED
+        """How many a project may have that has no quota of its own."""
         self.actions = new.actions
         self.not_found = new.not_found
         self.rules: list[ResourceHooks] = [
@@ -93,6 +106,20 @@ class ResourceType:
         now = timestamp()
         version = {"created_at": now, "updated_at": now, "revision_number": 1}
         return {"id": str(uuid.uuid4()), "tags": [], **attributes, **version}
+
+    def limit_of(self, reader: Reader, project_id: str) -> int:
+        """How many a project may have."""
+        id = reader.owner(quota_of(project_id))
+        body = reader.get(QUOTA, id) if id is not None else None
+        limit: int = body["limits"].get(self.name, self.limit) if body else self.limit
+        return limit
+
+    def check_quota(self, draft: Draft, project_id: str, more: int = 1) -> None:
+        """Whether a project may have so many more. Errors: OverQuota. What belongs to no project
+        has no limit."""
+        limit = self.limit_of(draft, project_id) if project_id else UNLIMITED
+        if limit >= 0 and draft.count(self.name, project_id) + more > limit:
+            raise exceptions.OverQuota(overs=[self.name])
 
     def owns(self, reader: Reader, context: Context, body: Body) -> bool:
         """Whether the caller may change it: their own, or one that a rule counts as theirs."""

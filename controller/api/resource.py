@@ -9,6 +9,7 @@ What is special about a kind is in its rules. A write is one function of a draft
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
@@ -33,9 +34,6 @@ Computed: TypeAlias = Callable[[str, Body], Mapping[str, Any]]
 """Attributes that are observed rather than stored, by kind and body: ``status``, ``alive``, and
 ``binding:host_id`` where the user left it open."""
 
-CheckQuota: TypeAlias = Callable[[Draft, str, Iterable[str]], None]
-"""Whether these projects may have one more of a kind. Errors: OverQuota."""
-
 _IF_MATCH = re.compile(r'"?revision_number=(\d{1,18})"?')
 
 
@@ -48,13 +46,11 @@ class Collection:
         kind: ResourceType,
         computed: Computed,
         access: Access,
-        check_quota: CheckQuota,
     ) -> None:
         self._store = store
         self._kind = kind
         self._computed = computed
         self._access = access
-        self._check_quota = check_quota
 
     def routes(self) -> Iterator[Route]:
         path = self._kind.path
@@ -183,8 +179,9 @@ class Collection:
         def change(draft: Draft) -> list[Body]:
             whole = self._find_parent(draft, context, parent)
             project = whole and whole["project_id"]
-            owners = (project or attributes["project_id"] for attributes in parsed)
-            self._check_quota(draft, self._kind.name, owners)
+            owners = Counter(project or attributes["project_id"] for attributes in parsed)
+            for owner, more in owners.items():
+                self._kind.check_quota(draft, owner, more)
             bodies = []
             for item, attributes in runtime.paced(zip(items, parsed, strict=True)):
                 body = self._kind.new_body(attributes)

@@ -223,6 +223,18 @@ def test_what_comes_with_something_else_is_counted_but_not_refused(api: Api, net
     assert api.request("PUT", path("router", router, "add_router_interface"), body)[0] == 200
     assert get(api, "default", "details")["quota"]["port"]["used"] == 1
     assert api.list("security_group", "name=default")
+    assert get(api, "default", "details")["quota"]["security_group_rule"]["used"] > 0
+
+
+def test_the_rules_of_a_new_group_are_limited(api: Api) -> None:
+    api.create("security_group", name="first")
+    used = get(api, "default", "details")["quota"]["security_group_rule"]["used"]
+    limit(api, "default", security_group_rule=used + 1)
+    body = {"security_group": {"name": "second"}}  # it would get two
+    message = api.refused(409, "OverQuota", "POST", path("security_group"), body)
+    assert message == "Quota exceeded for resources: ['security_group_rule']."
+    limit(api, "default", security_group_rule=used + 2)
+    api.create("security_group", name="second")
 
 
 def test_quota_extensions_are_offered(api: Api) -> None:

@@ -18,7 +18,7 @@ from webob import Request
 
 from tenantry.controller.api import application
 from tenantry.controller.api.access import Access
-from tenantry.controller.api.core.quota import Quotas
+from tenantry.controller.api.kind import ResourceType
 from tenantry.controller.api.policy import Policy
 from tenantry.controller.cli import features
 from tenantry.controller.feature.context import Context
@@ -48,7 +48,7 @@ def bench() -> Iterator[Figure]:
 
 
 _UNASKED: tuple[tuple[type, str, Callable[..., Any]], ...] = (
-    (Quotas, "check", lambda *asked: None),
+    (ResourceType, "check_quota", lambda *asked: None),
     (Policy, "recognised", lambda policy, context: context),
     (Access, "check_create", lambda *asked: None),
     (Access, "may_get", lambda *asked: True),

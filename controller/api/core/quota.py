@@ -6,13 +6,13 @@ The limits of a project are a resource like others, so a write that changes them
 to what they limit cannot both be first. What is used is counted, never noted: the store has an
 index of what belongs to whom.
 
-As in Neutron, a limit holds for what is asked for by its own name. What a request brings with it (a
-router's ports, a project's default group) is counted, but never refused.
+As in Neutron, a limit holds for what is asked for by its own name, and for the rules of a new
+security group. What else comes with something (a router's ports, a project's default group) is
+counted, but never refused. The check itself is the kind's (:meth:`ResourceType.check_quota`).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -25,7 +25,7 @@ from oslo_config import cfg
 from webob import Request
 from webob.exc import HTTPBadRequest
 
-from tenantry.controller.api.kind import Kinds, ResourceType
+from tenantry.controller.api.kind import QUOTA, UNLIMITED, Kinds, ResourceType, quota_of
 from tenantry.controller.api.wsgi import Answer, Route, read_json
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
@@ -38,44 +38,22 @@ from tenantry.controller.feature.extension import (
 )
 from tenantry.controller.store import Body, Claim, Draft, Store
 
-UNLIMITED = -1
-_QUOTA = "quota"
 _GET = "get_quota"
 _PATH = "/v2.0/quotas"
 
 
 class Quotas:
-    """The limits of all projects, and the requests about them. ``defaults`` by kind are for
-    projects that have none of their own; without one, there is no limit."""
+    """The requests about the limits of projects."""
 
-    def __init__(self, store: Store, kinds: Kinds, defaults: Mapping[str, int]) -> None:
+    def __init__(self, store: Store, kinds: Kinds) -> None:
         self._store = store
-        self._kind = kinds[_QUOTA]
         self._policy = kinds.policy
-        self._defaults = {
-            kind.name: defaults.get(kind.name, UNLIMITED) for kind in limited(kinds.values())
-        }
-        self._attributes = AttributeInfo(dict.fromkeys(self._defaults, _LIMIT))
+        self._kind = kinds[QUOTA]
+        self._limited = {kind.name: kind for kind in limited(kinds.values())}
+        self._attributes = AttributeInfo(dict.fromkeys(self._limited, _LIMIT))
 
-    def check(self, draft: Draft, kind: str, projects: Iterable[str]) -> None:
-        """Whether each of these projects, as often as it is among them, may have one more of a
-        kind. OverQuota if not."""
-        if kind not in self._defaults:
-            return
-        for project, more in Counter(projects).items():
-            limit = self._limits(draft, project)[kind]
-            if limit >= 0 and project and draft.count(kind, project) + more > limit:
-                raise exceptions.OverQuota(overs=[kind])
-
-    def _limits(self, reader: Reader, project: str) -> Mapping[str, int]:
-        id = reader.owner(_claim(project))
-        body = reader.get(_QUOTA, id) if id is not None else None
-        return self._merged(body) if body is not None else self._defaults
-
-    def _merged(self, body: Body) -> Mapping[str, int]:
-        """What a project has of its own goes before; of kinds that are no more, it has nothing."""
-        own: Mapping[str, int] = body["limits"]
-        return {kind: own.get(kind, limit) for kind, limit in self._defaults.items()}
+    def _limits(self, reader: Reader, project: str) -> dict[str, int]:
+        return {name: kind.limit_of(reader, project) for name, kind in self._limited.items()}
 
     def routes(self) -> Iterator[Route]:
         yield Route("GET", _PATH, self.index)
@@ -93,8 +71,8 @@ class Quotas:
         self._store.catch_up()
         return 200, {
             "quotas": [
-                {**self._merged(body), "project_id": project, "tenant_id": project}
-                for body in self._store.read(_QUOTA).values()
+                {**self._limits(self._store, project), "project_id": project, "tenant_id": project}
+                for body in self._store.read(QUOTA).values()
                 for project in (body["project_id"],)
                 if self._policy.allows(context, _GET, {"project_id": project}.get)
             ]
@@ -103,11 +81,11 @@ class Quotas:
     def show(self, request: Request, context: Context, id: str) -> Answer:
         self._check_may_see(context, id)
         self._store.catch_up()
-        return 200, {_QUOTA: self._limits(self._store, id)}
+        return 200, {QUOTA: self._limits(self._store, id)}
 
     def show_default(self, request: Request, context: Context, id: str) -> Answer:
         self._check_may_see(context, id)
-        return 200, {_QUOTA: self._defaults}
+        return 200, {QUOTA: {name: kind.limit for name, kind in self._limited.items()}}
 
     def show_details(self, request: Request, context: Context, id: str) -> Answer:
         """What is used, too. Nothing is ever reserved: what was checked is there in the same
@@ -115,7 +93,7 @@ class Quotas:
         self._check_may_see(context, id)
         self._store.catch_up()
         return 200, {
-            _QUOTA: {
+            QUOTA: {
                 kind: {"limit": limit, "used": self._store.count(kind, id), "reserved": 0}
                 for kind, limit in self._limits(self._store, id).items()
             }
@@ -137,21 +115,22 @@ class Quotas:
                         f"Quota limit {limit} for {kind} must be greater than or equal to already "
                         f"used {used}"
                     )
-            owner = draft.owner(_claim(id))
-            before = draft.get(_QUOTA, owner) if owner is not None else None
+            owner = draft.owner(quota_of(id))
+            before = draft.get(QUOTA, owner) if owner is not None else None
             if before is None:
-                attributes = {"project_id": id, "limits": limits}
-                return self._merged(self._kind.make(draft, SYSTEM, attributes))
-            changes = {"limits": {**before["limits"], **limits}}
-            return self._merged(self._kind.update(draft, context, before, changes))
+                self._kind.make(draft, SYSTEM, {"project_id": id, "limits": limits})
+            else:
+                changes = {"limits": {**before["limits"], **limits}}
+                self._kind.update(draft, context, before, changes)
+            return self._limits(draft, id)
 
-        return 200, {_QUOTA: self._store.write(change, context.actor)}
+        return 200, {QUOTA: self._store.write(change, context.actor)}
 
     def _parse(self, payload: Any) -> tuple[dict[str, int], bool]:
         """The limits in a request, and whether they may be below what is used."""
-        asked = payload.get(_QUOTA) if isinstance(payload, dict) else None
+        asked = payload.get(QUOTA) if isinstance(payload, dict) else None
         if not isinstance(asked, dict):
-            raise HTTPBadRequest(f"Unable to find '{_QUOTA}' in request body")
+            raise HTTPBadRequest(f"Unable to find '{QUOTA}' in request body")
         limits = {name: value for name, value in asked.items() if name not in _HOW}
         self._attributes.verify_attributes(limits)
         self._attributes.convert_values(limits, exc_cls=HTTPBadRequest)
@@ -162,10 +141,10 @@ class Quotas:
         self._check(context, "delete_quota", id)
 
         def change(draft: Draft) -> None:
-            owner = draft.owner(_claim(id))
+            owner = draft.owner(quota_of(id))
             if owner is None:
                 raise exceptions.TenantQuotaNotFound(tenant_id=id)
-            draft.delete(_QUOTA, owner)
+            draft.delete(QUOTA, owner)
 
         self._store.write(change, context.actor)
         return 204, None
@@ -209,14 +188,9 @@ def _who_asks(name: str) -> Callable[..., Answer]:
     return answer
 
 
-def _claim(project: str) -> Claim:
-    """There is one of a project."""
-    return Claim(_QUOTA, "", project)
-
-
 class QuotaHooks(ResourceHooks):
     def claims(self, body: Body) -> Iterable[Claim]:
-        yield _claim(body["project_id"])
+        yield quota_of(body["project_id"])
 
 
 def limited(kinds: Iterable[ResourceType]) -> Iterator[ResourceType]:
@@ -277,7 +251,7 @@ def extension() -> Extension:
         definitions=_DEFINITIONS,
         kinds=(
             ResourceSpec(
-                name=_QUOTA,
+                name=QUOTA,
                 collection="quotas",
                 attributes={
                     "tenant_id": {**hidden, **project},
@@ -287,5 +261,5 @@ def extension() -> Extension:
                 internal=True,
             ),
         ),
-        rules={_QUOTA: QuotaHooks()},
+        rules={QUOTA: QuotaHooks()},
     )
