@@ -40,6 +40,10 @@ ASSOCIATION = definition.LOCAL_IP_ASSOCIATION
 _BEHIND = "behind_local_ip"
 
 
+class LocalIPAssociationNotFound(exceptions.NotFound):
+    message = "Local IP association with port %(port_id)s could not be found."
+
+
 class LocalIpAssociationExists(exceptions.Conflict):
     message = "Port %(port_id)s is behind local IP %(local_ip_id)s already."
 
@@ -222,9 +226,7 @@ def extension() -> Extension:
                 name=ASSOCIATION,
                 collection=definition.LOCAL_IP_ASSOCIATIONS,
                 attributes={**part, "tenant_id": part["project_id"]},
-                not_found=lambda id: local_ip_exceptions.LocalIPAssociationNotFound(
-                    local_ip_id="", port_id=id
-                ),
+                not_found=lambda id: LocalIPAssociationNotFound(port_id=id),
                 parent=LOCAL_IP,
                 standard=(),
                 named_by="fixed_port_id",

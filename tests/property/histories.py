@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from hypothesis import strategies as st
 
 from tenantry.apps.firewall.records import FirewallGroup, FirewallPolicy, FirewallRule
+from tenantry.apps.local_ip.records import LocalIp, LocalIpAssociation
 from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
 from tenantry.apps.network_log.records import NetworkLog
 from tenantry.apps.security_groups.records import AddressGroup, SecurityGroup, SecurityGroupRule
@@ -121,7 +122,7 @@ def networks(draw: st.DrawFn) -> Network:
     mtu = draw(st.sampled_from([1500, 9000]))
     external = draw(st.booleans())
     name = ("project", id, up, mtu, kind, wire, vlan)
-    return Network(id, _key(id), *name, external=external)
+    return Network(id, _key(id), *name, external=external, pvlan=draw(st.booleans()))
 
 
 def _first(network: str, version: int) -> int:
@@ -147,6 +148,7 @@ def subnets(draw: st.DrawFn) -> Subnet:
         ra_mode=draw(st.sampled_from(["", "slaac"])) if version == 6 else "",
         service_address=first + 0xFE if dhcp else None,
         subnetpool_id=draw(st.sampled_from(["", "pool"])),
+        segment_id=draw(st.sampled_from(["", "s1", "s2"])),
     )
 
 
@@ -223,13 +225,15 @@ def ports(draw: st.DrawFn) -> Port:
     id = draw(st.sampled_from(PORTS))
     key = _key(id)
     by_name = draw(st.booleans())
+    mac = 0xFA163E000000 + draw(st.sampled_from([key, key + 0x100]))
+    community = draw(st.sampled_from(["", "", id, "web", "data"]))
     return Port(
         id=id,
         key=key,
         network_id=(network := draw(st.sampled_from(NETWORKS))),
         project_id="project",
         name=draw(st.sampled_from(["", "web"])),
-        mac=0xFA163E000000 + draw(st.sampled_from([key, key + 0x100])),
+        mac=mac,
         fixed_ips=tuple(FixedIp(f"{network}{v}", v, _first(network, v) + key) for v in (4, 6)),
         admin_state_up=draw(st.booleans()) or draw(st.booleans()),
         port_security=draw(st.booleans()),
@@ -237,7 +241,23 @@ def ports(draw: st.DrawFn) -> Port:
         interface_name=f"tap{key}" if by_name else "",
         security_groups=draw(st.none() | st.frozensets(st.sampled_from(GROUPS), max_size=2)),
         standby_hosts=draw(st.frozensets(st.sampled_from(["host1", "host2"]), max_size=1)),
+        community=frozenset({community} - {""}),
+        community_macs=frozenset({mac, draw(st.sampled_from([mac, 7]))} if community else ()),
     )
+
+
+@st.composite
+def local_ips(draw: st.DrawFn) -> Record:
+    """A local IP, and ports behind it; some on another network, or without the address."""
+    port, other = draw(st.permutations(PORTS))[:2]
+    networks = st.sampled_from(NETWORKS)
+    address = _first(draw(networks), 4) + _key(port)
+    mode = draw(st.sampled_from(["translate", "passthrough"]))
+    kinds: list[Record] = [
+        LocalIp("near", 9, draw(networks), other, _first(draw(networks), 4) + _key(other), mode),
+        LocalIpAssociation(f"near-{port}", "near", port, address),
+    ]
+    return draw(st.sampled_from(kinds))
 
 
 @st.composite
@@ -314,6 +334,7 @@ def _gone(record: Record) -> Change:
 records: st.SearchStrategy[Record] = st.one_of(
     *(switches, networks(), ports(), interfaces()),
     *(subnets(), legs(), routers(), translations(), groups(), groups(), hosts(), hosts()),
+    local_ips(),
 )
 changes = st.one_of(records.map(_now), records.map(_now), records.map(_gone))
 batches = st.lists(st.lists(changes, min_size=1, max_size=8), min_size=1, max_size=12)
@@ -325,7 +346,7 @@ KINDS: tuple[type[Record], ...] = (
     *(PortForwarding, ConntrackHelper, NdpProxy, Neighbour),
     *(SecurityGroup, SecurityGroupRule, AddressGroup),
     *(FirewallGroup, FirewallPolicy, FirewallRule, NetworkLog),
-    *(Agent, Tunnel, HeldDown, Option, Segment, Trunk),
+    *(Agent, Tunnel, HeldDown, Option, Segment, Trunk, LocalIp, LocalIpAssociation),
 )
 """All kinds of records but bindings, which follow from them."""
 
