@@ -26,7 +26,7 @@ class Access:
     """The rules of all kinds, as requests ask for them."""
 
     def __init__(self, kinds: Kinds) -> None:
-        self._kinds = kinds
+        self.kinds = kinds
         self.policy = kinds.policy
 
     def may_get(self, reader: Reader, context: Context, kind: ResourceType, body: Body) -> bool:
@@ -34,20 +34,20 @@ class Access:
         rules let them get such things."""
         if not kind.may_see(reader, context, body):
             return False
-        read = self._read(reader, context, kind, body)
+        read = self.reads(reader, context, kind, body)
         return self.policy.allows(context, f"get_{kind.rule}", read)
 
     def find(self, reader: Reader, context: Context, kind: str, id: str) -> Body:
         """The resource, if the caller may know that it exists; Neutron's 404 if not."""
         body = reader.get(kind, id)
-        if body is None or not self.may_get(reader, context, self._kinds[kind], body):
-            raise self._kinds[kind].not_found(id)
+        if body is None or not self.may_get(reader, context, self.kinds[kind], body):
+            raise self.kinds[kind].not_found(id)
         return body
 
     def sees(self, reader: Reader, context: Context, kind: str, id: str) -> bool:
         """Whether the caller may get the resource of an id, if there is one. What is no kind of
         resource is an administrator's."""
-        found = self._kinds.get(kind)
+        found = self.kinds.get(kind)
         if found is None or found.internal:
             return context.is_admin
         body = reader.get(kind, id)
@@ -58,7 +58,7 @@ class Access:
     ) -> frozenset[str]:
         """The attributes that the caller may not see."""
         rules = self.policy.attributes("get", kind.rule)
-        read = self._read(reader, context, kind, body)
+        read = self.reads(reader, context, kind, body)
         return frozenset(map(rules.__getitem__, self.policy.refused(context, (*rules,), read)))
 
     def hideable(self, kind: ResourceType) -> Collection[str]:
@@ -84,7 +84,7 @@ class Access:
         try:
             self._check(reader, context, kind, "create", body, given)
         except PolicyNotAuthorized:
-            for parent in {_NETWORK, "security_group", kind.parent} & self._kinds.keys():
+            for parent in {_NETWORK, "security_group", kind.parent} & self.kinds.keys():
                 if body.get(f"{parent}_id"):
                     self.find(reader, context, parent, body[f"{parent}_id"])
             raise
@@ -101,7 +101,7 @@ class Access:
             # it is shared.
             shared = kind.attributes.get(_SHARED, {"required_by_policy": True})
             unmarked = {} if shared.get("required_by_policy") else {_SHARED: None}
-            read = self._read(reader, context, kind, before)
+            read = self.reads(reader, context, kind, before)
             if not self.policy.allows(
                 context, f"get_{kind.rule}", lambda name: unmarked.get(name, read(name))
             ):
@@ -114,7 +114,7 @@ class Access:
         """What ``rule`` is about may be done to ``body``. Errors: PolicyNotAuthorized, or that
         there is no such thing."""
         try:
-            self.policy.check(context, rule, self._read(reader, context, kind, body))
+            self.policy.check(context, rule, self.reads(reader, context, kind, body))
         except PolicyNotAuthorized:
             self.find(reader, context, kind.name, body["id"])
             raise
@@ -134,13 +134,13 @@ class Access:
         target: Body,
         given: Body,
     ) -> None:
-        read, rule = self._read(reader, context, kind, target), f"{verb}_{kind.rule}"
+        read, rule = self.reads(reader, context, kind, target), f"{verb}_{kind.rule}"
         self.policy.check(context, rule, read)
         for name, attribute in self.policy.attributes(verb, kind.rule).items():
             if _is_given(kind, attribute, given):
                 self.policy.check(context, name, read)
 
-    def _read(
+    def reads(
         self, reader: Reader, context: Context, kind: ResourceType, body: Mapping[str, Any]
     ) -> Read:
         """What rules may ask of a resource: its attributes; ``KIND:NAME`` is an attribute of the
@@ -150,7 +150,7 @@ class Access:
         def of(parent: str, name: str) -> Any:
             parent = kind.parent if parent == "ext_parent" else parent
             id = body.get(f"{parent}_id")
-            found = reader.get(parent, id) if parent in self._kinds and id else None
+            found = reader.get(parent, id) if parent in self.kinds and id else None
             if found is None:
                 return None
             return is_shared(reader, context, found) if name == _SHARED else found.get(name)

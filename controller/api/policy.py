@@ -49,6 +49,10 @@ class PolicyNotAuthorized(exceptions.NotAuthorized):
 
     message = "rule:%(rule)s is disallowed by policy"
 
+    def __init__(self, rule: str) -> None:
+        super().__init__(rule=rule)
+        self.rule = rule
+
 
 class PolicyFileError(ConfigError):
     """What is wrong with the operator's file."""

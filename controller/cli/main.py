@@ -20,6 +20,7 @@ from tenantry.controller.cli import (
     hosts,
     keystone,
     plug,
+    policy,
     show,
 )
 from tenantry.controller.client import URL, Context, api_url
@@ -104,7 +105,8 @@ def main(
     context.obj = Context(files, url, as_json, cloud)
 
 
-for command in (account.account, authority.ca, hosts.host, keystone.keystone, *show.COMMANDS):
+_GROUPS = (account.account, authority.ca, hosts.host, keystone.keystone, policy.policy)
+for command in (*_GROUPS, *show.COMMANDS):
     main.add_command(command)
 
 

@@ -138,10 +138,14 @@ def make_api(tmp_path: Path) -> Iterator[Callable[..., Api]]:
         *chosen: neutron.Extension,
         physical_mtu: int = 1500,
         physical_mtus: dict[str, int] | None = None,
+        policy_file: str = "",
         **options: Any,
     ) -> Api:
         kinds = neutron.kinds(
-            chosen or extensions(), physical_mtu=physical_mtu, physical_mtus=physical_mtus
+            chosen or extensions(),
+            physical_mtu=physical_mtu,
+            physical_mtus=physical_mtus,
+            policy_file=policy_file,
         )
         made.append(Api(f"sqlite:///{tmp_path}/tenantry.db", kinds, **options))
         return made[-1]

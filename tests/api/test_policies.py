@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -274,20 +276,36 @@ def test_parts_of_attributes_have_rules(cloud: Cloud) -> None:
     assert cloud.put("router", router, external_gateway_info=gateway | {"enable_snat": False})
 
 
-@pytest.mark.parametrize("role", ["admin", "manager", "member", "reader"])
-def test_quotas(cloud: Cloud, role: str) -> None:
-    cloud.be("red", role)
-    seen = (role in ("admin", "manager"), role == "admin")
-    assert (cloud.ask("GET", "/v2.0/quotas/red")[0] == 200) is seen[0]
-    for url in ("/v2.0/quotas/blue", "/v2.0/quotas"):
-        assert (cloud.ask("GET", url)[0] == 200) is seen[1]
-    body = {"quota": {"network": 5}}
-    assert (cloud.ask("PUT", "/v2.0/quotas/red", body)[0] == 200) is seen[1]
-
-
 def test_what_is_refused_says_by_which_rule(cloud: Cloud) -> None:
     cloud.be("red")
     message = cloud.api.refused(
         *REFUSED, "POST", path("network"), {"network": {"router:external": True}}
     )
     assert message == "rule:create_network:router:external is disallowed by policy"
+
+
+def test_an_operators_own_rules(make_api: Callable[..., Api], tmp_path: Path) -> None:
+    """Those of docs/policies.md."""
+    file = tmp_path / "policy.yaml"
+    file.write_text(
+        "create_router: rule:admin_only or role:architect and project_id:%(project_id)s\n"
+        "get_port:binding:host_id: rule:admin_only or role:night\n"
+        "create_port:description: rule:admin_only\n"
+        "get_network: '@'\n"
+    )
+    cloud = Cloud(partial(make_api, policy_file=str(file)))
+    hidden = cloud.make("network", project_id="blue")["id"]
+    cloud.be("red")
+    assert cloud.post("router") == REFUSED
+    network = cloud.make("network")["id"]
+    assert cloud.post("port", network_id=network, description="x") == REFUSED
+    port = cloud.make("port", network_id=network)
+    assert "binding:host_id" not in port
+    cloud.be("red", "member", "night", "architect")
+    assert cloud.make("router")
+    assert "binding:host_id" in cloud.api.show("port", port["id"])
+    assert cloud.ask("GET", path("network", hidden))[0] == 404, "it was not shared with them"
+    file.write_text("create_router: '!'\n")
+    assert cloud.post("router") == REFUSED
+    cloud.be("operators", "admin")
+    assert cloud.post("router") == REFUSED

@@ -78,8 +78,10 @@ def test_the_page_makes_a_feature_that_touches_two_files(
     assert outside == {"controller/openflow/pipeline.py", "apps/__init__.py"}
     assert {Path(path).stem for path in touched - outside} == {
         *("__init__", "tables", "resources", "records", "flows", "routes", "commands"),
+        "policies",
     }
     tests = ["tests/trace/test_no_mail.py", "tests/unit/test_pipeline.py"]
+    tests += ["tests/unit/test_policies.py"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
         cwd=tmp_path,

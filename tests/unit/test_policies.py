@@ -18,7 +18,7 @@ from tenantry.controller.api import application
 from tenantry.controller.api.access import Access
 from tenantry.controller.api.kind import Kinds
 from tenantry.controller.api.policy import Policy, PolicyFileError, _creds, _who
-from tenantry.controller.api.tenantry import operations
+from tenantry.controller.api.tenantry import operations, permissions
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.policies import route_rule
 
@@ -103,7 +103,7 @@ def test_every_attribute_that_neutron_has_a_rule_for_has_it() -> None:
 
 def test_every_route_and_list_has_a_rule() -> None:
     features = [route for parts in BUILT for route in parts.routes]
-    for route in (*operations.ROUTES, *features):
+    for route in (*operations.ROUTES, *permissions.routes(Access(KINDS)), *features):
         assert route_rule(route.path) in KINDS.policy.defaults
     for extension in KINDS.extensions:
         for path in extension.lists:

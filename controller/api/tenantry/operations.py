@@ -19,7 +19,7 @@ from webob import Request, Response
 
 from tenantry.controller.api import wsgi
 from tenantry.controller.api.access import Access
-from tenantry.controller.api.tenantry import hosts, reachability
+from tenantry.controller.api.tenantry import hosts, permissions, reachability
 from tenantry.controller.api.tenantry.running import Running
 from tenantry.controller.api.tenantry.serving import served
 from tenantry.controller.api.tenantry.verify import SETTLE_SECONDS, diff, flows, verify
@@ -47,7 +47,7 @@ def routes(
         return _metrics(running)
 
     return [
-        *served(ROUTES, waiting, running, access),
+        *served((*ROUTES, *permissions.routes(access)), waiting, running, access),
         *served(features, waiting, running, access),
         wsgi.Route("GET", "/metrics", metrics),
     ]

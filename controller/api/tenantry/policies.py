@@ -20,6 +20,8 @@ POLICIES = (
     *of_route("engine", ADMIN),
     *of_route("wait", ANY_READER, ("absent",)),
     *of_route("hosts", ADMIN),
+    *of_route("policies", ADMIN),
+    *of_route("policy-check", ADMIN),
     rule("delete_tenantry_host", ADMIN, "DELETE", "/tenantry/v1/hosts/{host}"),
     rule("adopt_tenantry_host", ADMIN, "POST", "/tenantry/v1/hosts/{host}/adopt"),
     rule("get_tenantry_metrics", ADMIN, "GET", "/metrics"),
