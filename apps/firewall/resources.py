@@ -202,7 +202,7 @@ class FirewallGroupHooks(ResourceHooks):
             if id not in before["ports"]:
                 _check_port(draft, context, body, id)
 
-    def before_list(self, store: Store, context: Context) -> None:
+    def before_list(self, store: Store, context: Context, project_id: str) -> None:
         project = context.project_id
         if project and store.owner(Claim(_DEFAULT, "", project)) is None:
             store.write(lambda draft: self._default(draft, project), context.actor)

@@ -68,7 +68,7 @@ class DefaultRuleHooks(ResourceHooks):
     def may_see(self, reader: Reader, context: Context, body: Body) -> bool:
         return True
 
-    def before_list(self, store: Store, context: Context) -> None:
+    def before_list(self, store: Store, context: Context, project_id: str) -> None:
         """There are some from the start."""
         if store.get(MARK, MARK) is None:
             store.write(lambda draft: ensure(draft, self.kinds[TEMPLATE]), SYSTEM.actor)

@@ -148,11 +148,11 @@ class SecurityGroupHooks(ResourceHooks):
         if body["is_default"]:
             yield Claim(_DEFAULT, "", body["project_id"])
 
-    def before_list(self, store: Store, context: Context) -> None:
-        project = context.project_id
-        if project and store.owner(Claim(_DEFAULT, "", project)) is None:
+    def before_list(self, store: Store, context: Context, project_id: str) -> None:
+        there = store.owner(Claim(_DEFAULT, "", project_id)) is not None
+        if not there and context.may_be_project(project_id):
             groups = self.kinds[GROUP]
-            store.write(lambda draft: default_group(draft, groups, project), context.actor)
+            store.write(lambda draft: default_group(draft, groups, project_id), context.actor)
 
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         rules = (reader.get(RULE, id) for id in reader.linked(body["id"], RULE))

@@ -39,6 +39,7 @@ class Query:
         self.fields: list[str] = [name for name in self._params.get("fields", ()) if name]
         self.filters: list[tuple[str, Test]] = self._parse_filters(attributes)
         """Attribute and test; an item is listed if it passes all."""
+        self.project = self._last("project_id") or self._last("tenant_id")
         self._sorts = self._parse_sorts(attributes)
         self._limit = self._parse_limit()
         self.marker: str | None = self._last("marker") if self._limit else None

@@ -85,8 +85,9 @@ class Collection:
     def index(self, request: Request, context: Context, parent: str = "") -> Answer:
         query = Query(request, self._kind.attributes)
         self._store.catch_up()
+        project = (query.project if context.is_admin else None) or context.project_id
         for rules in self._kind.rules:
-            rules.before_list(self._store, context)
+            rules.before_list(self._store, context, project)
         if self._kind.parent:
             self._find_parent(self._store, context, parent)
             query.filters.append((self._parent_id, lambda id: id == parent))

@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neutron_lib import exceptions
+from neutron_lib.api import validators
+from neutron_lib.db.constants import PROJECT_ID_FIELD_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,13 @@ class Context:
     def can_set_project_id(self) -> bool:
         """Whether the caller may act for other projects: neutron-lib asks for this."""
         return self.is_admin or "service" in self.roles
+
+    def may_be_project(self, id: str) -> bool:
+        """Whether this may be the id of a project: a UUID where the caller's own project has one,
+        as Keystone's have; where projects have names, any."""
+        if not validators.validate_uuid(self.project_id):
+            return not validators.validate_uuid(id)
+        return id.isprintable() and 0 < len(id) <= PROJECT_ID_FIELD_SIZE
 
     def require_admin(self, reason: str) -> None:
         if not self.is_admin:

@@ -134,8 +134,9 @@ class ResourceHooks:
         """Whether the caller may see a resource that they may not change."""
         return False
 
-    def before_list(self, store: Store, context: Context) -> None:
-        """Make what a caller expects to see, without having asked for it."""
+    def before_list(self, store: Store, context: Context, project_id: str) -> None:
+        """Make what a caller expects to see of a project, their own or that they ask for, without
+        anybody's having asked for it."""
 
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         """Add computed attributes to ``shown``, a copy of the body's visible attributes, as the

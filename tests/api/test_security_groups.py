@@ -178,6 +178,20 @@ def test_templates_make_the_rules_of_new_groups(api: Api) -> None:
     assert api.create("security_group", name="bare")["security_group_rules"] == []
 
 
+def test_an_admin_sees_a_new_projects_default_group(make_api: Any) -> None:
+    red, admin = "1" * 32, "a" * 32
+    now = caller(admin, "admin")
+    api: Api = make_api(authenticate=lambda request: now)
+    (group,) = api.list("security_group", f"project_id={red}&name=default")
+    assert (group["project_id"], len(group["security_group_rules"])) == (red, 4)
+    assert api.list("security_group", f"tenant_id={red}") == [group]
+    assert api.list("security_group", "project_id=red") == [], "no project is called so"
+    assert len(api.list("security_group")) == 2, "and the admin's own"
+    now = caller(red)
+    assert api.list("security_group", f"project_id={'2' * 32}") == []
+    assert api.list("security_group") == [group]
+
+
 TEMPLATES = path("default_security_group_rule")
 
 

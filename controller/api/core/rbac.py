@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from neutron_lib import exceptions
-from neutron_lib.api import validators
 from neutron_lib.api.definitions import rbac_address_scope, rbac_subnetpool
 from neutron_lib.db.constants import DESCRIPTION_FIELD_SIZE, PROJECT_ID_FIELD_SIZE
 
@@ -113,11 +112,9 @@ class RbacPolicyHooks(ResourceHooks):
 
 
 def _check_target(draft: Draft, context: Context, body: Body) -> None:
-    """Projects have UUIDs if the caller's has one, as Keystone's have: anything else is a project's
-    name, and would share with nobody."""
+    """What is no project's id, as a name where projects have UUIDs, would share with nobody."""
     target = body["target_tenant"]
-    named = target != EVERYBODY and validators.validate_uuid(target)
-    if named and not validators.validate_uuid(context.project_id):
+    if target != EVERYBODY and not context.may_be_project(target):
         raise exceptions.InvalidInput(
             error_message=f"'{target}' is not a valid target project ID; expected a UUID or '*'"
         )
