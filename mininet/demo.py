@@ -30,20 +30,24 @@ def main():
         metavar="COUNT",
         help="so many hosts, with an Open vSwitch each, instead of one",
     )
+    parser.add_argument(
+        "--auth", choices=("none", "keystone"), default="none", help="who is let in"
+    )
     arguments = parser.parse_args()
     return stage.play(arguments, demo_hosts.demo if arguments.hosts else demo)
 
 
 def demo(arguments, cleanup):
     """Build, check and show; whatever is made is undone by ``cleanup``. Returns the exit status."""
-    listener = stage.outer_listener()
+    listeners = stage.outer_listeners(arguments.auth)
     directory = stage.enter(cleanup)
     say("starting Open vSwitch and the controller")
-    tenantry, controller = stage.one_host(arguments.tenantry, directory, cleanup)
-    api = stage.relay(listener)
+    command, auth = arguments.tenantry, arguments.auth
+    tenantry, controller = stage.one_host(command, directory, cleanup, auth)
+    api = stage.relay(listeners)
 
     say("creating networks, ports and hosts")
-    topology = Tenants(tenantry.neutron.api)
+    topology = Tenants(tenantry.neutron)
     net = stage.build(topology, cleanup, [controller], switch=TenantSwitch)
 
     say("waiting for the ports to become ACTIVE")

@@ -40,11 +40,12 @@ def places(count):
 
 def demo(arguments, cleanup):
     """Build, check and show; whatever is made is undone by ``cleanup``. Returns the exit status."""
-    listener = stage.outer_listener()
+    listeners = stage.outer_listeners(arguments.auth)
     directory = stage.enter(cleanup)
     say("starting the controller")
-    tenantry = stage.Tenantry(arguments.tenantry, directory, hosts.OPTIONS, cleanup)
-    api = stage.relay(listener)
+    command, auth = arguments.tenantry, arguments.auth
+    tenantry = stage.Tenantry(command, directory, hosts.OPTIONS, cleanup, auth)
+    api = stage.relay(listeners)
 
     say(f"creating networks and ports, and {arguments.hosts} hosts with an Open vSwitch each")
     net = stage.build(Spread(tenantry.neutron, arguments.hosts, directory), cleanup)

@@ -20,6 +20,7 @@ import threading
 import time
 from pathlib import Path
 
+import identity
 import mininet.net
 import namespaces
 import openvswitch
@@ -104,14 +105,14 @@ def enter(cleanup):
     return directory
 
 
-def one_host(command, directory, cleanup):
+def one_host(command, directory, cleanup, auth="none"):
     """An Open vSwitch for the bridges of Mininet's, and its controller: ours, and as Mininet has
     it."""
     ovs = openvswitch.OpenVSwitch(directory / "ovs")
     cleanup.callback(ovs.stop)
     ovs.start(system_id="tenantry-mininet")
     os.environ.update(ovs.environment)  # for Mininet's switches
-    tenantry = Tenantry(command, directory, ONE_HOST, cleanup)
+    tenantry = Tenantry(command, directory, ONE_HOST, cleanup, auth)
     return tenantry, Controller("c0", ip="127.0.0.1", port=OPENFLOW_PORT)
 
 
@@ -135,14 +136,20 @@ def _take_down(net):
 class Tenantry:
     """The controller, run from the virtual environment, and what one asks of it."""
 
-    def __init__(self, command, directory, options, cleanup):
-        """``options``: what its configuration has beside :data:`COMMON`."""
+    def __init__(self, command, directory, options, cleanup, auth="none"):
+        """``options``: what its configuration has beside :data:`COMMON`. ``auth``: none, or
+        keystone, which is started, too."""
         self.program, self.directory = command, directory
         self.log = directory / f"{command.name}.log"
         config = directory / "tenantry.conf"
         config.write_text((COMMON + options).format(directory=directory))
         self._words = (command, "--config-file", config)
-        self.neutron = Neutron(f"http://127.0.0.1:{API_PORT}")
+        self.keystone = None
+        if auth == "keystone":
+            self.keystone = identity.Keystone(command, directory, cleanup)
+            self._words += ("--config-file", self.keystone.file)
+        token = self.keystone and self.keystone.token
+        self.neutron = Neutron(f"http://127.0.0.1:{API_PORT}", token)
         self._process = openvswitch.daemon(*self._words, "serve", directory=directory)
         cleanup.callback(openvswitch.stop, self._process)
         self._wait_for_api()
@@ -241,9 +248,12 @@ def conclude(good, tenantry, *shown):
 def stay(tenantry, api, openstack, *to_try):
     """Print what a person can do now, a line each, and wait for Ctrl-C. ``openstack``: a command
     of that client's."""
-    client = tenantry.program.parent / "openstack"
+    client = f"{tenantry.program.parent / 'openstack'} --os-auth-type none --os-endpoint {api}"
+    if tenantry.keystone:
+        file = f"OS_CLIENT_CONFIG_FILE={tenantry.keystone.environment['OS_CLIENT_CONFIG_FILE']}"
+        client = f"{file} {tenantry.program.parent / 'openstack'} --os-cloud admin"
     lines = [
-        f"{client} --os-auth-type none --os-endpoint {api} {openstack}",
+        f"{client} {openstack}",
         *to_try,
         f"less {tenantry.log}",
     ]
@@ -254,20 +264,28 @@ def stay(tenantry, api, openstack, *to_try):
         signal.pause()
 
 
-def outer_listener():
-    """A socket on the API's usual port, or on any free one if somebody has that. To be made before
-    the namespace is left: only the API looks out of it."""
-    try:
-        return socket.create_server(("127.0.0.1", API_PORT))
-    except OSError:
-        listener = socket.create_server(("127.0.0.1", 0))
-        say(f"port {API_PORT} is taken: the API will be at {listener.getsockname()[1]}")
-        return listener
+def outer_listeners(auth="none"):
+    """Sockets on the ports that are to be reached, by port. To be made before the namespace is
+    left: only they look out of it. That of the API is on any free port if somebody has the usual
+    one; with a Keystone, whose catalogue has it, that is an error (RuntimeError)."""
+    listeners = {}
+    for port in (API_PORT, identity.PORT) if auth == "keystone" else (API_PORT,):
+        try:
+            listeners[port] = socket.create_server(("127.0.0.1", port))
+        except OSError as error:
+            if auth == "keystone":
+                raise RuntimeError(
+                    f"port {port} is taken ({error.strerror}): Keystone's catalogue names it; end "
+                    f"who has it (ss -ltnp 'sport = {port}'), or leave AUTH=keystone out"
+                ) from None
+            listeners[port] = socket.create_server(("127.0.0.1", 0))
+            say(f"port {port} is taken: the API will be at {listeners[port].getsockname()[1]}")
+    return listeners
 
 
-def relay(listener):
-    """Pass every connection on to the API, in the background. The listener was made outside, the
-    connections to the API are inside."""
+def relay(listeners):
+    """Pass every connection on to who listens inside, in the background; the URL of the API. The
+    listeners (:func:`outer_listeners`) were made outside, the connections go inside."""
 
     def copy(source, target):
         with contextlib.suppress(OSError):
@@ -276,24 +294,25 @@ def relay(listener):
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)
 
-    def serve(client):
+    def serve(client, port):
         with (
             client,
             contextlib.suppress(OSError),
-            socket.create_connection(("127.0.0.1", API_PORT)) as server,
+            socket.create_connection(("127.0.0.1", port)) as server,
         ):
             back = threading.Thread(target=copy, args=(server, client), daemon=True)
             back.start()
             copy(client, server)
             back.join()
 
-    def accept():
+    def accept(listener, port):
         while True:
             client, _ = listener.accept()
-            threading.Thread(target=serve, args=(client,), daemon=True).start()
+            threading.Thread(target=serve, args=(client, port), daemon=True).start()
 
-    threading.Thread(target=accept, daemon=True).start()
-    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+    for port, listener in listeners.items():
+        threading.Thread(target=accept, args=(listener, port), daemon=True).start()
+    return f"http://127.0.0.1:{listeners[API_PORT].getsockname()[1]}"
 
 
 _started = time.monotonic()

@@ -64,8 +64,11 @@ FLOATING = "red1"  # the host that has a floating IP
 class Neutron:
     """As much of a Neutron client as a topology needs."""
 
-    def __init__(self, api=API):
+    def __init__(self, api=API, token=None):
         self.api = api
+        self._headers = {"Content-Type": "application/json"}
+        if token:
+            self._headers["X-Auth-Token"] = token
 
     def request(self, method, path, body=None):
         """Send one request; return the decoded answer. Raises RuntimeError with Neutron's text."""
@@ -73,7 +76,7 @@ class Neutron:
             f"{self.api}/{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
+            headers=self._headers,
         )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
@@ -305,8 +308,8 @@ class NeutronTopo(Topo):
 
 
 class Tenants(NeutronTopo):
-    def build(self, api=API):
-        neutron = Neutron(api)
+    def build(self, neutron=None):
+        neutron = neutron or Neutron()
         self.addSwitch("s1")
         self.addSwitch("s2")
         self.addLink("s1", "s2", physical_network=TRUNK)

@@ -135,3 +135,13 @@ def test_stays_up_until_interrupted(demo: list[str]) -> None:
         os.killpg(process.pid, signal.SIGINT)  # an impatient second one must not stop the cleanup
         process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
+
+
+def test_with_a_keystone(demo: list[str]) -> None:
+    """In a namespace where nobody else has the ports that its catalogue names."""
+    alone = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    words = [*alone, *demo, "--auth", "keystone", "--check"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=2 * PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All as expected." in done.stdout
+    assert "wanted equals installed" in done.stdout
