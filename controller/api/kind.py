@@ -143,8 +143,10 @@ class ResourceType:
         return shown
 
     def parse_new(self, context: Context, request: Body) -> Body:
-        """A body for :meth:`create`, of the attributes in a POST. Neutron's 400s."""
-        body = dict(request)
+        """A body for :meth:`create`, of the attributes in a POST. Neutron's 400s, but that no
+        project is the caller's own: a client with a password knows none, and some say so."""
+        owners = ("project_id", "tenant_id")
+        body = {n: value for n, value in request.items() if value is not None or n not in owners}
         self._whole.populate_project_id(context, body, True)
         self._whole.verify_attributes(body)
         self._whole.fill_post_defaults(body, exc_cls=HTTPBadRequest)

@@ -53,6 +53,14 @@ def test_the_project_is_the_bodys_or_the_headers_or_the_default(api: Api) -> Non
     assert project({"tenant_id": "green"}) == "green"
 
 
+@pytest.mark.parametrize("name", ["project_id", "tenant_id"])
+def test_no_project_is_the_callers_own(api: Api, name: str) -> None:
+    """Ansible says so, when it has a password and no token."""
+    body = {"network": {name: None}}
+    status, answer = api.request("POST", "/v2.0/networks", body, X_Project_Id="red")
+    assert (status, answer["network"]["project_id"]) == (201, "red")
+
+
 def test_update_changes_what_it_names_and_counts_revisions(api: Api) -> None:
     network = api.create("network", name="blue", description="old")
     updated = api.update("network", network["id"], description="new", admin_state_up=False)
