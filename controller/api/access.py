@@ -174,10 +174,13 @@ def is_shared(reader: Reader, context: Context, body: Mapping[str, Any]) -> bool
 
 
 def _is_given(kind: ResourceType, name: str, values: Body) -> bool:
-    """Whether ``values`` set an attribute (NAME), or a part of one (NAME:PART)."""
-    if name in kind.attributes:
+    """Whether ``values`` set an attribute (NAME), or a part of one (NAME:PART), and its map says
+    that policies are asked (``enforce_policy``). Neutron asks of no other, whatever its rules."""
+    whole, _, part = (name, "", "") if name in kind.attributes else name.rpartition(":")
+    if not kind.attributes.get(whole, {}).get("enforce_policy"):
+        return False
+    if not part:
         return values.get(name, ATTR_NOT_SPECIFIED) is not ATTR_NOT_SPECIFIED
-    whole, _, part = name.rpartition(":")
     value = values.get(whole)
     parts = value if isinstance(value, list) else [value]
     return any(isinstance(each, dict) and part in each for each in parts)

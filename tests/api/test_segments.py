@@ -360,7 +360,8 @@ def test_segments_are_for_admins(make_api: Callable[..., Api]) -> None:
     listed = {"network": {SEGMENTS: [wire("local"), wire("vxlan")]}}
     api.refused(403, "PolicyNotAuthorized", "POST", "/v2.0/networks", listed)
     subnet = {"network_id": network, "cidr": "10.0.0.0/24", "ip_version": 4, "segment_id": segment}
-    api.refused(403, "PolicyNotAuthorized", "POST", "/v2.0/subnets", {"subnet": subnet})
+    # Neutron has a rule for it, and asks it of nobody: its map does not say enforce_policy.
+    assert api.request("POST", "/v2.0/subnets", {"subnet": subnet})[0] == 201
     api.delete("network", network)
     now = admin
     assert api.list("segment") == []
