@@ -21,9 +21,9 @@ help: ## this list
 
 .PHONY: demo
 demo: HOSTS = # even if the environment has one
-demo: machine $(STAMP) ## two tenants, who reaches whom; HOSTS=3 with tunnels; CHECK=1 exits after it
+demo: machine $(STAMP) ## two tenants, who reaches whom; HOSTS=3 with tunnels; AUTH=keystone with one; CHECK=1 exits after it
 	@$(SUDO) $(SYSTEM_PYTHON) -B mininet/demo.py --tenantry $(CURDIR)/$(VENV)/bin/tenantry \
-	    $(if $(strip $(HOSTS)),--hosts $(HOSTS)) $(if $(CHECK),--check)
+	    $(if $(strip $(HOSTS)),--hosts $(HOSTS)) $(if $(AUTH),--auth $(AUTH)) $(if $(CHECK),--check)
 
 .PHONY: experiment
 experiment: NAME := east-west
@@ -89,6 +89,10 @@ conformance: machine $(STAMP) build/conformance/.installed ## the public API sui
 	@$(SUDO) $(PYTHON) -m tests.conformance --venv build/conformance \
 	    $(if $(SUITE),--suite $(SUITE)) $(if $(PART),--part $(PART))
 
+.PHONY: ansible
+ansible: $(STAMP) build/ansible/.installed ## Ansible's modules for networks by each door, twice: the second run changes nothing
+	@$(SUDO) $(PYTHON) -m pytest -q tests/clients/test_ansible.py
+
 .PHONY: docs
 docs: $(STAMP) ## regenerate docs/pipeline.md and docs/model.md from the code
 	@$(PYTHON) -m tenantry.controller.sample.pages
@@ -107,6 +111,13 @@ build/conformance/.installed: tests/conformance/requirements.txt
 	@echo "Installing the public suites into build/conformance; it takes a minute"
 	@$(SYSTEM_PYTHON) -m venv build/conformance
 	@build/conformance/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+build/ansible/.installed: tests/clients/requirements.txt
+	@.ci/install-packages python
+	@echo "Installing Ansible into build/ansible; it takes two minutes"
+	@$(SYSTEM_PYTHON) -m venv build/ansible
+	@build/ansible/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 # What the targets above stand on. Each does nothing, quickly, when there is nothing to do.

@@ -36,9 +36,17 @@ connections = {{remote}}
 datapath_type = netdev
 [networks]
 vlan_ranges = {PHYSICAL}:100:1999
+vni_ranges = 1:2000
 tenant_network_type = vxlan
 physical_networks = {PHYSICAL}, {OUTSIDE}
+[quotas]
+quota_router = 100
+quota_floatingip = 500
+quota_security_group = 150
+quota_security_group_rule = 1000
 """
+"""VNIs and quotas as in the suites' own CI (zuul.d of neutron-tempest-plugin), which they count
+on."""
 
 
 class Cloud:

@@ -7,10 +7,18 @@ from __future__ import annotations
 from tests.conformance.suites import SUITES
 
 CI = (
-    "tempest.api.network.test_networks.",
-    "tempest.api.network.test_routers.",
+    "tempest.api.network.test_networks.NetworksTest.",
+    "tempest.api.network.test_ports.PortsTestJSON.",
+    "tempest.api.network.test_routers.RoutersTest.",
+    "tempest.api.network.test_floating_ips.FloatingIPTestJSON.",
+    "tempest.api.network.test_security_groups.SecGroupTest.",
+    "tempest.api.network.test_tags.",
+    "neutron_tempest_plugin.api.test_address_scopes.",
+    "neutron_tempest_plugin.api.test_security_groups.RbacSharedSecurityGroupTest.",
+    "neutron_tempest_plugin.api.test_trunk.TrunkTestJSON.",
+    "neutron_tempest_plugin.api.admin.test_shared_network_extension.RBACSharedNetworksTest.",
 )
-"""Modules and classes that go through every feature once, in a minute."""
+"""Classes that go through what most clients use, and through who may see what, in a minute."""
 
 
 def chosen(tests: list[str], suite: str | None, part: str | None) -> list[str]:
