@@ -116,7 +116,7 @@ def nothing(use: Use, id: str) -> Iterator[Any]:
 
 def use_range(use: Use, id: str) -> Iterator[Any]:
     """Networks get their ids out of it, one project's or everybody's."""
-    for project, network_type in itertools.product(("green", "red"), ("vlan", "vxlan")):
+    for project, network_type in itertools.product(("red", "green"), ("vlan", "vxlan")):
         for _ in range(8 if network_type == "vlan" else 1):
             yield use.post("network", project_id=project, **{"provider:network_type": network_type})
             yield use.made.get("provider:physical_network")

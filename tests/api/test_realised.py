@@ -24,6 +24,9 @@ NOTES = {
     ("port", "device_owner"): "what kind of machine: for people, and for those who manage machines",
     ("router", "flavor_id"): "a flavor gives a router or refuses to; all routers are of one kind",
     ("service_profile", "metainfo"): "for people, in place of a driver",
+    **dict.fromkeys(
+        [("log", "project_id"), ("log", "tenant_id")], "for admins, who alone see logs"
+    ),
     ("port", "numa_affinity_policy"): "Nova reads it, when it chooses a host and its processors",
     ("port", "trusted"): "Nova reads it in the profile, and tells the card",
     ("port", "data_plane_status"): "what an admin's tools have seen of the wires, for the user",
@@ -31,7 +34,13 @@ NOTES = {
     **dict.fromkeys(
         [
             (kind, name)
-            for kind in ("segment", "default_security_group_rule", "flavor", "service_profile")
+            for kind in (
+                "segment",
+                "default_security_group_rule",
+                "flavor",
+                "service_profile",
+                "log",
+            )
             for name in ("project_id", "tenant_id")
         ],
         "an administrator's, for all projects; no answer shows it",
