@@ -134,13 +134,14 @@ class Controller:
         hoods = [part.neighbours for part in parts if part.neighbours]
         self.neighbours = Neighbours(self.model, hoods, self.inbox.submit, self.progress.send)
         self.resolvers = Resolvers(config.resolvers(conf.dns.resolvers), shares.questions)
+        migration = Migration(self.store, self.kinds)
         core: Mapping[type, EffectHandler] = {
             PacketOut: lambda packet, origin: origin.send(packet),
             Change: lambda change, _: self.inbox.submit([change]),
             DnsQuery: lambda ask, origin: self.resolvers.ask(ask, origin.packet.port, origin.send),
             ResolveNeighbour: lambda seek, origin: self.neighbours.seek(seek, origin.send),
             NeighbourReply: lambda heard, _: self.neighbours.heard(heard),
-            PortMigrated: Migration(self.store, self.kinds).arrived,
+            PortMigrated: migration.arrived,
         }
         self.packets = PacketIns(
             self.model,
@@ -187,6 +188,7 @@ class Controller:
             followers=[
                 self.status,
                 Interfaces(self.engine, self.inventory, self.hosts),
+                migration,
                 self.holddown,
                 self.limits,
                 Announcements(

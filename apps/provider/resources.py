@@ -32,6 +32,7 @@ from tenantry.apps.provider.segment_ranges import SegmentRanges
 from tenantry.apps.provider.segments import (
     ALL_VNIS,
     OVERLAYS,
+    SEGMENTATION_ID,
     SEGMENTS,
     TYPE,
     Range,
@@ -54,7 +55,7 @@ from tenantry.controller.feature.extension import (
     ResourceSpec,
     is_set,
 )
-from tenantry.controller.store import Body, Claim, Draft, Link
+from tenantry.controller.store import Body, Claim, Draft, Link, Store
 
 SEGMENT = segment_api.RESOURCE_NAME
 """The kind, and the role in which a network sees its segments."""
@@ -130,11 +131,20 @@ class ProviderNetworkHooks(ResourceHooks):
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         different = [name for name in provider_net.ATTRIBUTES if body[name] != before[name]]
-        if different:
+        if not different:
+            return
+        if different != [SEGMENTATION_ID] or before.get(SEGMENTS) or not body[SEGMENTATION_ID]:
             raise invalid(
                 "Plugin does not support updating the following provider network attributes: "
-                f"{', '.join(different)}; create a network with the new ones instead"
+                f"{', '.join(different)}; create a network with the new ones instead (of one with "
+                f"a single segment, {SEGMENTATION_ID} may become another)"
             )
+        body |= self._segments.settle(draft, body["project_id"], segment_of(body), [])
+        for id in draft.linked(body["id"], SEGMENT):
+            segment = draft.get(SEGMENT, id)
+            if segment is not None:
+                renumbered = {"segmentation_id": body[SEGMENTATION_ID]}
+                self.kinds[SEGMENT].update(draft, SYSTEM, segment, renumbered)
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
         for id in draft.linked(body["id"], SEGMENT):
@@ -156,13 +166,25 @@ class ProviderNetworkHooks(ResourceHooks):
 class SegmentHooks(ResourceHooks):
     """Segments that have an id and a name.
 
-    A network gets them when it gets a second segment, then for its first one, too. So the list of
-    segments may leave out those of networks that have one only. Whoever needs the id of such a one
-    creates it as it is: what a network has already, and nobody named, is not added a second time.
+    A network's one segment gets them when somebody lists segments, or when there is a second. Until
+    then it may be created as it is: what a network has already, and nobody named, is not added a
+    second time.
     """
 
     def __init__(self, segments: Segments) -> None:
         self._segments = segments
+
+    def before_list(self, store: Store, context: Context, project_id: str) -> None:
+        unnamed = [id for id in store.read("network") if not store.linked(id, SEGMENT)]
+
+        def name_them(draft: Draft) -> None:
+            for id in unnamed:
+                network = draft.get("network", id)
+                if network is not None:
+                    _store_segments(self, draft, network)
+
+        if unnamed:
+            store.write(name_them, context.actor)
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         network = draft.get("network", body["network_id"])

@@ -238,13 +238,17 @@ class Allocator:
         port: Body,
         requested: list[FixedIp] | None,
         current: Collection[FixedIp] = (),
+        segments: Collection[str] | None = None,
     ) -> list[FixedIp]:
         """The fixed IPs of ``port``, for a request of its user's, or (None) as Neutron chooses:
         one of IPv4, one of IPv6, and one on every subnet where hosts make their own.
 
         ``current`` are the port's already: a request that leaves the address open keeps one.
+        ``segments``: those from which it may have addresses; None if all.
         """
         subnets = _subnets(draft, port, current)
+        if segments is not None:
+            subnets = [s for s in subnets if s.get("segment_id") in segments]
         if not subnets and requested != [] and draft.linked(port["network_id"], "subnet"):
             raise IpAddressGenerationFailureNoMatchingSubnet(
                 network_id=port["network_id"], service_type=port["device_owner"]

@@ -101,11 +101,26 @@ def test_a_bulk_request_cannot_take_a_vlan_twice(vlans: Api) -> None:
     assert vlans.list("network") == []
 
 
-def test_the_wire_never_changes(vlans: Api) -> None:
+def test_the_wire_never_changes_but_for_the_tag(vlans: Api) -> None:
     network = vlans.create("network", **wire("vlan", "p1", 7))
     path = f"/v2.0/networks/{network['id']}"
-    message = vlans.refused(400, "InvalidInput", "PUT", path, {"network": wire("vlan", "p1", 8)})
-    assert "does not support updating" in message
+    for other in (wire("vlan", "p2", 7), wire("flat", "p1")):
+        message = vlans.refused(400, "InvalidInput", "PUT", path, {"network": other})
+        assert "does not support updating" in message
+    (segment,) = vlans.list("segment")
+    taken = vlans.create("network", **wire("vlan", "p1", 9))
+    again = {"network": {SEGMENTATION_ID: 9}}
+    vlans.refused(409, "VlanIdInUse", "PUT", path, again)
+    vlans.refused(400, "InvalidInput", "PUT", path, {"network": {SEGMENTATION_ID: 4095}})
+    assert seen(vlans.update("network", network["id"], **{SEGMENTATION_ID: 8}))[2] == 8
+    assert vlans.show("segment", segment["id"])["segmentation_id"] == 8
+    vlans.update("network", taken["id"], **{SEGMENTATION_ID: 7})
+    vlans.update("network", network["id"], **{SEGMENTATION_ID: 9})
+    vlans.delete("network", taken["id"])
+    vlans.update("network", network["id"], **{SEGMENTATION_ID: 7})
+    several = vlans.create("network", segments=[wire("vlan", "p1", 8), wire("local")])
+    path = f"/v2.0/networks/{several['id']}"
+    vlans.refused(400, "InvalidInput", "PUT", path, again)
     same = vlans.update("network", network["id"], name="x", **wire("vlan", "p1", 7))
     assert seen(same) == seen(network)
 

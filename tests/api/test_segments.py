@@ -43,8 +43,9 @@ def whole(type: str, physical: str | None = None, id: int | None = None) -> dict
 
 def resources(api: Api, network: str) -> list[dict[str, Any]]:
     """The segments that are stored for a network, oldest first."""
+    listed = {segment["id"] for segment in api.list("segment", f"network_id={network}")}
     ids = list(api.store.linked(network, "segment"))
-    assert {s["id"] for s in api.list("segment", f"network_id={network}")} == set(ids)
+    assert listed == set(ids)
     return [api.show("segment", id) for id in ids]
 
 
@@ -90,7 +91,9 @@ def test_a_list_of_one_segment_is_a_network_like_any_other(wires: Api) -> None:
     network = wires.create("network", segments=[wire("flat", "p1")])
     assert seen(network) == ("flat", "p1", None)
     assert SEGMENTS not in network
-    assert segments(wires, network["id"]) == []
+    (one,) = resources(wires, network["id"])
+    assert (one["network_type"], one["physical_network"]) == ("flat", "p1")
+    assert resources(wires, network["id"]) == [one], "it is made once"
     assert seen(wires.create("network", segments=[])) == ("local", None, None)
 
 

@@ -115,3 +115,47 @@ def test_a_host_has_its_wire_whichever_of_its_connections_was_first(
         )
         assert there, machine.vsctl("show")
         net.verify()
+
+
+def test_a_port_gets_its_address_where_it_is_plugged_in(
+    started: list[Machine], tmp_path: Path
+) -> None:
+    """Nobody says where: the wire's segment where there is the wire, and that of the tunnels where
+    there is none. Hosts of one segment reach each other; it is kept over a restart."""
+    with farm(tmp_path, started) as net:
+        wire = {
+            "provider:network_type": "vlan",
+            "provider:physical_network": "uplink",
+            "provider:segmentation_id": VLAN,
+        }
+        tunnels = {"provider:network_type": "vxlan"}
+        network = net.create("network", segments=[wire, tunnels])
+        segments = net.api("GET", f"/v2.0/segments?network_id={network['id']}")["segments"]
+        at = {}
+        for number, segment in enumerate(segments, 1):
+            subnet = {"network_id": network["id"], "segment_id": segment["id"], "ip_version": 4}
+            made = net.create("subnet", cidr=f"10.{number}.0.0/24", **subnet)
+            at[segment["network_type"]] = made["id"]
+        ports = [net.port(network) for _ in started]
+        assert [port["fixed_ips"] for port in ports] == [[]] * 3
+        guests = []
+        for machine, port in zip(started, ports, strict=True):
+            guest = net.plug(machine, port, bare=True)
+            net.until(lambda port=port: bool(now(net, port)["fixed_ips"]))
+            net.bring_up(guest, now(net, port))
+            guests.append(guest)
+        net.settle()
+        shown = [now(net, port) for port in ports]
+        subnets = [port["fixed_ips"][0]["subnet_id"] for port in shown]
+        assert subnets == [at["vlan"], at["vlan"], at["vxlan"]]
+        assert [port["binding:host_id"] for port in shown] == [m.name for m in started]
+        address = shown[1]["fixed_ips"][0]["ip_address"]
+        assert guests[0].pings(address, count=3), net.dump()
+        net.stop_controller()
+        net.start_controller()
+        assert [now(net, port) for port in ports] == shown
+        net.verify()
+
+
+def now(net: Farm, port: Any) -> Any:
+    return net.api("GET", f"/v2.0/ports/{port['id']}")["port"]

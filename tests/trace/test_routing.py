@@ -177,6 +177,13 @@ def test_routed_to_another_switch_takes_the_shortest_way(site: Site, version: in
         )
 
 
+def test_a_network_goes_on_with_another_tag(site: Site) -> None:
+    for tag in (site.tag(site.two), 150):
+        site.net.update("network", site.two["id"], **{"provider:segmentation_id": tag})
+        site.net.settle()
+        assert site.send("one1", site.address("two2")).left == {f"trunk0.{tag}"}
+
+
 def test_the_source_mac_says_which_switch_has_routed(site: Site) -> None:
     told = site.send("one2", site.address("two1"))
     (two,) = [s for s in site.net.controller.model.all(Switch).values() if s.name == "br-two"]

@@ -7,13 +7,14 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from neutron_lib import exceptions
 from neutron_lib.api import validators
 from neutron_lib.api.converters import convert_to_sanitized_mac_address
 from neutron_lib.api.definitions import (
+    ip_allocation,
     ip_substring_port_filtering,
     port,
     port_mac_address_regenerate,
@@ -23,6 +24,7 @@ from neutron_lib.api.definitions import (
 from neutron_lib.constants import ATTR_NOT_SPECIFIED
 
 from tenantry.controller.api import standard
+from tenantry.controller.api.core import placement
 from tenantry.controller.api.core.agent import agent_of
 from tenantry.controller.api.core.network import network_of
 from tenantry.controller.feature.context import Context
@@ -43,6 +45,14 @@ from tenantry.controller.store import Body, Claim, Draft, Link
 MAX_HOST_LENGTH = 255
 MAX_PROFILE_LENGTH = 65535
 """Characters of JSON: cloud-init's user data is in the profile."""
+
+IP_ALLOCATION = ip_allocation.IP_ALLOCATION
+IMMEDIATE, DEFERRED, NONE = (
+    ip_allocation.IP_ALLOCATION_IMMEDIATE,
+    ip_allocation.IP_ALLOCATION_DEFERRED,
+    ip_allocation.IP_ALLOCATION_NONE,
+)
+"""Only DEFERRED is stored: the others are seen."""
 
 _MAC = "mac"
 INTERFACE = "interface"
@@ -70,11 +80,11 @@ class PortHooks(ResourceHooks):
             body["mac_address"] = self._new_mac(draft, network["id"])
         if body["port_security_enabled"] is ATTR_NOT_SPECIFIED:
             body["port_security_enabled"] = network["port_security_enabled"]
-        requested = body["fixed_ips"]
-        body["fixed_ips"] = self._allocator.choose(
-            draft, body, None if requested is ATTR_NOT_SPECIFIED else requested
-        )
         settle_binding(body)
+        if body["fixed_ips"] is ATTR_NOT_SPECIFIED:
+            self._allocate(draft, body)
+        else:
+            self._choose(draft, body)
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         if body["mac_address"] is None:
@@ -87,10 +97,32 @@ class PortHooks(ResourceHooks):
                 old_mac=before["mac_address"],
                 new_mac=body["mac_address"],
             )
-        current = before["fixed_ips"]
-        if new_mac or body["fixed_ips"] is not current:
-            body["fixed_ips"] = self._allocator.choose(draft, body, body["fixed_ips"], current)
         settle_binding(body)
+        current, deferred = before["fixed_ips"], before.get(IP_ALLOCATION) == DEFERRED
+        if body["fixed_ips"] is not current or (new_mac and not deferred):
+            self._choose(draft, body, current)
+        elif deferred:
+            self._allocate(draft, body)
+        elif body[portbindings.HOST_ID] != before[portbindings.HOST_ID]:
+            placement.check(draft, body)
+
+    def _allocate(self, draft: Draft, body: Body) -> None:
+        """Addresses for a port whose user names none."""
+        body["fixed_ips"], body[IP_ALLOCATION] = [], DEFERRED
+        if not placement.is_deferred(draft, body):
+            there = placement.reached(draft, body)
+            body["fixed_ips"] = self._allocator.choose(
+                draft, body, None, segments=there and there[:1]
+            )
+            del body[IP_ALLOCATION]
+
+    def _choose(self, draft: Draft, body: Body, current: Collection[ipam.FixedIp] = ()) -> None:
+        """Addresses for a port whose user names them."""
+        there = placement.reached(draft, body)
+        body["fixed_ips"] = self._allocator.choose(
+            draft, body, body["fixed_ips"], current, segments=there
+        )
+        body.pop(IP_ALLOCATION, None)
 
     def _new_mac(self, draft: Draft, network_id: str) -> str:
         while True:
@@ -130,6 +162,7 @@ class PortHooks(ResourceHooks):
 
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown.setdefault("status", "DOWN")
+        shown.setdefault(IP_ALLOCATION, IMMEDIATE if body["fixed_ips"] else NONE)
         agent = agent_of(reader, shown[portbindings.HOST_ID])
         vif_type = shown.get(portbindings.VIF_TYPE) or _vif_type(shown, agent)
         special = shown[portbindings.VNIC_TYPE] != portbindings.VNIC_NORMAL
@@ -237,7 +270,7 @@ def extension(base_mac: str = "fa:16:3e:00:00:00") -> Extension:
     return Extension(
         definitions=(
             *(portbindings, ip_substring_port_filtering, tag_ports_during_bulk_creation),
-            _MAC_REGENERATE,
+            *(ip_allocation, _MAC_REGENERATE),
         ),
         kinds=(
             ResourceSpec(
