@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neutron_lib import exceptions
 from neutron_lib.api import validators
 from neutron_lib.db.constants import PROJECT_ID_FIELD_SIZE
 
@@ -35,10 +34,6 @@ class Context:
         if not validators.validate_uuid(self.project_id):
             return not validators.validate_uuid(id)
         return id.isprintable() and 0 < len(id) <= PROJECT_ID_FIELD_SIZE
-
-    def require_admin(self, reason: str) -> None:
-        if not self.is_admin:
-            raise exceptions.AdminRequired(reason=reason)
 
     def owns(self, body: dict[str, object]) -> bool:
         """Whether the caller acts for whoever has it: their own project, or any."""
