@@ -15,8 +15,8 @@ What the associated port itself sends to the local IP is not led back to it.
 """
 
 from tenantry.apps.local_ip import resources, tables
-from tenantry.apps.local_ip.announcements import announce
 from tenantry.apps.local_ip.flows import compile_local_ip, local_ips_on
+from tenantry.apps.local_ip.packets import announce
 from tenantry.apps.local_ip.records import LocalIp, LocalIpAssociation
 from tenantry.controller.feature.app import App, Parts, Units
 from tenantry.controller.feature.routes import Running

@@ -113,10 +113,10 @@ def compile_local_ip(view: View, switch: int, id: str) -> Iterator[Flow]:
     to_it: Match = {**on, IN_PORT: TENANT, "eth_type": IPV4, "ipv4_dst": local.address}
     from_it: Match = {**to_it, IN_PORT: here.port.key}
     yield from _asked(view, network, local, here, true)
-    yield Flow(Table.TRAP, TrapPriority.LOCAL_IP_ITSELF, from_it, (Goto(Table.FROM_PORT_CT),))
+    yield Flow(Table.TRAP, TrapPriority.LOCAL_IP_ITSELF, from_it, (Goto(Table.TRAP.next),))
     to_port = SetField("eth_dst", here.port.mac)
     if local.ip_mode == "passthrough":
-        on_to_it: Actions = (to_port, Goto(Table.FROM_PORT_CT))
+        on_to_it: Actions = (to_port, Goto(Table.TRAP.next))
         yield Flow(Table.TRAP, TrapPriority.LOCAL_IP, to_it, on_to_it)
         return
     zone = Zone.shared(local.key)
@@ -129,7 +129,7 @@ def compile_local_ip(view: View, switch: int, id: str) -> Iterator[Flow]:
     )
     yield Flow(Table.LOCAL_IP, LocalIpPriority.NEW, new, begun)
     translated: Match = {**on, "eth_type": IPV4, "ipv4_dst": here.address}
-    judged: Actions = (to_port, CtClear(), Goto(Table.FROM_PORT_CT))
+    judged: Actions = (to_port, CtClear(), Goto(Table.LOCAL_IP.next))
     yield Flow(Table.LOCAL_IP, LocalIpPriority.TRANSLATED, translated, judged)
     # Once: from nobody's port it comes back here, and leaves.
     answers: Match = {
