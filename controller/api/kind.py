@@ -144,8 +144,10 @@ class ResourceType:
 
     def parse_new(self, context: Context, request: Body) -> Body:
         """A body for :meth:`create`, of the attributes in a POST. Neutron's 400s, but that no
-        project is the caller's own: a client with a password knows none, and some say so."""
-        owners = ("project_id", "tenant_id")
+        project is the caller's own: a client with a password knows none, and some say so. Where
+        null has a meaning (for all projects), it has."""
+        of_all = "type:string_or_none" in self.attributes["project_id"].get("validate", ())
+        owners = () if of_all else ("project_id", "tenant_id")
         body = {n: value for n, value in request.items() if value is not None or n not in owners}
         self._whole.populate_project_id(context, body, True)
         self._whole.verify_attributes(body)
