@@ -137,7 +137,7 @@ class Access:
         read, rule = self.reads(reader, context, kind, target), f"{verb}_{kind.rule}"
         self.policy.check(context, rule, read)
         for name, attribute in self.policy.attributes(verb, kind.rule).items():
-            if _is_given(kind, attribute, given):
+            if _is_given(kind, attribute, given, name in self.policy.overridden):
                 self.policy.check(context, name, read)
 
     def reads(
@@ -173,11 +173,12 @@ def is_shared(reader: Reader, context: Context, body: Mapping[str, Any]) -> bool
     return bool(body.get(_SHARED)) or granted(reader, context.project_id, body["id"])
 
 
-def _is_given(kind: ResourceType, name: str, values: Body) -> bool:
+def _is_given(kind: ResourceType, name: str, values: Body, own: bool) -> bool:
     """Whether ``values`` set an attribute (NAME), or a part of one (NAME:PART), and its map says
-    that policies are asked (``enforce_policy``). Neutron asks of no other, whatever its rules."""
+    that policies are asked (``enforce_policy``): of others Neutron asks nobody, whatever its rules.
+    One of the operator's ``own`` is asked in any case."""
     whole, _, part = (name, "", "") if name in kind.attributes else name.rpartition(":")
-    if not kind.attributes.get(whole, {}).get("enforce_policy"):
+    if not own and not kind.attributes.get(whole, {}).get("enforce_policy"):
         return False
     if not part:
         return values.get(name, ATTR_NOT_SPECIFIED) is not ATTR_NOT_SPECIFIED
