@@ -14,13 +14,13 @@ it is for every protocol of a prefix), one for each address of a remote group's 
 switch. A packet is looked up once if both its ends are here.
 
 ``flows.py`` has the way of a packet, ``exempt.py`` what passes by, ``zones.py`` where a connection
-is tracked, ``connections.py`` how it becomes known, ``members.py`` who is in which group, and
+is tracked, ``connection_limits.py`` how it becomes known, ``members.py`` who is in which group, and
 ``rules.py`` the rules.
 """
 
 from tenantry.apps.security_groups import resources, tables
 from tenantry.apps.security_groups.commands import COMMANDS
-from tenantry.apps.security_groups.connections import compile_share
+from tenantry.apps.security_groups.connection_limits import compile_share
 from tenantry.apps.security_groups.exempt import compile_servers
 from tenantry.apps.security_groups.flows import compile_common
 from tenantry.apps.security_groups.members import (

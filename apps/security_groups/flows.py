@@ -18,8 +18,8 @@ from collections.abc import Iterator
 
 from tenantry.apps.firewall.tables import judged
 from tenantry.apps.routing.tables import RouterInPriority
-from tenantry.apps.security_groups import connections, exempt, zones
-from tenantry.apps.security_groups.connections import COMMIT
+from tenantry.apps.security_groups import connection_limits, exempt, zones
+from tenantry.apps.security_groups.connection_limits import COMMIT
 from tenantry.apps.security_groups.tables import (
     ADDRESS_GROUP,
     ALLOWED,
@@ -88,7 +88,7 @@ def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
     yield from _from_port()
     yield from _to_router()
     yield from _to_port()
-    yield from connections.compile_common()
+    yield from connection_limits.compile_common()
 
 
 def _from_port() -> Iterator[Flow]:

@@ -3,9 +3,9 @@
 """How many connections a network, or what a router leads to, may have: limits on the zones of
 connection tracking, so that no tenant can fill the table that all share with what stays open.
 
-How fast a port may add to it is said by meters (``apps/security_groups/connections.py``), on every
-host. What it keeps has no words in OpenFlow, and in OVSDB only since Open vSwitch 3.3; so it is
-told to ovs-vswitchd by its control socket (``dpctl/ct-set-limits``), which is beside the
+How fast a port may add to it is said by meters (``apps/security_groups/connection_limits.py``), on
+every host. What it keeps has no words in OpenFlow, and in OVSDB only since Open vSwitch 3.3; so it
+is told to ovs-vswitchd by its control socket (``dpctl/ct-set-limits``), which is beside the
 database's: on this host, that is. For each port that is plugged in here, a zone may hold as much as
 its meters let through in a minute. Limits are set zone by zone; a default of the datapath's is
 never touched (0 would block all).
