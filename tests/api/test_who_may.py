@@ -114,6 +114,8 @@ class Oracle:
             attribute = self._api.kinds[kind].attributes.get(name, {})
             if verb == "create" and value == attribute.get("default", ...):
                 continue
+            if not attribute.get("enforce_policy"):
+                continue  # Neutron has rules for two such attributes, and asks them of nobody
             if f"{rule}:{name}" in self.rules:
                 yield f"{rule}:{name}"
             for part in value if isinstance(value, list) else [value]:
