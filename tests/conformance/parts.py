@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from tests.conformance.suites import SUITES
+from tests.conformance import results
+from tests.conformance.suites import FAILED, SUITES
 
 CI = (
     "tempest.api.network.test_networks.NetworksTest.",
@@ -22,10 +23,14 @@ CI = (
 
 
 def chosen(tests: list[str], suite: str | None, part: str | None) -> list[str]:
-    """The tests of a suite and a part: ``ci``, or a text that is in their names."""
-    return [
-        test
-        for test in tests
-        if test.startswith(SUITES[suite] if suite else "")
-        and (test.startswith(CI) if part == "ci" else part is None or part in test)
-    ]
+    """The tests of a suite and a part: ``ci``, ``failed`` (at last), or a text that is in their
+    names."""
+    of_suite = [test for test in tests if test.startswith(SUITES[suite] if suite else "")]
+    if part is None:
+        return of_suite
+    if part == "ci":
+        return [test for test in of_suite if test.startswith(CI)]
+    if part == "failed":
+        at_last = results.read()
+        return [t for t in of_suite if t not in at_last or at_last[t].status == FAILED]
+    return [test for test in of_suite if part in test]

@@ -13,25 +13,29 @@ from tests.conformance.suites import FAILED, Outcome
 FILE = Path(__file__).with_name("results.txt")
 
 
-def read() -> dict[str, str]:
-    """The status of each test at the last whole run; of none before the first."""
+def read() -> dict[str, Outcome]:
+    """What became of each test at last; of none before the first whole run."""
     if not FILE.exists():
         return {}
-    lines = (line.split(" ", 1) for line in FILE.read_text().splitlines())
-    return {test: status for status, test in lines}
+    lines = (line.split("\t") for line in FILE.read_text().splitlines())
+    return {test: Outcome(status, why) for test, status, why in lines}
 
 
 def write(found: dict[str, Outcome]) -> None:
-    lines = [f"{outcome.status} {test}" for test, outcome in sorted(found.items())]
-    FILE.write_text("\n".join(lines) + "\n")
+    """A line for each test, so that they can be compared like a program."""
+    lines = []
+    for test, outcome in sorted(found.items()):
+        why = cause(outcome.why) if outcome.status == FAILED else outcome.why
+        lines.append(f"{test}\t{outcome.status}\t{' '.join(why.split())}\n")
+    FILE.write_text("".join(lines))
 
 
-def changes(before: dict[str, str], found: dict[str, Outcome]) -> list[str]:
+def changes(before: dict[str, Outcome], found: dict[str, Outcome]) -> list[str]:
     """A line for each test that ended otherwise than before, or is new."""
     return [
-        f"{before.get(test, 'new')} -> {outcome.status}: {test}"
+        f"{before[test].status if test in before else 'new'} -> {outcome.status}: {test}"
         for test, outcome in sorted(found.items())
-        if before and before.get(test) != outcome.status
+        if before and (test not in before or before[test].status != outcome.status)
     ]
 
 
