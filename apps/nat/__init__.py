@@ -17,6 +17,8 @@ machine's own: what was translated on its way in has its source translated on it
 IPv6 is not translated; an NDP proxy makes the router answer for a tenant's address outside.
 """
 
+from typing import Any
+
 from tenantry.apps.nat import resources, tables
 from tenantry.apps.nat.flows import (
     compile_common,
@@ -28,8 +30,17 @@ from tenantry.apps.nat.flows import (
 from tenantry.apps.nat.packets import announce, handle
 from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
+from tenantry.controller.feature.routes import Running
 from tenantry.controller.network.records import FloatingIp
 from tenantry.controller.network.routers import routers_on
+from tenantry.controller.store import Body
+
+
+def _port_status(running: Running, body: Body) -> dict[str, Any]:
+    """What is seen of a floating IP's port; the rest of it is added when it is shown."""
+    port = body["port_id"]
+    return {"port_details": {"status": running.port_status(port)}} if port else {}
+
 
 NAT = App(
     id=12,
@@ -46,7 +57,12 @@ NAT = App(
         Units("shared", routers_on, compile_shared),
         Units("proxies", routers_on, compile_proxies),
     ),
-    build=lambda conf: Parts(extension=resources.extension(), packet_in=handle, announce=announce),
+    build=lambda conf: Parts(
+        extension=resources.extension(),
+        packet_in=handle,
+        announce=announce,
+        observed={"floatingip": _port_status},
+    ),
     tables=tables.TABLES,
     adds_to=tables.ADDS_TO,
 )

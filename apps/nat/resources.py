@@ -158,10 +158,8 @@ class FloatingIpHooks(ResourceHooks):
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown["status"] = "ACTIVE" if body["router_id"] else "DOWN"
         port = reader.get("port", body["port_id"]) if body["port_id"] else None
-        shown["port_details"] = port and {
-            "status": "ACTIVE" if port["admin_state_up"] else "DOWN",
-            **{name: port[name] for name in _PORT_DETAILS},
-        }
+        seen = shown.get("port_details") or {"status": "DOWN"}  # until somebody has looked
+        shown["port_details"] = port and {**seen, **{name: port[name] for name in _PORT_DETAILS}}
         ids = reader.linked(body["id"], port_forwarding.FORWARDING)
         forwardings = (reader.get("port_forwarding", id) for id in ids)
         shown["port_forwardings"] = [port_forwarding.brief(f) for f in forwardings if f]

@@ -42,6 +42,7 @@ def test_from_birth_to_death(site: Site) -> None:
     assert made["router_id"] == site.router
     assert made["fixed_ip_address"] == "10.1.0.2"
     assert made["port_details"]["name"] == "web"
+    assert made["port_details"]["status"] == "DOWN"  # it is plugged in nowhere
     (holder,) = api.list("port", f"device_id={made['id']}")
     assert holder["device_owner"] == "network:floatingip"
     assert holder["fixed_ips"][0]["ip_address"] == made["floating_ip_address"]
