@@ -90,6 +90,8 @@ class RouterHooks(ResourceHooks):
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         asked = body[GATEWAY]
+        # Without a gateway it is off; who asks for both in one request is told.
+        enabled, enable = (each.get("enable_ndp_proxy") for each in (before, body))
         if asked is not before[GATEWAY]:
             body[GATEWAY] = before[GATEWAY]
             if asked:
@@ -99,7 +101,6 @@ class RouterHooks(ResourceHooks):
         if body["routes"] is not before["routes"]:
             body["routes"] = checked_routes(draft, body, body["routes"])
         _check_kind(before, body)
-        enabled, enable = (each.get("enable_ndp_proxy") for each in (before, body))
         if enable and not enabled:
             _check_proxied(draft, body)
         if enabled and not enable and draft.linked(body["id"], "ndp_proxy"):

@@ -447,6 +447,9 @@ def test_routers_that_cannot_have_proxies(proxied: Proxied) -> None:
         changes = {"router": enable}
         assert words in api.refused(*error, "PUT", path("router", made["id"]), changes)
     gateway = {"external_gateway_info": {"network_id": proxied.outside}}
+    made = api.create("router", **gateway)
+    both = {"router": {"external_gateway_info": {}, **enable}}
+    assert "no external gateway" in api.refused(*error, "PUT", path("router", made["id"]), both)
     assert api.create("router", **gateway, **enable)["enable_ndp_proxy"] is True
 
 

@@ -18,6 +18,10 @@ REASONS: dict[str, str] = {
         "There is no `HA network tenant ID`: gateways watch each other over the tunnels that are "
         "there, by BFD, and need no network of their own."
     ),
+    f"{_API}test_ndp_proxy_negative.NDPProxyNegativeTestJSON.test_enable_ndp_proxy_and_unset": (
+        "A gateway that is removed takes `enable_ndp_proxy` along, also if the request says that "
+        "it is to stay true. Who asks for both of a router where it is false gets 409."
+    ),
 }
 """By what the name of the test begins with."""
 
