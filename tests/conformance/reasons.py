@@ -20,7 +20,8 @@ REASONS: dict[str, str] = {
     ),
     f"{_API}test_ndp_proxy_negative.NDPProxyNegativeTestJSON.test_enable_ndp_proxy_and_unset": (
         "A gateway that is removed takes `enable_ndp_proxy` along, also if the request says that "
-        "it is to stay true. Who asks for both of a router where it is false gets 409."
+        "it is to stay true. Who asks for both of a router where it is false gets 409: so it "
+        "passes alone, and fails after others of its class."
     ),
 }
 """By what the name of the test begins with."""
