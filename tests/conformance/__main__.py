@@ -40,7 +40,7 @@ def main() -> int:
         say("starting Keystone, Open vSwitch and the controller")
         with cloud(directory) as made:
             settings.write(made, directory)
-            suites = Suites(arguments.venv, directory)
+            suites = Suites(arguments.venv.resolve(), directory)
             say("looking for tests")
             tests = suites.tests()
             chosen = parts.chosen(tests, arguments.suite, arguments.part)
