@@ -19,8 +19,9 @@ PROGRAM = Path(__file__).with_name("sdk.py")
 
 UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-UNKNOWN = {"log", "security_groups_default_statefulness"}
-"""Kinds that openstacksdk has nothing for, or (the second) a body of another name than Neutron."""
+UNKNOWN = {"log", "port_association", "security_groups_default_statefulness"}
+"""Kinds that openstacksdk has nothing for, or not what Neutron has: it finds no id in the second,
+whose id is its port's, and has another name for the body of the third."""
 
 ONCE = {"agent", "ndp_proxy"}
 """Kinds of which no more can be made: hosts make agents, and the one address has its proxy."""
