@@ -403,6 +403,7 @@ def test_a_copy_of_the_database_does_not_make_two_controllers(
     with ExitStack() as stack:
         first = stack.enter_context(serving(ovs, tmp_path / "first", 1))
         assert eventually(lambda: any(s["connected"] for s in asked(1)["switches"]), 60)
+        assert eventually(lambda: asked(1)["service_port"] == "up", 60)
         (tmp_path / "copy").mkdir()
         with (
             sqlite3.connect(tmp_path / "first" / "tenantry.db") as database,
