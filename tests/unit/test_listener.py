@@ -105,6 +105,18 @@ def test_where_nobody_can_make_room_one_waits() -> None:
         assert waiting.recv(10) == b"me"
 
 
+def test_pieces_of_an_answer_do_not_wait_for_each_other() -> None:
+    seen = []
+
+    def look(reader: Reader) -> None:
+        seen.append(reader.stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        echo(reader)
+
+    with served(2, look) as (_, connect):
+        assert asks(connect())
+    assert seen == [1]
+
+
 def test_first_words_decide() -> None:
     def first_words(said: bytes) -> bytes | None:
         return b"no" if b"?" in said else b"" if said.endswith(b"me") else None
