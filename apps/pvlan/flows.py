@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from tenantry.apps.pvlan.tables import COMMUNITY, MIXED, PvlanPriority, PvlanSenderPriority
 from tenantry.apps.security_groups.tables import PortCtPriority
-from tenantry.controller.model import Network, Port, View, derived, ports_on
+from tenantry.controller.model import Binding, Network, Port, Standby, View, derived
 from tenantry.controller.network.routers import networks_on
 from tenantry.controller.openflow.flow import Actions, Flow, Goto, Match, Resubmit, SetField
 from tenantry.controller.openflow.pipeline import (
@@ -35,8 +35,11 @@ def private_networks(view: View, switch: int) -> frozenset[str]:
 
 
 def private_ports(view: View, switch: int) -> frozenset[str]:
-    """The ports on a switch whose networks have pvlan."""
-    return frozenset(id for id in ports_on(view, switch) if _private(view, _network_of(view, id)))
+    """The ports on a switch whose networks have pvlan, those that stand by among them."""
+    private = private_networks(view, switch)
+    bound = (view.ids(Binding, network_id=id, switch=switch) for id in private)
+    standing_by = view.distinct(Standby, "port_id", switch=switch)
+    return frozenset[str]().union(*bound, filter(lambda id: _is_private(view, id), standing_by))
 
 
 def communities_beyond(view: View, switch: int) -> frozenset[str]:
@@ -53,9 +56,9 @@ def _private(view: View, network_id: str) -> bool:
 
 
 @derived
-def _network_of(view: View, port_id: str) -> str:
+def _is_private(view: View, port_id: str) -> bool:
     port = view.get(Port, port_id)
-    return port.network_id if port else ""
+    return port is not None and _private(view, port.network_id)
 
 
 @derived
