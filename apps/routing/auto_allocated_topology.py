@@ -23,6 +23,7 @@ from tenantry.controller.feature.extension import (
     Reader,
     ResourceHooks,
     ResourceSpec,
+    claimant,
     may_use,
 )
 from tenantry.controller.network.ipam import default_pool
@@ -52,7 +53,7 @@ class TopologyHooks(ResourceHooks):
     ) -> tuple[int, Any]:
         fields = said.get("fields", [])
         if CHECK in fields:
-            _external(store, context)
+            _external(store)
             _pools(store, context)
             return 200, _answer("dry-run=pass", project_id)
         if fields:
@@ -66,8 +67,7 @@ class TopologyHooks(ResourceHooks):
         self, store: Store, context: Context, said: Body, project_id: str
     ) -> tuple[int, Any]:
         def change(draft: Draft) -> None:
-            id = draft.owner(_of_project(project_id))
-            topology = draft.get(TOPOLOGY, id) if id is not None else None
+            topology = claimant(draft, TOPOLOGY, _of_project(project_id))
             if topology is not None:
                 self._take_down(draft, context, topology)
 
@@ -80,7 +80,7 @@ class TopologyHooks(ResourceHooks):
         found = _found(draft, project)
         if found is not None:
             return found  # somebody was faster
-        external, pools = _external(draft, context), _pools(draft, context)
+        external, pools = _external(draft), _pools(draft, context)
         of = {"tenant_id": project, "project_id": project}
         try:
             network = self.kinds["network"].make(
@@ -138,14 +138,13 @@ def _of_project(project_id: str) -> Claim:
 
 def _found(reader: Reader, project: str) -> Body | None:
     """What was made for a project, if its network is still there."""
-    id = reader.owner(_of_project(project))
-    topology = reader.get(TOPOLOGY, id) if id is not None else None
+    topology = claimant(reader, TOPOLOGY, _of_project(project))
     if topology is None or reader.get("network", topology["network_id"]) is None:
         return None
     return topology
 
 
-def _external(reader: Reader, context: Context) -> str:
+def _external(reader: Reader) -> str:
     id = reader.owner(DEFAULT)
     if id is None:
         raise AutoAllocationFailure(

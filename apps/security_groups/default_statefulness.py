@@ -17,6 +17,7 @@ from tenantry.controller.feature.extension import (
     Reader,
     ResourceHooks,
     ResourceSpec,
+    claimant,
 )
 from tenantry.controller.store import Body, Claim, Draft
 
@@ -45,8 +46,7 @@ class SettingExists(exceptions.Conflict):
 def is_stateful(reader: Reader, project_id: str) -> bool:
     """Whether a project's new groups are, if nobody says."""
     for project in (project_id, ""):
-        id = reader.owner(_of_project(project))
-        setting = reader.get(SETTING, id) if id is not None else None
+        setting = claimant(reader, SETTING, _of_project(project))
         if setting is not None:
             return bool(setting["stateful"])
     return True

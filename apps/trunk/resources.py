@@ -32,6 +32,7 @@ from tenantry.controller.feature.extension import (
     ResourceHooks,
     ResourceSpec,
     changed,
+    claimant,
 )
 from tenantry.controller.store import Body, Claim, Draft, Link
 
@@ -47,8 +48,7 @@ def _port(id: str) -> Claim:
 
 def _trunk_of(reader: Reader, port_id: str) -> Body | None:
     """The trunk whose parent or subport a port is."""
-    id = reader.owner(_port(port_id))
-    return reader.get(TRUNK, id) if id else None
+    return claimant(reader, TRUNK, _port(port_id))
 
 
 class TrunkHooks(ResourceHooks):

@@ -25,6 +25,7 @@ from tenantry.controller.feature.extension import (
     ResourceHooks,
     ResourceSpec,
     changed,
+    claimant,
     timestamp,
 )
 from tenantry.controller.store import Body, Claim, ClaimTaken, Draft, Link
@@ -109,8 +110,7 @@ class ResourceType:
 
     def limit_of(self, reader: Reader, project_id: str) -> int:
         """How many a project may have."""
-        id = reader.owner(quota_of(project_id))
-        body = reader.get(QUOTA, id) if id is not None else None
+        body = claimant(reader, QUOTA, quota_of(project_id))
         limit: int = body["limits"].get(self.name, self.limit) if body else self.limit
         return limit
 

@@ -287,6 +287,12 @@ def give_to_everybody(draft: Draft, policies: Maker, kind: str, body: Body, acti
         policies.make(draft, SYSTEM, {**of, **project, "action": action})
 
 
+def claimant(reader: Reader, kind: str, claim: Claim) -> Body | None:
+    """The resource of a kind that has a claim."""
+    id = reader.owner(claim)
+    return reader.get(kind, id) if id is not None else None
+
+
 def is_set(value: object) -> bool:
     """Whether the request set an attribute, to anything but null."""
     return value is not None and value is not ATTR_NOT_SPECIFIED

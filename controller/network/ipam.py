@@ -32,7 +32,7 @@ from neutron_lib.constants import (
     ROUTER_INTERFACE_OWNERS_SNAT,
 )
 
-from tenantry.controller.feature.extension import Reader
+from tenantry.controller.feature.extension import Reader, claimant
 from tenantry.controller.store import Body, Claim, Commit, Draft
 
 Net: TypeAlias = IPv4Network | IPv6Network
@@ -50,8 +50,7 @@ DEFAULT_POOL = "default_subnetpool"
 
 def default_pool(reader: Reader, version: int) -> Body | None:
     """The subnet pool that subnets of a family are out of if nobody names one."""
-    id = reader.owner(Claim(DEFAULT_POOL, "", str(version)))
-    return reader.get("subnetpool", id) if id is not None else None
+    return claimant(reader, "subnetpool", Claim(DEFAULT_POOL, "", str(version)))
 
 
 @lru_cache(maxsize=4096)

@@ -44,6 +44,7 @@ from tenantry.controller.feature.extension import (
     Reader,
     ResourceHooks,
     ResourceSpec,
+    claimant,
     is_set,
 )
 from tenantry.controller.store import Body, Claim, Draft, Store
@@ -62,10 +63,9 @@ def of_host(host: str, agent_type: str = AGENT_TYPE_OVS) -> Claim:
     return Claim(_HOST, "" if agent_type == AGENT_TYPE_OVS else agent_type, host)
 
 
-def agent_of(reader: Reader, host: str) -> Body | None:
-    """The Open vSwitch agent of a host."""
-    id = reader.owner(of_host(host)) if host else None
-    return reader.get(AGENT, id) if id is not None else None
+def agent_of(reader: Reader, host: str, agent_type: str = AGENT_TYPE_OVS) -> Body | None:
+    """The agent of a host."""
+    return claimant(reader, AGENT, of_host(host, agent_type)) if host else None
 
 
 def report(
@@ -92,8 +92,7 @@ def report(
             (AGENT_TYPE_L3, {L3_AGENT_MODE: L3_AGENT_MODE_DVR_SNAT}),
         ):
             told = {"availability_zone": availability_zone, "configurations": configured}
-            id = draft.owner(of_host(host, agent_type))
-            before = draft.get(AGENT, id) if id is not None else None
+            before = agent_of(draft, host, agent_type)
             if before is not None:
                 kind.update(draft, SYSTEM, before, told)
             else:
@@ -135,8 +134,7 @@ def await_no_longer(store: Store, kinds: Kinds, hosts: Collection[str]) -> None:
 
     def change(draft: Draft) -> None:
         for host in hosts:
-            id = draft.owner(of_host(host))
-            before = draft.get(AGENT, id) if id is not None else None
+            before = agent_of(draft, host)
             if before is not None:
                 told = {"configurations": {**before["configurations"], _AWAITED: False}}
                 kind.update(draft, SYSTEM, before, told)

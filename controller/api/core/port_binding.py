@@ -38,6 +38,7 @@ from tenantry.controller.feature.extension import (
     ResourceHooks,
     ResourceSpec,
     changed,
+    claimant,
 )
 from tenantry.controller.store import Body, Claim, Draft, Link, Store
 
@@ -109,8 +110,7 @@ def _claim(port_id: str, host: str) -> Claim:
 
 def _standby(reader: Reader, port_id: str, host: str) -> Body | None:
     """A port's inactive binding for a host."""
-    id = reader.owner(_claim(port_id, host))
-    return reader.get(PORT_BINDING, id) if id else None
+    return claimant(reader, PORT_BINDING, _claim(port_id, host))
 
 
 def _settle(body: Body) -> None:

@@ -35,6 +35,7 @@ from tenantry.controller.feature.extension import (
     Reader,
     ResourceHooks,
     ResourceSpec,
+    claimant,
 )
 from tenantry.controller.store import Body, Claim, Draft, Store
 
@@ -115,8 +116,7 @@ class Quotas:
                         f"Quota limit {limit} for {kind} must be greater than or equal to already "
                         f"used {used}"
                     )
-            owner = draft.owner(quota_of(id))
-            before = draft.get(QUOTA, owner) if owner is not None else None
+            before = claimant(draft, QUOTA, quota_of(id))
             if before is None:
                 self._kind.make(draft, SYSTEM, {"project_id": id, "limits": limits})
             else:

@@ -18,7 +18,7 @@ from webob import Request
 from webob.exc import HTTPBadRequest
 
 from tenantry.controller import runtime
-from tenantry.controller.api.core.agent import AGENT, of_host
+from tenantry.controller.api.core.agent import AGENT, agent_of
 from tenantry.controller.api.kind import Kinds
 from tenantry.controller.api.query import Query
 from tenantry.controller.api.resource import Computed
@@ -176,8 +176,7 @@ class _Scheduling:
         resting = set(self._hosts(s for s in several if view.get(HeldDown, s)))
         active = None
         for host in dict.fromkeys((*self._hosts(several), *router.get(PREFERRED, ()))):
-            id = self._store.owner(of_host(host, AGENT_TYPE_L3))
-            body = self._store.get(AGENT, id) if id is not None else None
+            body = agent_of(self._store, host, AGENT_TYPE_L3)
             if body is None:
                 continue
             agent = self._shown(AGENT, body)
