@@ -163,6 +163,15 @@ def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     return result
 
 
+def file_stamp(path: str) -> tuple[int, ...]:
+    """What is another when a file is, for whoever is to read it again then; () if it is not
+    there."""
+    with suppress(OSError):
+        found = os.stat(path)
+        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return ()
+
+
 def with_native_locks(*modules: Any) -> None:
     """Modules whose locks are used by calls :func:`in_thread`. Green locks, which monkey patching
     has given them, wake nobody in another thread: two that meet at one would wait for ever."""

@@ -12,7 +12,6 @@ one project asks oslo.policy once.
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -24,6 +23,7 @@ from oslo_config import cfg
 from oslo_policy import _checks as checks
 from oslo_policy import policy
 
+from tenantry.controller import runtime
 from tenantry.controller.config import ConfigError
 from tenantry.controller.config.nearest import did_you_mean
 from tenantry.controller.feature.context import Context
@@ -84,8 +84,7 @@ class Policy:
         self._decided = lru_cache(REMEMBERED)(self._decide)
         self.overridden: Mapping[str, str] = {}
         """The operator's rules, as text."""
-        self._seen: tuple[int, ...] = ()
-        self._seen = self._stamp()
+        self._seen = runtime.file_stamp(file)
         self._adopt(self._given() if file else {})
 
     # --- what is asked -----------------------------------------------------------------------
@@ -182,25 +181,15 @@ class Policy:
     # --- the operator's file -----------------------------------------------------------------
 
     def _refresh(self) -> None:
+        stamp = runtime.file_stamp(self._file) if self._file else ()
+        if stamp == self._seen:
+            return
+        self._seen = stamp
         try:
-            stamp = self._stamp()
-            if stamp != self._seen:
-                self._seen = stamp
-                self._adopt(self._given())
-                LOG.info("%s is read anew: it changes %d rules", self._file, len(self.overridden))
+            self._adopt(self._given())
+            LOG.info("%s is read anew: it changes %d rules", self._file, len(self.overridden))
         except PolicyFileError as error:
             LOG.error("%s; the rules stay as they are", error)
-
-    def _stamp(self) -> tuple[int, ...]:
-        """What is different when the file is. Errors: PolicyFileError, once."""
-        try:
-            seen = os.stat(self._file) if self._file else None
-        except OSError as error:
-            if self._seen != _ABSENT:
-                self._seen = _ABSENT
-                raise PolicyFileError(f"[oslo_policy] policy_file: {error}") from error
-            seen = None
-        return (seen.st_mtime_ns, seen.st_size, seen.st_ino) if seen else _ABSENT
 
     def _given(self) -> dict[str, str]:
         try:
@@ -258,7 +247,6 @@ def _creds(who: Who) -> dict[str, Any]:
     return creds
 
 
-_ABSENT = (0,)
 _NAMED = re.compile(r"%\((.*?)\)s").findall
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import ssl
-from contextlib import suppress
 from pathlib import Path
+
+from tenantry.controller import runtime
 
 LOG = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class ServerTls:
     def context(self) -> ssl.SSLContext:
         """For the next connection. Files that do not go together, as while they are replaced one
         by one, are logged, and the former ones are used. Errors: OSError, if there were none."""
-        stamp = [_stamp(file) for file in self._files]
+        stamp = [runtime.file_stamp(file) for file in self._files]
         if self._context is None or stamp != self._stamp:
             try:
                 self._context = self._read()
@@ -63,10 +64,3 @@ class ServerTls:
                 "password, and certificates of authorities, in PEM"
             ) from None
         return context
-
-
-def _stamp(file: str) -> tuple[int, ...]:
-    with suppress(OSError):
-        found = Path(file).stat()
-        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-    return ()

@@ -14,7 +14,6 @@ import hashlib
 import hmac
 import logging
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import bcrypt
@@ -78,10 +77,7 @@ class Basic:
 
     def _follow(self) -> None:
         """Read the file if it is another than before. Errors: 503, if it cannot be read."""
-        stamp: tuple[int, ...] = ()
-        with suppress(OSError):
-            now = os.stat(self._at)
-            stamp = (now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+        stamp = runtime.file_stamp(self._at)
         if stamp != self._stamp:
             self._stamp, self._accounts, self._trouble = stamp, {}, ""
             try:
