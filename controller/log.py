@@ -38,6 +38,11 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
+def called(kind: str, name: str, id: str) -> str:
+    """Something that somebody has named, as part of a line."""
+    return f"{kind} {printable(name)} ({id})" if name else f"{kind} {id}"
+
+
 class Repetitions(logging.Filter):
     """Lets MOST lines alike through in WINDOW_SECONDS, and says afterwards how many more there
     were: as soon as anything else is logged."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from tenantry.controller.log import EACH, printable
+from tenantry.controller.log import EACH, called
 from tenantry.controller.store import Change, Commit
 
 LOG = logging.getLogger(__name__)
@@ -43,5 +43,5 @@ def _what(kind: str, changes: list[Change]) -> str:
 
 def _named(changes: Iterable[Change], kind: str) -> Iterable[str]:
     for change in changes:
-        name = printable(str((change.after or change.before or {}).get("name") or ""))
-        yield f"{kind} {name} ({change.id})" if name else f"{kind} {change.id}"
+        name = str((change.after or change.before or {}).get("name") or "")
+        yield called(kind, name, change.id)

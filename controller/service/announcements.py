@@ -28,9 +28,6 @@ REMEMBERED_SECONDS = 300.0
 """How long a switch that does not confirm a change may yet tell its hosts of it. Later they have
 looked for themselves."""
 
-BATCH = 500
-"""Changes that features are asked about before others are let work."""
-
 
 class Told(NamedTuple):
     """Who has something to say after a change, what was before it, in which pass and when that
@@ -61,9 +58,7 @@ class Announcements(Follower):
         for one in self._befores:
             one.undo(passed.before)
         now, at = View(self._model), time.monotonic()
-        for number, change in enumerate(passed.changes, 1):
-            if number % BATCH == 0:
-                runtime.yield_now()
+        for change in runtime.paced(passed.changes):
             for after in self._announce:
                 for dpid in {dpid for dpid, _ in after(View(before), now, change)}:
                     told = Told(after, before, change, passed.generation, at)

@@ -13,6 +13,7 @@ from typing import cast
 
 from tenantry.controller import runtime
 from tenantry.controller.feature.app import Unit
+from tenantry.controller.log import called
 from tenantry.controller.model import Agent, Binding, Model, Network, Port, Switch, View
 from tenantry.controller.model.binding import dpid_text, switch_text
 from tenantry.controller.network.records import HeldDown, Router
@@ -29,7 +30,6 @@ FEW = 3
 
 _LOST = "is no gateway for now: by their tunnels, its peers have lost it"
 _BACK = "may be a gateway again"
-AT_ONCE = 50  # routers before others are let work
 
 
 class Journal(Follower):
@@ -132,7 +132,7 @@ class Journal(Follower):
             return self._router(id)
         network = self._model.get(Network, id)
         if network is not None:
-            return _called("network", network.name, id)
+            return called("network", network.name, id)
         return f"{unit.units.kind} {unit.id}".rstrip()
 
     def _switch(self, dpid: int) -> str:
@@ -156,9 +156,7 @@ class Journal(Follower):
     def _follow_gateways(self, routers: Iterable[str]) -> None:
         view = View(self._model)
         moved: dict[tuple[int, int], list[str]] = {}
-        for number, id in enumerate(routers, 1):
-            if number % AT_ONCE == 0:
-                runtime.yield_now()
+        for id in runtime.paced(routers):
             before = self._gateways.pop(id, None)
             at = active(view, id) if gateway(view, id) is not None else None
             if at is not None:
@@ -175,11 +173,11 @@ class Journal(Follower):
 
     def _port(self, id: str) -> str:
         port = self._model.get(Port, id)
-        return _called("port", port.name if port else "", id)
+        return called("port", port.name if port else "", id)
 
     def _router(self, id: str) -> str:
         router = self._model.get(Router, id)
-        return _called("router", router.name if router else "", id)
+        return called("router", router.name if router else "", id)
 
 
 def _place(binding: Binding) -> tuple[int, str]:
@@ -188,7 +186,3 @@ def _place(binding: Binding) -> tuple[int, str]:
 
 def _many(things: Mapping[str, object]) -> str:
     return f"{len(things):,}"
-
-
-def _called(kind: str, name: str, id: str) -> str:
-    return f"{kind} {name} ({id})" if name else f"{kind} {id}"
