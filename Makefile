@@ -107,17 +107,12 @@ clean: ## remove everything that the other targets made here
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 build/conformance/.installed: tests/conformance/requirements.txt
-	@.ci/install-packages python
-	@echo "Installing the public suites into build/conformance; it takes a minute"
-	@$(SYSTEM_PYTHON) -m venv build/conformance
-	@build/conformance/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
-	@touch $@
-
 build/ansible/.installed: tests/clients/requirements.txt
+build/conformance/.installed build/ansible/.installed:
 	@.ci/install-packages python
-	@echo "Installing Ansible into build/ansible; it takes two minutes"
-	@$(SYSTEM_PYTHON) -m venv build/ansible
-	@build/ansible/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@echo "Installing what $< names into $(@D); it takes a minute or two"
+	@$(SYSTEM_PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 # What the targets above stand on. Each does nothing, quickly, when there is nothing to do.

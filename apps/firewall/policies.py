@@ -14,48 +14,31 @@ from tenantry.controller.feature.policies import (
     of_kind,
 )
 
+
+def _sharable(kind: str, collection: str) -> tuple[RuleDefault, ...]:
+    """A kind that its project has, and that an admin may share with all."""
+    shared = f"shared_{collection}"
+    return (
+        RuleDefault(shared, f"field:{collection}:shared=True"),
+        *of_kind(
+            kind,
+            f"/fwaas/{collection}",
+            {
+                "create": MEMBER,
+                "update": MEMBER,
+                "delete": MEMBER,
+                "create:shared": ADMIN,
+                "update:shared": ADMIN,
+                "delete:shared": ADMIN,
+                "get": f"{READER} or rule:{shared}",
+            },
+        ),
+    )
+
+
 POLICIES = (
-    RuleDefault("shared_firewall_groups", "field:firewall_groups:shared=True"),
-    *of_kind(
-        "firewall_group",
-        "/fwaas/firewall_groups",
-        {
-            "create": MEMBER,
-            "update": MEMBER,
-            "delete": MEMBER,
-            "create:shared": ADMIN,
-            "update:shared": ADMIN,
-            "delete:shared": ADMIN,
-            "get": f"{READER} or rule:shared_firewall_groups",
-        },
-    ),
-    RuleDefault("shared_firewall_policies", "field:firewall_policies:shared=True"),
-    *of_kind(
-        "firewall_policy",
-        "/fwaas/firewall_policies",
-        {
-            "create": MEMBER,
-            "update": MEMBER,
-            "delete": MEMBER,
-            "create:shared": ADMIN,
-            "update:shared": ADMIN,
-            "delete:shared": ADMIN,
-            "get": f"{READER} or rule:shared_firewall_policies",
-        },
-    ),
-    RuleDefault("shared_firewall_rules", "field:firewall_rules:shared=True"),
-    *of_kind(
-        "firewall_rule",
-        "/fwaas/firewall_rules",
-        {
-            "create": MEMBER,
-            "update": MEMBER,
-            "delete": MEMBER,
-            "create:shared": ADMIN,
-            "update:shared": ADMIN,
-            "delete:shared": ADMIN,
-            "get": f"{READER} or rule:shared_firewall_rules",
-        },
-    ),
+    *_sharable("firewall_group", "firewall_groups"),
+    *_sharable("firewall_policy", "firewall_policies"),
+    *_sharable("firewall_rule", "firewall_rules"),
     *actions("/fwaas/firewall_policies", {"insert_rule": MEMBER, "remove_rule": MEMBER}),
 )

@@ -223,12 +223,9 @@ def _attributes(collection: str) -> dict[str, Mapping[str, Any]]:
     return {**flavors.RESOURCE_ATTRIBUTE_MAP[collection], **_NOBODYS}
 
 
-_FLAVORS_DEFINITION = NewDefinition(
-    ALIAS=flavors.ALIAS,
-    NAME=flavors.NAME,
-    DESCRIPTION=flavors.DESCRIPTION,
-    UPDATED_TIMESTAMP=flavors.UPDATED_TIMESTAMP,
-    RESOURCE_ATTRIBUTE_MAP={
+_FLAVORS_DEFINITION = NewDefinition.instead(
+    flavors,
+    {
         flavors.FLAVORS: {
             # neutron-lib's asks Neutron's own list of plug-ins.
             "service_type": {"validate": {"type:not_empty_string": LONG_DESCRIPTION_FIELD_SIZE}},

@@ -14,7 +14,6 @@ from tenantry.apps.local_ip.tables import LocalIpPriority
 from tenantry.apps.punt.tables import TrapPriority
 from tenantry.controller.model import (
     Binding,
-    FixedIp,
     Network,
     Port,
     View,
@@ -91,7 +90,7 @@ def behind(view: View, switch: int, id: str) -> Behind | None:
 
 
 def _has(port: Port, address: int) -> bool:
-    return any(isinstance(ip, FixedIp) and ip.address == address for ip in port.fixed_ips)
+    return any((ip.version, ip.address) == (4, address) for ip in port.fixed_ips)
 
 
 def owner(view: View, local: LocalIp) -> Port | None:

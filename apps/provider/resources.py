@@ -305,12 +305,9 @@ def _without_prefix(segment: Segment) -> Body:
 def _multi_provider() -> NewDefinition:
     """neutron-lib's, but for updates: segments come and go as resources of their own."""
     spec = multiprovidernet.RESOURCE_ATTRIBUTE_MAP["networks"][SEGMENTS]
-    return NewDefinition(
-        ALIAS=multiprovidernet.ALIAS,
-        NAME=multiprovidernet.NAME,
-        DESCRIPTION=multiprovidernet.DESCRIPTION,
-        UPDATED_TIMESTAMP=multiprovidernet.UPDATED_TIMESTAMP,
-        RESOURCE_ATTRIBUTE_MAP={"networks": {SEGMENTS: {**spec, "allow_put": False}}},
+    return NewDefinition.instead(
+        multiprovidernet,
+        {"networks": {SEGMENTS: {**spec, "allow_put": False}}},
     )
 
 

@@ -80,12 +80,9 @@ def _canonical(address: str) -> str:
 
 _ATTRIBUTES = address_group.RESOURCE_ATTRIBUTE_MAP["address_groups"]
 
-RBAC = NewDefinition(
-    ALIAS=rbac_address_groups.ALIAS,
-    NAME=rbac_address_groups.NAME,
-    DESCRIPTION=rbac_address_groups.DESCRIPTION,
-    UPDATED_TIMESTAMP=rbac_address_groups.UPDATED_TIMESTAMP,
-    RESOURCE_ATTRIBUTE_MAP={
+RBAC = NewDefinition.instead(
+    rbac_address_groups,
+    {
         "address_groups": {"shared": {"is_visible": True, "is_filter": True}},
     },
 )

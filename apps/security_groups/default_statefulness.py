@@ -23,12 +23,9 @@ from tenantry.controller.store import Body, Claim, Draft
 
 SETTING = definition.RESOURCE_NAME
 
-DEFINITION = NewDefinition(
-    ALIAS=definition.ALIAS,
-    NAME=definition.NAME,
-    DESCRIPTION=definition.DESCRIPTION,
-    UPDATED_TIMESTAMP=definition.UPDATED_TIMESTAMP,
-    RESOURCE_ATTRIBUTE_MAP={"security_groups": {"stateful": {"default": ATTR_NOT_SPECIFIED}}},
+DEFINITION = NewDefinition.instead(
+    definition,
+    {"security_groups": {"stateful": {"default": ATTR_NOT_SPECIFIED}}},
 )
 """As neutron-lib has it; and nobody has said so, where a group's ``stateful`` is left out."""
 

@@ -198,6 +198,12 @@ class NewDefinition:
     UPDATED_TIMESTAMP: str
     RESOURCE_ATTRIBUTE_MAP: Mapping[str, AttributeMap] = field(default_factory=dict)
 
+    @classmethod
+    def instead(cls, theirs: Definition, attributes: Mapping[str, AttributeMap]) -> NewDefinition:
+        """What neutron-lib has, with other attributes: those of Neutron's own tree, say."""
+        said = (theirs.ALIAS, theirs.NAME, theirs.DESCRIPTION, theirs.UPDATED_TIMESTAMP)
+        return cls(*said, attributes)
+
 
 Listed: TypeAlias = Callable[[Store, Context], Iterable[Body]]
 """The items of a list that is made of what is stored, as far as the caller may see them."""

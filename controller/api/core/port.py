@@ -174,12 +174,9 @@ class PortHooks(ResourceHooks):
         shown[portbindings.VIF_DETAILS] = _vif_details(agent) if bound else {}
 
 
-_MAC_REGENERATE = NewDefinition(
-    ALIAS=port_mac_address_regenerate.ALIAS,
-    NAME=port_mac_address_regenerate.NAME,
-    DESCRIPTION=port_mac_address_regenerate.DESCRIPTION,
-    UPDATED_TIMESTAMP=port_mac_address_regenerate.UPDATED_TIMESTAMP,
-    RESOURCE_ATTRIBUTE_MAP={
+_MAC_REGENERATE = NewDefinition.instead(
+    port_mac_address_regenerate,
+    {
         "ports": {
             "mac_address": {
                 **port.RESOURCE_ATTRIBUTE_MAP["ports"]["mac_address"],
