@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 
-from tenantry.controller.log import MOST, WINDOW_SECONDS, Repetitions
+from tenantry.controller.log import MOST, WINDOW_SECONDS, Repetitions, called
 
 
 class Bench(logging.Handler):
@@ -51,3 +51,9 @@ def test_what_differs_is_not_alike() -> None:
     bench.now += WINDOW_SECONDS
     bench.logger.warning("one %s", 0)
     assert len(bench.lines) == 3 * MOST + 1, "nothing was left out"
+
+
+def test_somebody_elses_name_begins_no_line() -> None:
+    assert called("port", "web", "id") == "port web (id)"
+    assert called("port", "", "id") == "port id"
+    assert called("port", "a\n2026 INFO b", "id") == "port a?2026 INFO b (id)"
