@@ -32,6 +32,7 @@ from tenantry.controller.openflow.flow import (
     Resubmit,
     SetField,
 )
+from tenantry.controller.openflow.keys import MeterUse
 from tenantry.controller.openflow.oxm import VLAN_PRESENT
 from tenantry.controller.openflow.pipeline import (
     FLOOD_PART,
@@ -109,7 +110,7 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
         yield Flow(Table.L2_LOOKUP, L2LookupPriority.KNOWN, reached, to_port)
         return
     for words in _ANNOUNCEMENTS:
-        told = (*known, Punt(port.key), on)  # as the port's own meter allows
+        told = (*known, Punt(MeterUse.PUNT.meter(port.key)), on)  # as the port's own meter allows
         yield Flow(Table.CLASSIFY, ClassifyPriority.MOVED_HERE, {**untagged, **words}, told)
 
 

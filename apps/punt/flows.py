@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from tenantry.apps.punt.tables import PuntLimitPriority
 from tenantry.controller.model import Port, View
 from tenantry.controller.openflow.flow import Flow, Limit, Meter
-from tenantry.controller.openflow.keys import OTHERS_METER
+from tenantry.controller.openflow.keys import OTHERS_METER, MeterUse
 from tenantry.controller.openflow.pipeline import IN_PORT, Table
 
 PACKETS_PER_SECOND = 100
@@ -29,9 +29,10 @@ def compile_others(view: View, switch: int, id: str) -> Iterator[Flow | Limit]:
 
 
 def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow | Limit]:
-    """The port's meter, which has the port's key for a number, and the flow that uses it."""
+    """The port's meter, and the flow that uses it."""
     port = view.get(Port, port_id)
     if port is None or not port.admin_state_up:
         return
-    yield Limit(port.key, PACKETS_PER_SECOND, BURST)
-    yield Flow(Table.PUNT_LIMIT, PuntLimitPriority.PORT, {IN_PORT: port.key}, (Meter(port.key),))
+    meter = MeterUse.PUNT.meter(port.key)
+    yield Limit(meter, PACKETS_PER_SECOND, BURST)
+    yield Flow(Table.PUNT_LIMIT, PuntLimitPriority.PORT, {IN_PORT: port.key}, (Meter(meter),))

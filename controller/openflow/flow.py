@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from typing import NamedTuple, TypeAlias
 
 from tenantry.controller.openflow.oxm import (
@@ -296,19 +297,27 @@ class Flow(NamedTuple):
         return f"{head}{',' if fields else ''}{fields} actions={actions_text(self.actions)}"
 
 
+class Of(Enum):
+    """What a meter counts: its rate is so many of these a second, its burst so many at once."""
+
+    PACKETS = "pktps"
+    KILOBITS = "kbps"  # 1000 bits, from the Ethernet header on
+
+
 class Limit(NamedTuple):
-    """A meter as a value (OpenFlow 1.4, 5.7): it drops what is beyond so many packets a second,
-    of which it lets ``burst`` through at once."""
+    """A meter as a value (OpenFlow 1.4, 5.7): it drops what is beyond ``rate`` a second, and lets
+    ``burst`` through at once after a rest."""
 
     meter: int
-    packets_per_second: int
+    rate: int
     burst: int
+    of: Of = Of.PACKETS
 
     def text(self) -> str:
         """As ``ovs-ofctl add-meter`` reads it."""
         return (
-            f"meter={self.meter} pktps burst stats bands=type=drop "
-            f"rate={self.packets_per_second} burst_size={self.burst}"
+            f"meter={self.meter} {self.of.value} burst stats bands=type=drop "
+            f"rate={self.rate} burst_size={self.burst}"
         )
 
 

@@ -4,6 +4,7 @@
 
 They are wanted, compared and counted as flows are, under a key of more bits than a cookie has: the
 higher say which slot, the lower what is in it, all that a meter is or a hash of a group's buckets.
+Of a meter that is the lowest bit of its unit, then rate and burst, 32 bits each.
 A bucket is told back as it was written, byte by byte. Sections refer to the OpenFlow 1.4.0
 specification.
 """
@@ -25,12 +26,15 @@ from tenantry.controller.openflow.codec import (
     encode_flow,
     message,
 )
-from tenantry.controller.openflow.flow import Action, Flow, Item, Limit
+from tenantry.controller.openflow.flow import Action, Flow, Item, Limit, Of
 
-_METER, _GROUP = 1 << 96, 1 << 97
+_SLOT_BITS = 65  # below the slot
+_METER, _GROUP = 1 << 32 + _SLOT_BITS, 1 << 33 + _SLOT_BITS
 _METER_MOD = struct.Struct("!HHI")
 _METER_BAND = struct.Struct("!HHII4x")
-_PACKETS_PER_SECOND_WITH_BURST = 0x2 | 0x4  # OFPMF_PKTPS, OFPMF_BURST
+_BURST = 0x4  # OFPMF_BURST
+_UNITS = {Of.KILOBITS: 0x1, Of.PACKETS: 0x2}  # OFPMF_KBPS, OFPMF_PKTPS
+_UNIT_OF = {flag: unit for unit, flag in _UNITS.items()}
 _DROP_BAND = 1
 _METER_DELETE = _GROUP_DELETE = 2
 _GROUP_MOD = struct.Struct("!HBxI")
@@ -55,7 +59,7 @@ def is_flow(key: int) -> bool:
 
 def slot(key: int) -> int:
     """Which meter or group it is: one at a time has the slot."""
-    return key >> 64
+    return key >> _SLOT_BITS
 
 
 _VIRTUAL = {0xFFFFFFFD: "slowpath", 0xFFFFFFFE: "controller"}  # 7.3.4.3: OFPM_CONTROLLER ...
@@ -68,12 +72,19 @@ def slot_text(key: int) -> str:
 
 
 def meter_key(limit: Limit) -> int:
-    return _METER | limit.meter << 64 | limit.packets_per_second << 32 | limit.burst
+    unit = limit.of is Of.KILOBITS
+    return _METER | limit.meter << _SLOT_BITS | unit << 64 | limit.rate << 32 | limit.burst
+
+
+def limit_of(key: int) -> Limit:
+    """The meter that has this key."""
+    unit = Of.KILOBITS if key >> 64 & 1 else Of.PACKETS
+    return Limit(slot(key) & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF, key & 0xFFFFFFFF, unit)
 
 
 def _group_key(group: int, kind: int, buckets: bytes) -> int:
     digest = blake2b(bytes([kind]) + buckets, digest_size=8).digest()
-    return _GROUP | group << 64 | int.from_bytes(digest, "big")
+    return _GROUP | group << _SLOT_BITS | int.from_bytes(digest, "big")
 
 
 def _bucket(watch: int, actions: tuple[Action, ...]) -> bytes:
@@ -87,8 +98,8 @@ def set_slot(xid: int, key: int, body: bytes, *, exists: bool) -> bytes:
     if key >= _GROUP:
         head = _GROUP_MOD.pack(exists, _FAST_FAILOVER, slot(key) & 0xFFFFFFFF)
         return message(GROUP_MOD, xid, head + body)
-    head = _METER_MOD.pack(exists, _PACKETS_PER_SECOND_WITH_BURST, slot(key) & 0xFFFFFFFF)
-    rate, burst = key >> 32 & 0xFFFFFFFF, key & 0xFFFFFFFF
+    meter, rate, burst, unit = limit_of(key)
+    head = _METER_MOD.pack(exists, _UNITS[unit] | _BURST, meter)
     return message(METER_MOD, xid, head + _METER_BAND.pack(_DROP_BAND, 16, rate, burst))
 
 
@@ -118,11 +129,11 @@ def read_meter_config(data: bytes) -> tuple[list[int], bool]:
     while offset + 8 <= len(data):
         length, kind, id = _METER_MOD.unpack_from(data, offset)
         rate = burst = 0
-        ours = kind & 0xF == _PACKETS_PER_SECOND_WITH_BURST
-        if ours and length == _METER_MOD.size + _METER_BAND.size:
+        unit = _UNIT_OF.get(kind & 0xF ^ _BURST)
+        if unit and length == _METER_MOD.size + _METER_BAND.size:
             band, _, rate, burst = _METER_BAND.unpack_from(data, offset + 8)
             rate = rate if band == _DROP_BAND else 0
-        keys.append(meter_key(Limit(id, rate, burst)))
+        keys.append(meter_key(Limit(id, rate, burst, unit or Of.PACKETS)))
         offset += max(length, 8)
     return keys, bool(flags & REPLY_MORE)
 

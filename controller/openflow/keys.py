@@ -4,9 +4,29 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 PORTS = range(1, 199_000)
-"""The keys of ports: 0 is nobody. A port's meter has its key, and Linux has 200,000 meters at most
-(DP_METER_NUM_MAX; Open vSwitch's own datapath 2^18)."""
+"""The keys of ports: 0 is nobody."""
+
+
+class MeterUse(IntEnum):
+    """What a meter is for: the first byte of its id; the others say whose it is, by key or number.
+
+    Ids are free up to 0xFFFF0000 (OFPM_MAX). What a datapath limits is how many meters there are:
+    200,000 in Linux (DP_METER_NUM_MAX), 2^18 in Open vSwitch's own.
+    """
+
+    PUNT = 0  # what a port sends to the controller
+    FROM_PORT_BITS = 1  # what leaves a port (also a floating IP's, or a router's gateway)
+    TO_PORT_BITS = 2
+    FROM_PORT_PACKETS = 3  # likewise, by packets
+    TO_PORT_PACKETS = 4
+
+    def meter(self, key: int) -> int:
+        """The id of somebody's meter."""
+        return self << 24 | key
+
 
 LOG_METER, OTHERS_METER = PORTS.stop, PORTS.stop + 1
 """The meters of the network log, and of packets for the controller that are no tenant's."""

@@ -25,10 +25,12 @@ from tenantry.controller.openflow.flow import (
     Goto,
     Group,
     Learn,
+    Limit,
     Meter,
     Move,
     Multipath,
     Nat,
+    Of,
     Output,
     PopVlan,
     Punt,
@@ -189,6 +191,7 @@ def action_lists(actions: st.SearchStrategy[Action]) -> st.SearchStrategy[tuple[
     ).map(lambda three: three[0] + three[1] + three[2])
 
 
+limits = st.builds(Limit, numbers(32), numbers(32), numbers(32), st.sampled_from(Of))
 flows = st.builds(Flow, tables, numbers(16), matches, action_lists(plain_actions))
 """Flows of every field, masked or not, and of every action but Learn, valid or not."""
 

@@ -28,8 +28,10 @@ from tenantry.controller.openflow.flow import (
     Flow,
     Goto,
     Group,
+    Limit,
     Meter,
     Move,
+    Of,
     Output,
     PopVlan,
     PushVlan,
@@ -184,6 +186,37 @@ def test_group_mods_equal_os_kens(group: Failover, exists: bool, xid: int) -> No
     reply = codec.message(codec.MULTIPART_REPLY, xid, struct.pack("!HH4x", 7, 0) + described)
     assert groups_meters.read_group_desc(reply) == ([key], False)
     assert not groups_meters.is_flow(key)
+
+
+@given(limit=some.limits, exists=st.booleans(), xid=some_xids)
+def test_meter_mods_equal_os_kens(limit: Limit, exists: bool, xid: int) -> None:
+    key, body = groups_meters.encode(limit, 1)
+    flags = {Of.PACKETS: ofp.OFPMF_PKTPS, Of.KILOBITS: ofp.OFPMF_KBPS}[limit.of] | ofp.OFPMF_BURST
+    bands = [parser.OFPMeterBandDrop(limit.rate, limit.burst)]
+    command = ofp.OFPMC_MODIFY if exists else ofp.OFPMC_ADD
+    same = parser.OFPMeterMod(DATAPATH, command, flags, limit.meter, bands)
+    assert groups_meters.set_slot(xid, key, body, exists=exists) == serialised(same, xid)
+    gone = parser.OFPMeterMod(DATAPATH, ofp.OFPMC_DELETE, 0, limit.meter, [])
+    assert groups_meters.delete_slot(xid, key) == serialised(gone, xid)
+    band = struct.pack("!HHII4x", ofp.OFPMBT_DROP, 16, limit.rate, limit.burst)
+    told = struct.pack("!HHI", 8 + len(band), flags, limit.meter) + band
+    reply = codec.message(codec.MULTIPART_REPLY, xid, struct.pack("!HH4x", 10, 0) + told)
+    assert groups_meters.read_meter_config(reply) == ([key], False)
+    assert groups_meters.limit_of(key) == limit
+    assert not groups_meters.is_flow(key)
+
+
+@given(limit=some.limits, other=some.limits)
+def test_another_meter_has_another_key_and_the_same_slot(limit: Limit, other: Limit) -> None:
+    """Whatever differs but for its id; so a meter that changes is changed where it is."""
+    key = groups_meters.meter_key(limit)
+    for part in Limit._fields:
+        variant = limit._replace(**{part: getattr(other, part)})
+        changed = groups_meters.meter_key(variant)
+        assert (changed == key) == (variant == limit)
+        assert (groups_meters.slot(changed) == groups_meters.slot(key)) == (
+            variant.meter == limit.meter
+        )
 
 
 @given(flow=some.flows, app_id=st.integers(0, 254), xid=some_xids)
