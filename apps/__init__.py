@@ -13,6 +13,7 @@ from tenantry.apps.flavors import FLAVORS
 from tenantry.apps.l2 import L2
 from tenantry.apps.local_ip import LOCAL_IP
 from tenantry.apps.metadata import METADATA
+from tenantry.apps.multicast import MULTICAST
 from tenantry.apps.nat import NAT
 from tenantry.apps.network_log import NETWORK_LOG
 from tenantry.apps.overlay import OVERLAY
@@ -29,6 +30,7 @@ from tenantry.controller.feature.app import PIPELINE, App
 APPS: tuple[App, ...] = (
     PIPELINE,
     L2,
+    MULTICAST,
     PROVIDER,
     OVERLAY,
     TRUNK,

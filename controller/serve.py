@@ -114,9 +114,11 @@ class Controller:
         # What is known, and what follows from it.
         self.model = Model()
         per_port = Option("connections_per_port", conf.conntrack.connections_per_port)
+        of_features = together([part.flow_options for part in parts], "options")
         records = stored_records(built)
         self.inbox = Inbox(self.store, records, conf.openflow.coalesce)
-        self.inbox.submit([Change(Option, per_port.id, per_port)])
+        options = (per_port, *(Option(*option) for option in of_features.items()))
+        self.inbox.submit([Change(Option, option.id, option) for option in options])
         rows = {app.name: part.interfaces for app, part in built.items() if part.interfaces}
         self.engine = Engine(self.model, built, rows)
         self.progress = Progress(self.model)

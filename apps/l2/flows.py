@@ -17,6 +17,7 @@ from tenantry.apps.l2.tables import (
     OutputPriority,
 )
 from tenantry.controller.model import Binding, Network, Port, Standby, View
+from tenantry.controller.network.broadcasts import broadcast_meter
 from tenantry.controller.network.learning import LEARNED_PER_PORT, learn_source
 from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.flow import (
@@ -87,18 +88,22 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     untagged: Match = {"in_port": plugged.ofport, "vlan_vid": tag}
     pop: Actions = (PopVlan(),) if vlan else ()
     known = (*pop, SetField(NETWORK, network.key), SetField(IN_PORT, port.key))
-    learned = (*known, learn_source(network, port.key, limit=LEARNED_PER_PORT))
     on = Goto(Table.CLASSIFY.next)
+    learned = (*known, learn_source(network, port.key, limit=LEARNED_PER_PORT), on)
     # Behind a port with port security there is no address that the model does not know, but for
     # MAC addresses of its allowed address pairs, which several ports may share.
-    actions = (*known, on) if port.port_security else (*learned, on)
-    yield Flow(Table.CLASSIFY, ClassifyPriority.ORDINARY, untagged, actions)
-    # The same, so that its packets are counted: those that all of the network hears.
-    yield Flow(Table.CLASSIFY, ClassifyPriority.BROADCAST, {**untagged, "eth_dst": GROUP}, actions)
+    ordinary = (*known, on) if port.port_security else learned
+    rung = ClassifyPriority
+    senders = [(rung.ORDINARY, rung.BROADCAST, untagged, ordinary)]
     if port.port_security:
         for mac in sorted({pair.mac for pair in port.allowed_pairs} - {port.mac}):
             match = {**untagged, "eth_src": mac}
-            yield Flow(Table.CLASSIFY, ClassifyPriority.PAIR_MAC, match, (*learned, on))
+            senders.append((rung.PAIR_MAC, rung.PAIR_BROADCAST, match, learned))
+    # What more than one may hear is counted by itself, and held.
+    meter = broadcast_meter(view, port)
+    for one, many, match, actions in senders:
+        yield Flow(Table.CLASSIFY, one, match, actions)
+        yield Flow(Table.CLASSIFY, many, {**match, "eth_dst": GROUP}, (*meter, *actions))
     out: Actions = (Output(plugged.ofport),)
     if vlan:
         out = (PushVlan(), SetField("vlan_vid", tag), *out, PopVlan())

@@ -19,7 +19,8 @@ class ClassifyPriority(Priorities):
     """CLASSIFY: where a packet is from."""
 
     NEVER_FORWARDED = 300  # group addresses as sources, bridge protocols: nobody may send them
-    MOVED_HERE = 202  # what a guest says where it has just begun to run
+    MOVED_HERE = 203  # what a guest says where it has just begun to run
+    PAIR_BROADCAST = 202  # to a group, from the MAC address of an allowed address pair
     PAIR_MAC = 201  # from the MAC address of an allowed address pair: learned
     BROADCAST = 200  # to a group, as ORDINARY, but counted by itself
     ORDINARY = 100  # by port of the switch and tag

@@ -65,6 +65,7 @@ class Parts:
     ``interfaces``: those that it wants on a switch (``rows.py``). ``effects``: what is done about
     effects of a type of its own, whoever's packet handler yields them. ``observed``: by kind of
     resource, the attributes that nobody wrote. ``routes``: what it answers under ``/tenantry/v1``.
+    ``flow_options``: what flows depend on of its options; they read it as Option, by its name.
     """
 
     extension: Extension | None = None
@@ -77,6 +78,7 @@ class Parts:
     effects: Mapping[type, EffectHandler] = field(default_factory=dict)
     observed: Mapping[str, Observe] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
+    flow_options: Mapping[str, int] = field(default_factory=dict)
 
 
 def _nothing(conf: cfg.ConfigOpts) -> Parts:

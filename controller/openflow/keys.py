@@ -31,6 +31,9 @@ class MeterUse(IntEnum):
 LOG_METER, OTHERS_METER = PORTS.stop, PORTS.stop + 1
 """The meters of the network log, and of packets for the controller that are no tenant's."""
 
+BROADCAST_METER = 1 << 24
+"""What is added to a port's key for the meter of what it says to many."""
+
 BEGUN_METER, TAKEN_METER = 199_100, 199_200
 """What is added to the number of a share (see Binding) for the meters of the connections that its
 ports begin, and of those that begin with them elsewhere."""

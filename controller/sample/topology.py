@@ -86,6 +86,7 @@ def sample() -> Model:
     model = Model()
     records: list[Record] = [
         Option("connections_per_port", 32_768),
+        Option("broadcasts_per_second", 1_000),
         Switch(S1, "s1", "host1", integration=True),
         Switch(S2, "s2", "host2", integration=True),
         *(_interface(switch, "eth1", 1, physical_network="wire") for switch in (S1, S2)),

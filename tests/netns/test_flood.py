@@ -16,13 +16,16 @@ import pytest
 
 from tenantry.apps.punt.flows import BURST, PACKETS_PER_SECOND
 from tenantry.controller.packets import frames
-from tests import dhcp_client
+from tests import broadcasts, dhcp_client
 from tests.conftest import need
 from tests.dhcp_client import running
 from tests.lab import Lab, eventually, lab
+from tests.namespace import Guest
 from tests.openvswitch import OpenVSwitch
 
 FLOOD_RATE = 10_000
+STORM_LIMIT = 200
+MDNS = 0x01005E0000FB, 0xE00000FB  # RFC 6762, 3: always to everybody
 
 # Sends a frame (as hexadecimal) so many times a second until it is ended.
 FLOOD = """
@@ -91,3 +94,42 @@ def test_a_flood_is_metered_and_others_get_their_address(
     (link,) = json.loads(flooder.run("ip", "-json", "-stats", "link", "show", "eth0"))
     assert came <= 2 * (PACKETS_PER_SECOND * seconds + BURST)
     assert came < link["stats64"]["tx"]["packets"] / 2
+
+
+def received(guest: Guest) -> int:
+    """The packets that a guest has received so far."""
+    (link,) = json.loads(guest.run("ip", "-json", "-stats", "link", "show", "eth0"))
+    packets: int = link["stats64"]["rx"]["packets"]
+    return packets
+
+
+@pytest.mark.parametrize("to", ["broadcast", "multicast"])
+def test_a_storm_is_held_and_others_are_heard(ovs: OpenVSwitch, tmp_path: Path, to: str) -> None:
+    with lab(ovs, tmp_path, multicast__packets_per_second=str(STORM_LIMIT)) as net:
+        network = net.network("10.0.0.0/24")
+        ports = [net.port(network, port_security_enabled=False) for _ in range(3)]
+        stormy, other, hearer = (net.guest(port) for port in ports)
+        mac = int(ports[0]["mac_address"].replace(":", ""), 16)
+        eth_dst, dst = ((1 << 48) - 1, (1 << 32) - 1) if to == "broadcast" else MDNS
+        frame = frames.udp(frames.Ends(mac, eth_dst, 4, 0x0A000001, dst), 1, 1, b"storm")
+        before, started = received(hearer), time.monotonic()
+        storm = stormy.start(sys.executable, "-c", FLOOD, frame.hex(), str(FLOOD_RATE))
+        assert storm.stdout is not None
+        assert storm.stdout.readline() == "flooding\n"
+        # Until nothing is saved up: from now on most of the storm is dropped.
+        assert eventually(lambda: received(hearer) - before > STORM_LIMIT + 20)
+        with broadcasts.Ear(hearer) as ear:
+            for n in range(10):
+                broadcasts.say(other, ports[1], b"said %d" % n)
+                broadcasts.ask(other, ports[1], f"10.0.0.{200 + n}")
+            heard = {ear.next(5.0) for _ in range(20)}
+        came, seconds = received(hearer) - before, time.monotonic() - started
+        storm.terminate()
+        storm.communicate()
+        asked = [broadcasts.asked(ports[1], f"10.0.0.{200 + n}") for n in range(10)]
+        assert heard == {*asked, *(b"said %d" % n for n in range(10))}
+        (link,) = json.loads(stormy.run("ip", "-json", "-stats", "link", "show", "eth0"))
+        own_words = 100  # what the guests' kernels say of themselves, and the twenty
+        assert came <= STORM_LIMIT * (seconds + 1) + own_words
+        assert came < link["stats64"]["tx"]["packets"] / 2
+        net.verify()

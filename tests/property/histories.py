@@ -87,6 +87,7 @@ def hosts(draw: st.DrawFn) -> Record:
         Tunnel((here, f"bfd-{there}")),
         HeldDown(here),
         Option("connections_per_port", draw(st.sampled_from([0, 16_384]))),
+        Option("broadcasts_per_second", draw(st.sampled_from([0, 1_000]))),
         Segment("s1", "blue", "vlan", "wire", 101),
         Segment("s2", "blue", kind, None, 501),
         Trunk(

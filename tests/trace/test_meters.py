@@ -12,6 +12,7 @@ import pytest
 
 from tenantry.apps.punt.flows import BURST, OTHERS_METER, OTHERS_PER_SECOND, PACKETS_PER_SECOND
 from tenantry.controller.model import Port
+from tenantry.controller.openflow.keys import BROADCAST_METER
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
 
@@ -30,17 +31,24 @@ def meters(net: Lab) -> dict[int, str]:
 
 
 OURS = f"rate={PACKETS_PER_SECOND} burst_size={BURST}"
+BROADCASTS = "rate=1000 burst_size=1000"
 OTHERS = {OTHERS_METER: f"rate={OTHERS_PER_SECOND} burst_size={OTHERS_PER_SECOND}"}
 
 
-def test_a_port_has_a_meter_for_as_long_as_it_is_plugged_in(net: Lab) -> None:
+def of_ports(*keys: int) -> dict[int, str]:
+    """The meters of ports, and the one of all others."""
+    many = (BROADCAST_METER + key for key in keys)
+    return {**dict.fromkeys(keys, OURS), **dict.fromkeys(many, BROADCASTS), **OTHERS}
+
+
+def test_a_port_has_its_meters_for_as_long_as_it_is_plugged_in(net: Lab) -> None:
     network = net.network("10.0.0.0/24")
     ports = [net.port(network) for _ in range(2)]
     interface, _ = (net.attach(port) for port in ports)
     keys = [net.controller.model.all(Port)[port["id"]].key for port in ports]
-    assert meters(net) == {**dict.fromkeys(keys, OURS), **OTHERS}
+    assert meters(net) == of_ports(*keys)
     net.detach(interface)
-    assert meters(net) == {keys[1]: OURS, **OTHERS}
+    assert meters(net) == of_ports(keys[1])
 
 
 @pytest.mark.parametrize(
@@ -54,11 +62,11 @@ def test_a_port_has_a_meter_for_as_long_as_it_is_plugged_in(net: Lab) -> None:
 def test_what_somebody_else_does_to_meters_is_mended(net: Lab, words: tuple[str, ...]) -> None:
     port = net.port(net.network("10.0.0.0/24"))
     net.attach(port)
-    assert meters(net) == {1: OURS, **OTHERS}
+    assert meters(net) == of_ports(1)
     net.ovs.ofctl(*words)
     (reconciler,) = net.controller.progress.reconcilers.values()
     if words[0] == "del-meters":  # the flow monitor tells of the flows
-        net.until(lambda: meters(net) == {1: OURS, **OTHERS})
+        net.until(lambda: meters(net) == of_ports(1))
     else:
         assert reconciler.audit().added + reconciler.sent.deleted
-    assert meters(net) == {1: OURS, **OTHERS}
+    assert meters(net) == of_ports(1)
