@@ -119,7 +119,7 @@ class Controller:
         self.inbox = Inbox(self.store, records, conf.openflow.coalesce)
         options = (per_port, *(Option(*option) for option in of_features.items()))
         self.inbox.submit([Change(Option, option.id, option) for option in options])
-        rows = {app.name: part.interfaces for app, part in built.items() if part.interfaces}
+        rows = {app.name: part.rows for app, part in built.items() if part.rows}
         self.engine = Engine(self.model, built, rows)
         self.progress = Progress(self.model)
         self.inventory = Inventory(

@@ -57,7 +57,7 @@ OPTIONS: Options = {
 def _build(conf: cfg.ConfigOpts) -> Parts:
     overlay = conf.overlay
     tunnels = Tunnels(overlay.bfd_interval, overlay.bfd_multiplier, overlay.ipsec_psk)
-    return Parts(interfaces=tunnels.rows)
+    return Parts(rows=tunnels.rows)
 
 
 OVERLAY = App(

@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 from tenantry.controller.engine.nodes import Node, Query, Switches, UnitList, UnitNode
 from tenantry.controller.engine.wanted import Wanted
 from tenantry.controller.feature.app import App, Rows, Unit
-from tenantry.controller.feature.ovsdb_rows import InterfaceRow
+from tenantry.controller.feature.ovsdb_rows import Row
 from tenantry.controller.model import Model, Read, View
 from tenantry.controller.openflow.codec import encode_flow
 from tenantry.controller.openflow.flow import Flow
@@ -59,7 +59,7 @@ class Engine:
         self.wants_rows = dict(rows or {})
         self.wanted: dict[int, Wanted] = {}
         self.rows_touched: set[int] = set()
-        """Switches on which other interfaces are wanted than before; whoever sets them, takes them
+        """Switches on which other rows are wanted than before; whoever sets them, takes them
         from here."""
         self.failed: dict[Unit, str] = {}
         """Units whose compile raised, and what: they yield no flows (a switch fails closed)."""
@@ -118,10 +118,10 @@ class Engine:
             pass
         return {switch: wanted.flows for switch, wanted in fresh.wanted.items()}
 
-    def rows(self, switch: int) -> frozenset[InterfaceRow]:
-        """The interfaces that are wanted on a switch."""
+    def rows(self, switch: int) -> frozenset[Row]:
+        """The rows that are wanted in the OVSDB of a switch."""
         nodes = self._switches.rows.get(switch, ())
-        return frozenset[InterfaceRow]().union(*(node.value for node in nodes if node.value))
+        return frozenset[Row]().union(*(node.value for node in nodes if node.value))
 
     # --- asking ----------------------------------------------------------------------------
 

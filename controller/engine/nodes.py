@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tenantry.controller.engine.wanted import Wanted
 from tenantry.controller.feature.app import App, Unit, Units
-from tenantry.controller.feature.ovsdb_rows import InterfaceRow
+from tenantry.controller.feature.ovsdb_rows import Row
 from tenantry.controller.model import Read, Switch
 from tenantry.controller.openflow.groups_meters import encode
 
@@ -84,7 +84,7 @@ class Switches(Node):
     def __init__(self) -> None:
         super().__init__()
         self.lists: dict[int, list[UnitList]] = {}
-        self.rows: dict[int, list[InterfaceRows]] = {}
+        self.rows: dict[int, list[OvsdbRows]] = {}
 
     def refresh(self, engine: Engine) -> None:
         switches = engine.evaluate(self, lambda view: view.ids(Switch))
@@ -93,7 +93,7 @@ class Switches(Node):
             self.lists[switch] = [
                 UnitList(app, units, switch) for app in engine.apps for units in app.units
             ]
-            self.rows[switch] = [InterfaceRows(app, switch) for app in engine.wants_rows]
+            self.rows[switch] = [OvsdbRows(app, switch) for app in engine.wants_rows]
             for node in (*self.lists[switch], *self.rows[switch]):
                 engine.mark(node)
         for switch in self.lists.keys() - switches:
@@ -145,8 +145,8 @@ class UnitList(Node):
         return (self.unit.app.name, f"{self.unit.units.kind} ids")
 
 
-class InterfaceRows(Node):
-    """The interfaces that an app wants on a switch."""
+class OvsdbRows(Node):
+    """The rows that an app wants in the OVSDB of a switch."""
 
     __slots__ = ("app", "switch", "value")
     stage = 2
@@ -155,14 +155,14 @@ class InterfaceRows(Node):
         super().__init__()
         self.app = app
         self.switch = switch
-        self.value: frozenset[InterfaceRow] | None = None
+        self.value: frozenset[Row] | None = None
 
     def refresh(self, engine: Engine) -> None:
         before, rows = self.value, engine.wants_rows[self.app]
         try:
             self.value = engine.evaluate(self, lambda view: frozenset(rows(view, self.switch)))
         except Exception:  # tunnels that work are not taken down for a mistake of ours
-            LOG.exception("the interfaces of %s do not compile; they stay as they are", self.app)
+            LOG.exception("the rows of %s do not compile; they stay as they are", self.app)
         if self.value != before:
             engine.rows_touched.add(self.switch)
 

@@ -23,7 +23,7 @@ from tenantry.controller.feature.effects import (
     Periodic,
 )
 from tenantry.controller.feature.extension import Extension
-from tenantry.controller.feature.ovsdb_rows import InterfaceRow
+from tenantry.controller.feature.ovsdb_rows import Row
 from tenantry.controller.feature.routes import Observe, Route
 from tenantry.controller.model import View
 from tenantry.controller.model.model import Record, Stored
@@ -50,8 +50,8 @@ class Units:
     compile: Callable[[View, int, str], Iterable[Item]]
 
 
-Rows: TypeAlias = Callable[[View, int], Iterable[InterfaceRow]]
-"""The interfaces that a feature wants on a switch (a datapath id): as pure as flows are."""
+Rows: TypeAlias = Callable[[View, int], Iterable[Row]]
+"""The rows that a feature wants in the OVSDB of a switch (a datapath id): as pure as flows are."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,7 +62,7 @@ class Parts:
     packets that its flows send to the controller (``packets.py``). ``announce``: what is sent when
     something has changed; ``periodic``: what is sent now and then, unasked. ``endpoint``: what is
     answered at the service port. ``neighbours``: whom it asks for their MAC addresses.
-    ``interfaces``: those that it wants on a switch (``rows.py``). ``effects``: what is done about
+    ``rows``: what it wants in a switch's OVSDB (``rows.py``). ``effects``: what is done about
     effects of a type of its own, whoever's packet handler yields them. ``observed``: by kind of
     resource, the attributes that nobody wrote. ``routes``: what it answers under ``/tenantry/v1``.
     ``flow_options``: what flows depend on of its options; they read it as Option, by its name.
@@ -74,7 +74,7 @@ class Parts:
     periodic: Periodic | None = None
     endpoint: Endpoint | None = None
     neighbours: Neighbourhood | None = None
-    interfaces: Rows | None = None
+    rows: Rows | None = None
     effects: Mapping[type, EffectHandler] = field(default_factory=dict)
     observed: Mapping[str, Observe] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What interfaces are to be like: the MTU and hints of those that are plugged in, and those that
-features want on a switch."""
+"""What interfaces are to be like: the MTU and hints of those that are plugged in, and those and
+other rows that features want in a switch's OVSDB."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Protocol, cast
 
 from tenantry.controller.engine.engine import Engine
-from tenantry.controller.feature.ovsdb_rows import InterfaceRow, Plugged
+from tenantry.controller.feature.ovsdb_rows import Plugged, Row
 from tenantry.controller.model import Binding, Change, Interface, Model, Network, Port, Switch
 from tenantry.controller.service.follower import Follower, Passed
 from tenantry.controller.switch.inventory import Inventory
@@ -20,7 +20,7 @@ class Hosts(Protocol):
 
     def set_plugged(self, remote: str, wanted: Mapping[str, Plugged]) -> None: ...
 
-    def set_rows(self, remote: str, rows: frozenset[InterfaceRow]) -> None: ...
+    def set_rows(self, remote: str, rows: frozenset[Row]) -> None: ...
 
 
 def plugged(model: Model, port_id: str) -> Plugged | None:
@@ -75,7 +75,7 @@ class Interfaces(Follower):
             self._hosts.set_plugged(remote, interfaces)
 
     def _want_rows(self, changes: Iterable[Change]) -> None:
-        """Tell of the interfaces that are wanted on switches: where others are by now, and where a
+        """Tell of the rows that are wanted on switches: where others are by now, and where a
         database is heard of, perhaps again."""
         touched, self._engine.rows_touched = self._engine.rows_touched, set()
         heard = {cast("int", change.id) for change in changes if change.type is Switch}

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from uuid import UUID
 
 from tenantry.controller import runtime
-from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow, Plugged, difference
+from tenantry.controller.feature.ovsdb_rows import BridgeRow, Plugged, Row, difference
 from tenantry.controller.store import Unavailable
 from tenantry.controller.switch import ovsdb
 from tenantry.controller.switch.host_report import JOINED, HostReport, read_report
@@ -71,11 +71,11 @@ class HostConnection:
         self._report = report
         self._tables: Tables | None = None
         self._plugged: dict[str, Plugged] = {}  # still to be set, by interface
-        self._rows: frozenset[InterfaceRow] | None = None  # None: nobody has said yet
-        self._theirs: dict[str, InterfaceRow] = {}  # interfaces in the way of ours
+        self._rows: frozenset[Row] | None = None  # None: nobody has said yet
+        self._theirs: dict[str, Row] = {}  # rows in the way of ours
         self._said: set[str] = set()  # what is said once
         self._broken: set[str] = set()  # interfaces of ours that must be made again
-        self._written: dict[str, BridgeRow | InterfaceRow] = {}  # by name
+        self._written: dict[str, BridgeRow | Row] = {}  # by name
         self._mended = -MEND_SECONDS  # when something was, last
         self._words: HostReport | None = None  # as they were reported
         self._locked: bool | None = None  # None: it was not asked for
@@ -90,8 +90,8 @@ class HostConnection:
         self._plugged |= wanted
         self._look()
 
-    def set_rows(self, rows: frozenset[InterfaceRow]) -> None:
-        """Have these interfaces, and no others of their kind, likewise."""
+    def set_rows(self, rows: frozenset[Row]) -> None:
+        """Have these rows, and no others that are ours, likewise."""
         self._rows = rows
         self._look()
 
@@ -325,8 +325,10 @@ class HostConnection:
             tables.replica.transact(write)
 
     def _write_rows(self, tables: Tables, bridge: IntegrationBridge, by_hand: list[str]) -> None:
-        wanted = {row.name: tables.possible(row) for row in self._wanted_rows(tables, bridge)}
-        there = tables.interfaces(wanted)
+        possible = map(tables.possible, self._wanted_rows(tables, bridge))
+        wanted = {row.name: row for row in possible if row is not None}
+        broken, self._broken = self._broken, set()
+        there = tables.rows(wanted, broken)
         if self._rows is None:  # what else is there may be wanted
             there = {name: row for name, row in there.items() if name in wanted}
         aside = {name for name, row in self._theirs.items() if there.get(name) == row}
@@ -336,8 +338,6 @@ class HostConnection:
                 aside.add(name)
         there = {name: row for name, row in there.items() if name not in aside}
         wanted = {name: row for name, row in wanted.items() if name not in aside}
-        broken, self._broken = self._broken & there.keys(), set()
-        there |= {name: there[name]._replace(bridge="") for name in broken}
         if there == wanted:
             return
         changed = [
@@ -349,7 +349,7 @@ class HostConnection:
             return
         for name in ovsdb.set_rows(tables, there, wanted):
             self._theirs[name] = there[name]
-            self._say(f"an interface {name} is there that is not ours; rename it or remove it")
+            self._say(ovsdb.in_the_way(wanted[name]))
         by_hand += changed
         self._written = {bridge.name: self._written[bridge.name], **wanted}
 
@@ -365,7 +365,7 @@ class HostConnection:
             runtime.spawn_after(wait, self._look)
         return wait > 0
 
-    def _wanted_rows(self, tables: Tables, bridge: IntegrationBridge) -> Iterator[InterfaceRow]:
+    def _wanted_rows(self, tables: Tables, bridge: IntegrationBridge) -> Iterator[Row]:
         if bridge.service_port and self.remote.startswith("unix:"):
             yield service_port_row(bridge)
         if self._rows is not None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from tenantry.controller import runtime
 from tenantry.controller.config.values import is_address
-from tenantry.controller.feature.ovsdb_rows import InterfaceRow, Plugged
+from tenantry.controller.feature.ovsdb_rows import Plugged, Row
 from tenantry.controller.sockets.listener import Clients, Listener, listen
 from tenantry.controller.sockets.reader import Reader, Unwelcome, unmapped
 from tenantry.controller.switch import ovsdb
@@ -121,7 +121,7 @@ class Hosts:
         if remote in self.databases:
             self.databases[remote].set_plugged(wanted)
 
-    def set_rows(self, remote: str, rows: frozenset[InterfaceRow]) -> None:
+    def set_rows(self, remote: str, rows: frozenset[Row]) -> None:
         if remote in self.databases:
             self.databases[remote].set_rows(rows)
 

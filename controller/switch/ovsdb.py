@@ -12,15 +12,21 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from tenantry.controller.feature.ovsdb_rows import BridgeRow, InterfaceRow, Plugged
+from tenantry.controller.feature.ovsdb_rows import (
+    AttachedRow,
+    BridgeRow,
+    InterfaceRow,
+    Plugged,
+    Row,
+)
 from tenantry.controller.openflow.pipeline import Table
+from tenantry.controller.switch.attached import OWNER
 from tenantry.controller.switch.ovsdb_replica import BadValue, Change, OvsdbError
 from tenantry.controller.switch.ovsdb_tables import (
     CLOSED,
     OPEN,
-    OWNER,
     REMOVED,
     STORE,
     Tables,
@@ -192,12 +198,38 @@ def set_plugged(change: Change, tables: Tables, wanted: Mapping[str, Plugged]) -
             row.delkey("other_config", TX_STEERING)
 
 
-def set_rows(
+def set_rows(tables: Tables, there: Mapping[str, Row], wanted: Mapping[str, Row]) -> set[str]:
+    """Make rows of ours from what is ``there`` to what is ``wanted``, by name; the names of those
+    in whose way somebody else's row is: that stays."""
+    theirs: set[str] = set()
+    if (before := _of(InterfaceRow, there)) != (after := _of(InterfaceRow, wanted)):
+        theirs |= _set_interfaces(tables, before, after)
+    if (found := _of(AttachedRow, there)) != (right := _of(AttachedRow, wanted)):
+        theirs |= tables.attached.others(found)
+        tables.replica.transact(lambda change: tables.attached.write(change, found, right))
+    return theirs
+
+
+def in_the_way(row: Row) -> str:
+    """What is said of a row that is wanted where somebody else's is."""
+    if isinstance(row, InterfaceRow):
+        return f"an interface {row.name} is there that is not ours; rename it or remove it"
+    at = f"{row.at.table} {row.at.name} {row.column}" if row.at else row.name
+    return f"{at} leads to a row that is not ours; `ovs-vsctl clear {at}` makes room"
+
+
+R = TypeVar("R", InterfaceRow, AttachedRow)
+
+
+def _of(type: type[R], rows: Mapping[str, Row]) -> dict[str, R]:
+    return {name: row for name, row in rows.items() if isinstance(row, type)}
+
+
+def _set_interfaces(
     tables: Tables, there: Mapping[str, InterfaceRow], wanted: Mapping[str, InterfaceRow]
 ) -> set[str]:
-    """Make interfaces of ours from what is ``there`` to what is ``wanted``, by name. One that is
-    there without a bridge is made again, if it is on the bridge where it is wanted; if not, it is
-    somebody else's, and stays: the names of these."""
+    """The same for interfaces. One that is there without a bridge is made again, if it is on the
+    bridge where it is wanted; if not, it is somebody else's."""
     moved = {
         name: row
         for name, row in there.items()
@@ -259,6 +291,7 @@ def tidy(tables: Tables, bridge: str, port: int, ports: Iterable[str], *, stay_a
         system, row = tables.replica.system, tables.bridges().get(bridge)
         close_ports(change, tables, ports, False)
         _take(change, tables, tables.owned())
+        tables.attached.take_all(change)
         if row is not None and row.external_ids.get("tenantry"):
             change.remove(system, "bridges", [row])
         elif row is not None:

@@ -108,6 +108,11 @@ def takes(table: Any, column: str, value: Any) -> bool:
     return True
 
 
+def default(table: Any, column: str) -> Any:
+    """What a column is that nobody has set."""
+    return ovs.db.data.Datum.default(table.columns[column].type).to_python(None)
+
+
 class Replica:
     """Use ``ask`` before, and all else after ``start``."""
 

@@ -11,13 +11,16 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from tenantry.controller.feature.ovsdb_rows import BridgeRow, Columns, InterfaceRow, columns
+from tenantry.controller.feature.ovsdb_rows import (
+    BridgeRow,
+    Columns,
+    InterfaceRow,
+    Named,
+    Row,
+    columns,
+)
+from tenantry.controller.switch.attached import COLUMNS, LEADING, OWNER, WANTED, Attached
 from tenantry.controller.switch.ovsdb_replica import BadValue, Replica, takes
-
-OWNER = {"tenantry": "true"}  # external_ids of rows that we made
-WANTED = "tenantry-row"
-"""The key in ``external_ids`` of interfaces that are compared with what is wanted: on which bridge
-they are."""
 
 STORE = "tenantry-store"
 """The key in a bridge's ``external_ids`` that says of which store's controller it is."""
@@ -44,6 +47,7 @@ COPIED: Mapping[str, Collection[str]] = {
     "Bridge": (
         *("name", "datapath_id", "datapath_type", "controller", "fail_mode", "protocols"),
         *("stp_enable", "rstp_enable", "flow_tables", "external_ids", "ports"),
+        *LEADING["Bridge"],
     ),
     "Controller": (*CONTROLLER, "external_ids"),
     "Flow_Table": ("name", "external_ids"),
@@ -52,7 +56,8 @@ COPIED: Mapping[str, Collection[str]] = {
         "other_config",
     ),
     "Manager": ("target", "max_backoff"),
-    "Port": ("name", "interfaces", "vlan_mode", "trunks", "tag"),
+    "Port": ("name", "interfaces", "vlan_mode", "trunks", "tag", *LEADING["Port"]),
+    **{table: (*columns, "external_ids") for table, columns in COLUMNS.items()},
 }
 
 ONLY_WRITTEN: Mapping[str, Collection[str]] = {
@@ -79,6 +84,7 @@ class Tables:
         self._bridges_changed = False
         self._by_name: dict[str, dict[str, Any]] = {"Interface": {}, "Port": {}}
         self._marked: set[str] = set()
+        self.attached = Attached(replica, self._named)
         replica.start(COPIED, ONLY_WRITTEN, self._changed)
 
     def _changed(self, event: str, row: Any, before: Any = None) -> None:
@@ -152,6 +158,19 @@ class Tables:
         """A row of Port, or None."""
         return self._by_name["Port"].get(name)
 
+    def _named(self, row: Named) -> Any:
+        """A row of Bridge or Port, or None."""
+        return self.bridges().get(row.name) if row.table == "Bridge" else self.port(row.name)
+
+    def rows(self, wanted: Mapping[str, Row], broken: Collection[str] = ()) -> dict[str, Row]:
+        """What is there of ours, and what is in the way of what is ``wanted``, by name;
+        interfaces that are ``broken``, as if on no bridge."""
+        interfaces = {
+            name: row._replace(bridge="") if name in broken else row
+            for name, row in self.interfaces(wanted).items()
+        }
+        return {**interfaces, **self.attached.there(wanted)}
+
     def interfaces(self, wanted: Iterable[str]) -> dict[str, InterfaceRow]:
         """Those that bear the mark, by name; and those that have a ``wanted`` name without it, as
         if on no bridge."""
@@ -181,8 +200,10 @@ class Tables:
     def ports(self) -> Iterable[str]:
         return self._by_name["Port"].keys()
 
-    def possible(self, row: InterfaceRow) -> InterfaceRow:
+    def possible(self, row: Row) -> Row | None:
         """What can be had of a row: this version may not have a column of it."""
+        if not isinstance(row, InterfaceRow):
+            return self.attached.possible(row)
         missing = {
             field: default
             for field, default in InterfaceRow._field_defaults.items()
@@ -190,8 +211,10 @@ class Tables:
         }
         return row._replace(**missing)
 
-    def objection(self, row: InterfaceRow) -> str:
+    def objection(self, row: Row) -> str:
         """What is wrong with a row that is to be written; "" if nothing is."""
+        if not isinstance(row, InterfaceRow):
+            return self.attached.objection(row)
         try:
             for column, value in interface_columns(row).items():
                 takes(self.replica.tables["Interface"], column, value)

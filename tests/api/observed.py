@@ -52,7 +52,7 @@ WIRES = ("wire", "wire2", "wire3", "uplink", "uplink2")
 TUNNELS = ("vxlan", "geneve")
 CONF = features.load([])
 PARTS = {app.name: app.build(CONF) for app in APPS}
-ROWS = {name: parts.interfaces for name, parts in PARTS.items() if parts.interfaces}
+ROWS = {name: parts.rows for name, parts in PARTS.items() if parts.rows}
 
 
 class Observed:

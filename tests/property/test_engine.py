@@ -16,7 +16,7 @@ from tenantry.apps.overlay import OVERLAY
 from tenantry.apps.overlay.rows import Tunnels
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.feature.app import App, Unit, Units
-from tenantry.controller.feature.ovsdb_rows import InterfaceRow
+from tenantry.controller.feature.ovsdb_rows import Row
 from tenantry.controller.model import (
     Change,
     Interface,
@@ -45,7 +45,7 @@ def flows(engine: Engine) -> dict[int, dict[int, bytes]]:
 ROWS = {OVERLAY.name: Tunnels(100, 4, "").rows}
 
 
-def rows(engine: Engine) -> dict[int, frozenset[InterfaceRow]]:
+def rows(engine: Engine) -> dict[int, frozenset[Row]]:
     return {switch: engine.rows(switch) for switch in engine.wanted}
 
 
