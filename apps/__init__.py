@@ -21,6 +21,7 @@ from tenantry.apps.port_security import PORT_SECURITY
 from tenantry.apps.provider import PROVIDER
 from tenantry.apps.punt import PUNT
 from tenantry.apps.pvlan import PVLAN
+from tenantry.apps.qos import QOS
 from tenantry.apps.routing import ROUTING
 from tenantry.apps.security_groups import SECURITY_GROUPS
 from tenantry.apps.service_port import SERVICE_PORT
@@ -48,5 +49,6 @@ APPS: tuple[App, ...] = (
     FIREWALL,
     NAT,
     PVLAN,
+    QOS,
     NETWORK_LOG,
 )

@@ -146,9 +146,14 @@ class RouterHooks(ResourceHooks):
         else:
             self._clear_gateway(draft, body)
             body[GATEWAY_PORT] = self._new_port(draft, body, network_id, wanted)
-        # What a PUT leaves out is as in a new one: it replaces.
+        # What a PUT leaves out is as in a new one: it replaces. What else there is, is others'.
         enable_snat = asked.get("enable_snat")
-        body[GATEWAY] = {"network_id": network_id, "enable_snat": enable_snat is not False}
+        body[GATEWAY] = {
+            **(before or {}),
+            **asked,
+            "enable_snat": enable_snat is not False,
+        }
+        body[GATEWAY].pop("external_fixed_ips", None)
 
     @staticmethod
     def _check_outside(draft: Draft, body: Body, network_id: str) -> None:

@@ -56,6 +56,7 @@ class Network:
     # router:external: routers have their gateways there
     external: bool = stored("router:external", default=False)
     pvlan: bool = False  # its ports hear only those that their pvlan_type lets them
+    qos_policy_id: str = ""  # for its ports that have none of their own
 
 
 @record
@@ -201,6 +202,7 @@ class Port:
     community: frozenset[str] = stored(of_body=_community, default=frozenset())
     # the MAC addresses that it may send from, if it is of a community
     community_macs: frozenset[int] = stored(of_body=_community_macs, default=frozenset())
+    qos_policy_id: str = ""  # its own
 
     @property
     def learns(self) -> bool:

@@ -31,6 +31,10 @@ def _snat(body: Body) -> bool:
     return bool(gateway.get("enable_snat", True)) if gateway else False
 
 
+def _gateway_policy(body: Body) -> str:
+    return str((body["external_gateway_info"] or {}).get("qos_policy_id") or "")
+
+
 def _or_true(body: Body, name: str) -> bool:
     return body.get(name) is not False
 
@@ -62,6 +66,8 @@ class Router:
     gateway_not_on: frozenset[str] = stored(parse=frozenset, default=frozenset())  # taken off there
     # enable_ndp_proxy: of IPv6, outside reaches only what has one
     ndp_proxies_only: bool = stored("enable_ndp_proxy", default=False)
+    # that of its gateway itself, if it has one
+    qos_policy_id: str = stored(of_body=_gateway_policy, default="")
 
 
 @record
@@ -87,6 +93,7 @@ class FloatingIp:
     # or "": it leads nowhere, or is forwarded port by port
     fixed_port_id: str = stored("port_id", empty="")
     fixed_address: int = stored("fixed_ip_address", parse.ip, empty=0)
+    qos_policy_id: str = ""  # its own
 
 
 @record

@@ -22,6 +22,7 @@ from tenantry.apps.network_log import resources as network_log
 from tenantry.apps.port_security import resources as port_security
 from tenantry.apps.provider import resources as provider
 from tenantry.apps.pvlan import resources as pvlan
+from tenantry.apps.qos import resources as qos
 from tenantry.apps.routing import resources as routing
 from tenantry.apps.security_groups import resources as security_groups
 from tenantry.apps.trunk import resources as trunk
@@ -51,6 +52,7 @@ def extensions() -> list[neutron.Extension]:
         trunk.extension(),
         pvlan.extension(),
         local_ip.extension(),
+        qos.extension(),
     ]
 
 

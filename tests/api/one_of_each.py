@@ -300,6 +300,18 @@ def one_of_each(api: Api) -> World:
         **{**notes, "port_id": parent, "admin_state_up": True},
         sub_ports=[{"port_id": child, "segmentation_type": "vlan", "segmentation_id": 7}],
     )
+    make("policy", {"is_default": False}, **notes, shared=False, is_default=False)
+    limited = id("policy")
+    one_way = {"direction": "egress", "max_kbps": 1000, "max_burst_kbps": 900}
+    make("bandwidth_limit_rule", {"direction": "ingress"}, limited, **one_way)
+    packets = {"direction": "egress", "max_kpps": 20, "max_burst_kpps": 10}
+    make("packet_rate_limit_rule", {"direction": "ingress"}, limited, **packets)
+    make("dscp_marking_rule", {}, limited, dscp_mark=26)
+    least = {"direction": "egress", "min_kbps": 500}
+    make("minimum_bandwidth_rule", {"direction": "ingress"}, limited, **least)
+    fewest = {"direction": "egress", "min_kpps": 5}
+    make("minimum_packet_rate_rule", {"direction": "ingress"}, limited, **fewest)
+    del world.new["dscp_marking_rule"]  # a policy has one
     for kind, url in world.urls.items():
         if "tags" in api.kinds[kind].attributes:
             assert api.request("PUT", f"{url}/tags", {"tags": ["a", "b"]})[0] == 200

@@ -137,6 +137,7 @@ def test_app_ids_never_change() -> None:
         17: "pvlan",
         18: "local_ip",
         21: "flavors",
+        22: "qos",
         25: "multicast",
     }
     assert len(APPS) == len({app.name for app in APPS})

@@ -40,10 +40,18 @@ _USERS = {
     "address_scope": (("subnetpool", "subnetpool"),),
     "security_group": (("security_group_port", "port"), ("remote_group", "security_group_rule")),
     "address_group": (("address_group_rule", "security_group_rule"),),
+    "qos_policy": tuple(
+        (f"qos_{kind}", kind) for kind in ("network", "port", "floatingip", "router")
+    ),
 }
 """What can be shared; and in which roles, and of which kinds, those who use it link to it."""
 
-KINDS = _USERS.keys()
+OBJECT_TYPES = _USERS.keys()
+
+
+def _kind(object_type: str) -> str:
+    """The kind of what is shared: but for one, policies call it by the same name."""
+    return "policy" if object_type == "qos_policy" else object_type
 
 
 class RbacPolicyNotFound(exceptions.NotFound):
@@ -66,11 +74,12 @@ class RbacPolicyHooks(ResourceHooks):
     whether everybody has."""
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
-        kind, id = body["object_type"], body["object_id"]
+        object_type, id = body["object_type"], body["object_id"]
+        kind = _kind(object_type)
         actions = (ACCESS_SHARED, ACCESS_EXTERNAL) if kind == "network" else (ACCESS_SHARED,)
         if body["action"] not in actions:
             raise InvalidActionForType(
-                action=body["action"], object_type=kind, valid_actions=", ".join(actions)
+                action=body["action"], object_type=object_type, valid_actions=", ".join(actions)
             )
         target = draft.get(kind, id) if kind in self.kinds else None
         if target is None or not self.kinds[kind].may_see(draft, context, target):
@@ -108,7 +117,7 @@ class RbacPolicyHooks(ResourceHooks):
         yield Link(body["object_id"], OBJECT)
 
     def wholes(self, body: Body) -> Iterable[tuple[str, str]]:
-        yield body["object_type"], body["object_id"]
+        yield _kind(body["object_type"]), body["object_id"]
 
 
 def _check_target(draft: Draft, context: Context, body: Body) -> None:
@@ -127,7 +136,7 @@ def _check_unused(draft: Draft, policy: Body) -> None:
     if policy["action"] != ACCESS_SHARED:
         return
     kind, id = policy["object_type"], policy["object_id"]
-    target = draft.get(kind, id)
+    target = draft.get(_kind(kind), id)
     owner: str = target["project_id"] if target else ""
     for role, users in _USERS[kind]:
         for user_id in draft.linked(id, role):
@@ -140,7 +149,7 @@ def _check_unused(draft: Draft, policy: Body) -> None:
 
 def _reflect(draft: Draft, policy: Body) -> None:
     """Have what a policy is about say whether it is everybody's."""
-    kind, id = policy["object_type"], policy["object_id"]
+    kind, id = _kind(policy["object_type"]), policy["object_id"]
     shared = draft.owner(access(id, EVERYBODY)) is not None
     body = draft.get(kind, id)
     if body is not None and body.get("shared", shared) != shared:
@@ -153,18 +162,18 @@ class SharedResourceHooks(ResourceHooks):
 
     overrides = ("shared",)
 
-    def __init__(self, kind: str) -> None:
-        self._kind = kind
+    def __init__(self, object_type: str) -> None:
+        self._type = object_type
 
     def created(self, draft: Draft, body: Body) -> None:
         if body.get("shared"):
-            give_to_everybody(draft, self.kinds[RBAC_POLICY], self._kind, body, ACCESS_SHARED)
+            give_to_everybody(draft, self.kinds[RBAC_POLICY], self._type, body, ACCESS_SHARED)
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         if body.get("shared") == before.get("shared"):
             return
         if body["shared"]:
-            give_to_everybody(draft, self.kinds[RBAC_POLICY], self._kind, before, ACCESS_SHARED)
+            give_to_everybody(draft, self.kinds[RBAC_POLICY], self._type, before, ACCESS_SHARED)
         else:
             policy = draft.owner(access(body["id"], EVERYBODY))
             if policy is not None:
@@ -184,7 +193,7 @@ class SharedResourceHooks(ResourceHooks):
         """What was shared before there were policies for it gets one."""
 
         def change(draft: Draft) -> None:
-            for body in store.read(self._kind).values():
+            for body in store.read(_kind(self._type)).values():
                 self.created(draft, body)
 
         store.write(change, SYSTEM.actor)
@@ -219,7 +228,7 @@ _ATTRIBUTES: dict[str, dict[str, Any]] = {
 
 def extension() -> Extension:
     """The kind ``rbac_policy``."""
-    shared = {kind: SharedResourceHooks(kind) for kind in _USERS}
+    shared = {_kind(object_type): SharedResourceHooks(object_type) for object_type in _USERS}
 
     def upgrade(store: Store) -> None:
         for kind in shared.keys() & store.schema.keys():

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Who has a policy: networks, ports, floating IPs, and the gateways of routers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from neutron_lib.exceptions import qos as errors
+from neutron_lib.services.qos.constants import QOS_NETWORK_POLICY_ID, QOS_POLICY_ID
+
+from tenantry.apps.qos.errors import (
+    WHY,
+    QosRuleNotSupported,
+    QosRuleNotSupportedByNetwork,
+    QosRuleNotSupportedOutside,
+)
+from tenantry.apps.qos.records import BANDWIDTHS, is_networks
+from tenantry.apps.qos.rules import MINIMUM_BANDWIDTH, POLICY, rules_in
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import Reader, ResourceHooks, may_use
+from tenantry.controller.store import Body, Claim, Draft, Link
+
+GATEWAY = "external_gateway_info"
+DEFAULT = "default_qos_policy"
+"""What the one policy of a project claims that its new networks get."""
+
+USERS = ("network", "port", "floatingip", "router")
+"""The kinds of resources that have policies."""
+
+
+def role(kind: str) -> str:
+    """The role in which a policy sees its users of a kind."""
+    return f"qos_{kind}"
+
+
+def users(reader: Reader, policy_id: str) -> Iterator[tuple[str, Body]]:
+    """Who has a policy, each with its kind."""
+    for kind in USERS:
+        for id in reader.linked(policy_id, role(kind)):
+            body = reader.get(kind, id)
+            if body is not None:
+                yield kind, body
+
+
+def concerned(reader: Reader, policy_id: str) -> Iterator[tuple[str, Body]]:
+    """Who is held to a policy: who has it, and guests' ports that have their network's."""
+    for kind, body in users(reader, policy_id):
+        yield kind, body
+        for id in reader.linked(body["id"], "port") if kind == "network" else ():
+            port = reader.get("port", id)
+            if port and not port.get(QOS_POLICY_ID) and not is_networks(port["device_owner"]):
+                yield "port", port
+
+
+class _Bound(ResourceHooks):
+    """Of one kind that has policies."""
+
+    kind: str
+
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        self._settle(draft, context, None, body)
+
+    def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
+        self._settle(draft, context, self.policy(before), body)
+
+    def policy(self, body: Body) -> str | None:
+        """The policy that it has of its own."""
+        return body.get(QOS_POLICY_ID) or None
+
+    def _settle(self, draft: Draft, context: Context, was: str | None, body: Body) -> None:
+        id = self.policy(body)
+        if id == was:
+            return
+        old, new = (draft.get(POLICY, each) if each else None for each in (was, id))
+        if old is not None and not may_use(draft, context, old):
+            raise errors.PolicyRemoveAuthorizationError(policy_id=was)
+        if id is not None:
+            if new is None or not may_use(draft, context, new):
+                raise errors.QosPolicyNotFound(policy_id=id)
+            check_supported(draft, id, self.kind, body)
+
+    def links(self, body: Body) -> Iterable[Link]:
+        id = self.policy(body)
+        if id is not None:
+            yield Link(id, role(self.kind))
+
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
+        shown.setdefault(QOS_POLICY_ID, None)  # from before there was such an attribute
+
+
+class NetworkHooks(_Bound):
+    kind = "network"
+
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        default = draft.owner(Claim(DEFAULT, "", body["project_id"]))
+        if not body[QOS_POLICY_ID] and default is not None:
+            body[QOS_POLICY_ID] = default
+            check_supported(draft, default, self.kind, body)
+        super().create(draft, context, body)
+
+
+class PortHooks(_Bound):
+    kind = "port"
+    overrides = (QOS_NETWORK_POLICY_ID,)
+
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        super().create(draft, context, body)
+        network = draft.get("network", body["network_id"])
+        id = network and network.get(QOS_POLICY_ID)
+        if id and not body[QOS_POLICY_ID] and not is_networks(body["device_owner"]):
+            check_supported(draft, id, self.kind, body)
+
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
+        super().present(reader, context, body, shown)
+        shown[QOS_NETWORK_POLICY_ID] = _of_network(reader, body["network_id"])
+
+
+class FloatingIpHooks(_Bound):
+    kind = "floatingip"
+    overrides = (QOS_NETWORK_POLICY_ID,)
+
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
+        super().present(reader, context, body, shown)
+        shown[QOS_NETWORK_POLICY_ID] = _of_network(reader, body["floating_network_id"])
+
+
+class RouterHooks(_Bound):
+    """A gateway's policy stays when its network changes, and goes with it."""
+
+    kind = "router"
+
+    def policy(self, body: Body) -> str | None:
+        return (body[GATEWAY] or {}).get(QOS_POLICY_ID) or None
+
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
+        gateway = shown.get(GATEWAY)
+        if gateway:
+            own = {name: value for name, value in gateway.items() if name != QOS_POLICY_ID}
+            if self.policy(body) or _of_network(reader, gateway["network_id"]):
+                own[QOS_POLICY_ID] = self.policy(body)
+            shown[GATEWAY] = own
+
+
+def _of_network(reader: Reader, id: str) -> str | None:
+    network = reader.get("network", id)
+    return (network.get(QOS_POLICY_ID) or None) if network else None
+
+
+def check_supported(reader: Reader, policy_id: str, kind: str, body: Body) -> None:
+    """What a policy promises can be kept for who has it, or is to have it. Errors: Neutron's
+    QosRuleNotSupported, for networks QosRuleNotSupportedByNetwork."""
+    for type, _ in rules_in(reader, policy_id):
+        if type not in WHY:
+            continue
+        if kind in ("floatingip", "router"):
+            raise QosRuleNotSupportedOutside(rule_type=type, object_type=kind, object_id=body["id"])
+        network = reader.get("network", body["network_id"]) if kind == "port" else body
+        if network is not None and type == MINIMUM_BANDWIDTH and has_bandwidth(reader, network):
+            continue
+        if kind == "network":
+            raise QosRuleNotSupportedByNetwork(rule_type=type, network_id=body["id"], why=WHY[type])
+        raise QosRuleNotSupported(rule_type=type, port_id=body["id"], why=WHY[type])
+
+
+def has_bandwidth(reader: Reader, network: Body) -> bool:
+    """Whether a network is on wires of which a host says how much they carry."""
+    wires = {network.get("provider:physical_network")}
+    for id in reader.linked(network["id"], "segment"):
+        segment = reader.get("segment", id)
+        wires.add(segment and segment["physical_network"])
+    return any(wire in wires for wire in _bandwidths(reader) if wire)
+
+
+def _bandwidths(reader: Reader) -> Iterator[str]:
+    """The physical networks of which a host says how much they carry."""
+    for id in reader.claimed("agent_host", "").values():
+        agent = reader.get("agent", id)
+        if agent is not None:
+            yield from agent["configurations"].get(BANDWIDTHS) or ()
