@@ -31,6 +31,7 @@ from tenantry.controller.engine.nodes import Node, Query, Switches, UnitList, Un
 from tenantry.controller.engine.wanted import Wanted
 from tenantry.controller.feature.app import App, Rows, Unit
 from tenantry.controller.feature.ovsdb_rows import Row
+from tenantry.controller.feature.routes import UnitName
 from tenantry.controller.model import Model, Read, View
 from tenantry.controller.openflow.codec import encode_flow
 from tenantry.controller.openflow.flow import Flow
@@ -164,6 +165,22 @@ class Engine:
                 for cookie in asked.intersection(node.cookies):
                     found.setdefault(cookie, []).append(node.unit)
         return found
+
+    def wanted_by(
+        self, switch: int, names: Iterable[UnitName]
+    ) -> Iterator[tuple[UnitName, int, bytes]]:
+        """What these units of a switch want: keys and bodies, as in ``wanted``. The engine may run
+        between two of them."""
+        flows = self.wanted[switch].flows if switch in self.wanted else {}
+        kinds = {
+            (units.unit.app.name, units.unit.units.kind): units.nodes
+            for units in self._switches.lists.get(switch, ())
+        }
+        for name in names:
+            node = kinds.get((name.app, name.kind), {}).get(name.id)
+            for cookie in node.cookies if node else ():
+                if cookie in flows:
+                    yield name, cookie, flows[cookie]
 
     def cookies(self, unit: Unit) -> tuple[int, ...]:
         """The cookies of a unit's flows."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -17,9 +17,27 @@ class Silent(Exception):
     """A switch does not tell what it holds; why, in words."""
 
 
+class UnitName(NamedTuple):
+    """A unit, on whatever switches it is: its app, its kind and its id (see ``Units``)."""
+
+    app: str
+    kind: str
+    id: str
+
+
+class Rate(NamedTuple):
+    """Packets and octets a second."""
+
+    packets: float
+    octets: float
+
+
 class Counted(NamedTuple):
-    """The packets of one of a unit's flows, on one switch: the unit's app, kind and id, and the
-    flow's table and priority."""
+    """What one of a unit's flows has counted on one switch. Octets are those of whole frames, from
+    their MAC addresses on. It has counted for at least ``seconds``: they begin anew when what the
+    flow does changes, and with it its cookie; its counts only when what it matches does, or when
+    the switch starts. ``rate`` is since it was read before, in the last seconds; None if it was
+    not."""
 
     app: str
     kind: str
@@ -27,6 +45,35 @@ class Counted(NamedTuple):
     table: int
     priority: int
     packets: int
+    octets: int = 0
+    seconds: float = 0.0
+    switch: int = 0
+    cookie: int = 0
+    rate: Rate | None = None
+
+
+class Metered(NamedTuple):
+    """What one of a unit's meters has counted on one switch: what went in, and what of that was
+    more than it lets through. It begins anew when its rate changes."""
+
+    app: str
+    kind: str
+    id: str
+    meter: int
+    switch: int
+    packets: int
+    octets: int
+    dropped_packets: int
+    dropped_octets: int
+    seconds: float
+
+
+class Counts(NamedTuple):
+    """What was read, and of which switches (datapath ids) nothing could be: why, in words."""
+
+    flows: list[Counted]
+    meters: list[Metered]
+    silent: Mapping[int, str]
 
 
 class Running(Protocol):
@@ -40,7 +87,17 @@ class Running(Protocol):
         self, tables: Collection[Table], switch: str | None = None
     ) -> Iterator[list[Counted]]:
         """What each switch that is connected, or the one of this name or id, says of its flows in
-        some tables. Waits for their answers. Errors: LookupError, Silent."""
+        some tables, whatever they hold there. Waits for their answers. Errors: LookupError,
+        Silent."""
+
+    def counts(self, units: Iterable[UnitName], tables: Collection[Table] | None = None) -> Counts:
+        """What the flows of some units have counted, or those of them in some tables, and their
+        meters, on each switch that has the unit. No other flow is looked at, whatever else the
+        switches hold, so a periodic reader may ask, too. Waits for the answers of all switches at
+        once, some seconds at the most: who is silent is named in the answer.
+
+        Open vSwitch adds up what its datapath has counted twice a second, so counts may be that
+        old. They go on over a restart of the controller."""
 
     def port_status(self, id: str) -> str:
         """What has become of a port: ACTIVE, BUILD, DOWN, ERROR."""

@@ -54,7 +54,9 @@ _FLOW_STATS = 1  # OFPMP_FLOW
 REPLY_MORE = 1
 _NO_BUFFER = ANY = 0xFFFFFFFF  # all ports, groups and meters (OFPPANY, OFPGANY, OFPM_ALL)
 _ADD, _DELETE, _DELETE_STRICT = 0, 3, 4
-_EVERY_BIT = (1 << 64) - 1
+ONE_FLOW = (1 << 64) - 1
+"""The mask of a cookie that is meant exactly: Open vSwitch has an index of them, and looks at no
+other flow."""
 
 _HEADER = struct.Struct("!BBHI")
 
@@ -146,7 +148,7 @@ def delete_flow(cookie: int, table: int) -> bytes:
     OVS finds exact cookies by index; a masked cookie would scan every flow.
     """
     return _FLOW_MOD.pack(
-        cookie, _EVERY_BIT, table, _DELETE, 0, 0, 0, _NO_BUFFER, ANY, ANY, 0, 0
+        cookie, ONE_FLOW, table, _DELETE, 0, 0, 0, _NO_BUFFER, ANY, ANY, 0, 0
     ) + shapes.encode_match({})
 
 
@@ -154,7 +156,7 @@ def delete_exactly(body: bytes) -> bytes:
     """The flow-mod body that deletes the one flow that this body would add, if it bears the same
     cookie."""
     cookie, _, table, _, _, _, priority, *_ = _FLOW_MOD.unpack_from(body)
-    head = (cookie, _EVERY_BIT, table, _DELETE_STRICT, 0, 0, priority, _NO_BUFFER, ANY, ANY, 0, 0)
+    head = (cookie, ONE_FLOW, table, _DELETE_STRICT, 0, 0, priority, _NO_BUFFER, ANY, ANY, 0, 0)
     return _FLOW_MOD.pack(*head) + _match(body)
 
 
@@ -223,6 +225,8 @@ class FlowStats(NamedTuple):
     """Of a flow that is not what its cookie says: the flow-mod that would add it. Else empty."""
     packets: int
     bytes: int
+    seconds: float = 0.0
+    """Since it was added, or what it does was changed; what it has counted goes on over that."""
 
 
 def read_flow_stats(data: bytes) -> tuple[list[FlowStats], bool]:
@@ -236,7 +240,8 @@ def _entries(data: bytes) -> Iterator[FlowStats]:
     pack = _FLOW_MOD_REST.pack
     while offset < end:
         entry = _STATS_ENTRY.unpack_from(data, offset)
-        length, table, _, _, priority, idle, hard, flags, importance, number, *counters = entry
+        length, table, sec, nsec, priority, idle, hard, flags, importance, *rest_of_entry = entry
+        number, packets, octets = rest_of_entry
         if length < _STATS_ENTRY.size:
             raise ValueError(f"flow stats entry of {length} bytes")
         told = data[offset + _STATS_ENTRY.size : offset + length]
@@ -244,7 +249,7 @@ def _entries(data: bytes) -> Iterator[FlowStats]:
         rest = pack(0, table, _ADD, *others) + told
         cookie = number.to_bytes(8, "big")
         body = b"" if _digest(rest) == cookie[1:] else cookie + rest
-        yield FlowStats(table, priority, number, body, *counters)
+        yield FlowStats(table, priority, number, body, packets, octets, sec + nsec / 1e9)
         offset += length
 
 

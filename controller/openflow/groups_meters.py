@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 from hashlib import blake2b
+from typing import NamedTuple
 
 from tenantry.controller.openflow import shapes
 from tenantry.controller.openflow.codec import (
@@ -65,6 +66,11 @@ def slot(key: int) -> int:
 _VIRTUAL = {0xFFFFFFFD: "slowpath", 0xFFFFFFFE: "controller"}  # 7.3.4.3: OFPM_CONTROLLER ...
 
 
+def meter_id(key: int) -> int | None:
+    """Which meter it is; None if it is a group, or a flow."""
+    return slot(key) & 0xFFFFFFFF if _METER <= key < _GROUP else None
+
+
 def slot_text(key: int) -> str:
     """The same for people: ``meter 12``, ``group 3``, ``meter controller``."""
     number = slot(key) & 0xFFFFFFFF
@@ -111,7 +117,7 @@ def delete_slot(xid: int, key: int) -> bytes:
     return message(METER_MOD, xid, _METER_MOD.pack(_METER_DELETE, 0, slot(key) & 0xFFFFFFFF))
 
 
-_GROUP_DESC, _METER_CONFIG = 7, 10  # OFPMP_GROUP_DESC, OFPMP_METER_CONFIG
+_GROUP_DESC, _METER_STATS, _METER_CONFIG = 7, 9, 10  # OFPMP_GROUP_DESC, OFPMP_METER ...
 
 
 def meter_config_request(xid: int) -> bytes:
@@ -136,6 +142,37 @@ def read_meter_config(data: bytes) -> tuple[list[int], bool]:
         keys.append(meter_key(Limit(id, rate, burst, unit or Of.PACKETS)))
         offset += max(length, 8)
     return keys, bool(flags & REPLY_MORE)
+
+
+_METER_STATS_ENTRY = struct.Struct("!IH6xIQQII")
+_BAND_STATS = struct.Struct("!QQ")
+
+
+class MeterStats(NamedTuple):
+    """What went into a meter, and what of it was dropped."""
+
+    packets: int
+    octets: int
+    dropped_packets: int
+    dropped_octets: int
+    seconds: float
+    """Since it was made. What it has counted begins anew when its rate changes, though."""
+
+
+def meter_stats_request(xid: int, meter: int) -> bytes:
+    """Ask what one meter has counted (7.3.5.12)."""
+    return message(MULTIPART_REQUEST, xid, struct.pack("!HH4xI4x", _METER_STATS, 0, meter))
+
+
+def read_meter_stats(data: bytes) -> MeterStats | None:
+    """The first meter in a reply; None if there is none."""
+    if len(data) < 16 + _METER_STATS_ENTRY.size:
+        return None
+    _, length, _, packets, octets, sec, nsec = _METER_STATS_ENTRY.unpack_from(data, 16)
+    bands = data[16 + _METER_STATS_ENTRY.size : 16 + length]
+    over = [*_BAND_STATS.iter_unpack(bands)]
+    dropped = sum(band[0] for band in over), sum(band[1] for band in over)
+    return MeterStats(packets, octets, *dropped, sec + nsec / 1e9)
 
 
 def group_desc_request(xid: int) -> bytes:

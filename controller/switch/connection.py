@@ -49,6 +49,7 @@ class Connection:
         self._datapath = datapath
         self._xid = 0
         self._replies: dict[int, runtime.Queue] = {}
+        self._reading: dict[int, runtime.Queue] = {}
         self._errors: list[codec.SwitchError] | None = None
         self._watching = range(0)  # xids of the requests to be told of changes
         self.on_foreign_changes: Callable[[set[int]], None] = lambda tables: None
@@ -95,6 +96,18 @@ class Connection:
             yield lambda: self._next(replies)
         finally:
             del self._replies[xid]
+
+    @contextmanager
+    def reading(self, xids: range) -> Iterator[Callable[[], bytes]]:
+        """The same of many xids at once, while others ask, too: what is refused of it concerns
+        nobody else."""
+        replies = runtime.Queue()
+        self._reading.update(dict.fromkeys(xids, replies))
+        try:
+            yield lambda: self._next(replies)
+        finally:
+            for xid in xids:
+                del self._reading[xid]
 
     def dump_flows(self, tables: Container[int] | None = None) -> list[codec.FlowStats]:
         """Every flow that the switch holds, or those of these tables; but none that it has learned
@@ -196,7 +209,7 @@ class Connection:
 
     def awaits(self, xid: int) -> bool:
         """Whether somebody waits for replies that bear ``xid``."""
-        return xid in self._replies
+        return xid in self._replies or xid in self._reading
 
     def take(self, header: codec.Header, data: bytes) -> None:
         """A message from the switch, for whoever waits for it."""
@@ -206,6 +219,9 @@ class Connection:
             return
         if header.kind == codec.REQUESTFORWARD:
             self.on_foreign_changes(set())
+            return
+        if (reading := self._reading.get(header.xid)) is not None:
+            reading.put(data)
             return
         replies = self._replies.get(header.xid)
         if header.kind == codec.ERROR and header.xid in self._watching:
@@ -220,5 +236,5 @@ class Connection:
 
     def end(self) -> None:
         """The switch is gone: whoever waits for it is told."""
-        for replies in list(self._replies.values()):
+        for replies in {*self._replies.values(), *self._reading.values()}:
             replies.put(None)

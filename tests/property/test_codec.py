@@ -276,6 +276,8 @@ def test_requests_equal_os_kens(xid: int, table: int, cookie: int, mask: int) ->
     assert codec.flow_stats_request(xid, table, cookie, mask) == serialised(stats, xid)
     tables = parser.OFPTableStatsRequest(DATAPATH, 0)
     assert codec.table_stats_request(xid) == serialised(tables, xid)
+    meter = parser.OFPMeterStatsRequest(DATAPATH, meter_id=cookie & 0xFFFF)
+    assert groups_meters.meter_stats_request(xid, cookie & 0xFFFF) == serialised(meter, xid)
     barrier = codec.message(codec.BARRIER_REQUEST, xid)
     assert barrier == serialised(parser.OFPBarrierRequest(DATAPATH), xid)
 
@@ -397,11 +399,15 @@ def test_a_register_is_matched_once() -> None:
 STATS = "!HBxIIHHHHH2xQQQ"
 
 
+SECONDS = 9.5
+
+
 def stats_entry(flow: Flow, cookie: int, packets: int, *others: int) -> bytes:
     """``ofp_flow_stats`` (OpenFlow 1.4, 7.3.5.2) around a flow-mod's own match and instructions.
     ``others``: timeouts, flags, importance."""
     content = encode_match(flow.match) + encode_instructions(flow.actions)
-    head = (48 + len(content), flow.table.id, 9, 0, flow.priority, *(others or (0,) * 4))
+    age = (int(SECONDS), int(SECONDS % 1 * 1e9))
+    head = (48 + len(content), flow.table.id, *age, flow.priority, *(others or (0,) * 4))
     return struct.pack(STATS, *head, cookie, packets, packets * 60) + content
 
 
@@ -427,7 +433,7 @@ def test_flow_stats_are_read_as_os_ken_reads_them(
     flows, more_follow = codec.read_flow_stats(data)
     assert more_follow == more
     assert flows == [
-        codec.FlowStats(flow.table.id, flow.priority, cookie, b"", packets, packets * 60)
+        codec.FlowStats(flow.table.id, flow.priority, cookie, b"", packets, packets * 60, SECONDS)
         for cookie, (flow, packets) in zip(cookies, held, strict=True)
     ]
     theirs = parser.OFPFlowStatsReply.parser(
@@ -458,6 +464,14 @@ def test_a_flow_that_is_not_what_its_cookie_says_is_told(
             assert ours == serialised(theirs, 7)
     ((stats,), _) = codec.read_flow_stats(told(stats_entry(flow, cookie ^ 1, 7)))
     assert stats.body[8:] == body[8:]
+
+
+def test_meter_stats_are_read() -> None:
+    """OpenFlow 1.4, 7.3.5.12: a meter with a band of each kind, and a switch that has none."""
+    bands = struct.pack("!QQQQ", 7, 700, 1, 100)
+    entry = struct.pack("!IH6xIQQII", 5, 40 + len(bands), 1, 10, 1000, 3, 500_000_000) + bands
+    assert groups_meters.read_meter_stats(told(entry)) == (10, 1000, 8, 800, 3.5)
+    assert groups_meters.read_meter_stats(told(b"")) is None
 
 
 def test_a_broken_flow_stats_entry_is_an_error_and_no_endless_loop() -> None:

@@ -4,14 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from tenantry.controller import runtime
+from tenantry.controller.api.tenantry.counting import Rates, counted, counts
 from tenantry.controller.engine.engine import Engine
-from tenantry.controller.feature.routes import Counted, Silent
+from tenantry.controller.feature.routes import Counted, Counts, Silent, UnitName
 from tenantry.controller.model import Binding, Model, Port, View
 from tenantry.controller.model.binding import dpid_text, switch_text
 from tenantry.controller.openflow.codec import FlowStats
@@ -61,6 +62,8 @@ class Running:
     """When the API's certificate runs out; None without TLS."""
     sees: Callable[[str, str], bool] = lambda kind, id: True
     """Whether who asks may get the resource of a kind and an id."""
+    rates: Rates = field(default_factory=Rates)
+    """What was read of late."""
 
     @property
     def engine(self) -> Engine:
@@ -108,13 +111,15 @@ class Running:
             stats = self.ask(dpid, ids).flows
             origins = self.engine.origins(dpid, (flow.cookie for flow in stats))
             yield [
-                Counted(
-                    *(unit.app.name, unit.units.kind, unit.id),
-                    *(flow.table_id, flow.priority, flow.packets),
-                )
+                counted(UnitName(unit.app.name, unit.units.kind, unit.id), dpid, flow, rate)
                 for flow in stats
+                for rate in (self.rates.rate(dpid, flow),)
                 for unit in origins.get(flow.cookie, ())
             ]
+
+    def counts(self, units: Iterable[UnitName], tables: Collection[Table] | None = None) -> Counts:
+        names = [*units]
+        return counts(self.engine, self.progress.connections, names, tables, self.rates)
 
     def port_status(self, id: str) -> str:
         return self.status.port(id)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What switches have counted of the flows and meters of some units, and at what rate."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from time import monotonic
+from typing import NamedTuple
+
+from tenantry.controller import runtime
+from tenantry.controller.engine.engine import Engine
+from tenantry.controller.feature.routes import Counted, Counts, Metered, Rate, UnitName
+from tenantry.controller.model.binding import switch_text
+from tenantry.controller.openflow import codec, groups_meters
+from tenantry.controller.openflow.codec import FlowStats
+from tenantry.controller.openflow.pipeline import Table
+from tenantry.controller.switch.connection import Connection, Disconnected
+from tenantry.controller.switch.reading import Reading, read
+
+ANSWER_SECONDS = 3.0
+"""How long a switch may take to tell what it has counted."""
+
+SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30.0
+"""Between two readings that make a rate. Open vSwitch adds up what its datapath has counted twice a
+second, so over less a rate would say little."""
+
+REMEMBERED = 20_000
+"""Flows, of which the last reading is kept, so that the next can tell the rate."""
+
+
+class _Read(NamedTuple):
+    at: float
+    packets: int
+    octets: int
+
+
+class Rates:
+    """The last readings of flows. Nobody reads by himself: who asks twice is told a rate."""
+
+    def __init__(self) -> None:
+        self._read: OrderedDict[tuple[int, int], tuple[_Read, ...]] = OrderedDict()
+
+    def rate(self, switch: int, flow: FlowStats) -> Rate | None:
+        """Since a flow was read before; None if it was not, or has begun anew."""
+        now, key = monotonic(), (switch, flow.cookie)
+        this = _Read(now, flow.packets, flow.bytes)
+        kept = [
+            before
+            for before in self._read.pop(key, ())
+            if now - before.at <= LONGEST_SECONDS and before.packets <= flow.packets
+        ]
+        if not kept or now - kept[-1].at >= SHORTEST_SECONDS:
+            kept = [*kept[-1:], this]
+        self._read[key] = tuple(kept)
+        while len(self._read) > REMEMBERED:
+            self._read.popitem(last=False)
+        before = kept[0]
+        seconds = now - before.at
+        if seconds < SHORTEST_SECONDS:
+            return None
+        packets, octets = this.packets - before.packets, this.octets - before.octets
+        return Rate(packets / seconds, octets / seconds)
+
+
+def counts(
+    engine: Engine,
+    connections: Mapping[int, Connection],
+    units: Collection[UnitName],
+    tables: Collection[Table] | None,
+    rates: Rates,
+) -> Counts:
+    """See :meth:`tenantry.controller.feature.routes.Running.counts`."""
+    found, silent = Counts([], [], {}), dict[int, str]()
+    ids = None if tables is None else {table.id for table in tables}
+    asked = {}
+    for switch in list(engine.wanted):
+        wanted = [
+            (name, key, body)
+            for name, key, body in runtime.paced(engine.wanted_by(switch, units))
+            if ids is None or not groups_meters.is_flow(key) or codec.table_id(body) in ids
+        ]
+        if wanted:
+            asked[switch] = wanted, runtime.spawn(_read, connections.get(switch), wanted)
+    for switch, (wanted, greenlet) in asked.items():
+        reading: Reading | str = greenlet.wait()
+        if isinstance(reading, str):
+            silent[switch] = f"switch {switch_text(engine.model, switch)} {reading}"
+            continue
+        flows = {cookie: (flow, rates.rate(switch, flow)) for cookie, flow in reading.flows.items()}
+        for name, key, _ in wanted:
+            if key in flows:
+                found.flows.append(counted(name, switch, *flows[key]))
+                continue
+            meter = groups_meters.meter_id(key)
+            if meter is not None and (stats := reading.meters.get(meter)) is not None:
+                found.meters.append(Metered(*name, meter=meter, switch=switch, **stats._asdict()))
+    return found._replace(silent=silent)
+
+
+def counted(name: UnitName, switch: int, flow: FlowStats, rate: Rate | None) -> Counted:
+    """What a switch has told of one of a unit's flows."""
+    return Counted(
+        *name,
+        table=flow.table_id,
+        priority=flow.priority,
+        packets=flow.packets,
+        octets=flow.bytes,
+        seconds=flow.seconds,
+        switch=switch,
+        cookie=flow.cookie,
+        rate=rate,
+    )
+
+
+def _read(
+    connection: Connection | None, wanted: Collection[tuple[UnitName, int, bytes]]
+) -> Reading | str:
+    """What a switch tells, or why it does not."""
+    if connection is None:
+        return "is not connected"
+    flows = ((key, codec.table_id(body)) for _, key, body in wanted if groups_meters.is_flow(key))
+    meters = (groups_meters.meter_id(key) for _, key, _ in wanted)
+    try:
+        with runtime.Timeout(ANSWER_SECONDS):
+            return read(connection, flows, (meter for meter in meters if meter is not None))
+    except runtime.Timeout:
+        return f"has not answered for {ANSWER_SECONDS:.0f} seconds"
+    except Disconnected:
+        return "is gone"

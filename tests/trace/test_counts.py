@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a switch has counted is read by the flow, and nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tenantry.controller.api.tenantry import counting
+from tenantry.controller.feature.routes import Counts, UnitName
+from tenantry.controller.model import Port
+from tenantry.controller.openflow import codec
+from tenantry.controller.openflow.pipeline import Table
+from tenantry.controller.switch import reading
+from tenantry.controller.switch.connection import Connection
+from tests.lab import Lab, lab
+from tests.openvswitch import OpenVSwitch
+
+BROADCAST = "ff:ff:ff:ff:ff:ff"
+
+
+@pytest.fixture
+def net(dummy_ovs: OpenVSwitch, tmp_path: Path) -> Iterator[Lab]:
+    with lab(dummy_ovs, tmp_path) as running:
+        yield running
+        running.verify()
+
+
+@pytest.fixture
+def port(net: Lab) -> str:
+    """A port, plugged in as if1."""
+    made = net.port(net.network("10.0.0.0/24"), mac_address="fa:16:3e:00:00:01")
+    net.attach(made)
+    net.settle()
+    return str(made["id"])
+
+
+def send(net: Lab, packets: int, destination: str = BROADCAST) -> None:
+    """As the port, so many frames of 60 octets."""
+    frame = f"in_port(1),eth(src=fa:16:3e:00:00:01,dst={destination}),eth_type(0x88b5)"
+    for _ in range(packets):
+        net.ovs.appctl("netdev-dummy/receive", "if1", frame, "--len", "60")
+    net.ovs.appctl("revalidator/purge")  # it adds up what its datapath has counted
+
+
+def of_port(net: Lab, port: str, *tables: Table) -> Counts:
+    units = [UnitName("l2", "port", port), UnitName("punt", "port", port)]
+    return net.controller.running.counts(units, tables or None)
+
+
+def sent(counts: Counts) -> tuple[int, int]:
+    flows = [flow for flow in counts.flows if flow.table == Table.CLASSIFY.id]
+    return sum(flow.packets for flow in flows), sum(flow.octets for flow in flows)
+
+
+def test_flows_of_a_port_are_read(net: Lab, port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packets and octets, and its meter; by questions about these flows alone."""
+    asked: list[bytes] = []
+    send_bytes = Connection.send
+    monkeypatch.setattr(
+        Connection, "send", lambda self, data: (asked.append(data), send_bytes(self, data))
+    )
+    before = sent(of_port(net, port))
+    send(net, 3)
+    send(net, 4, "fa:16:3e:00:00:99")
+    asked.clear()
+    counts = of_port(net, port)
+    assert [after - then for after, then in zip(sent(counts), before, strict=True)] == [7, 420]
+    assert not counts.silent
+    (meter,) = counts.meters
+    assert meter.meter == net.controller.model.all(Port)[port].key
+    assert all(flow.seconds > 0 and flow.id == port for flow in counts.flows)
+    (request,) = (data for data in asked if data[1] == codec.MULTIPART_REQUEST)
+    assert len(request) < 64 * (len(counts.flows) + 2)  # one question each, in one turn
+    some = of_port(net, port, Table.OUTPUT)
+    assert {flow.table for flow in some.flows} == {Table.OUTPUT.id}
+
+
+def test_a_switch_in_many_turns(net: Lab, port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = of_port(net, port)
+    monkeypatch.setattr(reading, "A_TURN", 2)
+    parts = of_port(net, port)
+    assert [flow.cookie for flow in parts.flows] == [flow.cookie for flow in whole.flows]
+    assert len(parts.meters) == 1
+
+
+def test_who_asks_twice_is_told_a_rate(
+    net: Lab, port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(counting, "monotonic", lambda: now[0])
+    assert {flow.rate for flow in of_port(net, port).flows} == {None}
+    send(net, 20)
+    now[0] += 0.2
+    assert {flow.rate for flow in of_port(net, port).flows} == {None}, "it would say little"
+    now[0] += 1.8
+    rates = [flow.rate for flow in of_port(net, port, Table.CLASSIFY).flows if flow.rate]
+    assert sum(rate.packets for rate in rates) == 10
+    assert sum(rate.octets for rate in rates) == 600
+    now[0] += 1
+    rates = [flow.rate for flow in of_port(net, port, Table.CLASSIFY).flows if flow.rate]
+    assert sum(rate.packets for rate in rates) == 0
+    now[0] += counting.LONGEST_SECONDS + 1
+    assert {flow.rate for flow in of_port(net, port).flows} == {None}, "it would be of long ago"
+
+
+def test_what_is_not_there_is_nothing(net: Lab, port: str) -> None:
+    counts = net.controller.running.counts([UnitName("l2", "port", "x"), UnitName("x", "y", "z")])
+    assert counts == Counts([], [], {})
+
+
+def test_a_meter_that_is_not_there_is_nobodys_fault(net: Lab, port: str) -> None:
+    """An error that a reader causes is not taken for that of flows that are sent meanwhile."""
+    (connection,) = net.controller.progress.connections.values()
+    unknown = [8_000_001, 8_000_002]
+    errors = connection.errors_of(lambda: reading.read(connection, (), unknown))
+    assert errors == []
+    assert reading.read(connection, (), unknown) == ({}, {})
+
+
+def test_who_does_not_answer_is_named(net: Lab, port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "ANSWER_SECONDS", 0.2)
+    with monkeypatch.context() as deaf:
+        deaf.setattr(Connection, "send", lambda self, data: None)
+        counts = of_port(net, port)
+    assert not counts.flows
+    (why,) = counts.silent.values()
+    assert why.startswith("switch br-int") and "has not answered for" in why
+    assert of_port(net, port).flows
+    monkeypatch.setattr(net.controller.progress, "connections", {})
+    assert "is not connected" in "".join(of_port(net, port).silent.values())
