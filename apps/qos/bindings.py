@@ -13,7 +13,6 @@ from tenantry.apps.qos.errors import (
     WHY,
     QosRuleNotSupported,
     QosRuleNotSupportedByNetwork,
-    QosRuleNotSupportedOutside,
 )
 from tenantry.apps.qos.records import BANDWIDTHS, is_networks
 from tenantry.apps.qos.rules import MINIMUM_BANDWIDTH, POLICY, rules_in
@@ -150,31 +149,34 @@ def _of_network(reader: Reader, id: str) -> str | None:
 def check_supported(reader: Reader, policy_id: str, kind: str, body: Body) -> None:
     """What a policy promises can be kept for who has it, or is to have it. Errors: Neutron's
     QosRuleNotSupported, for networks QosRuleNotSupportedByNetwork."""
-    for type, _ in rules_in(reader, policy_id):
-        if type not in WHY:
-            continue
-        if kind in ("floatingip", "router"):
-            raise QosRuleNotSupportedOutside(rule_type=type, object_type=kind, object_id=body["id"])
-        network = reader.get("network", body["network_id"]) if kind == "port" else body
-        if network is not None and type == MINIMUM_BANDWIDTH and has_bandwidth(reader, network):
-            continue
-        if kind == "network":
-            raise QosRuleNotSupportedByNetwork(rule_type=type, network_id=body["id"], why=WHY[type])
-        raise QosRuleNotSupported(rule_type=type, port_id=body["id"], why=WHY[type])
+    for type, rule in rules_in(reader, policy_id):
+        kept = {wire for wire, way in _bandwidths(reader) if way == rule.get("direction")}
+        promised = type == MINIMUM_BANDWIDTH and kept.intersection(_wires(reader, kind, body))
+        if type in WHY and not promised:
+            error = QosRuleNotSupportedByNetwork if kind == "network" else QosRuleNotSupported
+            raise error(rule_type=type, kind=kind, id=body["id"], why=WHY[type])
 
 
-def has_bandwidth(reader: Reader, network: Body) -> bool:
-    """Whether a network is on wires of which a host says how much they carry."""
-    wires = {network.get("provider:physical_network")}
-    for id in reader.linked(network["id"], "segment"):
-        segment = reader.get("segment", id)
-        wires.add(segment and segment["physical_network"])
-    return any(wire in wires for wire in _bandwidths(reader) if wire)
+def can_be_kept(reader: Reader, type: str) -> bool:
+    """Whether rules of a type can be kept anywhere."""
+    return type not in WHY or (type == MINIMUM_BANDWIDTH and any(_bandwidths(reader)))
 
 
-def _bandwidths(reader: Reader) -> Iterator[str]:
-    """The physical networks of which a host says how much they carry."""
+def _wires(reader: Reader, kind: str, body: Body) -> Iterator[str | None]:
+    """The physical networks of a network or a port."""
+    if kind == "port":
+        yield from _wires(reader, "network", reader.get("network", body["network_id"]) or {})
+    elif kind == "network" and body:
+        yield body.get("provider:physical_network")
+        for id in reader.linked(body["id"], "segment"):
+            segment = reader.get("segment", id)
+            yield segment["physical_network"] if segment else None
+
+
+def _bandwidths(reader: Reader) -> Iterator[tuple[str, str]]:
+    """The physical networks of which a host says how much they carry, and in which direction."""
     for id in reader.claimed("agent_host", "").values():
         agent = reader.get("agent", id)
-        if agent is not None:
-            yield from agent["configurations"].get(BANDWIDTHS) or ()
+        told = agent["configurations"].get(BANDWIDTHS) if agent else None
+        for wire, carried in (told or {}).items():
+            yield from ((wire, direction) for direction, kbps in carried.items() if kbps)

@@ -8,8 +8,8 @@ from neutron_lib import exceptions
 
 WHY = {
     "minimum_bandwidth": (
-        "a minimum is kept on physical networks alone, on hosts that say which bandwidth they have "
-        "there"
+        "a minimum is kept for ports on physical networks, in directions of which a host says how "
+        "much it carries there"
     ),
     "minimum_packet_rate": "no switch keeps a minimum of packets",
 }
@@ -17,14 +17,8 @@ WHY = {
 
 
 class QosRuleNotSupported(exceptions.Conflict):
-    message = "Rule %(rule_type)s is not supported by port %(port_id)s: %(why)s."
+    message = "Rule %(rule_type)s is not supported by %(kind)s %(id)s: %(why)s."
 
 
-class QosRuleNotSupportedByNetwork(exceptions.Conflict):
-    message = "Rule %(rule_type)s is not supported by network %(network_id)s: %(why)s."
-
-
-class QosRuleNotSupportedOutside(exceptions.Conflict):
-    message = (
-        "Rule %(rule_type)s is not supported by %(object_type)s %(object_id)s: it is for ports."
-    )
+class QosRuleNotSupportedByNetwork(QosRuleNotSupported):
+    """Of networks, as in Neutron."""

@@ -17,11 +17,15 @@ from neutron_lib.api.definitions import (
     qos_gateway_ip,
     qos_port_network_policy,
     qos_pps_minimum_rule,
+    qos_pps_minimum_rule_alias,
     qos_pps_rule,
+    qos_rule_type_details,
+    qos_rule_type_filter,
+    qos_rules_alias,
 )
 from neutron_lib.exceptions import qos as errors
 
-from tenantry.apps.qos import bindings, rules
+from tenantry.apps.qos import bindings, rule_types, rules
 from tenantry.apps.qos.policies import POLICIES
 from tenantry.apps.qos.records import ANY
 from tenantry.apps.qos.rules import BANDWIDTH_LIMIT, MINIMUM_BANDWIDTH
@@ -139,6 +143,8 @@ def extension() -> Extension:
             *(qos, qos_default, qos_bw_limit_direction, qos_bw_minimum_ingress),
             *(qos_pps_rule, qos_pps_minimum_rule, qos_port_network_policy),
             *(qos_fip, qos_fip_network_policy, qos_gateway_ip),
+            *(qos_rules_alias, qos_pps_minimum_rule_alias),
+            *(qos_rule_type_details, qos_rule_type_filter),
         ),
         kinds=(
             ResourceSpec(
@@ -160,4 +166,5 @@ def extension() -> Extension:
             "floatingip": bindings.FloatingIpHooks(),
             "router": bindings.RouterHooks(),
         },
+        routes=rule_types.ROUTES,
     )

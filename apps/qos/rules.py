@@ -89,6 +89,7 @@ def _spec(type: str) -> ResourceSpec:
         parent=POLICY,
         standard=(),
         quota=None,
+        alias="" if type == PACKET_RATE_LIMIT else f"qos/alias_{kind(type)}s",  # as in Neutron
     )
 
 

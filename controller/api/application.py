@@ -16,6 +16,7 @@ from webob.exc import HTTPBadRequest
 
 from tenantry.controller.api import auth, writes
 from tenantry.controller.api.access import Access
+from tenantry.controller.api.alias import AliasedCollection
 from tenantry.controller.api.core import (
     address_scope,
     agent,
@@ -100,9 +101,11 @@ def application(
     for name, limit in (quotas or {}).items():
         kinds[name].limit = limit
     access = Access(kinds)
-    collections = (
-        Collection(store, kind, computed, access) for kind in kinds.values() if not kind.internal
-    )
+    open_to_all = [kind for kind in kinds.values() if not kind.internal]
+    collections = [
+        *(Collection(store, kind, computed, access) for kind in open_to_all),
+        *(AliasedCollection(store, kind, computed, access) for kind in open_to_all if kind.alias),
+    ]
     return Application(
         [
             *Discovery(kinds).routes(),

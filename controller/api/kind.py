@@ -60,6 +60,7 @@ class ResourceType:
         self.collection = new.collection
         self.path = f"/v2.0/{new.path or new.collection.replace('_', '-')}"
         self.parent = new.parent
+        self.alias = new.alias
         self.rule = new.name if new.name.startswith(new.parent) else f"{new.parent}_{new.name}"
         """What policies call it: ``create_RULE``."""
         self.internal = new.internal

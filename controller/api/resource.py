@@ -49,6 +49,7 @@ class Collection:
     ) -> None:
         self._store = store
         self._kind = kind
+        self._name = kind.name
         self._computed = computed
         self._access = access
 
@@ -80,7 +81,7 @@ class Collection:
         fields = [name for name in request.GET.getall("fields") if name]
         self._store.catch_up()
         body = self._find(self._store, context, id, parent)
-        return 200, {self._kind.name: self._shown(context, body, fields)}
+        return 200, {self._name: self._shown(context, body, fields)}
 
     def index(self, request: Request, context: Context, parent: str = "") -> Answer:
         query = Query(request, self._kind.attributes)
@@ -220,9 +221,9 @@ class Collection:
         return collection in payload and not single
 
     def _item(self, payload: Any) -> Body:
-        item = payload.get(self._kind.name) if isinstance(payload, dict) else None
+        item = payload.get(self._name) if isinstance(payload, dict) else None
         if not isinstance(item, dict):
-            raise HTTPBadRequest(f"Unable to find '{self._kind.name}' in request body")
+            raise HTTPBadRequest(f"Unable to find '{self._name}' in request body")
         return item
 
     def update(self, request: Request, context: Context, id: str, parent: str = "") -> Answer:
@@ -235,7 +236,7 @@ class Collection:
             return self._kind.update(draft, context, before, changes)
 
         body = self._store.write(change, context.actor)
-        return 200, {self._kind.name: self._shown(context, body)}
+        return 200, {self._name: self._shown(context, body)}
 
     def delete(self, request: Request, context: Context, id: str, parent: str = "") -> Answer:
         def change(draft: Draft) -> None:

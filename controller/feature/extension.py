@@ -170,6 +170,7 @@ class ResourceSpec:
 
     No two kinds of one ``key_space`` (the name of one of them) have the same key. What has a
     parent, and is ``named_by`` an attribute, has that for an ID in its URL, once in each parent.
+    With an ``alias`` it is also at ``/v2.0/ALIAS/ID``, where nobody need know of what it is a part.
     """
 
     name: str
@@ -185,6 +186,7 @@ class ResourceSpec:
     standard: tuple[str, ...] = REVISED
     key_space: str = ""
     named_by: str = ""
+    alias: str = ""
     blank: Mapping[str, Any] = field(default_factory=dict)
 
 

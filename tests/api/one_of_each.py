@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tenantry.apps.qos.records import BANDWIDTHS
 from tenantry.controller.api.core import agent
 from tests.api.conftest import Api
 
@@ -66,7 +67,8 @@ def one_of_each(api: Api) -> World:
     make, other, id = world._make, world.other, world.id
     notes = {"name": "one", "description": "the first"}
     for number, zone, priority in ((1, "nova", 1), (2, "zone2", 0)):
-        told = {"tunnel_address": f"192.0.2.{number}", "gateway_priority": priority}
+        told: Body = {"tunnel_address": f"192.0.2.{number}", "gateway_priority": priority}
+        told |= {BANDWIDTHS: {"wire": {"egress": 10**6, "ingress": 10**6}}}
         agent.report(
             api.store,
             api.kinds,
@@ -307,10 +309,11 @@ def one_of_each(api: Api) -> World:
     packets = {"direction": "egress", "max_kpps": 20, "max_burst_kpps": 10}
     make("packet_rate_limit_rule", {"direction": "ingress"}, limited, **packets)
     make("dscp_marking_rule", {}, limited, dscp_mark=26)
+    promised, impossible = (other("policy", name=name) for name in ("promised", "impossible"))
     least = {"direction": "egress", "min_kbps": 500}
-    make("minimum_bandwidth_rule", {"direction": "ingress"}, limited, **least)
+    make("minimum_bandwidth_rule", {"direction": "ingress"}, promised, **least)
     fewest = {"direction": "egress", "min_kpps": 5}
-    make("minimum_packet_rate_rule", {"direction": "ingress"}, limited, **fewest)
+    make("minimum_packet_rate_rule", {"direction": "ingress"}, impossible, **fewest)
     del world.new["dscp_marking_rule"]  # a policy has one
     for kind, url in world.urls.items():
         if "tags" in api.kinds[kind].attributes:

@@ -225,6 +225,25 @@ def use_local_ip(use: Use, id: str) -> Iterator[Any]:
     yield use.post("port_association", id, fixed_port_id=use.world.others["behind"])
 
 
+def use_policy(use: Use, id: str) -> Iterator[Any]:
+    yield use.post("network", qos_policy_id=id)
+    yield use.post("network", project="green", qos_policy_id=id)
+    yield use.post("network")
+    yield use.made["qos_policy_id"]
+
+
+def use_policy_rule(use: Use, id: str) -> Iterator[Any]:
+    """A port that is held to it."""
+    (kind,) = [kind for kind in RULES if use.api.store.get(kind, id)]
+    policy = use.api.store.read(kind)[id]["policy_id"]
+    yield use.post("port", network_id=use.world.id("network"), qos_policy_id=policy)
+
+
+RULES = (
+    *("bandwidth_limit_rule", "packet_rate_limit_rule"),
+    *("dscp_marking_rule", "minimum_bandwidth_rule"),
+)
+
 USES: dict[str, Callable[[Use, str], Iterator[Any]]] = {
     "network": use_network,
     "network_segment_range": use_range,
@@ -241,6 +260,8 @@ USES: dict[str, Callable[[Use, str], Iterator[Any]]] = {
     "firewall_rule": use_firewall_rule,
     "firewall_policy": use_firewall_policy,
     "trunk": use_trunk,
+    "policy": use_policy,
+    **dict.fromkeys(RULES, use_policy_rule),
     "local_ip": use_local_ip,
 }
 

@@ -44,7 +44,8 @@ def gateways(world: World) -> list[Any]:
     subnets = world.api.list("subnet", f"network_id={outside}&ip_version=4")
     here = [{"subnet_id": subnets[0]["id"], "ip_address": "203.0.113.77"}]
     without = {"network_id": outside, "enable_snat": False}
-    return [None, without, {"network_id": outside, "external_fixed_ips": here}]
+    limited = {"network_id": outside, "qos_policy_id": world.id("policy")}
+    return [None, without, limited, {"network_id": outside, "external_fixed_ips": here}]
 
 
 GREEN = ["green"]
@@ -324,6 +325,12 @@ VALUES: dict[Any, Any] = {
         [{"port_id": world.others["behind"], "segmentation_type": "vlan", "segmentation_id": 9}],
         [{"port_id": world.others["behind"], "segmentation_type": "inherit"}],
     ],
+    "qos_policy_id": lambda world: [world.id("policy")],
+    "max_kbps": [2000],
+    "max_burst_kbps": [1800],
+    "max_kpps": [40],
+    "max_burst_kpps": [30],
+    "min_kbps": [600],
     ("ndp_proxy", "router_id"): lambda world: [world.others["second_router"]],
     ("ndp_proxy", "port_id"): lambda world: [world.id("port")],
     ("ndp_proxy", "ip_address"): lambda world: [LEFT_OUT, "2001:db8:1::77"],

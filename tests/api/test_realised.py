@@ -30,6 +30,10 @@ NOTES = {
     ("port", "numa_affinity_policy"): "Nova reads it, when it chooses a host and its processors",
     ("port", "trusted"): "Nova reads it in the profile, and tells the card",
     ("port", "data_plane_status"): "what an admin's tools have seen of the wires, for the user",
+    **dict.fromkeys(
+        [("minimum_packet_rate_rule", name) for name in ("min_kpps", "direction")],
+        "no switch keeps it: whoever is to have such a policy is refused",
+    ),
     ("firewall_policy", "audited"): "whether somebody has read the policy",
     **dict.fromkeys(
         [
