@@ -94,7 +94,7 @@ ansible: $(STAMP) build/ansible/.installed ## Ansible's modules for networks by 
 	@$(SUDO) $(PYTHON) -m pytest -q tests/clients/test_ansible.py
 
 .PHONY: docs
-docs: $(STAMP) ## regenerate docs/pipeline.md and docs/model.md from the code
+docs: $(STAMP) ## regenerate docs/pipeline.md, docs/drops.md and docs/model.md from the code
 	@$(PYTHON) -m tenantry.controller.sample.pages
 
 .PHONY: changelog

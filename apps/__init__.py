@@ -8,6 +8,7 @@ In pipeline order, for the reader; flows do not depend on the order. An app's id
 from tenantry.apps.arp_nd import ARP_ND
 from tenantry.apps.dhcp import DHCP
 from tenantry.apps.dns import DNS
+from tenantry.apps.drops import DROPS
 from tenantry.apps.firewall import FIREWALL
 from tenantry.apps.flavors import FLAVORS
 from tenantry.apps.l2 import L2
@@ -51,4 +52,5 @@ APPS: tuple[App, ...] = (
     PVLAN,
     QOS,
     NETWORK_LOG,
+    DROPS,
 )

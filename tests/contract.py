@@ -14,8 +14,10 @@ from typing import NamedTuple
 from tenantry.apps import APPS
 from tenantry.controller.feature.app import PIPELINE, App
 from tenantry.controller.openflow.contract import Adds
+from tenantry.controller.openflow.drops import Cause, Whose
 from tenantry.controller.openflow.flow import (
     Action,
+    Actions,
     CheckLarger,
     Ct,
     DecTtl,
@@ -24,14 +26,17 @@ from tenantry.controller.openflow.flow import (
     Goto,
     Group,
     Learn,
+    Meter,
     Move,
     Multipath,
+    Output,
     Resubmit,
     SetField,
 )
 from tenantry.controller.openflow.keys import Cookie
 from tenantry.controller.openflow.oxm import OXM
 from tenantry.controller.openflow.pipeline import (
+    DROP_CAUSE,
     FIELDS,
     MISS,
     REENTRIES,
@@ -45,6 +50,37 @@ OWNERS = {table: app for app in APPS for table in app.tables}
 EVERY_FIELD = (*FIELDS, *(field for app in APPS for field in app.fields))
 _PRIVATE = {field.name: app for app in APPS for field in app.fields}
 _VISITED = (Path.VISITED, Path.LEARNED)
+
+
+def drops(app: App) -> Iterator[Cause]:
+    """The causes that a feature says it drops for."""
+    for adds in (*app.tables.values(), *app.adds_to.values()):
+        yield from adds.drops
+
+
+CAUSES: dict[int, Cause] = {cause.value: cause for app in APPS for cause in drops(app)}
+"""Every cause that some feature says it drops for, by what DROP_CAUSE is then."""
+
+
+def split(actions: Actions) -> tuple[Actions, int | None]:
+    """What actions do before they drop, and for which cause: None if they do not."""
+    if len(actions) > 1 and actions[-1] in (Goto(Table.DROP), Resubmit(Table.DROP)):
+        cause = actions[-2]
+        if isinstance(cause, SetField) and cause.field == DROP_CAUSE:
+            return actions[:-2], cause.value
+    return actions, None
+
+
+def goes_on(action: Action, groups: Mapping[int, Failover]) -> bool:
+    """Whether an action leads a packet somewhere, and it does not return with nothing done."""
+    if isinstance(action, Resubmit):
+        return action.table.path not in _VISITED
+    if isinstance(action, Ct):
+        return action.table is not None
+    if isinstance(action, Group):
+        buckets = groups[action.id].buckets if action.id in groups else ()
+        return all(any(goes_on(one, {}) for one in bucket.actions) for bucket in buckets)
+    return isinstance(action, Output | Goto)
 
 
 def words(field: str) -> frozenset[str]:
@@ -106,7 +142,7 @@ def doings(actions: Iterable[Action], groups: Mapping[int, Failover]) -> Doings:
                 sets.add(action.mark.destination)
         elif isinstance(action, Group) and action.id in groups:
             for bucket in groups[action.id].buckets:
-                done = doings(bucket.actions, {})
+                done = doings(split(bucket.actions)[0], {})
                 reads, sets = reads | done.reads, sets | done.sets
                 visits |= done.leads_to
     return Doings(*map(frozenset, (reads, sets, visits | goes, goes)))
@@ -130,7 +166,9 @@ def breaches(app: App, flow: Flow, groups: Mapping[int, Failover]) -> Iterator[s
     if adds is None:
         yield f"{app.name} has nothing to do here"
         return
-    done = doings(flow.actions, groups)
+    yield from _dropped(flow, adds, groups)
+    actions, _ = split(flow.actions)
+    done = doings(actions, groups)
     if more := flow.match.keys() - adds.matches:
         yield f"matches {more}"
     if more := done.sets - adds.sets:
@@ -139,7 +177,7 @@ def breaches(app: App, flow: Flow, groups: Mapping[int, Failover]) -> Iterator[s
         yield f"leads to {jumps}"
     yield from _misplaced(app, flow, done)
     yield from _astray(app, flow, done)
-    for action in flow.actions:
+    for action in actions:
         if isinstance(action, SetField):
             field = living(action.field, table)
             bits = field.bits if field else OXM[action.field].bytes * 8
@@ -149,8 +187,27 @@ def breaches(app: App, flow: Flow, groups: Mapping[int, Failover]) -> Iterator[s
             yield from _learned(app, action)
 
 
+def _dropped(flow: Flow, adds: Adds, groups: Mapping[int, Failover]) -> Iterator[str]:
+    """What ends names its cause, and one that is said of the table."""
+    may = {cause.value for cause in adds.drops if cause.whose is not Whose.METER}
+    ends = [flow.actions]
+    for action in flow.actions:
+        if isinstance(action, Group) and action.id in groups:
+            ends += [bucket.actions for bucket in groups[action.id].buckets]
+        if isinstance(action, Meter) and len(may) == len(adds.drops):
+            yield "no cause is that of the meter"
+    for actions in ends:
+        _, cause = split(actions)
+        if cause is not None and cause not in may:
+            yield f"drops for {CAUSES.get(cause, cause)}"
+    if flow.table.path in (*_VISITED, Path.END):
+        return
+    if not any(goes_on(action, groups) for action in flow.actions):
+        yield "goes nowhere, and names no cause"
+
+
 def _next(table: Table) -> tuple[Table, ...]:
-    return () if table.path in _VISITED or table is Table.OUTPUT else (table.next,)
+    return () if table.path in (*_VISITED, Path.END) or table is Table.OUTPUT else (table.next,)
 
 
 def _misplaced(app: App, flow: Flow, done: Doings) -> Iterator[str]:

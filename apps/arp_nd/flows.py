@@ -6,13 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenantry.apps.arp_nd.tables import NeighboursPriority
+from tenantry.apps.arp_nd.tables import (
+    ANSWERED_ELSEWHERE,
+    NdReplyPriority,
+    NeighboursPriority,
+)
 from tenantry.controller.model import Binding, Network, Port, Subnet, View, derived
 from tenantry.controller.network.gateways import is_router
 from tenantry.controller.network.priorities import ArpNdReplyPriority
 from tenantry.controller.network.records import Router
 from tenantry.controller.network.routers import gateway_addresses, gateways, networks_on, routers_in
 from tenantry.controller.openflow.contract import OneRung
+from tenantry.controller.openflow.drops import UNFORESEEN, drop
 from tenantry.controller.openflow.flow import (
     CLEAR_IN_PORT,
     Actions,
@@ -119,7 +124,7 @@ def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
     # Every switch on the wire hears such a question. The one where the port is has the port answer;
     # for a router, one switch does.
     wire: Match = {IN_PORT: FROM_WIRE_OR_TUNNEL, **KNOWN}
-    yield Flow(table, rung.NOT_HERE, {**wire, OUT_PORT: 0}, ())
+    yield Flow(table, rung.NOT_HERE, {**wire, OUT_PORT: 0}, drop(ANSWERED_ELSEWHERE))
     yield Flow(table, rung.PORT_HERE, {**wire, OUT_PORT: TENANT}, (Goto(Table.FLOOD.next),))
     turn: Actions = (Move("eth_src", "eth_dst", 48), Move(MAC, "eth_src", 48))
     yield Flow(
@@ -161,9 +166,10 @@ def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
             *(SetField("nd_reserved", OVERRIDE), router, advertisement, *_BACK),
         ),
     )
+    yield Flow(Table.ND_REPLY, NdReplyPriority.MISS, {}, drop(UNFORESEEN))
     yield Flow(
         Table.ND_REPLY,
-        OneRung.ORDINARY,
+        NdReplyPriority.ADVERTISEMENT,
         {**_ND, "icmpv6_type": ADVERTISEMENT},
         (
             *(SetField("nd_options_type", TARGET_LINK_LAYER), Move(MAC, "ipv6_nd_tll", 48)),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from tenantry.controller.network.priorities import ArpNdReplyPriority
 from tenantry.controller.openflow.contract import About, OneRung, Priorities, fields
+from tenantry.controller.openflow.drops import UNFORESEEN, Cause, Whose
 from tenantry.controller.openflow.pipeline import (
     ADDRESS,
     IN_PORT,
@@ -15,6 +16,18 @@ from tenantry.controller.openflow.pipeline import (
     OWNED,
     Table,
 )
+
+ANSWERED_ELSEWHERE = Cause(
+    *(0x0401, "answered_elsewhere", Whose.SENDER),
+    "it asks from beyond the host for an address that is on another, which answers",
+)
+
+
+class NdReplyPriority(Priorities):
+    """ND_REPLY."""
+
+    ADVERTISEMENT = 100
+    MISS = 0
 
 
 class NeighboursPriority(Priorities):
@@ -59,12 +72,14 @@ TABLES = {
             "ipv6_dst icmpv6_type nd_reserved",
         ),
         leads_to=(Table.PUNT_LIMIT, Table.ND_REPLY, Table.FLOOD.next, Table.OUTPUT),
+        drops=(ANSWERED_ELSEWHERE,),
     ),
     Table.ND_REPLY: About(
         job="The last of a neighbour advertisement: its option, which a solicitation has not.",
-        priorities=OneRung,
+        priorities=NdReplyPriority,
         matches=fields("eth_type ip_proto icmpv6_type"),
         sets=fields(OUT_PORT, "nxm_in_port ipv6_nd_tll nd_options_type"),
         leads_to=(Table.OUTPUT,),
+        drops=(UNFORESEEN,),
     ),
 }

@@ -11,8 +11,15 @@ from tenantry.apps.firewall.packets import ENTERING_PORT, ERROR, IN_ROUTER, LEAV
 from tenantry.apps.firewall.records import FirewallGroup, FirewallPolicy, FirewallRule
 from tenantry.apps.firewall.tables import (
     DENIED,
+    DENIED_ENTERING,
+    DENIED_LEAVING,
+    DENIED_ROUTED,
     INGRESS_POLICY,
+    INVALID_ROUTED,
     REJECTED,
+    REJECTED_ENTERING,
+    REJECTED_LEAVING,
+    REJECTED_ROUTED,
     FirewallRulesPriority,
     RouterFirewallPriority,
     also_judged,
@@ -32,6 +39,7 @@ from tenantry.controller.network.conntrack import (
 from tenantry.controller.network.priorities import JudgePriority, VerdictPriority
 from tenantry.controller.network.routers import router_interfaces, routers_on, routing_domain
 from tenantry.controller.openflow.contract import OneRung
+from tenantry.controller.openflow.drops import UNFORESEEN, Cause, drop
 from tenantry.controller.openflow.flow import (
     CONTROLLER,
     CT_TRACKED,
@@ -65,10 +73,10 @@ _PROTOCOLS = {"tcp": TCP, "udp": UDP, "sctp": SCTP, "dccp": DCCP, "ipv6-icmp": I
 _PORTS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 
 _BY_GROUPS: Match = {VERDICT: (ALLOWED, ALLOWED)}
-VERDICTS: dict[Table, tuple[int, Match]] = {
-    Table.FROM_PORT_VERDICT: (LEAVING_PORT, _BY_GROUPS),
-    Table.TO_PORT_VERDICT: (ENTERING_PORT, _BY_GROUPS),
-    Table.ROUTER_FIREWALL_VERDICT: (IN_ROUTER, {}),
+VERDICTS: dict[Table, tuple[int, Match, Cause, Cause]] = {
+    Table.FROM_PORT_VERDICT: (LEAVING_PORT, _BY_GROUPS, DENIED_LEAVING, REJECTED_LEAVING),
+    Table.TO_PORT_VERDICT: (ENTERING_PORT, _BY_GROUPS, DENIED_ENTERING, REJECTED_ENTERING),
+    Table.ROUTER_FIREWALL_VERDICT: (IN_ROUTER, {}, DENIED_ROUTED, REJECTED_ROUTED),
 }
 """Where a packet is let through or not; what a port's security groups drop is told nobody."""
 
@@ -79,18 +87,19 @@ def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
     acl, verdict = Table.ROUTER_FIREWALL_ACL, Table.ROUTER_FIREWALL_VERDICT
     # What the router itself says was not sent through it.
     yield Flow(Table.ROUTER_FIREWALL, RouterFirewallPriority.ITSELF, {SOURCE: ITSELF}, (on,))
-    yield from by_state(acl, on, {}, SetField(POLICY, ERROR))
+    yield from by_state(acl, on, {}, SetField(POLICY, ERROR), INVALID_ROUTED)
     answers = (*judged(ENTERED, ingress=True), *also_judged(EXIT, ingress=False))
     yield Flow(acl, JudgePriority.REPLY, {"ct_state": REPLY}, (*answers, Goto(verdict)))
     begun = (*judged(ENTERED, ingress=False), *also_judged(EXIT, ingress=True))
     yield Flow(acl, JudgePriority.MISS, {}, (*begun, Goto(verdict)))
     yield Flow(verdict, VerdictPriority.ALLOWED, {DECISION: 0}, (on,))
-    for table, (where, allowed) in VERDICTS.items():
+    yield Flow(verdict, VerdictPriority.MISS, {}, drop(UNFORESEEN))
+    for table, (where, allowed, denied, rejected) in VERDICTS.items():
         log: Actions = (SetField(VERDICT, 0), Resubmit(Table.LOG)) if allowed else ()
-        yield Flow(table, VerdictPriority.DENIED, {DECISION: DENIED}, log)
+        yield Flow(table, VerdictPriority.DENIED, {DECISION: DENIED}, (*log, *drop(denied)))
         tell: Actions = (
             *(*log, SetField(POLICY, where), Resubmit(Table.PUNT_LIMIT)),
-            Output(CONTROLLER),
+            *(Output(CONTROLLER), *drop(rejected)),
         )
         yield Flow(table, VerdictPriority.REJECTED, {**allowed, DECISION: REJECTED}, tell)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from tenantry.controller.network.priorities import JudgePriority, VerdictPriority
 from tenantry.controller.openflow.contract import About, Adds, OneRung, Priorities, fields
+from tenantry.controller.openflow.drops import UNFORESEEN, Cause, Whose
 from tenantry.controller.openflow.flow import Actions, Move, Resubmit, SetField
 from tenantry.controller.openflow.pipeline import (
     DECISION,
@@ -22,6 +23,36 @@ INGRESS_POLICY = 1 << 31
 
 DENIED, REJECTED = 1, 2
 """DECISION."""
+
+
+DENIED_LEAVING = Cause(
+    *(0x0D01, "denied_leaving", Whose.SENDER),
+    "the port's firewall group does not let it out",
+)
+DENIED_ENTERING = Cause(
+    *(0x0D02, "denied_entering", Whose.RECEIVER),
+    "the port's firewall group does not let it in",
+)
+DENIED_ROUTED = Cause(
+    *(0x0D03, "denied_routed", Whose.ROUTED),
+    "the firewall group of a router's port does not let it through",
+)
+REJECTED_LEAVING = Cause(
+    *(0x0D04, "rejected_leaving", Whose.SENDER),
+    "a rule of the port's firewall group rejects it: its sender is told",
+)
+REJECTED_ENTERING = Cause(
+    *(0x0D05, "rejected_entering", Whose.RECEIVER),
+    "a rule of the port's firewall group rejects what comes: its sender is told",
+)
+REJECTED_ROUTED = Cause(
+    *(0x0D06, "rejected_routed", Whose.ROUTED),
+    "a rule of a router's firewall group rejects it: its sender is told",
+)
+INVALID_ROUTED = Cause(
+    *(0x0D07, "invalid_routed", Whose.ROUTED),
+    "it cannot be part of any connection that the router's firewall has seen",
+)
 
 
 class FirewallRulesPriority(Priorities):
@@ -84,6 +115,7 @@ TABLES = {
         matches=fields("eth_type ip_proto icmpv4_type icmpv6_type ct_state"),
         sets=fields(POLICY, DECISION),
         leads_to=(Table.PUNT_LIMIT, Table.FIREWALL_PORT, Table.ROUTER_FIREWALL_VERDICT),
+        drops=(INVALID_ROUTED,),
     ),
     Table.ROUTER_FIREWALL_VERDICT: About(
         job="Lets through what both let through. A new connection becomes known.",
@@ -91,6 +123,7 @@ TABLES = {
         matches=fields(ENTERED, EXIT, DECISION, "eth_type ct_state"),
         sets=fields(POLICY, "ct_mark"),
         leads_to=(Table.PUNT_LIMIT,),
+        drops=(DENIED_ROUTED, REJECTED_ROUTED, UNFORESEEN),
     ),
 }
 
@@ -99,10 +132,12 @@ ADDS_TO = {
         matches=fields(VERDICT, DECISION),
         sets=fields(VERDICT, POLICY),
         leads_to=(Table.PUNT_LIMIT, Table.LOG),
+        drops=(DENIED_LEAVING, REJECTED_LEAVING),
     ),
     Table.TO_PORT_VERDICT: Adds(
         matches=fields(VERDICT, DECISION),
         sets=fields(VERDICT, POLICY),
         leads_to=(Table.PUNT_LIMIT, Table.LOG),
+        drops=(DENIED_ENTERING, REJECTED_ENTERING),
     ),
 }

@@ -8,9 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tenantry.apps.l2.tables import (
+    BRIDGE_PROTOCOL,
     BY_TUNNEL,
     BY_WIRE,
+    GROUP_SOURCE,
     LEARNERS,
+    NO_SUCH_TAG,
+    NO_WAY_OUT,
+    NOBODY_HEARS,
+    NOT_ANSWERED,
+    SWITCHED_OFF,
+    UNKNOWN_DESTINATION,
     ClassifyPriority,
     FloodPartPriority,
     L2LookupPriority,
@@ -20,6 +28,7 @@ from tenantry.controller.model import Binding, Network, Port, Standby, View
 from tenantry.controller.network.broadcasts import broadcast_meter
 from tenantry.controller.network.learning import LEARNED_PER_PORT, learn_source
 from tenantry.controller.openflow.contract import OneRung
+from tenantry.controller.openflow.drops import drop
 from tenantry.controller.openflow.flow import (
     Action,
     Actions,
@@ -55,10 +64,18 @@ BRIDGE_RESERVED = (0x0180C2000000, 0xFFFFFFFFFFF0)  # STP, LACP, LLDP ...: IEEE 
 def compile_frames(view: View, switch: int, id: str) -> Iterator[Flow]:
     """Frames that no bridge forwards, and the way of unknown destinations past L2_LEARNED."""
     # A learned group address would take the whole network's broadcasts to one port.
-    yield Flow(Table.CLASSIFY, ClassifyPriority.NEVER_FORWARDED, {"eth_src": GROUP}, ())
-    yield Flow(Table.CLASSIFY, ClassifyPriority.NEVER_FORWARDED, {"eth_dst": BRIDGE_RESERVED}, ())
+    for never, why in (
+        ({"eth_src": GROUP}, GROUP_SOURCE),
+        ({"eth_dst": BRIDGE_RESERVED}, BRIDGE_PROTOCOL),
+    ):
+        yield Flow(Table.CLASSIFY, ClassifyPriority.NEVER_FORWARDED, never, drop(why))
+    tagged: Match = {"vlan_vid": (VLAN_PRESENT, VLAN_PRESENT)}
+    yield Flow(Table.CLASSIFY, ClassifyPriority.TAGGED, tagged, drop(NO_SUCH_TAG))
+    yield Flow(Table.CLASSIFY, ClassifyPriority.MISS, {}, drop(SWITCHED_OFF))
+    yield Flow(Table.OUTPUT, OutputPriority.MISS, {}, drop(NO_WAY_OUT))
     # What the controller answers was taken out before; what it does not answer has no way to go.
-    yield Flow(Table.L2_LOOKUP, L2LookupPriority.SERVICE, {"eth_dst": SERVICE_MAC}, ())
+    to_controller: Match = {"eth_dst": SERVICE_MAC}
+    yield Flow(Table.L2_LOOKUP, L2LookupPriority.SERVICE, to_controller, drop(NOT_ANSWERED))
     yield Flow(
         Table.L2_LOOKUP, L2LookupPriority.KNOWN, {"eth_dst": GROUP}, (Goto(Table.L2_LOOKUP.next),)
     )
@@ -139,12 +156,15 @@ def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     parts = sorted(
         map(flood_part, view.distinct(Binding, "part", switch=switch, network_id=network_id))
     )
-    for out_port, numbers in ((0, parts), (UNKNOWN, [LEARNERS | part for part in parts])):
+    for out_port, numbers, nobody in (
+        (0, parts, NOBODY_HEARS),
+        (UNKNOWN, [LEARNERS | part for part in parts], UNKNOWN_DESTINATION),
+    ):
         copies: list[Action] = []
         for number in (BY_WIRE, BY_TUNNEL, *numbers):
             copies += (SetField(FLOOD_PART, number), Resubmit(Table.FLOOD_PART))
         match: Match = {NETWORK: network.key, OUT_PORT: out_port}
-        yield Flow(Table.FLOOD, OneRung.ORDINARY, match, tuple(copies))
+        yield Flow(Table.FLOOD, OneRung.ORDINARY, match, (*copies, *drop(nobody)))
 
 
 def compile_part(view: View, switch: int, part: str) -> Iterator[Flow]:

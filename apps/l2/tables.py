@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from tenantry.controller.openflow.contract import About, OneRung, Priorities, fields
+from tenantry.controller.openflow.drops import Cause, Whose
 from tenantry.controller.openflow.pipeline import FLOOD_PART, IN_PORT, NETWORK, OUT_PORT, Table
 
 BY_WIRE, BY_TUNNEL = 0, 0xFFFF
@@ -13,6 +14,44 @@ BY_WIRE, BY_TUNNEL = 0, 0xFFFF
 
 LEARNERS = 1 << 16
 """The bit of FLOOD_PART that leaves of a part only the ports that learn."""
+
+
+GROUP_SOURCE = Cause(
+    *(0x0101, "group_source", Whose.SWITCH_PORT),
+    "its source is a MAC address of a group, which no host has",
+)
+BRIDGE_PROTOCOL = Cause(
+    *(0x0102, "bridge_protocol", Whose.SWITCH_PORT),
+    "it is of a bridge's protocol (STP, LACP, LLDP ...), which no bridge passes on",
+)
+NO_SUCH_TAG = Cause(
+    *(0x0103, "no_such_tag", Whose.SWITCH_PORT),
+    "it has a VLAN tag that none of the port's sub-ports, or no network here, has",
+)
+SWITCHED_OFF = Cause(
+    *(0x0104, "switched_off", Whose.SWITCH_PORT),
+    "its port or network is switched off, or nobody has said whose port of the switch it is",
+)
+NOT_ANSWERED = Cause(
+    *(0x0105, "not_answered", Whose.SENDER),
+    "it is for the controller, which has no answer to that",
+)
+UNKNOWN_DESTINATION = Cause(
+    *(0x0106, "unknown_destination", Whose.FLOODED),
+    "nobody on the network has the MAC address that it is for",
+)
+NOBODY_HEARS = Cause(
+    *(0x0107, "nobody_hears", Whose.FLOODED),
+    "it is for all on the network, and nobody is there",
+)
+NO_WAY_OUT = Cause(
+    *(0x0108, "no_way_out", Whose.RECEIVER),
+    "the port that it is for is no longer on this host, or no tunnel or wire leads to its network",
+)
+TOO_MUCH_TO_MANY = Cause(
+    *(0x0109, "too_much_to_many", Whose.METER),
+    "the port sends more broadcasts and multicast than it may",
+)
 
 
 class ClassifyPriority(Priorities):
@@ -24,6 +63,8 @@ class ClassifyPriority(Priorities):
     PAIR_MAC = 201  # from the MAC address of an allowed address pair: learned
     BROADCAST = 200  # to a group, as ORDINARY, but counted by itself
     ORDINARY = 100  # by port of the switch and tag
+    TAGGED = 1  # with a tag that is nobody's
+    MISS = 0
 
 
 class L2LookupPriority(Priorities):
@@ -47,6 +88,7 @@ class OutputPriority(Priorities):
     LOCAL_IP = 300  # from the port behind one, to a port here
     TO_GATEWAY = 200  # by tunnel, to the first gateway that is there
     ORDINARY = 100
+    MISS = 0
 
 
 TABLES = {
@@ -57,6 +99,7 @@ TABLES = {
         matches=fields("in_port vlan_vid eth_src eth_dst eth_type ip_proto icmpv6_type"),
         sets=fields(NETWORK, IN_PORT),
         leads_to=(Table.L2_LEARNED,),
+        drops=(GROUP_SOURCE, BRIDGE_PROTOCOL, NO_SUCH_TAG, SWITCHED_OFF, TOO_MUCH_TO_MANY),
     ),
     Table.L2_LOOKUP: About(
         job="Destination MAC addresses that the model knows. Others go on by way of "
@@ -65,6 +108,7 @@ TABLES = {
         matches=fields(NETWORK, "eth_dst"),
         sets=fields(OUT_PORT),
         leads_to=(Table.L2_LEARNED, Table.FLOOD.next),
+        drops=(NOT_ANSWERED,),
     ),
     Table.L2_LEARNED: About(
         job="MAC addresses that the switch learned from ports without port security and from "
@@ -80,6 +124,7 @@ TABLES = {
         matches=fields(NETWORK, OUT_PORT),
         sets=fields(FLOOD_PART),
         leads_to=(Table.FLOOD_PART,),
+        drops=(UNKNOWN_DESTINATION, NOBODY_HEARS),
     ),
     Table.FLOOD_PART: About(
         job="A network's ports on this switch, in parts that fit one flow, and what is "
@@ -95,5 +140,6 @@ TABLES = {
         priorities=OutputPriority,
         matches=fields(NETWORK, OUT_PORT),
         sets=fields("vlan_vid"),
+        drops=(NO_WAY_OUT,),
     ),
 }

@@ -15,10 +15,10 @@ What the associated port itself sends to the local IP is not led back to it.
 """
 
 from tenantry.apps.local_ip import resources, tables
-from tenantry.apps.local_ip.flows import compile_local_ip, local_ips_on
+from tenantry.apps.local_ip.flows import compile_common, compile_local_ip, local_ips_on
 from tenantry.apps.local_ip.packets import announce
 from tenantry.apps.local_ip.records import LocalIp, LocalIpAssociation
-from tenantry.controller.feature.app import App, Parts, Units
+from tenantry.controller.feature.app import App, Parts, Units, per_switch
 from tenantry.controller.feature.routes import Running
 from tenantry.controller.model import Binding
 from tenantry.controller.store import Body
@@ -33,7 +33,10 @@ def _host(running: Running, body: Body) -> dict[str, str]:
 LOCAL_IP = App(
     id=18,
     name="local_ip",
-    units=(Units("local_ip", local_ips_on, compile_local_ip),),
+    units=(
+        Units("all", per_switch, compile_common),
+        Units("local_ip", local_ips_on, compile_local_ip),
+    ),
     records=(LocalIp, LocalIpAssociation),
     build=lambda conf: Parts(
         extension=resources.extension(),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tenantry.apps.arp_nd.tables import NeighboursPriority
 from tenantry.apps.l2.tables import OutputPriority
 from tenantry.apps.local_ip.records import LocalIp, LocalIpAssociation
-from tenantry.apps.local_ip.tables import LocalIpPriority
+from tenantry.apps.local_ip.tables import ANOTHER_BEHIND_IT, LocalIpPriority
 from tenantry.apps.punt.tables import TrapPriority
 from tenantry.controller.model import (
     Binding,
@@ -20,6 +20,7 @@ from tenantry.controller.model import (
     derived,
     networks_with_ports,
 )
+from tenantry.controller.openflow.drops import drop
 from tenantry.controller.openflow.flow import (
     CT_INVALID,
     CT_NEW,
@@ -51,6 +52,11 @@ from tenantry.controller.packets.frames import ARP, IPV4
 
 UNICAST = (0, 1 << 40)
 _NEW = (CT_NEW | CT_TRACKED, CT_NEW | CT_TRACKED | CT_INVALID)
+
+
+def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
+    """What is for no port that is behind a local IP now."""
+    yield Flow(Table.LOCAL_IP, LocalIpPriority.MISS, {}, drop(ANOTHER_BEHIND_IT))
 
 
 @derived

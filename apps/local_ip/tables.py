@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from tenantry.controller.openflow.contract import About, Adds, Priorities, fields
+from tenantry.controller.openflow.drops import Cause, Whose
 from tenantry.controller.openflow.pipeline import (
     ADDRESS,
     IN_PORT,
@@ -15,12 +16,18 @@ from tenantry.controller.openflow.pipeline import (
     Table,
 )
 
+ANOTHER_BEHIND_IT = Cause(
+    *(0x1201, "another_behind_it", Whose.SENDER),
+    "its connection is with a port that is no longer behind the local IP, or is unknown",
+)
+
 
 class LocalIpPriority(Priorities):
     """LOCAL_IP: what connection tracking has made of the destination."""
 
     TRANSLATED = 200  # to the port's address
     NEW = 100  # not yet
+    MISS = 0
 
 
 TABLES = {
@@ -32,6 +39,7 @@ TABLES = {
         matches=fields(NETWORK, "eth_type ipv4_dst ct_state"),
         sets=fields(ORIGIN_PORT, "eth_dst"),
         leads_to=(Table.CONNECTION_LIMIT, Table.LOCAL_IP),
+        drops=(ANOTHER_BEHIND_IT,),
     ),
 }
 

@@ -11,6 +11,8 @@ from tenantry.apps.arp_nd.tables import NeighboursPriority
 from tenantry.apps.nat.forwarded import PROTOCOLS, forwarded, forwarded_replies
 from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
 from tenantry.apps.nat.tables import (
+    NOT_PROXIED,
+    OLD_CONNECTION,
     RouterNatDonePriority,
     RouterNatInDonePriority,
     RouterNatInPriority,
@@ -41,6 +43,7 @@ from tenantry.controller.network.routers import (
     translating_switches,
 )
 from tenantry.controller.openflow.contract import OneRung
+from tenantry.controller.openflow.drops import drop
 from tenantry.controller.openflow.flow import (
     CONTROLLER,
     CT_NEW,
@@ -93,8 +96,9 @@ def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
     """What quotes a packet that a floating IP's translation has changed; and fragments that became
     something else than what they should, by a connection from before a floating IP moved."""
     unproven: Match = {NAT: UNPROVEN}
-    yield Flow(Table.ROUTER_NAT_IN_DONE, RouterNatInDonePriority.UNPROVEN, unproven, ())
-    yield Flow(Table.ROUTER_NAT_DONE, RouterNatDonePriority.UNPROVEN, unproven, ())
+    old = drop(OLD_CONNECTION)
+    yield Flow(Table.ROUTER_NAT_IN_DONE, RouterNatInDonePriority.UNPROVEN, unproven, old)
+    yield Flow(Table.ROUTER_NAT_DONE, RouterNatDonePriority.UNPROVEN, unproven, old)
     punt: Actions = (Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
     for error in ERRORS_4:
         arriving = {**error, NAT: TRANSLATE, "ct_state": (0, CT_TRACKED)}
@@ -345,7 +349,8 @@ def _translated(
         {**from_inside, "ipv4_src": address},
         on,
     )
-    yield Flow(Table.ROUTER_NAT_DONE, RouterNatDonePriority.NOT_SHARED, from_inside, ())
+    old = drop(OLD_CONNECTION)
+    yield Flow(Table.ROUTER_NAT_DONE, RouterNatDonePriority.NOT_SHARED, from_inside, old)
 
 
 # --- IPv6 ------------------------------------------------------------------------------------
@@ -360,7 +365,8 @@ def compile_proxies(view: View, switch: int, router_id: str) -> Iterator[Flow]:
     here = (SetField(OUT_PORT, ROUTED),) if switch in gateways(view, router_id) else ()
     if router.ndp_proxies_only:
         from_outside: Match = {ROUTER: router.key, SOURCE: OUTSIDE, "eth_type": IPV6}
-        yield Flow(Table.ROUTER_NAT_OUT, RouterNatOutPriority.NOT_PROXIED, from_outside, ())
+        others = drop(NOT_PROXIED)
+        yield Flow(Table.ROUTER_NAT_OUT, RouterNatOutPriority.NOT_PROXIED, from_outside, others)
         for proxy in view.find(NdpProxy, router_id=router_id):
             known: Match = {**from_outside, "ipv6_dst": proxy.address}
             on = (Goto(Table.ROUTER_NAT_OUT.next),)

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+from tenantry.controller.network.failover import NOT_THE_GATEWAY
 from tenantry.controller.openflow.contract import About, Adds, OneRung, Priorities, fields
+from tenantry.controller.openflow.drops import Cause, Whose
 from tenantry.controller.openflow.pipeline import (
     ADDRESS,
     ENTERED,
@@ -20,6 +22,15 @@ from tenantry.controller.openflow.pipeline import (
     ROUTER,
     SOURCE,
     Table,
+)
+
+OLD_CONNECTION = Cause(
+    *(0x0C01, "old_connection", Whose.ROUTED),
+    "its connection is translated to an address that is not the router's any more",
+)
+NOT_PROXIED = Cause(
+    *(0x0C02, "not_proxied", Whose.ROUTED),
+    "it comes from outside for an address that the router has no NDP proxy for",
 )
 
 
@@ -99,6 +110,7 @@ TABLES = {
         matches=fields(ROUTER, NAT, "eth_type ip_proto ip_frag ipv4_dst icmpv4_type ct_state"),
         sets=fields(NAT, PUNT_REASON, ORIGIN_PORT),
         leads_to=(Table.PUNT_LIMIT,),
+        drops=(OLD_CONNECTION,),
     ),
     Table.ROUTER_NAT_OUT: About(
         job="Sources that are translated: floating IPs as they are, others to a shared address.",
@@ -114,6 +126,7 @@ TABLES = {
         ),
         sets=fields(NAT, ORIGIN_PORT, "eth_src ipv4_src"),
         leads_to=(Table.ROUTER_NAT_REPLY,),
+        drops=(NOT_PROXIED,),
     ),
     Table.ROUTER_NAT_REPLY: About(
         job="Answers of what is forwarded by port bear its floating IP now; others do not.",
@@ -129,6 +142,7 @@ TABLES = {
         ),
         sets=fields(NAT, PUNT_REASON, ORIGIN_PORT, "eth_src"),
         leads_to=(Table.PUNT_LIMIT,),
+        drops=(OLD_CONNECTION,),
     ),
 }
 
@@ -141,11 +155,13 @@ ADDS_TO = {
         matches=fields(IN_PORT, OUT_PORT, MAC),
         sets=fields(OUT_PORT),
         leads_to=(Table.ARP_ND_REPLY,),
+        drops=(NOT_THE_GATEWAY,),
     ),
     Table.ROUTER_ADMIT: Adds(
         matches=fields(NETWORK, IN_PORT, "eth_dst"),
         sets=fields(OUT_PORT, ROUTER, ENTERED, EXIT, SOURCE, NAT, FLAGS, PUNT_REASON),
         leads_to=(Table.ROUTER_IN, Table.FLOOD.next),
+        drops=(NOT_THE_GATEWAY,),
     ),
     Table.ROUTE: Adds(
         matches=fields(ROUTER, "eth_type ip_frag ipv4_dst"),

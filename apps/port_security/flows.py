@@ -6,9 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenantry.apps.port_security.tables import ALSO_OWNED, PortSecurityPriority, SenderPriority
+from tenantry.apps.port_security.tables import (
+    ALSO_OWNED,
+    FORBIDDEN_MESSAGE,
+    HIDDEN_MESSAGE,
+    NOT_ITS_ADDRESS,
+    PortSecurityPriority,
+    SenderPriority,
+)
 from tenantry.controller.model import Port, View
 from tenantry.controller.openflow.contract import OneRung
+from tenantry.controller.openflow.drops import drop
 from tenantry.controller.openflow.flow import (
     Actions,
     Flow,
@@ -116,30 +124,26 @@ def compile_questions(view: View, switch: int, id: str) -> Iterator[Flow]:
 def compile_answers(view: View, switch: int, id: str) -> Iterator[Flow]:
     """Who may go on; and what no tenant's port may send, whoever it is."""
     owned: Match = {OWNED: (OWN, OWN), ALSO_OWNED: (OWN, OWN)}
-    yield Flow(Table.SENDER, SenderPriority.OWNED, owned, (_ON,))
-    yield Flow(
-        Table.SENDER,
-        SenderPriority.FORBIDDEN,
-        {"eth_type": IPV4, "ip_proto": UDP, "udp_src": 67},
-        (),
-    )
-    yield Flow(
-        Table.SENDER,
-        SenderPriority.FORBIDDEN,
-        {"eth_type": IPV6, "ip_proto": UDP, "udp_src": 547},
-        (),
-    )
+    table, rung = Table.SENDER, SenderPriority
+    yield Flow(table, rung.OWNED, owned, (_ON,))
+    yield Flow(table, rung.MISS, {}, drop(NOT_ITS_ADDRESS))
+    forbidden, hidden = drop(FORBIDDEN_MESSAGE), drop(HIDDEN_MESSAGE)
+    for server in (
+        Match({"eth_type": IPV4, "ip_proto": UDP, "udp_src": 67}),
+        Match({"eth_type": IPV6, "ip_proto": UDP, "udp_src": 547}),
+    ):
+        yield Flow(table, rung.FORBIDDEN, server, forbidden)
     icmp: Match = {"eth_type": IPV6, "ip_proto": ICMPV6}
     for type in (ROUTER_ADVERTISEMENT, REDIRECT):  # RFC 6105; RFC 4861, 8.2
-        yield Flow(Table.SENDER, SenderPriority.FORBIDDEN, {**icmp, "icmpv6_type": type}, ())
+        yield Flow(table, rung.FORBIDDEN, {**icmp, "icmpv6_type": type}, forbidden)
     # What says no more than that it goes on in another fragment, behind extension headers, could be
     # any of these there: OVS reads what is missing as zeros (RFC 7112, 5; RFC 7113, 3).
-    yield Flow(Table.SENDER, SenderPriority.FORBIDDEN, {**icmp, "icmpv6_type": 0}, ())
+    yield Flow(table, rung.FORBIDDEN, {**icmp, "icmpv6_type": 0}, hidden)
     udp: Match = {"eth_type": IPV6, "ip_proto": UDP, "udp_src": 0, "udp_dst": 0}
-    yield Flow(Table.SENDER, SenderPriority.FORBIDDEN, {**udp, "ip_frag": FRAGMENT}, ())
+    yield Flow(table, rung.FORBIDDEN, {**udp, "ip_frag": FRAGMENT}, hidden)
     for type in NEVER_IN_FRAGMENTS:
         match: Match = {**icmp, "icmpv6_type": type, "ip_frag": FRAGMENT}
-        yield Flow(Table.SENDER, SenderPriority.ND_IN_FRAGMENTS, match, ())
+        yield Flow(table, rung.ND_IN_FRAGMENTS, match, hidden)
 
 
 def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:

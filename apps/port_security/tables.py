@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from tenantry.controller.openflow.contract import About, OneRung, Priorities, fields
+from tenantry.controller.openflow.drops import Cause, Whose
 from tenantry.controller.openflow.pipeline import ADDRESS, IN_PORT, MAC, OWNED, Field, Table
 
 ALSO_OWNED = Field(
@@ -12,6 +13,19 @@ ALSO_OWNED = Field(
     "OWNED of what the packet says first of its sender, while the second is asked",
 )
 FIELDS = (ALSO_OWNED,)
+
+NOT_ITS_ADDRESS = Cause(
+    *(0x0301, "not_its_address", Whose.SENDER),
+    "the sender's address is not one of the port's (port security)",
+)
+FORBIDDEN_MESSAGE = Cause(
+    *(0x0302, "forbidden_message", Whose.SENDER),
+    "only routers and DHCP servers send it (port security)",
+)
+HIDDEN_MESSAGE = Cause(
+    *(0x0303, "hidden_message", Whose.SENDER),
+    "it hides in fragments what kind of message it is (port security)",
+)
 
 
 class PortSecurityPriority(Priorities):
@@ -31,6 +45,7 @@ class SenderPriority(Priorities):
     ND_IN_FRAGMENTS = 301  # RFC 6980, 5
     FORBIDDEN = 300  # whoever it is: what routers and DHCP servers send
     OWNED = 100
+    MISS = 0
 
 
 TABLES = {
@@ -51,6 +66,7 @@ TABLES = {
         "send, and what hides behind extension headers what it is.",
         priorities=SenderPriority,
         matches=fields(OWNED, ALSO_OWNED, "eth_type ip_proto ip_frag udp_src udp_dst icmpv6_type"),
+        drops=(NOT_ITS_ADDRESS, FORBIDDEN_MESSAGE, HIDDEN_MESSAGE),
     ),
     Table.IDENTITY: About(
         job="Which MAC and IP addresses a port may call its own; visited by resubmit, sets OWNED.",

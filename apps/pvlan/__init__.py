@@ -10,24 +10,26 @@ PVLAN_SENDER says of which community the sender is: on its own switch that is kn
 beyond it by its MAC address, for which port security vouches (networks with ``pvlan`` have it).
 PVLAN says who may get the packet, which then goes back to TO_PORT_CT, marked.
 
-Networks without ``pvlan`` never meet these tables, and have no flows in them.
+Networks without ``pvlan`` never meet these tables.
 """
 
 from tenantry.apps.pvlan import resources, tables
 from tenantry.apps.pvlan.flows import (
     communities_beyond,
     compile_beyond,
+    compile_common,
     compile_network,
     compile_port,
     private_networks,
     private_ports,
 )
-from tenantry.controller.feature.app import App, Parts, Units
+from tenantry.controller.feature.app import App, Parts, Units, per_switch
 
 PVLAN = App(
     id=17,
     name="pvlan",
     units=(
+        Units("all", per_switch, compile_common),
         Units("network", private_networks, compile_network),
         Units("port", private_ports, compile_port),
         Units("beyond", communities_beyond, compile_beyond),

@@ -6,10 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenantry.apps.pvlan.tables import COMMUNITY, MIXED, PvlanPriority, PvlanSenderPriority
+from tenantry.apps.pvlan.tables import (
+    COMMUNITY,
+    MIXED,
+    OTHER_COMMUNITY,
+    OTHER_COMMUNITY_BEYOND,
+    PvlanPriority,
+    PvlanSenderPriority,
+)
 from tenantry.apps.security_groups.tables import PortCtPriority
 from tenantry.controller.model import Binding, Network, Port, Standby, View, derived
 from tenantry.controller.network.routers import networks_on
+from tenantry.controller.openflow.drops import drop
 from tenantry.controller.openflow.flow import Actions, Flow, Goto, Match, Resubmit, SetField
 from tenantry.controller.openflow.pipeline import (
     FROM_WIRE_OR_TUNNEL,
@@ -88,6 +96,11 @@ def mac_key(view: View, network_id: str, mac: int) -> int:
     return community_key(view, network_id, names.pop()) if len(names) == 1 else MIXED
 
 
+def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
+    """What a port may not get."""
+    yield Flow(Table.PVLAN, PvlanPriority.MISS, {}, drop(OTHER_COMMUNITY))
+
+
 def compile_network(view: View, switch: int, network_id: str) -> Iterator[Flow]:
     """What is for somebody on the network is taken out here, before anybody else judges it."""
     network = view.get(Network, network_id)
@@ -144,4 +157,5 @@ def compile_beyond(view: View, switch: int, port_id: str) -> Iterator[Flow]:
         if key != MIXED:
             same: Match = {**for_it, COMMUNITY: key}
             yield Flow(Table.PVLAN, PvlanPriority.SAME_COMMUNITY, same, _TO_PORT)
-        yield Flow(Table.PVLAN, PvlanPriority.OTHER_COMMUNITY, for_it, ())
+        other = drop(OTHER_COMMUNITY_BEYOND)
+        yield Flow(Table.PVLAN, PvlanPriority.OTHER_COMMUNITY, for_it, other)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from tenantry.controller.openflow.contract import About, Adds, Priorities, fields
+from tenantry.controller.openflow.drops import Cause, Whose
 from tenantry.controller.openflow.pipeline import (
     IN_PORT,
     NETWORK,
@@ -27,6 +28,16 @@ MIXED = 0xFFFFFFFF
 hears it."""
 
 
+OTHER_COMMUNITY = Cause(
+    *(0x1101, "other_community", Whose.RECEIVER),
+    "its sender is neither promiscuous nor of the port's community (pvlan)",
+)
+OTHER_COMMUNITY_BEYOND = Cause(
+    *(0x1102, "other_community_beyond", Whose.SENDER),
+    "the port that it is for, on another host, is of another community (pvlan)",
+)
+
+
 class PvlanSenderPriority(Priorities):
     """PVLAN_SENDER: who has sent it."""
 
@@ -43,6 +54,7 @@ class PvlanPriority(Priorities):
     SAME_COMMUNITY = 102  # beyond this switch
     OTHER_COMMUNITY = 101  # likewise
     BEYOND = 100  # whoever is beyond it: there it is judged once more
+    MISS = 0
 
 
 TABLES = {
@@ -60,6 +72,7 @@ TABLES = {
         matches=fields(NETWORK, OUT_PORT, COMMUNITY, "eth_dst"),
         sets=fields(RULE_DIRECTION),
         leads_to=(Table.TO_PORT_CT,),
+        drops=(OTHER_COMMUNITY, OTHER_COMMUNITY_BEYOND),
     ),
 }
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tenantry.apps.l2.tables import L2LookupPriority
-from tenantry.apps.routing.tables import RouterOutPriority
+from tenantry.apps.routing.tables import BACK_OUTSIDE, NOT_ROUTED_HERE, RouterOutPriority
 from tenantry.controller.model import View
 from tenantry.controller.network.failover import reply_flows
 from tenantry.controller.network.priorities import RouterAdmitPriority
 from tenantry.controller.network.records import Router
 from tenantry.controller.network.router_entry import enter_router, entry_flows
 from tenantry.controller.network.routers import ROUTED_MAC, ROUTED_MAC_MASK, RouterInterface
+from tenantry.controller.openflow.drops import drop
 from tenantry.controller.openflow.flow import Flow, Match, Resubmit, SetField
 from tenantry.controller.openflow.pipeline import (
     ENTERED,
@@ -43,11 +44,12 @@ def entering(
         )
     if not leg.gateway:
         # Every switch on the wire may hear it, but one of them routes it; and none if it is off.
-        yield Flow(Table.L2_LOOKUP, L2LookupPriority.KNOWN, to_router_mac, ())
+        elsewhere = drop(NOT_ROUTED_HERE)
+        yield Flow(Table.L2_LOOKUP, L2LookupPriority.KNOWN, to_router_mac, elsewhere)
     else:
         # What comes from outside for somebody who is not there must not run in circles.
         circle: Match = {ENTERED: leg.port.key, EXIT: leg.port.key, SOURCE: OUTSIDE}
-        yield Flow(Table.ROUTER_OUT, RouterOutPriority.CIRCLE, circle, ())
+        yield Flow(Table.ROUTER_OUT, RouterOutPriority.CIRCLE, circle, drop(BACK_OUTSIDE))
     routed_elsewhere_mac = (ROUTED_MAC | leg.port.key, ROUTED_MAC_MASK)
     yield Flow(
         Table.ROUTER_ADMIT,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from tenantry.apps.routing.address_scopes import apart
 from tenantry.apps.routing.entry import entering
 from tenantry.apps.routing.nexthops import (
     EXPIRED,
@@ -23,7 +24,13 @@ from tenantry.apps.routing.replies import echoes
 from tenantry.apps.routing.tables import (
     NEXT_HOP,
     NEXT_HOP_MAC,
+    NO_NEIGHBOUR,
+    NOT_IP,
+    OF_ONE_LINK,
     PATH,
+    TIME_IS_UP,
+    TOO_LARGE,
+    UNROUTED,
     NextHopFoundPriority,
     NextHopPriority,
     RoutePathPriority,
@@ -48,10 +55,10 @@ from tenantry.controller.network.routers import (
     own_gateway_address,
     routed_mac,
     router_interfaces,
-    scope,
     shared_snat_address,
     switches_at,
 )
+from tenantry.controller.openflow.drops import UNFORESEEN, drop
 from tenantry.controller.openflow.flow import (
     CLEAR_IN_PORT,
     CONTROLLER,
@@ -84,7 +91,6 @@ from tenantry.controller.openflow.pipeline import (
     NAT,
     NETWORK,
     OUT_PORT,
-    OUTSIDE,
     PINNED,
     PUNT_REASON,
     ROUTED,
@@ -135,13 +141,16 @@ def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
     )
     yield Flow(Table.ROUTER_IN, RouterInPriority.FAMILY, {"eth_type": IPV6}, (Goto(Table.ROUTE),))
 
+    yield Flow(Table.ROUTER_IN, RouterInPriority.MISS, {}, drop(NOT_IP))
     for never in nevers():
-        yield Flow(Table.ROUTE, RoutePriority.NEVER_ROUTED, never, ())
+        yield Flow(Table.ROUTE, RoutePriority.NEVER_ROUTED, never, drop(OF_ONE_LINK))
     for _, eth_type in _FAMILIES:
         for ttl in (0, 1):
             match: Match = {"eth_type": eth_type, "ip_ttl": ttl}
-            yield Flow(Table.ROUTE, RoutePriority.TIME_IS_UP, match, _punt(EXPIRED))
-    yield Flow(Table.ROUTE, RoutePriority.MISS, {}, _punt(NO_ROUTE))
+            told = (*_punt(EXPIRED), *drop(TIME_IS_UP))
+            yield Flow(Table.ROUTE, RoutePriority.TIME_IS_UP, match, told)
+    yield Flow(Table.ROUTE, RoutePriority.MISS, {}, (*_punt(NO_ROUTE), *drop(UNROUTED)))
+    yield Flow(Table.ROUTE_PATH, RoutePathPriority.MISS, {}, drop(UNFORESEEN))
     yield from echoes()
     yield Flow(Table.ROUTER_REPLY, RouterReplyPriority.MISS, {}, _punt(FOR_ITSELF))
 
@@ -150,13 +159,16 @@ def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
         *(Resubmit(Table.NEIGHBOURS), Goto(Table.NEXT_HOP_FOUND)),
     )
     yield Flow(Table.NEXT_HOP, NextHopPriority.MISS, {}, to_neighbours)
-    yield Flow(Table.NEXT_HOP, NextHopPriority.TOO_LARGE, {FLAGS: (LARGER, LARGER)}, _punt(TOO_BIG))
+    larger: Match = {FLAGS: (LARGER, LARGER)}
+    cut = (*_punt(TOO_BIG), *drop(TOO_LARGE))
+    yield Flow(Table.NEXT_HOP, NextHopPriority.TOO_LARGE, larger, cut)
     to_next_hop: Actions = (Move(NEXT_HOP_MAC, "eth_dst", 48), DecTtl())
     on = Goto(Table.NEXT_HOP_FOUND.next)
     for _, eth_type in _FAMILIES:
         found: Match = {NEXT_HOP_MAC: FOUND, "eth_type": eth_type}
         yield Flow(Table.NEXT_HOP_FOUND, NextHopFoundPriority.FOUND, found, (*to_next_hop, on))
-    yield Flow(Table.NEXT_HOP_FOUND, NextHopFoundPriority.MISS, {}, _punt(UNRESOLVED))
+    sought = (*_punt(UNRESOLVED), *drop(NO_NEIGHBOUR))
+    yield Flow(Table.NEXT_HOP_FOUND, NextHopFoundPriority.MISS, {}, sought)
 
     again: Actions = (*_SENT, Resubmit(Table.ROUTER_ADMIT))
     # Not to a port of this switch: what leaves here says so, unless this is the router's home.
@@ -234,7 +246,7 @@ def _own_addresses(
     yield from for_itself(router, {**on_link, "ipv6_dst": own})
     # RFC 4291, 2.5.6: from link to link it is never routed, but the router answers on the link.
     neighbours = {**on_link, "ipv6_dst": LINK_LOCAL}
-    yield Flow(Table.ROUTE, RoutePriority.LINK_LOCAL, neighbours, ())
+    yield Flow(Table.ROUTE, RoutePriority.LINK_LOCAL, neighbours, drop(OF_ONE_LINK))
     answers = {**neighbours, SOURCE: ITSELF}
     yield Flow(Table.ROUTE, RoutePriority.LINK_LOCAL_REPLY, answers, (*_out(leg), *_to_itself(6)))
 
@@ -308,26 +320,7 @@ def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
         yield from _route(match, length, version, ways, largest, sources)
         for leg, nexthop in ways:
             if nexthop is None and not leg.gateway:
-                yield from _apart(view, router, leg, (version, first, length), match)
-
-
-def _apart(
-    view: View, router: Router, leg: RouterInterface, prefix: tuple[int, int, int], match: Match
-) -> Iterator[Flow]:
-    """Address scopes: what is not translated goes from one into the same only."""
-    version, first, length = prefix
-    scopes = {scope(view, s) for s in leg.subnets if (s.first, s.prefix_length) == (first, length)}
-    for other in router_interfaces(view, router.id):
-        for subnet in other.subnets:
-            if subnet.version != version or scope(view, subnet) in scopes:
-                continue
-            from_other_scope: Match = {SOURCE: OUTSIDE, NAT: 0}
-            if not other.gateway:
-                prefix_of_source = prefix_value(version, subnet.first, subnet.prefix_length)
-                from_other_scope = {f"ipv{version}_src": prefix_of_source, NAT: 0}
-            yield Flow(
-                Table.ROUTE, RoutePriority.EXCEPTION[length], {**match, **from_other_scope}, ()
-            )
+                yield from apart(view, router, leg, (version, first, length), match)
 
 
 def _table(

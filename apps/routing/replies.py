@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenantry.apps.routing.tables import NEXT_HOP, RouterReplyPriority
+from tenantry.apps.routing.tables import NEXT_HOP, ROUTER_IS_SILENT, RouterReplyPriority
 from tenantry.controller.network.conntrack import ASKING
 from tenantry.controller.network.router_entry import CLEAR_CONNTRACK
+from tenantry.controller.openflow.drops import drop
 from tenantry.controller.openflow.flow import Actions, Flow, Match, Move, Resubmit, SetField
 from tenantry.controller.openflow.oxm import LATER_FRAGMENT
 from tenantry.controller.openflow.pipeline import ITSELF, NAT, SOURCE, Table
@@ -49,6 +50,7 @@ def echoes() -> Iterator[Flow]:
         later: Match = {**asks, "ip_frag": LATER_FRAGMENT}
         yield Flow(table, rung.ECHO, later, (*turned, *back))
         # Nothing answers to other messages of control, least of all with more of them.
-        yield Flow(table, rung.CONTROL, message, ())
+        silent = drop(ROUTER_IS_SILENT)
+        yield Flow(table, rung.CONTROL, message, silent)
         other: Match = {"eth_type": eth_type, "ip_frag": LATER_FRAGMENT}
-        yield Flow(table, rung.OTHER_FRAGMENT, other, ())
+        yield Flow(table, rung.OTHER_FRAGMENT, other, silent)

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+from tenantry.controller.network.failover import NOT_THE_GATEWAY
 from tenantry.controller.network.priorities import RoutePriority, RouterAdmitPriority
 from tenantry.controller.openflow.contract import About, Adds, Priorities, fields
+from tenantry.controller.openflow.drops import UNFORESEEN, Cause, Whose
 from tenantry.controller.openflow.pipeline import (
     ENTERED,
     EXIT,
@@ -38,6 +40,48 @@ NEXT_HOP_MAC = Field(
 FIELDS = (PATH, NEXT_HOP, NEXT_HOP_MAC)
 
 
+NOT_IP = Cause(
+    *(0x0B01, "not_ip", Whose.ROUTED),
+    "it is neither IPv4 nor IPv6, and no router passes it on",
+)
+OF_ONE_LINK = Cause(
+    *(0x0B02, "of_one_link", Whose.ROUTED),
+    "it is for one network alone, and no router passes it on",
+)
+TIME_IS_UP = Cause(
+    *(0x0B03, "time_is_up", Whose.ROUTED),
+    "its time to live has ended: its sender is told",
+)
+UNROUTED = Cause(
+    *(0x0B04, "no_route", Whose.ROUTED),
+    "the router has no route to it: its sender is told",
+)
+OTHER_SCOPE = Cause(
+    *(0x0B05, "other_scope", Whose.ROUTED),
+    "it is for another address scope, and is not translated",
+)
+TOO_LARGE = Cause(
+    *(0x0B06, "too_large", Whose.ROUTED),
+    "it is larger than the next network takes (MTU): its sender is told, or it is cut",
+)
+NO_NEIGHBOUR = Cause(
+    *(0x0B07, "no_neighbour", Whose.ROUTED),
+    "nobody has answered yet for the address that it goes to; the router has asked",
+)
+ROUTER_IS_SILENT = Cause(
+    *(0x0B08, "router_is_silent", Whose.ROUTED),
+    "it is for the router itself, which does not answer that",
+)
+BACK_OUTSIDE = Cause(
+    *(0x0B09, "back_outside", Whose.ROUTED),
+    "it comes from outside, and the route to it leads back there",
+)
+NOT_ROUTED_HERE = Cause(
+    *(0x0B0A, "not_routed_here", Whose.SENDER),
+    "the router that it is for is switched off, or another host routes it",
+)
+
+
 class RouterInPriority(Priorities):
     """ROUTER_IN: what a router gets, by kind."""
 
@@ -45,12 +89,14 @@ class RouterInPriority(Priorities):
     COMMIT = 300  # what a port has begun becomes known
     NEIGHBOUR_REPLY = 200
     FAMILY = 100
+    MISS = 0  # nothing else is routed
 
 
 class RoutePathPriority(Priorities):
     """ROUTE_PATH: as in ROUTE."""
 
     PREFIX = range(100, 357, 2)
+    MISS = 0
 
 
 class RouterReplyPriority(Priorities):
@@ -94,6 +140,7 @@ TABLES = {
         matches=fields(NETWORK, IN_PORT, "eth_src eth_dst eth_type arp_op ip_proto icmpv6_type"),
         sets=fields(OUT_PORT, ROUTER, ENTERED, EXIT, SOURCE, NAT, FLAGS, PUNT_REASON, "eth_src"),
         leads_to=(Table.ROUTER_ADMIT, Table.ROUTER_IN, Table.FLOOD.next),
+        drops=(NOT_THE_GATEWAY,),
     ),
     Table.ROUTER_IN: About(
         job="By kind: IP is routed; answers to what the controller asked of neighbours go "
@@ -102,6 +149,7 @@ TABLES = {
         matches=fields("eth_type ip_proto icmpv6_type"),
         sets=fields(PUNT_REASON),
         leads_to=(Table.PUNT_LIMIT, Table.ROUTE),
+        drops=(NOT_IP,),
     ),
     Table.ROUTE: About(
         job="The longest prefix of each router's routes, by priority. Before them its own "
@@ -124,12 +172,14 @@ TABLES = {
             Table.ROUTER_REPLY,
             Table.FLOOD.next,
         ),
+        drops=(OF_ONE_LINK, TIME_IS_UP, UNROUTED, OTHER_SCOPE, NOT_THE_GATEWAY),
     ),
     Table.ROUTE_PATH: About(
         job="The next hops of routes that have several, by PATH.",
         priorities=RoutePathPriority,
         matches=fields(ROUTER, PATH, "eth_type ipv4_dst ipv6_dst"),
         sets=fields(NETWORK, EXIT, NAT, FLAGS, NEXT_HOP, "eth_src"),
+        drops=(UNFORESEEN,),
     ),
     Table.ROUTER_REPLY: About(
         job="What is for the router itself: echoes are answered, and routed back.",
@@ -144,6 +194,7 @@ TABLES = {
             "ip_ttl ipv4_src ipv4_dst ipv6_src ipv6_dst icmpv4_type icmpv6_type",
         ),
         leads_to=(Table.PUNT_LIMIT, Table.ROUTE),
+        drops=(ROUTER_IS_SILENT,),
     ),
     Table.NEXT_HOP: About(
         job="The MAC address of the next hop: neighbours that answered, or those of the model.",
@@ -151,6 +202,7 @@ TABLES = {
         matches=fields(NETWORK, FLAGS, NEXT_HOP, "eth_type"),
         sets=fields(OUT_PORT, PUNT_REASON, NEXT_HOP_MAC, "eth_dst ip_ttl"),
         leads_to=(Table.PUNT_LIMIT, Table.NEIGHBOURS, Table.NEXT_HOP_FOUND.next),
+        drops=(TOO_LARGE,),
     ),
     Table.NEXT_HOP_FOUND: About(
         job="On to the next hop; what has none goes to the controller, which asks for it.",
@@ -158,6 +210,7 @@ TABLES = {
         matches=fields(NEXT_HOP_MAC, "eth_type"),
         sets=fields(PUNT_REASON, "eth_dst ip_ttl"),
         leads_to=(Table.PUNT_LIMIT,),
+        drops=(NO_NEIGHBOUR,),
     ),
     Table.ROUTER_OUT: About(
         job="A routed packet is on its next network: it goes to its port, or is switched "
@@ -166,6 +219,7 @@ TABLES = {
         matches=fields(OUT_PORT, ROUTER, ENTERED, EXIT, SOURCE, NAT, FLAGS),
         sets=fields(IN_PORT, "nxm_in_port eth_src"),
         leads_to=(Table.ROUTER_ADMIT,),
+        drops=(BACK_OUTSIDE,),
     ),
 }
 
@@ -180,8 +234,10 @@ ADDS_TO = {
         matches=fields(NETWORK, IN_PORT, OUT_PORT, MAC, OWNED),
         sets=fields(OUT_PORT, PUNT_REASON),
         leads_to=(Table.ARP_ND_REPLY,),
+        drops=(NOT_THE_GATEWAY,),
     ),
     Table.L2_LOOKUP: Adds(
         matches=fields(NETWORK, "eth_dst"),
+        drops=(NOT_ROUTED_HERE,),
     ),
 }

@@ -27,7 +27,15 @@ from tenantry.apps.security_groups.tables import (
     ENTERING,
     FAR_ADDRESS,
     INGRESS,
+    INVALID_ENTERING,
+    INVALID_LEAVING,
     LEAVING,
+    NO_EGRESS_RULE,
+    NO_FLOWS_YET_ENTERING,
+    NO_FLOWS_YET_LEAVING,
+    NO_INGRESS_RULE,
+    NOT_IP_ENTERING,
+    NOT_IP_LEAVING,
     PEER_IDENTITY,
     PORT_TO_IDENTIFY,
     REMOTE_GROUP,
@@ -44,6 +52,7 @@ from tenantry.controller.model import View
 from tenantry.controller.network.conntrack import LOOKED_UP, NEW, REPLY, by_state
 from tenantry.controller.network.priorities import JudgePriority, VerdictPriority
 from tenantry.controller.openflow.contract import OneRung
+from tenantry.controller.openflow.drops import Cause, drop
 from tenantry.controller.openflow.flow import (
     CONTROLLER,
     Actions,
@@ -109,11 +118,14 @@ def _from_port() -> Iterator[Flow]:
             Goto(Table.FROM_PORT_TRACK),
         ),
     )
-    yield from _track(Table.FROM_PORT_TRACK, Table.FROM_PORT_ACL)
-    yield Flow(Table.FROM_PORT_TRACK, TrackPriority.NO_FLOWS_YET, {SUBJECT_IDENTITY: 0}, ())
+    track = Table.FROM_PORT_TRACK
+    yield from _track(track, Table.FROM_PORT_ACL, NOT_IP_LEAVING)
+    nobody: Match = {SUBJECT_IDENTITY: 0}
+    yield Flow(track, TrackPriority.NO_FLOWS_YET, nobody, drop(NO_FLOWS_YET_LEAVING))
 
     acl = Table.FROM_PORT_ACL
-    yield from by_state(acl, on, _IS_TRACKED, SetField(RULE_DIRECTION, LEAVING[0]))
+    where = SetField(RULE_DIRECTION, LEAVING[0])
+    yield from by_state(acl, on, _IS_TRACKED, where, INVALID_LEAVING)
     # The answer to what PEER_IDENTITY had asked: this port's ingress rules had let it in.
     answers: Actions = (
         SetField(RULE_DIRECTION, INGRESS[0] | LEAVING[0]),
@@ -134,7 +146,8 @@ def _from_port() -> Iterator[Flow]:
         Table.FROM_PORT_VERDICT, VerdictPriority.NEW, {**_ALLOWED, "ct_state": NEW}, (_LOG, on)
     )
     yield Flow(Table.FROM_PORT_VERDICT, VerdictPriority.ALLOWED, _ALLOWED, (on,))
-    yield Flow(Table.FROM_PORT_VERDICT, VerdictPriority.MISS, {}, (_LOG,))
+    no_rule = (_LOG, *drop(NO_EGRESS_RULE))
+    yield Flow(Table.FROM_PORT_VERDICT, VerdictPriority.MISS, {}, no_rule)
 
 
 def _to_router() -> Iterator[Flow]:
@@ -161,19 +174,21 @@ def _to_port() -> Iterator[Flow]:
     )
     yield _anew(table, PortCtPriority.COMMITTED, Resubmit(table))
     track = Table.TO_PORT_TRACK
-    yield from _track(track, Table.TO_PORT_ACL)
+    yield from _track(track, Table.TO_PORT_ACL, NOT_IP_ENTERING)
     # Before another zone is asked, what begins becomes known in the one where it was looked up.
     lookup = Ct(str(ZONE), Table.TO_PORT_ACL)
     for eth_type in (IPV4, IPV6):
         begins: Match = {**_IS_TRACKED, "ct_state": NEW, "eth_type": eth_type}
         yield Flow(track, TrackPriority.COMMIT_FIRST, begins, (COMMIT, lookup))
-    yield Flow(track, TrackPriority.NO_FLOWS_YET, {SUBJECT_IDENTITY: 0, OUT_PORT: TENANT}, ())
+    nobody: Match = {SUBJECT_IDENTITY: 0, OUT_PORT: TENANT}
+    yield Flow(track, TrackPriority.NO_FLOWS_YET, nobody, drop(NO_FLOWS_YET_ENTERING))
     # Nobody judges there, but the connection that a port here has begun is to be known.
     leaves: Match = {SUBJECT_IDENTITY: (0, SECURED), "ct_state": NEW}
     yield Flow(track, TrackPriority.LEAVES, leaves, (COMMIT, on))
 
     acl = Table.TO_PORT_ACL
-    yield from by_state(acl, on, _IS_TRACKED, SetField(RULE_DIRECTION, ENTERING[0]))
+    where = SetField(RULE_DIRECTION, ENTERING[0])
+    yield from by_state(acl, on, _IS_TRACKED, where, INVALID_ENTERING)
     answers: Actions = (
         SetField(RULE_DIRECTION, EGRESS[0] | ENTERING[0]),
         SetField(PEER_IDENTITY, 0),
@@ -196,7 +211,8 @@ def _to_port() -> Iterator[Flow]:
     new: Match = {**_ALLOWED, "ct_state": NEW}
     yield Flow(Table.TO_PORT_VERDICT, VerdictPriority.COMMIT, new, (_LOG, COMMIT, on))
     yield Flow(Table.TO_PORT_VERDICT, VerdictPriority.ALLOWED, _ALLOWED, (on,))
-    yield Flow(Table.TO_PORT_VERDICT, VerdictPriority.MISS, {}, (_LOG,))
+    no_rule = (_LOG, *drop(NO_INGRESS_RULE))
+    yield Flow(Table.TO_PORT_VERDICT, VerdictPriority.MISS, {}, no_rule)
 
 
 _ALLOWED: Match = {VERDICT: (ALLOWED, ALLOWED)}
@@ -222,7 +238,7 @@ def _identify(field: str) -> Actions:
     return (Resubmit(Table.SG_IDENTITY), Move(PORT_TO_IDENTIFY, field, 32))
 
 
-def _track(table: Table, acl: Table) -> Iterator[Flow]:
+def _track(table: Table, acl: Table, not_ip: Cause) -> Iterator[Flow]:
     """On to the judge, by way of connection tracking where there is need. What is neither ARP nor
     IP has no rules, and does not pass."""
     lookup = (Ct(str(ZONE), acl),)
@@ -232,4 +248,4 @@ def _track(table: Table, acl: Table) -> Iterator[Flow]:
     secured: Match = {SUBJECT_IDENTITY: (SECURED, SECURED)}
     for eth_type in (IPV4, IPV6):
         yield Flow(table, TrackPriority.UNTRACKED, {**secured, "eth_type": eth_type}, (Goto(acl),))
-    yield Flow(table, TrackPriority.NOT_IP, secured, ())
+    yield Flow(table, TrackPriority.NOT_IP, secured, drop(not_ip))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from tenantry.controller.network.priorities import JudgePriority, VerdictPriority
 from tenantry.controller.openflow.contract import About, Adds, OneRung, Priorities, fields
+from tenantry.controller.openflow.drops import Cause, Whose
 from tenantry.controller.openflow.pipeline import (
     DECISION,
     IN_PORT,
@@ -67,6 +68,44 @@ STRANGER = PHYSICAL
 
 ADDRESS_GROUP = 1 << 24
 """The bit of REMOTE_GROUP that says that its key is an address group's."""
+
+
+NO_EGRESS_RULE = Cause(
+    *(0x0A01, "no_egress_rule", Whose.SENDER),
+    "no rule of the port's security groups lets it out",
+)
+NO_INGRESS_RULE = Cause(
+    *(0x0A02, "no_ingress_rule", Whose.RECEIVER),
+    "no rule of the port's security groups lets it in",
+)
+INVALID_LEAVING = Cause(
+    *(0x0A03, "invalid_leaving", Whose.SENDER),
+    "it cannot be part of any connection of the port's that sends it",
+)
+INVALID_ENTERING = Cause(
+    *(0x0A04, "invalid_entering", Whose.RECEIVER),
+    "it cannot be part of any connection of the port's that it is for",
+)
+NOT_IP_LEAVING = Cause(
+    *(0x0A05, "not_ip_leaving", Whose.SENDER),
+    "it is neither ARP nor IP, which no security group lets out",
+)
+NOT_IP_ENTERING = Cause(
+    *(0x0A06, "not_ip_entering", Whose.RECEIVER),
+    "it is neither ARP nor IP, which no security group lets in",
+)
+NO_FLOWS_YET_LEAVING = Cause(
+    *(0x0A07, "no_flows_yet_leaving", Whose.SENDER),
+    "what the port's security groups let out is not known here yet",
+)
+NO_FLOWS_YET_ENTERING = Cause(
+    *(0x0A08, "no_flows_yet_entering", Whose.RECEIVER),
+    "what the port's security groups let in is not known here yet",
+)
+TOO_MANY_CONNECTIONS = Cause(
+    *(0x0A09, "too_many_connections", Whose.METER),
+    "too many connections begin, of the port or of those that share its limit",
+)
 
 
 class PortCtPriority(Priorities):
@@ -164,6 +203,7 @@ TABLES = {
         priorities=TrackPriority,
         matches=fields(SUBJECT_IDENTITY, "eth_type ip_proto"),
         leads_to=(Table.FROM_PORT_ACL,),
+        drops=(NOT_IP_LEAVING, NO_FLOWS_YET_LEAVING),
     ),
     Table.ZONES: About(
         job="The zone of a connection: with a network's own addresses the network's, with "
@@ -197,6 +237,7 @@ TABLES = {
             Table.FROM_PORT_VERDICT,
             Table.FIREWALL_PORT,
         ),
+        drops=(INVALID_LEAVING,),
     ),
     Table.MEMBERS: About(
         job="Whether the other end is in REMOTE_GROUP: by its identity if it is here, else "
@@ -210,6 +251,7 @@ TABLES = {
         priorities=VerdictPriority,
         matches=fields(VERDICT, "ct_state"),
         leads_to=(Table.LOG,),
+        drops=(NO_EGRESS_RULE,),
     ),
     Table.FAR_END: About(
         job="The other end's address, for MEMBERS; visited by resubmit.",
@@ -249,12 +291,14 @@ TABLES = {
         priorities=TrackPriority,
         matches=fields(OUT_PORT, SUBJECT_IDENTITY, ZONE, "eth_type ip_proto ct_state ct_zone"),
         leads_to=(Table.COMMIT, Table.TO_PORT_ACL),
+        drops=(NOT_IP_ENTERING, NO_FLOWS_YET_ENTERING),
     ),
     Table.CONNECTION_LIMIT: About(
         job="How many connections a port may begin, and how many may begin with it "
         "elsewhere: each by a meter that few share with it. Visited by resubmit.",
         priorities=ConnectionLimitPriority,
         matches=fields(OUT_PORT, ORIGIN_PORT),
+        drops=(TOO_MANY_CONNECTIONS,),
     ),
     Table.COMMIT: About(
         job="A connection becomes known, where it was looked up, if the port that begins it "
@@ -280,12 +324,14 @@ TABLES = {
             Table.TO_PORT_ACL,
             Table.TO_PORT_VERDICT,
         ),
+        drops=(INVALID_ENTERING,),
     ),
     Table.TO_PORT_VERDICT: About(
         job="What no rule allowed is dropped. A new connection becomes known.",
         priorities=VerdictPriority,
         matches=fields(VERDICT, "ct_state"),
         leads_to=(Table.COMMIT, Table.LOG),
+        drops=(NO_INGRESS_RULE,),
     ),
 }
 

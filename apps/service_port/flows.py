@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import chain, product
 
 from tenantry.apps.l2.tables import ClassifyPriority, OutputPriority
-from tenantry.apps.service_port.tables import ASKED, GUEST
+from tenantry.apps.service_port.tables import ASKED, GUEST, NO_SERVICE_PORT, ServicePriority
 from tenantry.controller.model import Address, Interface, View
 from tenantry.controller.network.tunnels import (
     SERVICE_TYPE,
@@ -18,7 +18,7 @@ from tenantry.controller.network.tunnels import (
     service_ports,
     tunnel_port,
 )
-from tenantry.controller.openflow.contract import OneRung
+from tenantry.controller.openflow.drops import drop
 from tenantry.controller.openflow.flow import (
     Action,
     Actions,
@@ -59,6 +59,7 @@ MOST_WAYS_BACK = 1 << 16
 def compile_service_port(view: View, switch: int, id: str) -> Iterator[Flow]:
     """Out of the service port and into it, if the switch has one; else by a tunnel to the one that
     has, and back."""
+    yield Flow(Table.SERVICE, ServicePriority.MISS, {}, drop(NO_SERVICE_PORT))
     own = view.find(Interface, service=True, switch=switch)
     tunnel = tunnel_port(view, switch, SERVICE_TYPE)
     peers = service_peers(view, switch) if tunnel is not None else ()
@@ -88,7 +89,7 @@ def _from_guests(*out: Action) -> Iterator[Flow]:
     for (asked, listening), (version, eth_type) in product(SERVICES.items(), ETH_TYPES.items()):
         yield Flow(
             Table.SERVICE,
-            OneRung.ORDINARY,
+            ServicePriority.ASKED,
             {"eth_type": eth_type, "ip_proto": TCP, "tcp_dst": asked},
             (*_there(version, asked, listening), *out),
         )
@@ -100,7 +101,7 @@ def _from_hosts(tunnel: int, tunnel_version: int, service: int) -> Iterator[Flow
     for listening, (version, eth_type) in product(SERVICES.values(), ETH_TYPES.items()):
         yield Flow(
             Table.SERVICE,
-            OneRung.ORDINARY,
+            ServicePriority.ASKED,
             {"eth_type": eth_type, "ip_proto": TCP, "tcp_dst": listening},
             (_way_to_host(version, tunnel_version), Output(service)),
         )

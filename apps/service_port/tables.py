@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from tenantry.controller.openflow.contract import About, Adds, OneRung, fields
+from tenantry.controller.openflow.contract import About, Adds, OneRung, Priorities, fields
+from tenantry.controller.openflow.drops import Cause, Whose
 from tenantry.controller.openflow.pipeline import NETWORK, OUT_PORT, Field, Table
 
 GUEST = Field(
@@ -19,12 +20,25 @@ ASKED = Field(
 )
 FIELDS = (GUEST, ASKED)
 
+NO_SERVICE_PORT = Cause(
+    *(0x0901, "no_service_port", Whose.SENDER),
+    "no way leads from this host to the controller, which answers metadata and DNS",
+)
+
+
+class ServicePriority(Priorities):
+    """SERVICE: what is asked there."""
+
+    ASKED = 100
+    MISS = 0
+
+
 TABLES = {
     Table.SERVICE: About(
         job="To the service port, where the controller answers TCP, or to the switch that "
         "has it: the source address becomes one that says which port asks, and "
         "SERVICE_BACK learns the way back.",
-        priorities=OneRung,
+        priorities=ServicePriority,
         matches=fields("eth_type ip_proto tcp_dst"),
         sets=fields(
             GUEST,
@@ -33,6 +47,7 @@ TABLES = {
             "ipv6_dst tcp_dst",
         ),
         leads_to=(Table.SERVICE_BACK,),
+        drops=(NO_SERVICE_PORT,),
     ),
     Table.SERVICE_BACK: About(
         job="Makes of an answer what the guest expects; filled by the switch itself, visited "

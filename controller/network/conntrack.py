@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tenantry.controller.network.priorities import JudgePriority
+from tenantry.controller.openflow.drops import Cause, drop
 from tenantry.controller.openflow.flow import (
     CONTROLLER,
     CT_INVALID,
@@ -87,12 +88,14 @@ def committed(zone: int | str) -> Ct:
     return Ct(zone, commit=True, mark=Move(ORIGIN_PORT, "ct_mark", 32))
 
 
-def by_state(acl: Table, on: Goto, match: Mapping[str, Value], where: Action) -> Iterator[Flow]:
-    """Errors about a connection pass with it; what cannot be part of any does not. Errors about
-    what is not tracked are not part of any either: the controller looks at what they quote (see
-    ``untracked``). ``where`` tells it that this is asked, and in which table."""
+def by_state(
+    acl: Table, on: Goto, match: Mapping[str, Value], where: Action, why: Cause
+) -> Iterator[Flow]:
+    """Errors about a connection pass with it; what cannot be part of any is dropped (``why``).
+    Errors about what is not tracked are not part of any either: the controller looks at what they
+    quote (see ``untracked``). ``where`` tells it that this is asked, and in which table."""
     invalid = {**match, "ct_state": INVALID}
-    yield Flow(acl, JudgePriority.INVALID, invalid, ())
+    yield Flow(acl, JudgePriority.INVALID, invalid, drop(why))
     for error in (*ERRORS_4, *ERRORS_6):
         punt = (where, Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
         yield Flow(acl, JudgePriority.ERROR, {**invalid, **error}, punt)

@@ -16,6 +16,7 @@ from tenantry.controller.network.priorities import ArpNdReplyPriority
 from tenantry.controller.network.records import HeldDown, Router
 from tenantry.controller.network.routers import gateways, watched_switches
 from tenantry.controller.network.tunnels import TYPES, health_port, tunnel_port
+from tenantry.controller.openflow.drops import Cause, Whose, drop_in_bucket
 from tenantry.controller.openflow.flow import (
     Action,
     Bucket,
@@ -57,6 +58,13 @@ def is_ha_gateway(view: View, switch: int, router_id: str) -> bool:
     return len(several) > 1 and switch in several
 
 
+NOT_THE_GATEWAY = Cause(
+    *(0x0B0B, "not_the_gateway", Whose.SENDER),
+    "another of the router's gateways takes it, or this one rests",
+)
+_NOT_THE_ONE = drop_in_bucket(NOT_THE_GATEWAY)
+
+
 def preferred_over(view: View, switch: int, router_id: str) -> tuple[int, ...]:
     """The gateways of a router that come before a switch: for one that rests, all the others; for
     one that is none, all there are."""
@@ -80,16 +88,19 @@ def if_active_group(
     several, before = gateways(view, router.id), preferred_over(view, switch, router.id)
     theirs = [health_port(view, switch, other) for other in before]
     id = group_id(router, purpose)
+    nobody = [Bucket(port, _NOT_THE_ONE) for port in _always(view, switch)]
     if view.get(HeldDown, switch) is not None or None in theirs:
-        return Failover(id, ())
+        return Failover(id, tuple(nobody))
     others = watched_switches(view, switch)
     behind = [other for other in several if other in others and other not in before]
     rest = sorted(others - {*several})
     ports = [port for other in (*behind, *rest) if (port := health_port(view, switch, other))]
-    buckets = [Bucket(port, ()) for port in theirs if port is not None]
+    buckets = [Bucket(port, _NOT_THE_ONE) for port in theirs if port is not None]
     buckets += [Bucket(port, actions) for port in ports[:WITNESSES]]
     if len(others) < 2 or not ports:
         buckets += [Bucket(port, actions) for port in _always(view, switch)]
+    else:
+        buckets += nobody
     return Failover(id, tuple(buckets))
 
 
@@ -102,8 +113,9 @@ def hand_over_group(
     on = (SetField(OUT_PORT, out_port), Resubmit(Table.FLOOD.next))
     ports = [health_port(view, switch, other) for other in preferred_over(view, switch, router.id)]
     buckets = [Bucket(port, on) for port in ports if port is not None]
-    if view.get(HeldDown, switch) is None:
-        buckets += [Bucket(port, itself) for port in _always(view, switch)]
+    rests = view.get(HeldDown, switch) is not None
+    last = _NOT_THE_ONE if rests else itself
+    buckets += [Bucket(port, last) for port in _always(view, switch)]
     return Failover(group_id(router, purpose), tuple(buckets))
 
 

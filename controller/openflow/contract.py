@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import permutations
 
+from tenantry.controller.openflow.drops import Cause
 from tenantry.controller.openflow.pipeline import Table
 
 
@@ -63,12 +64,13 @@ def fields(*names: str) -> frozenset[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Adds:
-    """What a feature's flows in a table may match and set (also by ``move`` and ``learn``), and
-    where they may lead besides the next table."""
+    """What a feature's flows in a table may match and set (also by ``move`` and ``learn``), where
+    they may lead besides the next table, and the causes that they may name when they drop."""
 
     matches: frozenset[str] = frozenset()
     sets: frozenset[str] = frozenset()
     leads_to: tuple[Table, ...] = ()
+    drops: tuple[Cause, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,6 +89,9 @@ class Cookie:
     SERVICES = LEARNED_APP << 56
     """Of the flows in SERVICE_BACK. (All ones would end ovs-vswitchd 3.1, in ``learn``.)"""
 
+    DROPS = LEARNED_APP << 56
+    """Of the flows in DROPPED."""
+
     @staticmethod
     def learned(network_key: int, port_key: int) -> int:
         return Cookie.LEARNED_APP << Cookie.HASH_BITS | network_key << 32 | port_key

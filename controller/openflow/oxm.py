@@ -206,6 +206,7 @@ NXM_NAME = {
     "tun_dst": "NXM_NX_TUN_IPV4_DST",
     "tun_ipv6_src": "NXM_NX_TUN_IPV6_SRC",
     "tun_ipv6_dst": "NXM_NX_TUN_IPV6_DST",
+    "in_port": "OXM_OF_IN_PORT",
     "metadata": "OXM_OF_METADATA",
     **{f"xxreg{n}": f"NXM_NX_XXREG{n}" for n in range(2)},
     **{f"reg{n}": f"NXM_NX_REG{n}" for n in range(16)},

@@ -21,7 +21,7 @@ from enum import Enum
 class Miss(Enum):
     """What a table does with a packet that none of its flows matched."""
 
-    DROP = "drop"
+    RETURN = "return"  # to whoever has visited it
     NEXT = "next"
     OWN = "own"  # the owner yields a flow of priority MISS
 
@@ -39,67 +39,70 @@ class Path(Enum):
     ROUTED_ASIDE = "routed, aside"
     VISITED = "visited"  # by resubmit: the packet comes back
     LEARNED = "learned"  # likewise, and the switch itself fills it (OVS learn): nobody else does
+    END = "end"  # of what goes nowhere: any flow's goto may lead there, and none leads on
 
 
 class Table(Enum):
     """Every table: its permanent id, the feature that owns it, what a miss does, its path."""
 
-    CLASSIFY = 0, "l2", Miss.DROP, Path.SWITCHED
+    CLASSIFY = 0, "l2", Miss.OWN, Path.SWITCHED
     PORT_SECURITY = 10, "port_security", Miss.OWN, Path.SWITCHED
-    SENDER = 12, "port_security", Miss.DROP, Path.SWITCHED_ASIDE
+    SENDER = 12, "port_security", Miss.OWN, Path.SWITCHED_ASIDE
     TRAP = 15, "punt", Miss.NEXT, Path.SWITCHED
     PUNT_LIMIT = 16, "punt", Miss.OWN, Path.VISITED
-    LOCAL_IP = 18, "local_ip", Miss.DROP, Path.SWITCHED_ASIDE
+    LOCAL_IP = 18, "local_ip", Miss.OWN, Path.SWITCHED_ASIDE
     FROM_PORT_CT = 20, "security_groups", Miss.NEXT, Path.SWITCHED
     SG_IDENTITY = 21, "security_groups", Miss.OWN, Path.VISITED
     FROM_PORT_TRACK = 22, "security_groups", Miss.NEXT, Path.SWITCHED_ASIDE
     ZONES = 23, "security_groups", Miss.OWN, Path.VISITED
-    SG_POLICY = 24, "security_groups", Miss.DROP, Path.VISITED
+    SG_POLICY = 24, "security_groups", Miss.RETURN, Path.VISITED
     FROM_PORT_ACL = 25, "security_groups", Miss.OWN, Path.SWITCHED_ASIDE
-    MEMBERS = 26, "security_groups", Miss.DROP, Path.VISITED
+    MEMBERS = 26, "security_groups", Miss.RETURN, Path.VISITED
     FROM_PORT_VERDICT = 27, "security_groups", Miss.OWN, Path.SWITCHED_ASIDE
-    FAR_END = 28, "security_groups", Miss.DROP, Path.VISITED
-    RULES = 29, "security_groups", Miss.DROP, Path.VISITED
+    FAR_END = 28, "security_groups", Miss.RETURN, Path.VISITED
+    RULES = 29, "security_groups", Miss.RETURN, Path.VISITED
     ARP_ND = 30, "arp_nd", Miss.NEXT, Path.SWITCHED
-    NEIGHBOURS = 31, "arp_nd", Miss.DROP, Path.VISITED
+    NEIGHBOURS = 31, "arp_nd", Miss.RETURN, Path.VISITED
     ARP_ND_REPLY = 32, "arp_nd", Miss.OWN, Path.SWITCHED_ASIDE
-    IDENTITY = 33, "port_security", Miss.DROP, Path.VISITED
-    ND_REPLY = 34, "arp_nd", Miss.DROP, Path.SWITCHED_ASIDE
-    SERVICE = 36, "service_port", Miss.DROP, Path.SWITCHED_ASIDE
-    SERVICE_BACK = 37, "service_port", Miss.DROP, Path.LEARNED
-    FIREWALL_PORT = 38, "firewall", Miss.DROP, Path.VISITED
-    FIREWALL_RULES = 39, "firewall", Miss.DROP, Path.VISITED
+    IDENTITY = 33, "port_security", Miss.RETURN, Path.VISITED
+    ND_REPLY = 34, "arp_nd", Miss.OWN, Path.SWITCHED_ASIDE
+    SERVICE = 36, "service_port", Miss.OWN, Path.SWITCHED_ASIDE
+    SERVICE_BACK = 37, "service_port", Miss.RETURN, Path.LEARNED
+    FIREWALL_PORT = 38, "firewall", Miss.RETURN, Path.VISITED
+    FIREWALL_RULES = 39, "firewall", Miss.RETURN, Path.VISITED
     ROUTER_ADMIT = 40, "routing", Miss.NEXT, Path.SWITCHED
-    ROUTER_IN = 42, "routing", Miss.DROP, Path.ROUTED
+    ROUTER_IN = 42, "routing", Miss.OWN, Path.ROUTED
     ROUTER_SOURCE = 44, "nat", Miss.NEXT, Path.ROUTED
     ROUTER_NAT_IN = 45, "nat", Miss.NEXT, Path.ROUTED
     ROUTER_NAT_IN_DONE = 46, "nat", Miss.NEXT, Path.ROUTED
     ROUTE = 55, "routing", Miss.OWN, Path.ROUTED
-    ROUTE_PATH = 56, "routing", Miss.DROP, Path.ROUTED_ASIDE
+    ROUTE_PATH = 56, "routing", Miss.OWN, Path.ROUTED_ASIDE
     ROUTER_REPLY = 57, "routing", Miss.OWN, Path.ROUTED_ASIDE
     NEXT_HOP = 60, "routing", Miss.OWN, Path.ROUTED
     NEXT_HOP_FOUND = 61, "routing", Miss.OWN, Path.ROUTED
     ROUTER_FIREWALL = 62, "firewall", Miss.NEXT, Path.ROUTED
     ROUTER_FIREWALL_ACL = 63, "firewall", Miss.OWN, Path.ROUTED_ASIDE
-    ROUTER_FIREWALL_VERDICT = 64, "firewall", Miss.DROP, Path.ROUTED_ASIDE
+    ROUTER_FIREWALL_VERDICT = 64, "firewall", Miss.OWN, Path.ROUTED_ASIDE
     ROUTER_NAT_OUT = 65, "nat", Miss.NEXT, Path.ROUTED
     ROUTER_NAT_REPLY = 66, "nat", Miss.NEXT, Path.ROUTED_ASIDE
     ROUTER_NAT_DONE = 67, "nat", Miss.NEXT, Path.ROUTED
     ROUTER_OUT = 68, "routing", Miss.OWN, Path.ROUTED
     L2_LOOKUP = 70, "l2", Miss.OWN, Path.SWITCHED
-    L2_LEARNED = 72, "l2", Miss.DROP, Path.LEARNED
+    L2_LEARNED = 72, "l2", Miss.RETURN, Path.LEARNED
     FLOOD = 75, "l2", Miss.NEXT, Path.SWITCHED
-    FLOOD_PART = 76, "l2", Miss.DROP, Path.VISITED
-    PVLAN_SENDER = 79, "pvlan", Miss.DROP, Path.VISITED
+    FLOOD_PART = 76, "l2", Miss.RETURN, Path.VISITED
+    PVLAN_SENDER = 79, "pvlan", Miss.RETURN, Path.VISITED
     TO_PORT_CT = 80, "security_groups", Miss.NEXT, Path.SWITCHED
-    PVLAN = 81, "pvlan", Miss.DROP, Path.SWITCHED_ASIDE
+    PVLAN = 81, "pvlan", Miss.OWN, Path.SWITCHED_ASIDE
     TO_PORT_TRACK = 82, "security_groups", Miss.NEXT, Path.SWITCHED_ASIDE
-    CONNECTION_LIMIT = 83, "security_groups", Miss.DROP, Path.VISITED
-    COMMIT = 84, "security_groups", Miss.DROP, Path.VISITED
+    CONNECTION_LIMIT = 83, "security_groups", Miss.RETURN, Path.VISITED
+    COMMIT = 84, "security_groups", Miss.RETURN, Path.VISITED
     TO_PORT_ACL = 85, "security_groups", Miss.OWN, Path.SWITCHED_ASIDE
-    LOG = 86, "network_log", Miss.DROP, Path.VISITED
+    LOG = 86, "network_log", Miss.RETURN, Path.VISITED
     TO_PORT_VERDICT = 87, "security_groups", Miss.OWN, Path.SWITCHED_ASIDE
-    OUTPUT = 95, "l2", Miss.DROP, Path.SWITCHED
+    OUTPUT = 95, "l2", Miss.OWN, Path.SWITCHED
+    DROP = 97, "drops", Miss.OWN, Path.END
+    DROPPED = 98, "drops", Miss.RETURN, Path.LEARNED
 
     def __init__(self, id: int, owner: str, miss: Miss, path: Path) -> None:
         self.id, self.owner, self.miss, self.path = id, owner, miss, path
@@ -181,6 +184,7 @@ class Field(str):
 
 
 _ALWAYS = "CLASSIFY..OUTPUT"
+_COUNTED = "DROP..DROPPED"
 _SENDER = "PORT_SECURITY..SENDER ARP_ND..ND_REPLY"
 _ROUTER = "ROUTER_ADMIT..ROUTER_OUT"
 JUDGED = "FROM_PORT_CT..RULES TO_PORT_CT..TO_PORT_VERDICT"
@@ -196,12 +200,12 @@ NETWORK = Field(
     "service port and the guests of other hosts",
 )
 IN_PORT = Field(
-    *("reg14", "IN_PORT", _ALWAYS),
+    *("reg14", "IN_PORT", f"{_ALWAYS} {_COUNTED}"),
     "key of the logical port the packet came from; PHYSICAL if from the physical network, TUNNEL "
     "if from another switch",
 )
 OUT_PORT = Field(
-    *("reg15", "OUT_PORT", "ARP_ND..OUTPUT"),
+    *("reg15", "OUT_PORT", f"ARP_ND..OUTPUT {_COUNTED}"),
     "key of the logical port the packet goes to; 0 while undecided; PHYSICAL, TUNNEL and so on",
 )
 ORIGIN_PORT = Field(
@@ -230,7 +234,8 @@ OWNED = Field(
 )
 ROUTER = Field(*("reg12", "ROUTER", _ROUTER), "key of the router that has the packet")
 ENTERED = Field(
-    *("reg11", "ENTERED", _ROUTER), "key of the router's port that the packet came in by"
+    *("reg11", "ENTERED", f"{_ROUTER} {_COUNTED}"),
+    "key of the router's port that the packet came in by",
 )
 EXIT = Field(*("reg6", "EXIT", _ROUTER), "key of the router's port that the packet leaves by")
 SOURCE = Field(
@@ -263,10 +268,14 @@ POLICY = Field(
     "key of a port whose firewall is asked, with INGRESS_POLICY if for that; then of a policy",
 )
 DECISION = Field(*("reg4", "DECISION", _FIREWALL), "what a firewall says: DENIED or REJECTED, or 0")
+DROP_CAUSE = Field(
+    *("reg9", "DROP_CAUSE", _COUNTED),
+    "why the packet is dropped, and whose account that is on; written by whatever leads to DROP",
+)
 FIELDS = (
     *(NETWORK, IN_PORT, OUT_PORT, ORIGIN_PORT, FLOOD_PART, ADDRESS, MAC, OWNED),
     *(ROUTER, ENTERED, EXIT, SOURCE, NAT, FLAGS, PUNT_REASON),
-    *(RULE_DIRECTION, VERDICT, POLICY, DECISION),
+    *(RULE_DIRECTION, VERDICT, POLICY, DECISION, DROP_CAUSE),
 )
 """Those that several features read."""
 

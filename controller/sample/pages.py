@@ -8,11 +8,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tenantry.controller.sample import model_page, pipeline_page
+from tenantry.controller.sample import drops_page, model_page, pipeline_page
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
-PAGES = {"model.md": model_page.page, "pipeline.md": pipeline_page.page}
+PAGES = {
+    "drops.md": drops_page.page,
+    "model.md": model_page.page,
+    "pipeline.md": pipeline_page.page,
+}
 
 
 def stale(docs: Path) -> list[str]:

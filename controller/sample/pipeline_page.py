@@ -118,11 +118,11 @@ def page() -> str:
         "perhaps for another router, when it is on its next network:",
         _fenced(_drawing(flows, (Table.ROUTER_ADMIT, *ROUTED_PATH))),
         "## Tables",
-        _grid(("Id", "Table", "Owner", "Contributors", "Nothing matched"), map(_table_row, Table)),
+        grid(("Id", "Table", "Owner", "Contributors", "Nothing matched"), map(_table_row, Table)),
         "Ids are permanent and have gaps: a new table gets a free one, and every jump before it "
         "leads there.",
         "## Fields",
-        _grid(
+        grid(
             ("Field", "Register", "Bits", "From, to", "What it says", "Of"),
             (
                 (f.name, f"`{f}`", str(f.bits), _spans(f), _sentence(f.doc) + ".", owner or "all")
@@ -132,6 +132,7 @@ def page() -> str:
         f"PHYSICAL is {PHYSICAL:#x}. A field of one feature is read and written by no other. A "
         "register is free for another field outside the tables between which it lives:",
         _fenced(_register_map()),
+        "Why packets are dropped, and how that is counted, is on [its own page](drops.md).",
         "## Priorities",
         "Each table has a ladder of its own, told with the table: the highest that matches counts. "
         "A priority that follows from data, such as the length of a prefix, is one of a range that "
@@ -140,7 +141,7 @@ def page() -> str:
         "The first byte of a flow's cookie is its app's id, the other seven are a hash of the "
         "whole flow: equal cookies are equal flows. `0xff` marks what a switch learned by itself; "
         "there follow the keys of the network and the port.",
-        _grid(("App", "Id"), ((app.name, f"`{app.id:#04x}`") for app in APPS)),
+        grid(("App", "Id"), ((app.name, f"`{app.id:#04x}`") for app in APPS)),
         "## Table by table",
         "The flows were compiled from this sample, one of each shape that the table has:",
         _fenced(SAMPLE),
@@ -157,7 +158,8 @@ def _fenced(text: str) -> str:
     return f"```\n{text.rstrip()}\n```"
 
 
-def _grid(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def grid(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table of Markdown."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
@@ -197,8 +199,8 @@ def _table_row(table: Table) -> tuple[str, ...]:
 
 
 def _miss(table: Table) -> str:
-    if table.miss is Miss.DROP:
-        return "drops"
+    if table.miss is Miss.RETURN:
+        return "returns"
     return f"goes on to {table.next.name}" if table.miss is Miss.NEXT else "the owner's own flow"
 
 
@@ -252,6 +254,8 @@ def _does(feature: str, adds: Adds, table: Table) -> str:
         words.append(f"sets {_names(adds.sets, table)}")
     if adds.leads_to:
         words.append(f"leads to {', '.join(other.name for other in adds.leads_to)}")
+    if adds.drops:
+        words.append(f"drops: {', '.join(cause.name for cause in adds.drops)}")
     return "; ".join(words)
 
 

@@ -498,4 +498,4 @@ def test_headers_read_back(kind: int, xid: int, body: bytes) -> None:
 
 
 def test_learned_tables() -> None:
-    assert {Table.SERVICE_BACK.id, Table.L2_LEARNED.id} == codec.LEARNED_TABLES
+    assert {Table.SERVICE_BACK.id, Table.L2_LEARNED.id, Table.DROPPED.id} == codec.LEARNED_TABLES

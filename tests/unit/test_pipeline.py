@@ -11,8 +11,12 @@ from pathlib import Path as File
 import pytest
 
 from tenantry.apps import APPS
+from tenantry.apps.l2.tables import NO_WAY_OUT
+from tenantry.apps.punt.tables import TOO_MUCH_TO_ANSWER
 from tenantry.controller.engine.engine import Engine
+from tenantry.controller.feature.app import PIPELINE
 from tenantry.controller.openflow.contract import Priorities
+from tenantry.controller.openflow.drops import UNFORESEEN, Account, Whose, account, drop
 from tenantry.controller.openflow.flow import (
     Action,
     Actions,
@@ -23,6 +27,7 @@ from tenantry.controller.openflow.flow import (
     Group,
     Learn,
     Match,
+    Meter,
     Move,
     Resubmit,
     SetField,
@@ -30,6 +35,7 @@ from tenantry.controller.openflow.flow import (
 from tenantry.controller.openflow.keys import Cookie
 from tenantry.controller.openflow.oxm import OXM
 from tenantry.controller.openflow.pipeline import (
+    DROP_CAUSE,
     FIELDS,
     IN_PORT,
     MISS,
@@ -46,7 +52,7 @@ from tenantry.controller.openflow.pipeline import (
 from tenantry.controller.sample import pipeline_page
 from tenantry.controller.sample.pipeline_page import Compiled
 from tenantry.controller.sample.topology import sample
-from tests.contract import EVERY_FIELD, OWNERS, breaches, words
+from tests.contract import CAUSES, EVERY_FIELD, OWNERS, breaches, drops, split, words
 
 FLOWS = pipeline_page.compiled()
 ROOT = File(__file__).parents[2]
@@ -111,6 +117,8 @@ def test_table_ids_never_change() -> None:
         86: "LOG",
         87: "TO_PORT_VERDICT",
         95: "OUTPUT",
+        97: "DROP",
+        98: "DROPPED",
     }
 
 
@@ -139,6 +147,7 @@ def test_app_ids_never_change() -> None:
         21: "flavors",
         22: "qos",
         25: "multicast",
+        27: "drops",
     }
     assert len(APPS) == len({app.name for app in APPS})
     assert all(0 <= app.id < Cookie.LEARNED_APP for app in APPS)
@@ -164,10 +173,11 @@ def test_paths_go_forward_to_output() -> None:
     assert [table.id for table in Table] == sorted(table.id for table in Table)
     assert SWITCHED_PATH[0] is Table.CLASSIFY
     assert SWITCHED_PATH[-1] is Table.OUTPUT
-    for table in {*Table} - {Table.OUTPUT}:
+    for table in {*Table} - {Table.OUTPUT, Table.DROP}:
         if table.path in (Path.VISITED, Path.LEARNED):
             assert table.miss is not Miss.NEXT, "what is visited returns"
         else:
+            assert table.miss is not Miss.RETURN, "nobody waits for it"
             assert table.next.id > table.id
     for table in ROUTED_PATH[:-1]:
         assert table.next in ROUTED_PATH, "nothing that is routed leaves the path by chance"
@@ -318,7 +328,8 @@ def test_a_field_in_the_list_is_one_that_several_features_read() -> None:
             app.name
             for app in APPS
             for table, adds in (*app.tables.items(), *app.adds_to.items())
-            if field.alive(table) and field in adds.matches | adds.sets
+            if (field.alive(table) and field in adds.matches | adds.sets)
+            or (field is DROP_CAUSE and adds.drops)
         }
         assert len(users) > 1, f"{field.name}: {users}"
 
@@ -340,7 +351,13 @@ def test_flow_does_what_its_table_allows(one: Compiled) -> None:
     [
         ("l2", (Table.L2_LEARNED, 100, {}, ()), "fills"),
         ("l2", (Table.CLASSIFY, 150, {}, ()), "rung"),
-        ("l2", (Table.CLASSIFY, 0, {}, ()), "another answers"),
+        ("l2", (Table.TRAP, 0, {}, ()), "another answers"),
+        ("l2", (Table.CLASSIFY, 100, {}, ()), "names no cause"),
+        ("l2", (Table.FLOOD, 100, {}, (Resubmit(Table.FLOOD_PART),)), "names no cause"),
+        ("l2", (Table.CLASSIFY, 100, {}, drop(NO_WAY_OUT)), "drops for"),
+        ("punt", (Table.CLASSIFY, 100, {}, drop(TOO_MUCH_TO_ANSWER)), "nothing to do"),
+        ("punt", (Table.PUNT_LIMIT, 100, {}, drop(TOO_MUCH_TO_ANSWER)), "drops for"),
+        ("l2", (Table.OUTPUT, 100, {}, (Meter(1),)), "no cause is that of the meter"),
         ("l2", (Table.L2_LOOKUP, 0, {NETWORK: 1}, ()), "matches nothing"),
         ("l2", (Table.TRAP, 100, {}, ()), "nothing to do"),
         ("l2", (Table.CLASSIFY, 100, {"ipv4_src": 1}, ()), "matches"),
@@ -388,7 +405,7 @@ def test_every_table_has_an_answer_to_what_nothing_matched() -> None:
     answers = {(one.unit.switch, one.flow.table) for one in FLOWS if one.flow.priority == MISS}
     for switch in {one.unit.switch for one in FLOWS}:
         for table in Table:
-            assert ((switch, table) in answers) == (table.miss is not Miss.DROP), table
+            assert ((switch, table) in answers) == (table.miss is not Miss.RETURN), table
 
 
 def test_no_two_flows_contradict_each_other() -> None:
@@ -398,6 +415,40 @@ def test_no_two_flows_contradict_each_other() -> None:
     for wanted in engine.wanted.values():
         assert len(wanted.flows) > 10
         assert wanted.conflicts() == []
+
+
+def test_causes_are_numbered_and_named_once_and_are_those_of_a_feature() -> None:
+    assert len({cause.number for cause in CAUSES.values()}) == len(CAUSES)
+    assert len({cause.name for cause in CAUSES.values()}) == len(CAUSES)
+    said = {app.id: {*drops(app)} for app in APPS} | {PIPELINE.id: {UNFORESEEN}}
+    for cause in CAUSES.values():
+        assert cause in said[cause.number >> 8], cause
+        assert cause.number & 0xFF, cause
+
+
+def test_every_cause_is_one_that_some_flow_of_the_sample_names_or_that_groups_do() -> None:
+    """A cause that no flow can name is not offered."""
+    named = {split(one.flow.actions)[1] for one in FLOWS}
+    unnamed = {
+        cause.name
+        for value, cause in CAUSES.items()
+        if value not in named and cause.whose is not Whose.METER
+    }
+    assert unnamed <= {"not_the_gateway", "other_scope"}, unnamed
+
+
+def test_an_account_says_what_was_learned() -> None:
+    """The match of each kind of flow that DROP has the switch learn, with the cause that it is."""
+    for one in FLOWS:
+        for action in one.flow.actions if one.flow.table is Table.DROP else ():
+            if isinstance(action, Learn):
+                kind, _ = one.flow.match[DROP_CAUSE]
+                match = {field: 7 for field, _ in action.match} | {DROP_CAUSE: kind | 0x0301}
+                (whose,) = (whose for whose in Whose if whose.number == kind >> 16)
+                fields = dict.fromkeys(whose.fields, 7)
+                assert account(match) == Account(0x0301, whose, fields)
+    assert account({DROP_CAUSE: 0x00020301}) is None
+    assert account({IN_PORT: 1}) is None
 
 
 def test_learned_cookies_tell_network_and_port_apart() -> None:
