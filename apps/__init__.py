@@ -6,6 +6,7 @@ In pipeline order, for the reader; flows do not depend on the order. An app's id
 """
 
 from tenantry.apps.arp_nd import ARP_ND
+from tenantry.apps.counters import COUNTERS
 from tenantry.apps.dhcp import DHCP
 from tenantry.apps.dns import DNS
 from tenantry.apps.drops import DROPS
@@ -53,4 +54,5 @@ APPS: tuple[App, ...] = (
     QOS,
     NETWORK_LOG,
     DROPS,
+    COUNTERS,
 )

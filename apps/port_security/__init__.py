@@ -14,14 +14,12 @@ Off means off: a port without port security passes by with one flow, and may say
 """
 
 from tenantry.apps.port_security import resources, tables
-from tenantry.apps.port_security.commands import COMMANDS
 from tenantry.apps.port_security.flows import (
     compile_answers,
     compile_port,
     compile_questions,
     compile_wire,
 )
-from tenantry.apps.port_security.routes import ROUTES
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
 from tenantry.controller.model import ports_on
 
@@ -36,6 +34,5 @@ PORT_SECURITY = App(
     ),
     tables=tables.TABLES,
     fields=tables.FIELDS,
-    build=lambda conf: Parts(extension=resources.extension(), routes=ROUTES),
-    commands=COMMANDS,
+    build=lambda conf: Parts(extension=resources.extension()),
 )

@@ -6,12 +6,9 @@ from __future__ import annotations
 
 from tenantry.controller.feature.policies import (
     ADMIN_OR_SERVICE,
-    ANY_READER,
     MEMBER,
     NETWORK_MEMBER,
-    PLACE,
     of_kind,
-    of_route,
 )
 
 POLICIES = (
@@ -37,5 +34,4 @@ POLICIES = (
             "update:allowed_address_pairs:ip_address": f"{ADMIN_OR_SERVICE} or {NETWORK_MEMBER}",
         },
     ),
-    *of_route("counters", ANY_READER, PLACE),
 )

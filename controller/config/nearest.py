@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-FEW = 20
+FEW = 30
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

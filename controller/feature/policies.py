@@ -128,8 +128,9 @@ def actions(path: str, checks: Mapping[str, str]) -> tuple[RuleDefault, ...]:
 
 
 def route_rule(path: str) -> str:
-    """The name of the rule of ``/tenantry/v1/PATH``."""
-    return f"get_tenantry_{path.replace('-', '_')}"
+    """The name of the rule of ``/tenantry/v1/PATH``, in which ``{NAME}`` says nothing."""
+    words = (word for word in path.split("/") if not word.startswith("{"))
+    return f"get_tenantry_{'_'.join(words).replace('-', '_')}"
 
 
 PLACE = ("host", "switch", "interface", "ofport")

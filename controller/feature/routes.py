@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from tenantry.controller.model import Port, View
+from tenantry.controller.openflow.flow import Flow
 from tenantry.controller.openflow.pipeline import Table
 from tenantry.controller.store import Body
 
@@ -90,14 +91,24 @@ class Running(Protocol):
         some tables, whatever they hold there. Waits for their answers. Errors: LookupError,
         Silent."""
 
-    def counts(self, units: Iterable[UnitName], tables: Collection[Table] | None = None) -> Counts:
+    def counts(
+        self,
+        units: Iterable[UnitName],
+        tables: Collection[Table] | None = None,
+        switch: str | None = None,
+    ) -> Counts:
         """What the flows of some units have counted, or those of them in some tables, and their
-        meters, on each switch that has the unit. No other flow is looked at, whatever else the
-        switches hold, so a periodic reader may ask, too. Waits for the answers of all switches at
-        once, some seconds at the most: who is silent is named in the answer.
+        meters, on each switch that has the unit, or on the one of a name or id. No other flow is
+        looked at, whatever else the switches hold (unless very many are asked for), so a periodic
+        reader may ask, too. Waits for the answers of all switches at once, some seconds at the
+        most: who is silent is named in the answer. Errors: LookupError, if there is no such switch.
 
         Open vSwitch adds up what its datapath has counted twice a second, so counts may be that
         old. They go on over a restart of the controller."""
+
+    def wanted(self, units: Iterable[UnitName]) -> Iterator[tuple[int, UnitName, int, Flow]]:
+        """The flows of some units, as values: on which switch (a datapath id), and by which
+        cookie."""
 
     def port_status(self, id: str) -> str:
         """What has become of a port: ACTIVE, BUILD, DOWN, ERROR."""
@@ -115,7 +126,8 @@ Observe: TypeAlias = Callable[[Running, Body], Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``GET /tenantry/v1/PATH``, answered in JSON.
+    """``GET /tenantry/v1/PATH``, answered in JSON. ``{NAME}`` in the path is one segment, and an
+    argument of the answer's.
 
     ``answer(running, **parameters)`` makes the answer, of what who asks ``sees``; the rule
     ``get_tenantry_PATH`` says who may ask, and ``get_tenantry_PATH:NAME`` who is told NAME (or may

@@ -83,8 +83,8 @@ def test_a_storm_shows(net: Lab) -> None:
     assert after[0]["id"] == ports[0]["id"]
     counts = {port["id"]: port for port in after}
     grown = {
-        port["id"]: counts[port["id"]]["broadcasts"] - before[port["id"]]["broadcasts"]
-        for port in ports
+        id: counts[id]["broadcasts"]["packets"] - before[id]["broadcasts"]["packets"]
+        for id in (port["id"] for port in ports)
     }
     assert grown[ports[0]["id"]] >= 50 > grown[ports[1]["id"]]
     assert quiet

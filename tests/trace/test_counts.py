@@ -4,12 +4,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from tenantry.apps.counters import commands
 from tenantry.controller.api.tenantry import counting
+from tenantry.controller.cli.main import main
 from tenantry.controller.feature.routes import Counts, UnitName
 from tenantry.controller.model import Port
 from tenantry.controller.openflow import codec
@@ -132,3 +137,44 @@ def test_who_does_not_answer_is_named(net: Lab, port: str, monkeypatch: pytest.M
     assert of_port(net, port).flows
     monkeypatch.setattr(net.controller.progress, "connections", {})
     assert "is not connected" in "".join(of_port(net, port).silent.values())
+
+
+def run(net: Lab, *words: str) -> Result:
+    return CliRunner().invoke(main, ["--url", net.controller.api_url, *words])
+
+
+def test_commands_show_them(net: Lab, port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "APART_SECONDS", 0.0)
+    net.update("port", port, name="[web]")
+    send(net, 3, "fa:16:3e:00:00:99")
+    send(net, 2)
+    shown = run(net, "counters", "port", "[web]").output
+    assert re.search(r"sent +5 +300", shown) and re.search(r"broadcasts +2 +120", shown), shown
+    answer = json.loads(run(net, "counters", "port", port, "--json").output)
+    assert answer["sent"]["packets"] == 5
+    assert answer["received"]["packets"] == 2, "copies of its own broadcasts: docs/counters.md"
+    shown = run(net, "top", "--readings", "1").output
+    assert port in shown and "[web]" in shown, shown
+    assert "has never sent as its port" not in shown
+    (row,) = json.loads(run(net, "top", "--json").output)
+    assert (row["id"], row["sent"]["octets"]) == (port, 300)
+    (row,) = json.loads(run(net, "top", "networks", "--json").output)
+    assert (row["ports"], row["broadcasts"]["packets"]) == (1, 2)
+    assert json.loads(run(net, "top", "drops", "--json").output) == []
+    refused = run(net, "counters", "router", "nowhere")
+    assert refused.exit_code == 1 and "nowhere" in refused.output
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, None),
+        (0.0, "0"),
+        (9.4, "9"),
+        (1234.0, "1.2 k"),
+        (123_456.0, "123 k"),
+        (2e12, "2000 G"),
+    ],
+)
+def test_rates_for_people(value: float | None, text: str | None) -> None:
+    assert commands.rate(value) == text

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from tests.openvswitch import OpenVSwitch
 Ask = Callable[..., tuple[int, Any]]
 
 FOR_OPERATORS = ["diff", "verify", "engine", "hosts"]
-ROUTES = [*FOR_OPERATORS, "status", "flows", "wait", "rules", "counters", "routers", "network-log"]
+TOLD = ["status", "flows", "wait", "rules", "counters", "counters/networks", "routers"]
+ROUTES = [*FOR_OPERATORS, *TOLD, "network-log"]
 
 
 @pytest.fixture
@@ -127,6 +129,31 @@ def test_an_operator_is_told_all(ask: Ask, ports: dict[str, str]) -> None:
     _, flows = ask(admin, f"{v1}/flows?switch=br-int")
     assert {flow["app"] for flow in flows} > {"pipeline", "l2"}
     assert len(ask(admin, f"{v1}/counters")[1]) == len(ask(admin, f"{v1}/routers")[1]) == 2
+
+
+def test_counters_of_one_thing(net: Lab, ask: Ask, ports: dict[str, str]) -> None:
+    """Theirs, and nobody learns whether there is another's."""
+    red, admin, v1 = caller("red"), caller("operators", "admin"), "/tenantry/v1"
+    networks = {p["id"]: p["network_id"] for p in net.api("GET", "/v2.0/ports")["ports"]}
+    for kind, mine, other in (
+        ("ports", ports["red"], ports["blue"]),
+        ("networks", networks[ports["red"]], networks[ports["blue"]]),
+    ):
+        status, told = ask(red, f"{v1}/{kind}/{mine}/counters")
+        assert (status, told["id"], told["complete"]) == (200, mine, True)
+        assert told["received"].keys() >= {"packets", "octets", "octets_per_second"}
+        assert "silent" not in told
+        assert ask(admin, f"{v1}/{kind}/{mine}/counters")[1]["silent"] == []
+        nowhere = str(uuid.UUID(int=0))
+        hidden, nothing = (ask(red, f"{v1}/{kind}/{id}/counters") for id in (other, nowhere))
+        assert hidden[0] == nothing[0] == 404
+        said = [json.dumps(answer) for _, answer in (hidden, nothing)]
+        assert said[0].replace(other, "ID") == said[1].replace(nowhere, "ID")
+        assert ask(caller("red", "nothing"), f"{v1}/{kind}/{mine}/counters")[0] == 403
+    for kind in ("routers", "floatingips", "security-group-rules", "firewall-rules"):
+        assert ask(red, f"{v1}/{kind}/{ports['red']}/counters")[0] == 404
+    status, told = ask(red, f"{v1}/ports/{ports['red']}/counters?since=x")
+    assert (status, "it takes none" in json.dumps(told)) == (400, True)
 
 
 def test_only_an_operator_touches_hosts(ask: Ask, ports: dict[str, str]) -> None:

@@ -148,6 +148,7 @@ def test_app_ids_never_change() -> None:
         22: "qos",
         25: "multicast",
         27: "drops",
+        28: "counters",
     }
     assert len(APPS) == len({app.name for app in APPS})
     assert all(0 <= app.id < Cookie.LEARNED_APP for app in APPS)

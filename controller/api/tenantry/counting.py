@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from time import monotonic
 from typing import NamedTuple
 
@@ -67,6 +67,7 @@ class Rates:
 def counts(
     engine: Engine,
     connections: Mapping[int, Connection],
+    switches: Iterable[int],
     units: Collection[UnitName],
     tables: Collection[Table] | None,
     rates: Rates,
@@ -75,7 +76,7 @@ def counts(
     found, silent = Counts([], [], {}), dict[int, str]()
     ids = None if tables is None else {table.id for table in tables}
     asked = {}
-    for switch in list(engine.wanted):
+    for switch in list(switches):
         wanted = [
             (name, key, body)
             for name, key, body in runtime.paced(engine.wanted_by(switch, units))

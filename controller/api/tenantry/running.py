@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 from tenantry.controller import runtime
 from tenantry.controller.api.tenantry.counting import Rates, counted, counts
 from tenantry.controller.engine.engine import Engine
+from tenantry.controller.feature.app import Unit
 from tenantry.controller.feature.routes import Counted, Counts, Silent, UnitName
 from tenantry.controller.model import Binding, Model, Port, View
 from tenantry.controller.model.binding import dpid_text, switch_text
 from tenantry.controller.openflow.codec import FlowStats
+from tenantry.controller.openflow.flow import Flow
 from tenantry.controller.openflow.pipeline import Table
 from tenantry.controller.service.audit import Audit
 from tenantry.controller.service.loop import Loop
@@ -117,9 +119,25 @@ class Running:
                 for unit in origins.get(flow.cookie, ())
             ]
 
-    def counts(self, units: Iterable[UnitName], tables: Collection[Table] | None = None) -> Counts:
-        names = [*units]
-        return counts(self.engine, self.progress.connections, names, tables, self.rates)
+    def counts(
+        self,
+        units: Iterable[UnitName],
+        tables: Collection[Table] | None = None,
+        switch: str | None = None,
+    ) -> Counts:
+        names, chosen = [*units], self.chosen(switch)
+        return counts(self.engine, self.progress.connections, chosen, names, tables, self.rates)
+
+    def wanted(self, units: Iterable[UnitName]) -> Iterator[tuple[int, UnitName, int, Flow]]:
+        kinds = {
+            (app.name, each.kind): (app, each) for app in self.engine.apps for each in app.units
+        }
+        for name in units:
+            for switch in list(self.engine.wanted):
+                unit = Unit(*kinds[name.app, name.kind], switch, name.id)
+                if self.engine.cookies(unit):
+                    for _, flow, cookie in self.engine.flows(switch, [unit]):
+                        yield switch, name, cookie, flow
 
     def port_status(self, id: str) -> str:
         return self.status.port(id)

@@ -40,7 +40,7 @@ _AT_ONCE: AbstractContextManager[None] = nullcontext()
 def _handler(
     route: Route, waiting: Waiting, running: Running, access: Access
 ) -> Callable[..., wsgi.Answer]:
-    def handler(request: Request, context: Context) -> wsgi.Answer:
+    def handler(request: Request, context: Context, **names: str) -> wsgi.Answer:
         access.policy.check_any(context, route_rule(route.path))
         unknown = [name for name in request.GET if name not in route.parameters]
         if unknown:
@@ -50,7 +50,7 @@ def _handler(
         for name in hidden.intersection(request.GET):
             raise PolicyNotAuthorized(rule=f"{route_rule(route.path)}:{name}")
         seen = replace(running, sees=partial(access.sees, running.store, context))
-        asked: dict[str, Any] = {name: request.GET.get(name) for name in route.parameters}
+        asked: dict[str, Any] = {name: request.GET.get(name) for name in route.parameters} | names
         if route.gone:
             asked["gone"] = hung_up(request)
         try:
