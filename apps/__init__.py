@@ -27,6 +27,7 @@ from tenantry.apps.qos import QOS
 from tenantry.apps.routing import ROUTING
 from tenantry.apps.security_groups import SECURITY_GROUPS
 from tenantry.apps.service_port import SERVICE_PORT
+from tenantry.apps.tap import TAP
 from tenantry.apps.trunk import TRUNK
 from tenantry.controller.feature.app import PIPELINE, App
 
@@ -55,4 +56,5 @@ APPS: tuple[App, ...] = (
     NETWORK_LOG,
     DROPS,
     COUNTERS,
+    TAP,
 )

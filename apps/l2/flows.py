@@ -27,6 +27,7 @@ from tenantry.apps.l2.tables import (
 from tenantry.controller.model import Binding, Network, Port, Standby, View
 from tenantry.controller.network.broadcasts import broadcast_meter
 from tenantry.controller.network.learning import LEARNED_PER_PORT, learn_source
+from tenantry.controller.network.wires import to_interface
 from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.drops import drop
 from tenantry.controller.openflow.flow import (
@@ -35,10 +36,8 @@ from tenantry.controller.openflow.flow import (
     Flow,
     Goto,
     Match,
-    Output,
     PopVlan,
     Punt,
-    PushVlan,
     Resubmit,
     SetField,
 )
@@ -121,9 +120,7 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
     for one, many, match, actions in senders:
         yield Flow(Table.CLASSIFY, one, match, actions)
         yield Flow(Table.CLASSIFY, many, {**match, "eth_dst": GROUP}, (*meter, *actions))
-    out: Actions = (Output(plugged.ofport),)
-    if vlan:
-        out = (PushVlan(), SetField("vlan_vid", tag), *out, PopVlan())
+    out = to_interface(plugged.ofport, vlan)
     to_port_key: Match = {NETWORK: network.key, OUT_PORT: port.key}
     yield Flow(Table.OUTPUT, OutputPriority.ORDINARY, to_port_key, out)
     if standby is None:

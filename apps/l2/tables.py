@@ -57,6 +57,7 @@ TOO_MUCH_TO_MANY = Cause(
 class ClassifyPriority(Priorities):
     """CLASSIFY: where a packet is from."""
 
+    TAP = 400  # a copy is made of it first; or it is one, from another host
     NEVER_FORWARDED = 300  # group addresses as sources, bridge protocols: nobody may send them
     MOVED_HERE = 203  # what a guest says where it has just begun to run
     PAIR_BROADCAST = 202  # to a group, from the MAC address of an allowed address pair
@@ -86,6 +87,7 @@ class OutputPriority(Priorities):
     """OUTPUT: out of the switch."""
 
     LOCAL_IP = 300  # from the port behind one, to a port here
+    TAP = 250  # as ORDINARY, and a copy is made of it
     TO_GATEWAY = 200  # by tunnel, to the first gateway that is there
     ORDINARY = 100
     MISS = 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import blake2b
 
+from tenantry.apps.tap.records import tap_peers
 from tenantry.controller.feature.ovsdb_rows import Columns, InterfaceRow, columns
 from tenantry.controller.model import Address, Network, Switch, View
 from tenantry.controller.network.dns_names import address_text
@@ -42,7 +43,8 @@ class Tunnels:
         local = address_text(here.version, here.address)
         watching = watched_switches(view, switch)
         types = {t for t in TYPES if _used(view, t)} | ({HEALTH_TYPE} if watching else set())
-        types |= {SERVICE_TYPE} if service_peers(view, switch) else set()
+        peers = service_peers(view, switch) | tap_peers(view, switch)
+        types |= {SERVICE_TYPE} if peers else set()
         for tunnel_type in sorted(types):
             yield InterfaceRow(
                 f"tn-{tunnel_type}",
@@ -85,7 +87,7 @@ class Tunnels:
         if not self._psk:
             return frozenset()
         networks = (id for id in networks_on(view, switch) if tunnel_of(view, id))
-        served = service_peers(view, switch)
+        served = service_peers(view, switch) | tap_peers(view, switch)
         return served.union(*(tunneled(view, switch, id) for id in networks))
 
 

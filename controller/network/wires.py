@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The segments of a network that are wires, and where they leave a switch."""
+"""The segments of a network that are wires, and where they leave a switch; and what leads to the
+interface of a port."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from tenantry.controller.model.records import Network
 from tenantry.controller.model.view import View
 from tenantry.controller.network.records import Segment
 from tenantry.controller.network.tunnels import segments
+from tenantry.controller.openflow.flow import Actions, Output, PopVlan, PushVlan, SetField
+from tenantry.controller.openflow.oxm import VLAN_PRESENT
 
 
 def wires(view: View, switch: int, network: Network) -> list[tuple[Segment, list[int]]]:
@@ -23,3 +26,11 @@ def wires(view: View, switch: int, network: Network) -> list[tuple[Segment, list
         if interfaces:
             found.append((segment, sorted(interface.ofport for interface in interfaces)))
     return found
+
+
+def to_interface(ofport: int, vlan: int) -> Actions:
+    """Out of a port of the switch with the tag of a trunk's port (0: without); the packet is then
+    as it was."""
+    if not vlan:
+        return (Output(ofport),)
+    return (PushVlan(), SetField("vlan_vid", VLAN_PRESENT | vlan), Output(ofport), PopVlan())

@@ -208,6 +208,7 @@ NXM_NAME = {
     "tun_ipv6_dst": "NXM_NX_TUN_IPV6_DST",
     "in_port": "OXM_OF_IN_PORT",
     "metadata": "OXM_OF_METADATA",
+    "nxm_in_port": "NXM_OF_IN_PORT",
     **{f"xxreg{n}": f"NXM_NX_XXREG{n}" for n in range(2)},
     **{f"reg{n}": f"NXM_NX_REG{n}" for n in range(16)},
     **{f"xreg{n}": f"OXM_OF_PKT_REG{n}" for n in range(8)},

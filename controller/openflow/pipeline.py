@@ -134,6 +134,7 @@ _NEXT: dict[Table, Table] = {
 }
 
 REENTRIES = {
+    (Table.CLASSIFY, Table.CLASSIFY): "one that has been copied",
     (Table.ROUTER_OUT, Table.ROUTER_ADMIT): "a routed packet, on its next network",
     (Table.ROUTER_ADMIT, Table.ROUTER_ADMIT): "one that another switch has routed",
     (Table.FROM_PORT_ACL, Table.FROM_PORT_ACL): "of no connection in one zone: now the other zone",

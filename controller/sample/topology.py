@@ -13,6 +13,8 @@ from tenantry.apps.firewall.records import FirewallGroup, FirewallPolicy, Firewa
 from tenantry.apps.local_ip.records import LocalIp, LocalIpAssociation
 from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
 from tenantry.apps.security_groups.records import AddressGroup, SecurityGroup, SecurityGroupRule
+from tenantry.apps.tap.records import BOTH, IN, OUT, MirrorTunnel, TapFlow, TapMirror, TapService
+from tenantry.apps.tap.rows import mirror_name
 from tenantry.controller.model import (
     Address,
     AddressPair,
@@ -222,6 +224,7 @@ def _overlay() -> Iterator[Record]:
     yield LocalIp("near", 3, "teal", "near-port", 0x0A000064, "translate")
     yield LocalIpAssociation("near-1", "near", "teal-1", 0x0A000033)
     yield Trunk("trunk", "teal-1", True, (SubPort("brown-1", 7),), frozenset({"brown-1"}))
+    yield from _taps()
     beyond = ("beyond", 7, "project", "beyond", True, 1500, "flat", "beyond", None)
     yield Network(*beyond, external=True)
     yield Subnet("teal-v4", "teal", 4, 0x0A000000, 24, 0x0A000001)
@@ -235,6 +238,23 @@ def _overlay() -> Iterator[Record]:
     yield FloatingIp(
         *("three", "project", "beyond", _BEYOND + 10, "float-3", "edge", "gone", 0x0A000063)
     )
+
+
+def _taps() -> Iterator[Record]:
+    """A port that gets copies, of a port beside it, of one beyond the switch, and of frames of a
+    trunk; and a mirror."""
+    yield TapService("tap", "project", "teal-1", 0xFFFFFF)
+    yield TapFlow("of-red", "project", BOTH, "tap", "red-1")
+    yield TapFlow("of-teal", "project", OUT, "tap", "teal-2")
+    yield TapService("trunk-tap", "project", "teal-2", 0xFFFFFE)
+    yield TapFlow("of-trunk", "project", IN, "trunk-tap", "teal-1", ((1, 10),))
+    mirror = TapMirror(
+        *("mirror", "red-1", "gre", Address(4, 0xC0000263)),
+        (MirrorTunnel(11, frozenset({OUT})),),
+    )
+    yield mirror
+    name = mirror_name(mirror, mirror.tunnels[0])
+    yield _interface(S1, name, 19)
 
 
 def _private() -> Iterator[Record]:

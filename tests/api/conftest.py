@@ -25,6 +25,7 @@ from tenantry.apps.pvlan import resources as pvlan
 from tenantry.apps.qos import resources as qos
 from tenantry.apps.routing import resources as routing
 from tenantry.apps.security_groups import resources as security_groups
+from tenantry.apps.tap import resources as tap
 from tenantry.apps.trunk import resources as trunk
 from tenantry.controller.api import application as neutron
 from tenantry.controller.api import auth
@@ -53,6 +54,7 @@ def extensions() -> list[neutron.Extension]:
         pvlan.extension(),
         local_ip.extension(),
         qos.extension(),
+        tap.extension(),
     ]
 
 

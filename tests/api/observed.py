@@ -13,7 +13,7 @@ import re
 import struct
 from collections.abc import Iterator
 from functools import cached_property, partial
-from itertools import count
+from itertools import count, product
 from typing import Any
 
 import dns.message
@@ -27,6 +27,7 @@ from tenantry.controller.cli import features
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.feature.app import stored_records
 from tenantry.controller.feature.effects import DnsQuery, PacketIn
+from tenantry.controller.feature.ovsdb_rows import InterfaceRow
 from tenantry.controller.model import (
     Binding,
     Change,
@@ -119,6 +120,12 @@ def modelled(api: Api) -> Model:
             interface(1, f"tap{id[-8:]}", iface_id=id)
     model.apply(changes)
     model.apply(rebind(model, changes))
+    changes.clear()
+    for switch, rows in product(HOSTS, ROWS.values()):  # hosts have made what is wanted there
+        for row in rows(View(model), switch):
+            if isinstance(row, InterfaceRow) and (switch, row.name) not in model.all(Interface):
+                interface(switch, row.name)
+    model.apply(changes)
     return model
 
 

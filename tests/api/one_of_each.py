@@ -315,6 +315,20 @@ def one_of_each(api: Api) -> World:
     fewest = {"direction": "egress", "min_kpps": 5}
     make("minimum_packet_rate_rule", {"direction": "ingress"}, impossible, **fewest)
     del world.new["dscp_marking_rule"]  # a policy has one
+    make("tap_service", {}, **notes, port_id=behind)
+    make(
+        "tap_flow",
+        {"direction": "IN"},
+        **{**notes, "tap_service_id": id("tap_service"), "source_port": parent},
+        direction="OUT",
+        vlan_filter="7,9-10",
+    )
+    make(
+        "tap_mirror",
+        {"directions": {"IN": 21}},
+        **{**notes, "port_id": served, "mirror_type": "gre", "remote_ip": "192.0.2.77"},
+        directions={"IN": 11, "OUT": 12},
+    )
     for kind, url in world.urls.items():
         if "tags" in api.kinds[kind].attributes:
             assert api.request("PUT", f"{url}/tags", {"tags": ["a", "b"]})[0] == 200

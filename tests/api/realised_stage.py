@@ -287,4 +287,5 @@ def extra(world: World) -> None:
     world.others["second_outside"] = second
     api.create("subnet", network_id=second, ip_version=4, cidr="192.0.2.0/24")
     world.others["second_router"] = api.create("router")["id"]
+    world.others["second_tap"] = world.other("tap_service", port_id=world.others["two"])
     world.others["default_group"] = api.list("security_group", "name=default")[0]["id"]

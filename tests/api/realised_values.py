@@ -193,6 +193,17 @@ VALUES: dict[Any, Any] = {
     "fixed_ip": lambda world: [
         All({"fixed_port_id": world.others["two"], "fixed_ip": f"10.1.0.{n}"}) for n in (201, 202)
     ],
+    ("tap_service", "port_id"): lambda world: [world.others["two"]],
+    ("tap_flow", "tap_service_id"): lambda world: [world.others["second_tap"]],
+    ("tap_flow", "source_port"): lambda world: [
+        All({"source_port": world.others["two"], "vlan_filter": None})
+    ],
+    ("tap_flow", "direction"): ["OUT", "BOTH"],
+    ("tap_flow", "vlan_filter"): [None, "8"],
+    ("tap_mirror", "port_id"): lambda world: [world.others["two"]],
+    ("tap_mirror", "directions"): [{"OUT": 21}, {"BOTH": 22}],
+    ("tap_mirror", "remote_ip"): ["192.0.2.78", "2001:db8::78"],
+    ("tap_mirror", "mirror_type"): ["erspanv1"],
     ("port", "security_groups"): [[]],
     ("rbac_policy", "object_type"): lambda world: [
         All({"object_type": kind, "object_id": world.id(kind.replace("-", "_"))})

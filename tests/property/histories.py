@@ -14,6 +14,8 @@ from tenantry.apps.local_ip.records import LocalIp, LocalIpAssociation
 from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
 from tenantry.apps.network_log.records import NetworkLog
 from tenantry.apps.security_groups.records import AddressGroup, SecurityGroup, SecurityGroupRule
+from tenantry.apps.tap import records as tap
+from tenantry.apps.tap.rows import mirror_name
 from tenantry.controller.model import (
     Address,
     Agent,
@@ -262,6 +264,35 @@ def local_ips(draw: st.DrawFn) -> Record:
 
 
 @st.composite
+def taps(draw: st.DrawFn) -> Record:
+    """Ports that get copies, and ports whose packets are copied, some of them the same; mirrors,
+    and the interface that leads to one."""
+    here = draw(st.sampled_from([1, 2, 4]))
+    one, two = draw(st.sampled_from(["tap1", "tap2"])), draw(st.sampled_from(PORTS))
+    tunnels = (
+        tap.MirrorTunnel(5, frozenset({tap.IN})),
+        tap.MirrorTunnel(6, frozenset({tap.IN, tap.OUT})),
+    )
+    remote = draw(st.sampled_from([Address(4, 0xC0000263), Address(6, 0xFD << 120 | 99)]))
+    mirror = tap.TapMirror(
+        *("mirror", two, draw(st.sampled_from(["gre", "erspanv1"])), remote),
+        tunnels[: draw(st.integers(1, 2))],
+    )
+    name = mirror_name(mirror, tunnels[0])
+    kinds: list[Record] = [
+        tap.TapService(one, "project", two, 0xFFFFFF if one == "tap1" else 0xFFFFFE),
+        tap.TapFlow(
+            *(f"{one} {two}", draw(st.sampled_from(["project", "other"]))),
+            draw(st.sampled_from([tap.IN, tap.OUT, tap.BOTH])),
+            *(one, two, draw(st.sampled_from([(), ((10, 10),), ((9, 20), (1, 2))]))),
+        ),
+        mirror,
+        Interface((here, name), here, name, 40, _host(here), "", ""),
+    ]
+    return draw(st.sampled_from(kinds))
+
+
+@st.composite
 def groups(draw: st.DrawFn) -> Record:
     """Security groups, their rules, and an address group. No two rules of a group are the same."""
     id = draw(st.sampled_from(GROUPS))
@@ -335,7 +366,7 @@ def _gone(record: Record) -> Change:
 records: st.SearchStrategy[Record] = st.one_of(
     *(switches, networks(), ports(), interfaces()),
     *(subnets(), legs(), routers(), translations(), groups(), groups(), hosts(), hosts()),
-    local_ips(),
+    *(local_ips(), taps()),
 )
 changes = st.one_of(records.map(_now), records.map(_now), records.map(_gone))
 batches = st.lists(st.lists(changes, min_size=1, max_size=8), min_size=1, max_size=12)
@@ -348,6 +379,7 @@ KINDS: tuple[type[Record], ...] = (
     *(SecurityGroup, SecurityGroupRule, AddressGroup),
     *(FirewallGroup, FirewallPolicy, FirewallRule, NetworkLog),
     *(Agent, Tunnel, HeldDown, Option, Segment, Trunk, LocalIp, LocalIpAssociation),
+    *(tap.TapService, tap.TapFlow, tap.TapMirror),
 )
 """All kinds of records but bindings, which follow from them."""
 

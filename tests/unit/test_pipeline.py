@@ -146,6 +146,7 @@ def test_app_ids_never_change() -> None:
         18: "local_ip",
         21: "flavors",
         22: "qos",
+        23: "tap",
         25: "multicast",
         27: "drops",
         28: "counters",
