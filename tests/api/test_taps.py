@@ -33,11 +33,9 @@ def test_taps_by_the_client(client: Client, api: Api) -> None:
     assert [row["id"] if "id" in row else row["ID"] for row in flows] == [flow["id"]]
     assert (after["source_port"], after["direction"]) == (web, "BOTH")
     assert after["name"] == "of-the-web"
-    _, said = client.said("tap flow delete of-the-web", "tap service delete watch")
-    assert said.split("\n") == [
-        f"Tap flow {flow['id']} deleted",
-        f"Tap service {service['id']} deleted",
-    ]
+    said = client.said("tap flow delete of-the-web", "tap service delete watch")
+    assert f"Tap service {service['id']} deleted" in said[1]
+    assert "Failed" not in said[1]
     assert all(listed(api, kind) == [] for kind in ("tap_flows", "tap_services"))
 
 
