@@ -14,7 +14,7 @@ from tenantry.apps.qos.errors import (
     QosRuleNotSupported,
     QosRuleNotSupportedByNetwork,
 )
-from tenantry.apps.qos.records import BANDWIDTHS, is_networks
+from tenantry.apps.qos.records import BANDWIDTHS
 from tenantry.apps.qos.rules import MINIMUM_BANDWIDTH, POLICY, rules_in
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import Reader, ResourceHooks, may_use
@@ -42,16 +42,6 @@ def users(reader: Reader, policy_id: str) -> Iterator[tuple[str, Body]]:
                 yield kind, body
 
 
-def concerned(reader: Reader, policy_id: str) -> Iterator[tuple[str, Body]]:
-    """Who is held to a policy: who has it, and guests' ports that have their network's."""
-    for kind, body in users(reader, policy_id):
-        yield kind, body
-        for id in reader.linked(body["id"], "port") if kind == "network" else ():
-            port = reader.get("port", id)
-            if port and not port.get(QOS_POLICY_ID) and not is_networks(port["device_owner"]):
-                yield "port", port
-
-
 class _Bound(ResourceHooks):
     """Of one kind that has policies."""
 
@@ -77,7 +67,8 @@ class _Bound(ResourceHooks):
         if id is not None:
             if new is None or not may_use(draft, context, new):
                 raise errors.QosPolicyNotFound(policy_id=id)
-            check_supported(draft, id, self.kind, body)
+            for type, rule in rules_in(draft, id):
+                check_kept(draft, type, rule, self.kind, body)
 
     def links(self, body: Body) -> Iterable[Link]:
         id = self.policy(body)
@@ -92,36 +83,23 @@ class NetworkHooks(_Bound):
     kind = "network"
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
-        default = draft.owner(Claim(DEFAULT, "", body["project_id"]))
-        if not body[QOS_POLICY_ID] and default is not None:
-            body[QOS_POLICY_ID] = default
-            check_supported(draft, default, self.kind, body)
+        if not body[QOS_POLICY_ID]:
+            body[QOS_POLICY_ID] = draft.owner(Claim(DEFAULT, "", body["project_id"]))
         super().create(draft, context, body)
 
 
-class PortHooks(_Bound):
-    kind = "port"
+class OnNetworkHooks(_Bound):
+    """Of ports and floating IPs: where they have no policy, their network's may hold."""
+
     overrides = (QOS_NETWORK_POLICY_ID,)
 
-    def create(self, draft: Draft, context: Context, body: Body) -> None:
-        super().create(draft, context, body)
-        network = draft.get("network", body["network_id"])
-        id = network and network.get(QOS_POLICY_ID)
-        if id and not body[QOS_POLICY_ID] and not is_networks(body["device_owner"]):
-            check_supported(draft, id, self.kind, body)
+    def __init__(self, kind: str, network: str) -> None:
+        """``network`` is the attribute that names it."""
+        self.kind, self._network = kind, network
 
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         super().present(reader, context, body, shown)
-        shown[QOS_NETWORK_POLICY_ID] = _of_network(reader, body["network_id"])
-
-
-class FloatingIpHooks(_Bound):
-    kind = "floatingip"
-    overrides = (QOS_NETWORK_POLICY_ID,)
-
-    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
-        super().present(reader, context, body, shown)
-        shown[QOS_NETWORK_POLICY_ID] = _of_network(reader, body["floating_network_id"])
+        shown[QOS_NETWORK_POLICY_ID] = _of_network(reader, body[self._network])
 
 
 class RouterHooks(_Bound):
@@ -146,15 +124,17 @@ def _of_network(reader: Reader, id: str) -> str | None:
     return (network.get(QOS_POLICY_ID) or None) if network else None
 
 
-def check_supported(reader: Reader, policy_id: str, kind: str, body: Body) -> None:
-    """What a policy promises can be kept for who has it, or is to have it. Errors: Neutron's
+def check_kept(reader: Reader, type: str, rule: Body, kind: str, body: Body) -> None:
+    """What a rule promises can be kept for who has its policy, or is to have it. Errors: Neutron's
     QosRuleNotSupported, for networks QosRuleNotSupportedByNetwork."""
-    for type, rule in rules_in(reader, policy_id):
-        kept = {wire for wire, way in _bandwidths(reader) if way == rule.get("direction")}
-        promised = type == MINIMUM_BANDWIDTH and kept.intersection(_wires(reader, kind, body))
-        if type in WHY and not promised:
-            error = QosRuleNotSupportedByNetwork if kind == "network" else QosRuleNotSupported
-            raise error(rule_type=type, kind=kind, id=body["id"], why=WHY[type])
+    if type not in WHY:
+        return
+    if type == MINIMUM_BANDWIDTH:
+        wires = set(_wires(reader, kind, body))
+        if any(wire in wires and way == rule["direction"] for wire, way in _bandwidths(reader)):
+            return
+    error = QosRuleNotSupportedByNetwork if kind == "network" else QosRuleNotSupported
+    raise error(rule_type=type, kind=kind, id=body["id"], why=WHY[type])
 
 
 def can_be_kept(reader: Reader, type: str) -> bool:

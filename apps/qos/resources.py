@@ -94,10 +94,6 @@ class RuleHooks(ResourceHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         self._check(draft, body)
 
-    def created(self, draft: Draft, body: Body) -> None:
-        for kind, user in bindings.concerned(draft, body[rules.POLICY_ID]):
-            bindings.check_supported(draft, body[rules.POLICY_ID], kind, user)
-
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         self._check(draft, body)
 
@@ -105,7 +101,8 @@ class RuleHooks(ResourceHooks):
         yield Link(body[rules.POLICY_ID], rules.kind(self._type))
 
     def _check(self, draft: Draft, body: Body) -> None:
-        """There is one rule of a type and direction, and no limit below what is promised."""
+        """It can be kept for all who have its policy. There is one rule of a type and direction,
+        and no limit below what is promised."""
         for type, other in rules.rules_in(draft, body[rules.POLICY_ID]):
             one_way = body.get("direction") == other.get("direction")
             if type == self._type and other["id"] != body["id"]:
@@ -120,6 +117,8 @@ class RuleHooks(ResourceHooks):
                 if both["max_kbps"] < both["min_kbps"]:
                     mine, its = _RATES[self._type], _RATES[type]
                     raise _conflict(body, mine, type, other[its])
+        for kind, user in bindings.users(draft, body[rules.POLICY_ID]):
+            bindings.check_kept(draft, self._type, body, kind, user)
 
 
 _RATES = {BANDWIDTH_LIMIT: "max_kbps", MINIMUM_BANDWIDTH: "min_kbps"}
@@ -162,8 +161,8 @@ def extension() -> Extension:
             POLICY: PolicyHooks(),
             **{rules.kind(type): RuleHooks(type) for type in rules.TYPES},
             "network": bindings.NetworkHooks(),
-            "port": bindings.PortHooks(),
-            "floatingip": bindings.FloatingIpHooks(),
+            "port": bindings.OnNetworkHooks("port", "network_id"),
+            "floatingip": bindings.OnNetworkHooks("floatingip", "floating_network_id"),
             "router": bindings.RouterHooks(),
         },
         routes=rule_types.ROUTES,

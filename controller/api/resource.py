@@ -61,7 +61,9 @@ class Collection:
         yield Route("PUT", path + "/{id}", self.update)
         yield Route("DELETE", path + "/{id}", self.delete)
         if "tags" in self._kind.attributes:
-            yield from self._tag_routes(path)
+            # Neutron has tags outside of paths that begin with a service's name.
+            for tagged in dict.fromkeys((path, f"/v2.0/{self._kind.collection}")):
+                yield from self._tag_routes(tagged)
         for name, action in self._kind.actions.items():
             method = "GET" if name.startswith("get_") else "PUT"  # so Neutron names them
             yield Route(method, path + "/{id}/" + name, partial(self.act, name, action))

@@ -26,6 +26,11 @@ PREFIXES = ["10.1.0.0/28", "10.1.0.16/28", "10.1.0.0/26", "2001:db8:4::/63", "20
 LENGTHS = {4: 29, 6: 64}
 ADDRESSES = ["10.0.0.2", "10.0.0.10", "2001:db8::2", "192.0.2.1"]
 
+RULES = [
+    *(("bandwidth_limit", "max_kbps"), ("dscp_marking", "dscp_mark")),
+    *(("minimum_bandwidth", "min_kbps"), ("minimum_packet_rate", "min_kpps")),
+]
+
 STEP = st.tuples(
     st.sampled_from(
         [
@@ -50,6 +55,10 @@ STEP = st.tuples(
             "take",
             "tag",
             "quota",
+            "policy",
+            "rule",
+            "limit",
+            "limit",
             "delete",
             "delete",
         ]
@@ -58,7 +67,14 @@ STEP = st.tuples(
     st.integers(0, 7),
 )
 
-BEGINNING = [("network", 0, 0), ("scope", 0, 0), ("pool", 1, 2), ("pool", 0, 3), ("give", 0, 1)]
+BEGINNING = [
+    ("network", 0, 0),
+    ("scope", 0, 0),
+    ("pool", 1, 2),
+    ("pool", 0, 3),
+    ("give", 0, 1),
+    ("policy", 1, 0),
+]
 """Random steps seldom get as far as this by themselves."""
 
 
@@ -133,8 +149,9 @@ def step(api: Api, action: str, one: int, two: int) -> None:
         body = {name: bool(two % 2)}
         api.request("PUT", path("network", some("network")), {"network": body})
     elif action == "give":
-        shareable = ("network", "subnetpool", "address_scope")[one % 3]
-        body = {"object_type": shareable, "object_id": some(shareable)}
+        shareable = ("network", "subnetpool", "address_scope", "policy")[one % 4]
+        object_type = "qos_policy" if shareable == "policy" else shareable
+        body = {"object_type": object_type, "object_id": some(shareable)}
         body["action"] = ("access_as_shared", "access_as_external")[two % 2]
         body["target_tenant"] = ("*", "red")[two // 2 % 2]
         policy = some("rbac_policy")
@@ -149,6 +166,20 @@ def step(api: Api, action: str, one: int, two: int) -> None:
         api.request("PUT", path(kind, some(kind)), {kind: {"name": str(one)}})
     elif action == "tag":
         api.request("PUT", path(kind, some(kind), "tags", str(one)))
+    elif action == "policy":
+        body = {"name": "p", "shared": two % 2 == 1, "is_default": one == 0}
+        api.request("POST", "/v2.0/qos/policies", {"policy": body})
+    elif action == "rule":
+        type, value = RULES[two % len(RULES)]
+        url = f"/v2.0/qos/policies/{some('policy')}/{type}_rules"
+        api.request("POST", url, {f"{type}_rule": {value: 8 * (one + 1)}})
+    elif action == "limit":
+        limited = ("network", "port", "policy")[two % 3]
+        if limited == "policy":
+            api.request("DELETE", f"/v2.0/qos/policies/{some('policy')}")
+        else:
+            body = {"qos_policy_id": some("policy") if two < 6 else None}
+            api.request("PUT", path(limited, some(limited)), {limited: body})
     elif action == "quota":
         limits = {kind: one, "network": two}
         if two == 7:
@@ -179,6 +210,7 @@ def test_memory_database_and_log_agree(steps: list[tuple[str, int, int]]) -> Non
         assert_quotas_hold(api)
         assert_pools_keep_their_promises(api)
         assert_policies_say_what_is_shared(api)
+        assert_no_policy_promises_too_much(api)
         api.store.close()
         reloaded.close()
 
@@ -256,9 +288,27 @@ def assert_policies_say_what_is_shared(api: Api) -> None:
         key = policy["object_id"], policy["action"]
         assert policy["target_tenant"] not in targets.setdefault(key, set()), "twice"
         targets[key].add(policy["target_tenant"])
-        assert api.store.get(policy["object_type"], policy["object_id"]) is not None
-    for kind in ("network", "subnetpool", "address_scope"):
+        kind = "policy" if policy["object_type"] == "qos_policy" else policy["object_type"]
+        assert api.store.get(kind, policy["object_id"]) is not None
+    for kind in ("network", "subnetpool", "address_scope", "policy"):
         for id, body in api.store.read(kind).items():
             assert body["shared"] == ("*" in targets.get((id, "access_as_shared"), ()))
     for id, body in api.store.read("network").items():
         assert body["router:external"] == ((id, "access_as_external") in targets)
+
+
+def assert_no_policy_promises_too_much(api: Api) -> None:
+    """No host says what its wires carry: nobody has a policy with a minimum. What a policy says
+    does not contradict itself, and a project has one by default."""
+    said: dict[str, list[str]] = {id: [] for id in api.store.read("policy")}
+    for type, _ in RULES:
+        for rule in api.store.read(f"{type}_rule").values():
+            said[rule["policy_id"]].append(type)
+    assert all(len(types) == len(set(types)) for types in said.values())
+    for kind in ("network", "port"):
+        for body in api.store.read(kind).values():
+            assert not {"minimum_bandwidth", "minimum_packet_rate"}.intersection(
+                said[body["qos_policy_id"]] if body["qos_policy_id"] else ()
+            )
+    defaults = [p["project_id"] for p in api.store.read("policy").values() if p["is_default"]]
+    assert len(defaults) == len(set(defaults))

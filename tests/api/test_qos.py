@@ -230,6 +230,17 @@ def test_who_makes_policies(qos: Qos) -> None:
     assert qos.done("GET", POLICIES, project=BLUE) == []
 
 
+def test_a_policy_has_tags_by_both_of_its_urls(qos: Qos) -> None:
+    """Neutron has tags outside of ``/v2.0/qos``, and its clients ask for them inside."""
+    policy = qos.policy()
+    inside, outside = f"{POLICIES}/{policy}/tags", f"/v2.0/policies/{policy}/tags"
+    for url, tag in ((inside, "red"), (outside, "blue")):
+        assert qos.done("PUT", url, {"tags": [tag]}) == [tag]
+        assert qos.see("policy", policy)["tags"] == qos.done("GET", url) == [tag]
+        assert qos.done("GET", f"{POLICIES}?tags={tag}")[0]["id"] == policy
+        assert qos.refused("PUT", url, {"tags": []}, X_Role="member")[0] == 403
+
+
 def test_a_shared_policy_is_everybodys_to_use(qos: Qos) -> None:
     policy = qos.policy(ADMIN, shared=True)
     qos.rule(policy, "dscp_marking", ADMIN, dscp_mark=26)
@@ -459,6 +470,9 @@ def test_a_minimum_is_kept_where_a_host_says_how_much_there_is(qos: Qos) -> None
     )
     other_way = rule(policy, "minimum_bandwidth", min_kbps=100, direction="ingress")
     assert qos.refused("POST", *other_way) == (409, "QosRuleNotSupported")
+    (least,) = qos.done("GET", other_way[0])
+    refused = qos.refused("PUT", f"{other_way[0]}/{least['id']}", other_way[1])
+    assert refused == (409, "QosRuleNotSupported")
     types = [each["type"] for each in qos.done("GET", "/v2.0/qos/rule-types")]
     assert "minimum_bandwidth" in types
 

@@ -8,8 +8,30 @@ They are run all the same: one that passes is no longer to be here.
 from __future__ import annotations
 
 _API = "neutron_tempest_plugin.api."
+_QOS = f"{_API}test_qos."
+
+_UNSEEN = (
+    "What a project cannot see is answered 404 as if it were not there, also to who would add a "
+    "rule to it. Neutron answers 403, and so tells that there is such a policy."
+)
 
 REASONS: dict[str, str] = {
+    **{
+        f"{_QOS}Qos{rule}TestJSON.test_rule_create_forbidden_for_regular_projects": _UNSEEN
+        for rule in ("DscpMarkingRule", "BandwidthLimitRule", "BandwidthLimitRuleWithDirection")
+    },
+    f"{_QOS}QosSearchCriteriaTest.test_list_pagination_with_href_links": (
+        "The last link, made for an admin, is followed by a member: its marker is a policy that "
+        "the member cannot see, and is answered 404 as if it were not there."
+    ),
+    f"{_QOS}RbacSharedQosPoliciesTest.test_policy_sharing_with_wildcard": (
+        "A policy is shared with all no more while a network of its own project has it: nobody "
+        "loses what they use. Neutron refuses."
+    ),
+    f"{_QOS}RbacSharedQosPoliciesTest.test_network_presence_prevents_policy_rbac_policy_del": (
+        "What is shared with all may be shared with the one other project that uses it instead: "
+        "nobody loses what they use. Neutron refuses."
+    ),
     f"{_API}admin.test_networks.NetworksTestAdmin.test_list_network_filter_provider_attributes": (
         "A member finds nothing by asking for what members may not see (`provider:*`). Neutron "
         "hides the attribute and answers the question, so that it can be guessed."
