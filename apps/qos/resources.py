@@ -153,7 +153,6 @@ def extension() -> Extension:
                 not_found=lambda id: errors.QosPolicyNotFound(policy_id=id),
                 path="qos/policies",
                 standard=TAGGED,
-                quota=None,
             ),
             *rules.KINDS,
         ),

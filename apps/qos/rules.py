@@ -88,7 +88,6 @@ def _spec(type: str) -> ResourceSpec:
         not_found=lambda id: errors.QosRuleNotFound(policy_id="", rule_id=id),
         parent=POLICY,
         standard=(),
-        quota=None,
         alias="" if type == PACKET_RATE_LIMIT else f"qos/alias_{kind(type)}s",  # as in Neutron
     )
 

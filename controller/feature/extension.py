@@ -164,7 +164,7 @@ class ResourceSpec:
     be done to one besides updating it: ``PUT /v2.0/COLLECTION/ID/NAME``. What is ``internal`` has
     no URL: rules keep it for themselves. ``blank`` are the changes that a PUT of nothing means. A
     project may have ``quota`` of them if nobody says otherwise (-1: any number); None is for what
-    belongs to no project, and for what Neutron counts for nobody.
+    belongs to no project.
     ``standard`` are the attributes that it has of those that many kinds have, by the last words of
     the extensions ``standard-attr-...``: REVISED, TAGGED, or what Neutron's has.
 
