@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from tenantry.controller.model import Option, Port, View
 from tenantry.controller.openflow.flow import Actions, Limit, Meter
-from tenantry.controller.openflow.keys import BROADCAST_METER
+from tenantry.controller.openflow.keys import MeterUse
 
 PER_SECOND = "broadcasts_per_second"
 """The Option: 0, or that there is none, is no limit."""
@@ -21,7 +21,7 @@ def broadcast_limit(view: View, port: Port) -> Limit | None:
     option = view.get(Option, PER_SECOND)
     if option is None or not option.value:
         return None
-    return Limit(BROADCAST_METER + port.key, option.value, option.value)
+    return Limit(MeterUse.TO_MANY.meter(port.key), option.value, option.value)
 
 
 def broadcast_meter(view: View, port: Port) -> Actions:

@@ -18,10 +18,11 @@ class MeterUse(IntEnum):
     """
 
     PUNT = 0  # what a port sends to the controller
-    FROM_PORT_BITS = 1  # what leaves a port (also a floating IP's, or a router's gateway)
-    TO_PORT_BITS = 2
-    FROM_PORT_PACKETS = 3  # likewise, by packets
-    TO_PORT_PACKETS = 4
+    TO_MANY = 1  # what a port says to many
+    FROM_PORT_BITS = 2  # what leaves a port, a floating IP's, or a router's gateway: its bits
+    TO_PORT_BITS = 3
+    FROM_PORT_PACKETS = 4  # likewise, packets
+    TO_PORT_PACKETS = 5
 
     def meter(self, key: int) -> int:
         """The id of somebody's meter."""
@@ -30,9 +31,6 @@ class MeterUse(IntEnum):
 
 LOG_METER, OTHERS_METER = PORTS.stop, PORTS.stop + 1
 """The meters of the network log, and of packets for the controller that are no tenant's."""
-
-BROADCAST_METER = 1 << 24
-"""What is added to a port's key for the meter of what it says to many."""
 
 BEGUN_METER, TAKEN_METER = 199_100, 199_200
 """What is added to the number of a share (see Binding) for the meters of the connections that its

@@ -34,7 +34,7 @@ def sent(net: Lab, interface: str, flow: str) -> set[str]:
             tag = action.partition("vid=")[2].rstrip(")")
         elif action == "pop_vlan":
             tag = ""
-        elif action != "drop" and not action.startswith("pcp="):
+        elif action != "drop" and not action.startswith(("pcp=", "meter(")):
             out.add(f"{action}.{tag}" if tag else action)
     return out
 

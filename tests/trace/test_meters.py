@@ -12,7 +12,7 @@ import pytest
 
 from tenantry.apps.punt.flows import BURST, OTHERS_METER, OTHERS_PER_SECOND, PACKETS_PER_SECOND
 from tenantry.controller.model import Port
-from tenantry.controller.openflow.keys import BROADCAST_METER
+from tenantry.controller.openflow.keys import MeterUse
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
 
@@ -37,7 +37,7 @@ OTHERS = {OTHERS_METER: f"rate={OTHERS_PER_SECOND} burst_size={OTHERS_PER_SECOND
 
 def of_ports(*keys: int) -> dict[int, str]:
     """The meters of ports, and the one of all others."""
-    many = (BROADCAST_METER + key for key in keys)
+    many = (MeterUse.TO_MANY.meter(key) for key in keys)
     return {**dict.fromkeys(keys, OURS), **dict.fromkeys(many, BROADCASTS), **OTHERS}
 
 
