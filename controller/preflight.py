@@ -19,7 +19,6 @@ from tenantry.controller.config import accounts
 from tenantry.controller.feature.app import App, Parts
 from tenantry.controller.sockets import certificates
 from tenantry.controller.sockets.tls import ServerTls
-from tenantry.controller.switch import channel
 from tenantry.controller.switch.own_rows import IntegrationBridge
 
 
@@ -45,7 +44,7 @@ def check(conf: cfg.ConfigOpts, apps: Iterable[App]) -> dict[App, Parts]:
     return {app: app.build(conf) for app in apps}
 
 
-def tls(conf: cfg.ConfigOpts) -> channel.Tls | None:
+def tls(conf: cfg.ConfigOpts) -> ServerTls | None:
     """TLS for OpenFlow and for ``ssl:`` OVSDB connections, which use the same three files."""
     files = (
         conf.openflow.tls_private_key,
@@ -58,19 +57,12 @@ def tls(conf: cfg.ConfigOpts) -> channel.Tls | None:
         raise config.ConfigError(
             "[openflow] TLS needs all of tls_private_key, tls_certificate and tls_ca_certificates"
         )
-    for file in files:
-        try:
-            Path(file).read_bytes()
-        except OSError as error:
-            raise config.ConfigError(f"[openflow] TLS: {file}: {error.strerror}") from None
-    found = channel.Tls(*files)
+    private_key, certificate, authorities = files
+    found = ServerTls(certificate, private_key, authorities)
     try:
         found.context()
-    except OSError:
-        raise config.ConfigError(
-            f"[openflow] TLS: {', '.join(files)} are not a private key, a certificate that belongs "
-            "to it, and certificates of an authority, in PEM"
-        ) from None
+    except OSError as error:
+        raise config.ConfigError(f"[openflow] TLS: {error}") from None
     return found
 
 
@@ -108,19 +100,11 @@ def _check_door(conf: cfg.ConfigOpts) -> None:
             )
 
 
-def expires(tls: channel.Tls | None) -> datetime | None:
-    """When our certificate runs out, if we have one."""
-    if tls is not None:
+def expires(certificate: str) -> datetime | None:
+    """When a certificate of ours runs out, if we have one: that which is there now."""
+    if certificate:
         with contextlib.suppress(certificates.CertificateError):  # perhaps it is no file of ours
-            return certificates.expires(Path(tls.certificate))
-    return None
-
-
-def api_expires(conf: cfg.ConfigOpts) -> datetime | None:
-    """When the API's certificate runs out, if it has one: that which is there now."""
-    if conf.api.tls_certificate:
-        with contextlib.suppress(certificates.CertificateError):
-            return certificates.expires(Path(conf.api.tls_certificate))
+            return certificates.expires(Path(certificate))
     return None
 
 

@@ -222,13 +222,13 @@ class Controller:
                 "guests": self.service_port.clients,
                 "clients": clients,
             },
-            certificate_expires=preflight.expires(tls),
+            certificate_expires=partial(preflight.expires, conf.openflow.tls_certificate),
             api={
                 "auth_type": conf.api.auth_type,
                 "tls": api_tls is not None,
                 "loopback": at.is_loopback,
             },
-            api_expires=partial(preflight.api_expires, conf),
+            api_expires=partial(preflight.expires, conf.api.tls_certificate),
         )
         observed = Observed(self.running, self.hosts, [part.observed for part in parts])
         features = [route for part in parts for route in part.routes]

@@ -18,9 +18,9 @@ class ServerTls:
     """Our certificate and key; and, if clients must have certificates, whose."""
 
     def __init__(self, certificate: str, private_key: str, ca_certificates: str = "") -> None:
-        self._certificate = certificate
-        self._private_key = private_key
-        self._ca_certificates = ca_certificates
+        self.certificate = certificate
+        self.private_key = private_key
+        self.ca_certificates = ca_certificates
         self._stamp: list[tuple[int, ...]] = []
         self._context: ssl.SSLContext | None = None
 
@@ -36,13 +36,13 @@ class ServerTls:
                     raise
                 LOG.error("%s; the former certificate is shown until that is mended", error)
             else:
-                LOG.info("%s is read", self._certificate)
+                LOG.info("%s is read", self.certificate)
             self._stamp = stamp
         return self._context
 
     @property
     def _files(self) -> list[str]:
-        return [self._certificate, self._private_key, *filter(None, [self._ca_certificates])]
+        return [self.certificate, self.private_key, *filter(None, [self.ca_certificates])]
 
     def _read(self) -> ssl.SSLContext:
         for file in self._files:
@@ -54,9 +54,9 @@ class ServerTls:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
             # An encrypted key would be asked for at the terminal.
-            context.load_cert_chain(self._certificate, self._private_key, password="")
-            if self._ca_certificates:
-                context.load_verify_locations(self._ca_certificates)
+            context.load_cert_chain(self.certificate, self.private_key, password="")
+            if self.ca_certificates:
+                context.load_verify_locations(self.ca_certificates)
                 context.verify_mode = ssl.CERT_REQUIRED
         except (OSError, ValueError):
             raise OSError(

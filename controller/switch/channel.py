@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import logging
 import socket
-import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import os_ken.cfg
@@ -24,6 +22,7 @@ from os_ken.ofproto import ofproto_v1_4
 from tenantry.controller.sockets.descriptors import MANY
 from tenantry.controller.sockets.listener import Clients, Listener
 from tenantry.controller.sockets.reader import STRANGER_SECONDS, Reader, Unwelcome
+from tenantry.controller.sockets.tls import ServerTls
 from tenantry.controller.switch.connection import Connection
 from tenantry.controller.switch.datapath import Datapath, Handshake
 
@@ -52,24 +51,6 @@ class Observer(NamedTuple):
     """The host that a switch is on; "" if no host has said that it is there."""
 
 
-@dataclass(frozen=True)
-class Tls:
-    """PEM files for TLS: our key and certificate, and the CA that signs the switches'."""
-
-    private_key: str
-    certificate: str
-    ca_certificates: str
-
-    def context(self) -> ssl.SSLContext:
-        """A switch without a certificate of our CA is refused."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(self.certificate, self.private_key)
-        context.load_verify_locations(self.ca_certificates)
-        context.verify_mode = ssl.CERT_REQUIRED
-        return context
-
-
 class Channel(OSKenApp):  # type: ignore[misc]
     """The one os-ken app: owns every connection and tells the observer."""
 
@@ -85,11 +66,12 @@ class Channel(OSKenApp):  # type: ignore[misc]
         self._connections: dict[int, Connection] = {}
         self._listener: Listener | None = None
 
-    def serve(self, listening: socket.socket, observer: Observer, tls: Tls | None = None) -> None:
+    def serve(
+        self, listening: socket.socket, observer: Observer, tls: ServerTls | None = None
+    ) -> None:
         """Accept switches from now on, and tell ``observer`` of them."""
         self.observer = observer
-        context = tls.context() if tls else None
-        given = (lambda: context) if context else None
+        given = tls.context if tls else None
         self._listener = Listener(listening, self.clients, self._serve, given)
 
     def close(self) -> None:

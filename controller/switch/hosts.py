@@ -20,8 +20,8 @@ from tenantry.controller.config.values import is_address
 from tenantry.controller.feature.ovsdb_rows import Plugged, Row
 from tenantry.controller.sockets.listener import Clients, Listener, listen
 from tenantry.controller.sockets.reader import Reader, Unwelcome, unmapped
+from tenantry.controller.sockets.tls import ServerTls
 from tenantry.controller.switch import ovsdb
-from tenantry.controller.switch.channel import Tls
 from tenantry.controller.switch.host import RETRY_SECONDS, HostConnection
 from tenantry.controller.switch.host_report import JOINED, HostReport
 from tenantry.controller.switch.inventory import Inventory
@@ -50,7 +50,7 @@ class Hosts:
         *,
         store: str,
         openflow: tuple[str, int],
-        tls: Tls | None,
+        tls: ServerTls | None,
         most: int,
         report: Callable[[HostReport], None],
         tunnels: Mapping[str, str] | None = None,
@@ -98,8 +98,7 @@ class Hosts:
         """Accept hosts from now on; the port, which the system chooses if ``port`` is 0.
         Errors: OSError if the address is taken or not ours."""
         listening = listen(host, port)
-        context = self._tls.context() if self._tls else None
-        given = (lambda: context) if context else None
+        given = self._tls.context if self._tls else None
         self._listener = Listener(listening, self.clients, self._serve, given)
         self._port = int(listening.getsockname()[1])
         return self._port
@@ -239,7 +238,7 @@ class Hosts:
 
 
 @contextlib.contextmanager
-def connected(remote: str, tls: Tls | None = None) -> Iterator[Replica]:
+def connected(remote: str, tls: ServerTls | None = None) -> Iterator[Replica]:
     """The OVSDB at ``unix:PATH``, ``tcp:HOST:PORT`` or ``ssl:HOST:PORT``, for as long as the block
     runs. Errors: Unreachable."""
     stream = _connect(remote, tls)
@@ -251,7 +250,7 @@ def connected(remote: str, tls: Tls | None = None) -> Iterator[Replica]:
         stream.close()
 
 
-def _connect(remote: str, tls: Tls | None) -> Any:
+def _connect(remote: str, tls: ServerTls | None) -> Any:
     scheme, _, where = remote.partition(":")
     try:
         with runtime.Timeout(CONNECT_SECONDS, TimeoutError("no answer")):
@@ -266,7 +265,7 @@ def _connect(remote: str, tls: Tls | None) -> Any:
         raise Unreachable(str(error)) from error
 
 
-def _context(tls: Tls | None) -> ssl.SSLContext:
+def _context(tls: ServerTls | None) -> ssl.SSLContext:
     """Open vSwitch knows no names in certificates: whoever has one of our CA's is trusted."""
     if tls is None:
         raise ValueError("ssl: needs [openflow] tls_private_key and its companions")

@@ -18,6 +18,7 @@ from webob import Request
 
 from tenantry.controller import config, runtime
 from tenantry.controller.api import auth
+from tenantry.controller.api.auth import keystone
 from tenantry.controller.api.auth.attempts import OF_ACCOUNT, OF_ADDRESS, OF_BOTH, Attempts
 from tenantry.controller.api.auth.basic import AT_ONCE, WAITING, Basic
 from tenantry.controller.api.auth.keystone import Keystone
@@ -402,6 +403,41 @@ def test_who_has_no_token_or_a_wrong_one_is_refused(
         assert error.status_int == 401
         assert error.headers["WWW-Authenticate"].startswith("Keystone uri=")
     assert "nonsense" not in caplog.text
+
+
+def test_a_token_that_nobody_knows_is_asked_about_now_and_then(
+    stone: fake.Keystone, tokens: Any
+) -> None:
+    """And what is refused takes no place from what is known."""
+    good = stone.issue()
+    tokens(good)
+    done = list[int]()
+    for _ in range(20):
+        runtime.spawn(lambda: done.append(refusal(tokens, "nonsense").status_int))
+    while len(done) < 20:
+        runtime.sleep(0.001)
+    assert refusal(tokens, "nonsense", "/v2.0/ports").status_int == 401
+    assert ({*done}, stone.asked) == ({401}, 2)
+    tokens.clock.now += keystone.REFUSED_SECONDS
+    refusal(tokens, "nonsense")
+    assert stone.asked == 3
+    for _ in range(2):
+        assert refusal(tokens, good, X_Service_Token="nonsense").status_int == 401
+    asked = stone.asked
+    refusal(tokens, good, X_Service_Token="nonsense")
+    assert tokens(good).user_id == "id-alice"
+    assert stone.asked == asked
+
+
+def test_as_many_refused_tokens_are_kept_and_no_more(
+    stone: fake.Keystone, tokens: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keystone, "MOST", 2)
+    for token in ("one", "two", "three", "three", "two"):
+        refusal(tokens, token)
+    assert stone.asked == 3
+    refusal(tokens, "one")
+    assert stone.asked == 4
 
 
 def test_headers_of_strangers_are_not_believed(stone: fake.Keystone, tokens: Any) -> None:

@@ -23,7 +23,7 @@ from click.testing import CliRunner, Result
 from tenantry.controller.cli.main import main
 from tenantry.controller.sockets import certificates
 from tenantry.controller.sockets.certificates import CertificateError
-from tenantry.controller.switch.channel import Tls
+from tenantry.controller.sockets.tls import ServerTls
 from tests.conftest import need
 from tests.openvswitch import OpenVSwitch
 
@@ -58,7 +58,7 @@ def server_context(directory: Path) -> ssl.SSLContext:
     key, certificate, authority = (
         str(directory / name) for name in ("controller.key", "controller.pem", "ca.pem")
     )
-    return Tls(key, certificate, authority).context()
+    return ServerTls(certificate, key, authority).context()
 
 
 def loaded(kind: int, issued: certificates.Issued, directory: Path) -> ssl.SSLContext:

@@ -21,6 +21,7 @@ from tenantry.controller import runtime
 from tenantry.controller.sockets import certificates, http, listener
 from tenantry.controller.sockets.listener import Clients, Listener, listen
 from tenantry.controller.sockets.tls import ServerTls
+from tenantry.controller.switch import channel
 
 
 def scheme(environ: dict[str, Any], start_response: Any) -> Any:
@@ -114,6 +115,44 @@ def test_a_renewed_certificate_is_shown_at_once(
         assert api.ask(other.client())[0] == other.serial()
         authority.certificate.unlink()
         assert api.ask(other.client())[0] == other.serial()
+
+
+def test_switches_are_shown_a_renewed_certificate_and_their_authority_is_read_again(
+    authority: Authority, tmp_path: Path
+) -> None:
+    """As the API's: nothing is restarted."""
+    listening = listen("127.0.0.1", 0)
+    authorities = tmp_path / "authorities.pem"
+    authorities.write_bytes(authority.own.read_bytes())
+    tls = ServerTls(str(authority.certificate), str(authority.key), str(authorities))
+    switches = channel.start(100)
+    switches.serve(listening, channel.Observer(), tls)
+
+    def shown(client: ssl.SSLContext) -> int:
+        """By whoever says hello: version 1.4 of OpenFlow, as we do."""
+        with (
+            socket.create_connection(listening.getsockname(), 30) as plain,
+            client.wrap_socket(plain, server_hostname="127.0.0.1") as switch,
+        ):
+            assert switch.recv(2) == b"\x05\x00"
+            told = switch.getpeercert(binary_form=True)
+        assert told
+        return x509.load_der_x509_certificate(told).serial_number
+
+    try:
+        mine, first = authority.client("host1"), authority.serial()
+        assert shown(mine) == first
+        authority.renew()
+        assert shown(mine) == authority.serial() != first
+        other = Authority(tmp_path / "other")
+        theirs = other.client("host2")
+        theirs.load_verify_locations(authority.own)
+        with pytest.raises(OSError):
+            shown(theirs)
+        authorities.write_bytes(authority.own.read_bytes() + other.own.read_bytes())
+        assert shown(theirs) == shown(mine) == authority.serial()
+    finally:
+        channel.stop(switches)
 
 
 def test_clients_may_have_to_show_a_certificate(authority: Authority) -> None:

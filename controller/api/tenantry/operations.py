@@ -55,7 +55,7 @@ def routes(
 
 def status(running: Running) -> dict[str, Any]:
     """Revisions, switches, hosts, ports, and what is wrong if anything is."""
-    expires, api_expires = running.certificate_expires, running.api_expires()
+    expires, api_expires = running.certificate_expires(), running.api_expires()
     return {
         "revision": running.store.head,
         "realised": running.status.revision(),

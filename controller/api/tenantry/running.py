@@ -55,7 +55,7 @@ class Running:
     service_port: ServicePort
     clients: Mapping[str, Clients]
     """By kind: those that are connected, and how many may be."""
-    certificate_expires: datetime | None
+    certificate_expires: Callable[[], datetime | None]
     """When the controller's certificate runs out; None without TLS."""
     api: Mapping[str, object]
     """How the API is reached: ``auth_type``, ``tls`` and whether from this host only
