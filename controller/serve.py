@@ -182,6 +182,11 @@ class Controller:
         self.limits = Limits(
             self.model, self.inventory, conf.ovsdb.connections, per_port=per_port.value
         )
+        self.periodic = [
+            Repeated(self.model, self.progress, part.periodic, self.inbox.submit)
+            for part in parts
+            if part.periodic
+        ]
         self.loop = Loop(
             self.engine,
             self.inbox,
@@ -197,13 +202,11 @@ class Controller:
                     self.model, self.progress, [part.announce for part in parts if part.announce]
                 ),
                 Journal(self.model, self.status.port),
+                *self.periodic,
             ],
             audit_seconds=conf.openflow.audit_interval,
         )
         self.audit = Audit(self.loop, self.inbox, conf.openflow.engine_audit_interval)
-        self.periodic = [
-            Repeated(self.model, self.progress, part.periodic) for part in parts if part.periodic
-        ]
 
         # What is told of it all.
         clients = Clients("client at", shares.clients, part=1.0)
@@ -280,7 +283,7 @@ class Controller:
         if self.service_port.name:
             yield "following the service port", self.service_port.run
         for periodic in self.periodic:
-            yield f"sending something every {periodic.every.seconds:g} s", periodic.run
+            yield f"what is due every {periodic.every.seconds:g} s", periodic.run
 
     def stop(self) -> None:
         """Let go of everything; switches keep their flows."""

@@ -23,12 +23,12 @@ from tenantry.apps.routing.nexthops import (
 from tenantry.apps.routing.replies import echoes
 from tenantry.apps.routing.tables import (
     NEXT_HOP,
+    NEXT_HOP_MAC,
     NO_NEIGHBOUR,
     NOT_IP,
     OF_ONE_LINK,
     PATH,
     TIME_IS_UP,
-    TO_NEXT_HOP,
     TOO_LARGE,
     UNROUTED,
     NextHopFoundPriority,
@@ -64,6 +64,7 @@ from tenantry.controller.openflow.flow import (
     CONTROLLER,
     Actions,
     CheckLarger,
+    DecTtl,
     Flow,
     Goto,
     Group,
@@ -89,7 +90,6 @@ from tenantry.controller.openflow.pipeline import (
     LARGER,
     NAT,
     NETWORK,
-    NEXT_HOP_MAC,
     OUT_PORT,
     PINNED,
     PUNT_REASON,
@@ -162,10 +162,11 @@ def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
     larger: Match = {FLAGS: (LARGER, LARGER)}
     cut = (*_punt(TOO_BIG), *drop(TOO_LARGE))
     yield Flow(Table.NEXT_HOP, NextHopPriority.TOO_LARGE, larger, cut)
+    to_next_hop: Actions = (Move(NEXT_HOP_MAC, "eth_dst", 48), DecTtl())
     on = Goto(Table.NEXT_HOP_FOUND.next)
     for _, eth_type in _FAMILIES:
         found: Match = {NEXT_HOP_MAC: FOUND, "eth_type": eth_type}
-        yield Flow(Table.NEXT_HOP_FOUND, NextHopFoundPriority.FOUND, found, (*TO_NEXT_HOP, on))
+        yield Flow(Table.NEXT_HOP_FOUND, NextHopFoundPriority.FOUND, found, (*to_next_hop, on))
     sought = (*_punt(UNRESOLVED), *drop(NO_NEIGHBOUR))
     yield Flow(Table.NEXT_HOP_FOUND, NextHopFoundPriority.MISS, {}, sought)
 
@@ -261,12 +262,12 @@ def _to_itself(version: int) -> Actions:
     """The destination is its own next hop."""
     if version == 4:
         is_primary = SetField(NEXT_HOP, mapped(4, 0))
-        return (is_primary, Move("ipv4_dst", NEXT_HOP, 32), Goto(Table.ROUTE.next))
-    return (Move("ipv6_dst", NEXT_HOP, 128), Goto(Table.ROUTE.next))
+        return (is_primary, Move("ipv4_dst", NEXT_HOP, 32), Goto(Table.NEXT_HOP))
+    return (Move("ipv6_dst", NEXT_HOP, 128), Goto(Table.NEXT_HOP))
 
 
 def _to(version: int, address: int) -> Actions:
-    return (SetField(NEXT_HOP, mapped(version, address)), Goto(Table.ROUTE.next))
+    return (SetField(NEXT_HOP, mapped(version, address)), Goto(Table.NEXT_HOP))
 
 
 LEAVE_BY_GATEWAY: Actions = (SetField(OUT_PORT, TO_GATEWAY), Goto(Table.FLOOD.next))

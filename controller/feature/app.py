@@ -60,7 +60,7 @@ class Parts:
 
     ``extension``: what it adds to the API (``resources.py``). ``packet_in``: what answers the
     packets that its flows send to the controller (``packets.py``). ``announce``: what is sent when
-    something has changed; ``periodic``: what is sent now and then, unasked. ``endpoint``: what is
+    something has changed; ``periodic``: what is done now and then, unasked. ``endpoint``: what is
     answered at the service port. ``neighbours``: whom it asks for their MAC addresses.
     ``rows``: what it wants in a switch's OVSDB (``rows.py``). ``effects``: what is done about
     effects of a type of its own, whoever's packet handler yields them. ``observed``: by kind of

@@ -187,8 +187,14 @@ before the change (and those beside it) and what is now. Pure; asked for every c
 quick to see that one is none of its own."""
 
 
+Unasked: TypeAlias = Callable[[View, int], Iterable[PacketOut | Change]]
+"""What is sent by a switch (datapath id), and what is known by then, without a packet."""
+
+
 class Periodic(NamedTuple):
-    """Packets that are sent unasked: every so many seconds, ``packets(view, switch)``, pure."""
+    """What is done unasked: every so many seconds for each switch that is connected, and when one
+    is ``lost``."""
 
     seconds: float
-    packets: Callable[[View, int], Iterable[PacketOut]]
+    effects: Unasked
+    lost: Unasked = lambda view, switch: ()

@@ -18,11 +18,11 @@ class MeterUse(IntEnum):
     """
 
     PUNT = 0  # what a port sends to the controller
-    TO_MANY = 1  # what a port says to many
-    FROM_PORT_BITS = 2  # what leaves a port, a floating IP's, or a router's gateway: its bits
-    TO_PORT_BITS = 3
-    FROM_PORT_PACKETS = 4  # likewise, packets
-    TO_PORT_PACKETS = 5
+    FROM_PORT_BITS = 1  # what leaves a port (also a floating IP's, or a router's gateway)
+    TO_PORT_BITS = 2
+    FROM_PORT_PACKETS = 3  # likewise, by packets
+    TO_PORT_PACKETS = 4
+    TO_MANY = 5  # what a port says to many
 
     def meter(self, key: int) -> int:
         """The id of somebody's meter."""

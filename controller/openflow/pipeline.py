@@ -46,8 +46,6 @@ class Table(Enum):
     """Every table: its permanent id, the feature that owns it, what a miss does, its path."""
 
     CLASSIFY = 0, "l2", Miss.OWN, Path.SWITCHED
-    FROM_PORT_QOS = 5, "qos", Miss.NEXT, Path.SWITCHED
-    FROM_PORT_PACKETS = 6, "qos", Miss.NEXT, Path.SWITCHED_ASIDE
     PORT_SECURITY = 10, "port_security", Miss.OWN, Path.SWITCHED
     SENDER = 12, "port_security", Miss.OWN, Path.SWITCHED_ASIDE
     TRAP = 15, "punt", Miss.NEXT, Path.SWITCHED
@@ -77,13 +75,9 @@ class Table(Enum):
     ROUTER_SOURCE = 44, "nat", Miss.NEXT, Path.ROUTED
     ROUTER_NAT_IN = 45, "nat", Miss.NEXT, Path.ROUTED
     ROUTER_NAT_IN_DONE = 46, "nat", Miss.NEXT, Path.ROUTED
-    METERING = 48, "metering", Miss.RETURN, Path.VISITED
-    METERING_RULES = 49, "metering", Miss.RETURN, Path.VISITED
     ROUTE = 55, "routing", Miss.OWN, Path.ROUTED
     ROUTE_PATH = 56, "routing", Miss.OWN, Path.ROUTED_ASIDE
     ROUTER_REPLY = 57, "routing", Miss.OWN, Path.ROUTED_ASIDE
-    ROUTER_QOS = 58, "qos", Miss.NEXT, Path.ROUTED
-    ROUTER_PACKETS = 59, "qos", Miss.NEXT, Path.ROUTED_ASIDE
     NEXT_HOP = 60, "routing", Miss.OWN, Path.ROUTED
     NEXT_HOP_FOUND = 61, "routing", Miss.OWN, Path.ROUTED
     ROUTER_FIREWALL = 62, "firewall", Miss.NEXT, Path.ROUTED
@@ -95,10 +89,9 @@ class Table(Enum):
     ROUTER_OUT = 68, "routing", Miss.OWN, Path.ROUTED
     L2_LOOKUP = 70, "l2", Miss.OWN, Path.SWITCHED
     L2_LEARNED = 72, "l2", Miss.RETURN, Path.LEARNED
+    MULTICAST = 74, "multicast", Miss.NEXT, Path.SWITCHED
     FLOOD = 75, "l2", Miss.NEXT, Path.SWITCHED
     FLOOD_PART = 76, "l2", Miss.RETURN, Path.VISITED
-    FLOOD_COPY = 77, "l2", Miss.OWN, Path.VISITED
-    FLOOD_BRANCH = 78, "l2", Miss.RETURN, Path.VISITED
     PVLAN_SENDER = 79, "pvlan", Miss.RETURN, Path.VISITED
     TO_PORT_CT = 80, "security_groups", Miss.NEXT, Path.SWITCHED
     PVLAN = 81, "pvlan", Miss.OWN, Path.SWITCHED_ASIDE
@@ -108,8 +101,6 @@ class Table(Enum):
     TO_PORT_ACL = 85, "security_groups", Miss.OWN, Path.SWITCHED_ASIDE
     LOG = 86, "network_log", Miss.RETURN, Path.VISITED
     TO_PORT_VERDICT = 87, "security_groups", Miss.OWN, Path.SWITCHED_ASIDE
-    TO_PORT_QOS = 90, "qos", Miss.NEXT, Path.SWITCHED
-    TO_PORT_PACKETS = 91, "qos", Miss.NEXT, Path.SWITCHED_ASIDE
     OUTPUT = 95, "l2", Miss.OWN, Path.SWITCHED
     DROP = 97, "drops", Miss.OWN, Path.END
     DROPPED = 98, "drops", Miss.RETURN, Path.LEARNED
@@ -225,7 +216,7 @@ ORIGIN_PORT = Field(
     "still that port's own; 0",
 )
 FLOOD_PART = Field(
-    *("reg8", "FLOOD_PART", "FLOOD..FLOOD_BRANCH"),
+    *("reg8", "FLOOD_PART", "MULTICAST..FLOOD_PART"),
     "which part of a network's ports FLOOD_PART copies to",
 )
 ADDRESS = Field(
@@ -264,11 +255,6 @@ FLAGS = Field(
     "gateway is to take it, whatever others could; PINNED if the active one must",
     bits=3,
 )
-NEXT_HOP_MAC = Field(
-    *("xreg2", "NEXT_HOP_MAC", "NEXT_HOP..NEXT_HOP_FOUND"),
-    "MAC address of the next hop; or, as in MAC, its IP version, while nobody has said",
-    bits=64,
-)
 PUNT_REASON = Field(
     *("reg7", "PUNT_REASON", f"TRAP..TRAP ARP_ND_REPLY..ND_REPLY {_ROUTER}"),
     "why the controller gets the packet, for the feature that sends it there",
@@ -290,7 +276,7 @@ DROP_CAUSE = Field(
 )
 FIELDS = (
     *(NETWORK, IN_PORT, OUT_PORT, ORIGIN_PORT, FLOOD_PART, ADDRESS, MAC, OWNED),
-    *(ROUTER, ENTERED, EXIT, SOURCE, NAT, FLAGS, NEXT_HOP_MAC, PUNT_REASON),
+    *(ROUTER, ENTERED, EXIT, SOURCE, NAT, FLAGS, PUNT_REASON),
     *(RULE_DIRECTION, VERDICT, POLICY, DECISION, DROP_CAUSE),
 )
 """Those that several features read."""

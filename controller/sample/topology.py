@@ -11,15 +11,8 @@ from typing import Any
 
 from tenantry.apps.firewall.records import FirewallGroup, FirewallPolicy, FirewallRule
 from tenantry.apps.local_ip.records import LocalIp, LocalIpAssociation
-from tenantry.apps.metering.records import MeteringLabel, MeteringLabelRule
+from tenantry.apps.multicast.records import EVERY_GROUP, Asked, Membership
 from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
-from tenantry.apps.qos.records import (
-    EGRESS,
-    INGRESS,
-    BandwidthLimit,
-    DscpMarking,
-    PacketRateLimit,
-)
 from tenantry.apps.security_groups.records import AddressGroup, SecurityGroup, SecurityGroupRule
 from tenantry.apps.tap.records import BOTH, IN, OUT, MirrorTunnel, TapFlow, TapMirror, TapService
 from tenantry.apps.tap.rows import mirror_name
@@ -78,17 +71,13 @@ teal   (5)  VXLAN network, VNI 5001, between s1 and s2 (port 10 of each leads in
   10.0.0.100  local IP (3), on s1 that of teal-1
 beyond (7)  external flat network on the physical network "beyond", port 12 of s1 and s2
 edge   (2)  router from teal (port 71) to beyond (port 72); s1 and s2 can both be its gateway, and
-            watch each other by port 11; label paid (1) counts there what 10.0.0.0/24 sends and gets
-            but for what it sends to 10.0.0.0/8, and IPv6 that comes in
+            watch each other by port 11
 private (8) VLAN network with pvlan, tag 102 on the wire
   private-1 (81)  on s1, isolated
   private-2 (82)  on s1, promiscuous
   private-3 (83)  on s2, of the community "web"; private-4 (84), too, on s1
 firewall group on the router's port in red, and on red-1: what enters there is judged by the policy
             careful (1), which rejects TCP from 192.0.2.0/24 and allows other TCP; nothing leaves
-qos policies
-  slow    1 Mbit/s each way: of router
-  all     2 Mbit/s out and 4 Mbit/s in, 1,000 packets/s each way, DSCP 26: of red-2, 203.0.113.10
 """
 """The sample in words; in brackets the keys that NETWORK, IN_PORT and OUT_PORT carry."""
 
@@ -101,6 +90,7 @@ def sample() -> Model:
     records: list[Record] = [
         Option("connections_per_port", 32_768),
         Option("broadcasts_per_second", 1_000),
+        Option("multicast_snooping", 1),
         Switch(S1, "s1", "host1", integration=True),
         Switch(S2, "s2", "host2", integration=True),
         *(_interface(switch, "eth1", 1, physical_network="wire") for switch in (S1, S2)),
@@ -115,28 +105,18 @@ def sample() -> Model:
         *_plugged("blue-off", 14, "blue", (S1, 5), admin_state_up=False),
         *_plugged("green-1", 21, "green", (S1, 6), "default", "web"),
         *_plugged("red-1", 31, "red", (S1, 7), "default"),
-        *_plugged("red-2", 32, "red", (S1, 8), "plain", qos_policy_id="all"),
+        *_plugged("red-2", 32, "red", (S1, 8), "plain"),
         *_routing(),
         *_groups(),
         *_firewall(),
         *_overlay(),
-        *_metering(),
         *_private(),
-        *_policies(),
+        *_multicast(),
     ]
     changes = [Change(type(record), record.id, record) for record in records]
     model.apply(changes)
     model.apply(rebind(model, changes))
     return model
-
-
-def _policies() -> Iterator[Record]:
-    """Quality of service: limits alone, and all that there is."""
-    for way, kbps in ((EGRESS, 2000), (INGRESS, 4000)):
-        yield BandwidthLimit(f"slow-{way}", "slow", way, 1000, 0)
-        yield BandwidthLimit(f"all-{way}", "all", way, kbps, 500)
-        yield PacketRateLimit(f"packets-{way}", "all", way, 1000, 0)
-    yield DscpMarking("mark", "all", 26)
 
 
 def _network(
@@ -184,15 +164,13 @@ def _routing() -> Iterator[Record]:
         *("router", 1, "project", "router", True, "leg-outside", True),
         routes=(Route(0xAC100000, 12, 0x0A00000B), Route(0xAC100000, 12, 0x0A00000C)),
         ndp_proxies_only=True,
-        qos_policy_id="slow",
     )
     yield ConntrackHelper("helper", "router", "tcp", 21, "ftp")
     floating = "network:floatingip"
     yield _router_port("float-1", 44, "outside", (_OUTSIDE + 10, None), floating, "one")
     yield _router_port("float-2", 45, "outside", (_OUTSIDE + 11, None), floating, "two")
     yield FloatingIp(
-        *("one", "project", "outside", _OUTSIDE + 10, "float-1", "router", "blue-1", 0x0A00000B),
-        qos_policy_id="all",
+        *("one", "project", "outside", _OUTSIDE + 10, "float-1", "router", "blue-1", 0x0A00000B)
     )
     yield FloatingIp(*("two", "project", "outside", _OUTSIDE + 11, "float-2", "router", "", 0))
     ports = (2222, 2222), (22, 22)
@@ -227,6 +205,20 @@ def _firewall() -> Iterator[Record]:
     yield FirewallRule("web", True, "allow", 4, "tcp", None, None, None, (80, 81))
     yield FirewallPolicy("careful", 1, ("strangers", "web"))
     yield FirewallGroup("wall", True, frozenset({"leg-red", "red-1"}), "careful", "")
+
+
+def _multicast() -> Iterator[Record]:
+    """Who wants to hear which group; of who is on s2 nobody knows yet."""
+    yield Asked(S1)
+    group = {4: Address(4, 0xEF010101), 6: Address(6, 0xFF05 << 112 | 0x101)}
+    for network, port, groups in (
+        ("teal", "teal-1", group.values()),
+        ("teal", "teal-2", group.values()),
+        ("blue", "blue-any", EVERY_GROUP.values()),
+        ("blue", "blue-1", group.values()),
+    ):
+        for one in groups:
+            yield Membership((port, one), network, port, one)
 
 
 def _overlay() -> Iterator[Record]:
@@ -280,16 +272,6 @@ def _taps() -> Iterator[Record]:
     yield mirror
     name = mirror_name(mirror, mirror.tunnels[0])
     yield _interface(S1, name, 19)
-
-
-def _metering() -> Iterator[Record]:
-    """A label that counts at that router."""
-    teal, ours, any6 = Prefix(4, 0x0A000000, 24), Prefix(4, 0x0A000000, 8), Prefix(6, 0, 0)
-    yield MeteringLabel("paid", 1, "project", False)
-    yield MeteringLabelRule("sent", "paid", "egress", False, teal, None, None)
-    yield MeteringLabelRule("ours", "paid", "egress", True, None, None, ours)
-    yield MeteringLabelRule("got", "paid", "ingress", False, teal, None, None)
-    yield MeteringLabelRule("six", "paid", "ingress", False, None, any6, None)
 
 
 def _private() -> Iterator[Record]:

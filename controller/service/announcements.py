@@ -7,12 +7,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 from weakref import WeakSet
 
 from tenantry.controller import runtime
-from tenantry.controller.feature.effects import Announce, PacketOut, Periodic
+from tenantry.controller.feature.effects import Announce, PacketOut, Periodic, Unasked
 from tenantry.controller.model import Change, Model, View
 from tenantry.controller.model.previous import Before
 from tenantry.controller.service.follower import Follower, Passed
@@ -89,13 +89,21 @@ class Announcements(Follower):
             self._progress.send(dpid, packet)
 
 
-class Repeated:
-    """What a feature sends to all switches now and then."""
+class Repeated(Follower):
+    """What a feature does for all switches now and then."""
 
-    def __init__(self, model: Model, progress: Progress, every: Periodic) -> None:
+    def __init__(
+        self,
+        model: Model,
+        progress: Progress,
+        every: Periodic,
+        submit: Callable[[list[Change]], None],
+    ) -> None:
+        """``submit`` is given what is known by then."""
         self.every = every
         self._model = model
         self._progress = progress
+        self._submit = submit
 
     def run(self) -> None:
         """For as long as the process lives."""
@@ -104,11 +112,23 @@ class Repeated:
             self.send()
 
     def send(self) -> None:
-        """Send it now."""
+        """Do it now."""
         for dpid in list(self._progress.connections):
-            try:
-                for packet in self.every.packets(View(self._model), dpid):
-                    self._progress.send(dpid, packet)
+            self._handle(dpid, self.every.effects)
+
+    def disconnected(self, dpid: int) -> None:
+        self._handle(dpid, self.every.lost)
+
+    def _handle(self, dpid: int, unasked: Unasked) -> None:
+        changes = []
+        try:
+            for effect in unasked(View(self._model), dpid):
+                if isinstance(effect, Change):
+                    changes.append(effect)
+                else:
+                    self._progress.send(dpid, effect)
                     runtime.yield_now()
-            except Exception:
-                LOG.exception("what switch %016x is sent now and then failed", dpid)
+        except Exception:
+            LOG.exception("what is done for switch %016x now and then failed", dpid)
+        if changes:
+            self._submit(changes)

@@ -94,6 +94,7 @@ class _Maker:
             self._arp,
             self._neighbour,
             self._link_icmpv6,
+            self._group,
             self._dhcp,
             self._error,
             self._strange,
@@ -205,6 +206,34 @@ class _Maker:
         message = self._summed(6, ICMPV6, message)
         to = self.chance.choice((None, GROUPS[0][1], GROUPS[1][1]))
         return self._ip6(ICMPV6, message, self.chance.choice((255, 64, 1)), to)
+
+    def _group(self) -> bytes:
+        """What is said of groups, by IGMP and MLDv2: some more of them than there are."""
+        count = self.chance.choice((0, 1, 3, 200, 0xFFFF))
+        mac, group = self.chance.choice(GROUPS)
+        version = 4 if group < 1 << 32 else 6
+        group = self.chance.choice((group, group + (self.chance.getrandbits(12) << 12)))
+        size = 4 if version == 4 else 16
+        records = b"".join(
+            bytes((self.chance.randrange(8), 0, 0, self.chance.randrange(3)))
+            + group.to_bytes(size, "big")
+            for _ in range(min(count, 20))
+        )
+        kind = self.chance.choice(
+            (0x11, 0x12, 0x16, 0x17, 0x22) if version == 4 else (131, 132, 143)
+        )
+        message = bytes((kind, 0, 0, 0, 0, 0)) + count.to_bytes(2, "big") + records + MARK
+        source = self._addresses(version)[0]
+        self.eth_dst = mac
+        if version == 6:
+            ends = (source, group, ICMPV6, len(message))
+            summed = frames.checksum(frames.pseudo_header(6, *ends) + message)
+            return self._ip6(
+                ICMPV6, message[:2] + summed.to_bytes(2, "big") + message[4:], 1, group
+            )
+        summed = frames.checksum(message).to_bytes(2, "big")
+        ends = frames.Ends(self.eth_src, mac, 4, source, group)
+        return frames.ip(ends, 2, 1, message[:2] + summed + message[4:])
 
     def _dhcp(self) -> bytes:
         version = self.chance.choice((4, 6))

@@ -128,7 +128,8 @@ def test_on_one_host(net: Stage, tmp_path: Path, secured: bool) -> None:
 
 @SECURED
 def test_through_tunnels(own_netns: None, tmp_path: Path, secured: bool) -> None:
-    with machines(3) as started, farm(tmp_path, started) as net:
+    options = {"multicast__snooping": "true"}
+    with machines(3) as started, farm(tmp_path, started, **options) as net:
         places = itertools.cycle(started)
         neighbourhood = Neighbourhood(
             net, lambda port: net.plug(next(places), port), secured=secured

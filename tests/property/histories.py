@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tenantry.apps.firewall.records import FirewallGroup, FirewallPolicy, FirewallRule
 from tenantry.apps.local_ip.records import LocalIp, LocalIpAssociation
-from tenantry.apps.metering.records import MeteringLabel, MeteringLabelRule
+from tenantry.apps.multicast.records import EVERY_GROUP, Asked, Membership
 from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
 from tenantry.apps.network_log.records import NetworkLog
 from tenantry.apps.security_groups.records import AddressGroup, SecurityGroup, SecurityGroupRule
@@ -91,6 +91,9 @@ def hosts(draw: st.DrawFn) -> Record:
         HeldDown(here),
         Option("connections_per_port", draw(st.sampled_from([0, 16_384]))),
         Option("broadcasts_per_second", draw(st.sampled_from([0, 1_000]))),
+        Option("multicast_snooping", draw(st.integers(0, 1))),
+        Asked(here),
+        _membership(draw),
         Segment("s1", "blue", "vlan", "wire", 101),
         Segment("s2", "blue", kind, None, 501),
         Trunk(
@@ -106,6 +109,12 @@ _SUBS = [
     (tuple(SubPort(id, 10 + n) for n, id in enumerate(ids)), frozenset(ids))
     for ids in ((), ("p3",), ("p3", "p4"))
 ]
+
+
+def _membership(draw: st.DrawFn) -> Membership:
+    port, network = draw(st.sampled_from(PORTS)), draw(st.sampled_from(NETWORKS))
+    group = draw(st.sampled_from([*EVERY_GROUP.values(), Address(4, 0xEF010101)]))
+    return Membership((port, group), network, port, group)
 
 
 @st.composite
@@ -294,24 +303,6 @@ def taps(draw: st.DrawFn) -> Record:
 
 
 @st.composite
-def metering(draw: st.DrawFn) -> Record:
-    """A label and its rules, of the project that has the routers, or shared."""
-    version = draw(st.sampled_from([4, 6]))
-    prefix = Prefix(version, _first(draw(st.sampled_from(NETWORKS)), version), 24)
-    ends = draw(st.sampled_from([(prefix, None, None), (None, prefix, None), (None, None, prefix)]))
-    kinds: list[Record] = [
-        MeteringLabel(
-            "paid", 1, draw(st.sampled_from(["project", "another"])), draw(st.booleans())
-        ),
-        MeteringLabelRule(
-            *(draw(st.sampled_from(["one", "two"])), "paid"),
-            *(draw(st.sampled_from(["egress", "ingress"])), draw(st.booleans()), *ends),
-        ),
-    ]
-    return draw(st.sampled_from(kinds))
-
-
-@st.composite
 def groups(draw: st.DrawFn) -> Record:
     """Security groups, their rules, and an address group. No two rules of a group are the same."""
     id = draw(st.sampled_from(GROUPS))
@@ -385,7 +376,7 @@ def _gone(record: Record) -> Change:
 records: st.SearchStrategy[Record] = st.one_of(
     *(switches, networks(), ports(), interfaces()),
     *(subnets(), legs(), routers(), translations(), groups(), groups(), hosts(), hosts()),
-    *(local_ips(), taps(), metering()),
+    *(local_ips(), taps()),
 )
 changes = st.one_of(records.map(_now), records.map(_now), records.map(_gone))
 batches = st.lists(st.lists(changes, min_size=1, max_size=8), min_size=1, max_size=12)
@@ -398,8 +389,7 @@ KINDS: tuple[type[Record], ...] = (
     *(SecurityGroup, SecurityGroupRule, AddressGroup),
     *(FirewallGroup, FirewallPolicy, FirewallRule, NetworkLog),
     *(Agent, Tunnel, HeldDown, Option, Segment, Trunk, LocalIp, LocalIpAssociation),
-    *(tap.TapService, tap.TapFlow, tap.TapMirror),
-    *(MeteringLabel, MeteringLabelRule),
+    *(tap.TapService, tap.TapFlow, tap.TapMirror, Membership, Asked),
 )
 """All kinds of records but bindings, which follow from them."""
 

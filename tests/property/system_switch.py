@@ -62,7 +62,7 @@ def leaves_by(ovs: OpenVSwitch, bridge: str, flow: str, *options: str) -> set[st
             tag = "." + action.partition("vid=")[2].rstrip(")")
         elif action == "pop_vlan":
             tag = ""
-        elif action != "drop" and not action.startswith("pcp="):
+        elif action != "drop" and not action.startswith(("pcp=", "meter(")):
             out.add(action + tag)
     return out
 

@@ -21,6 +21,9 @@ from tenantry.apps.dns import packets as dns_packets
 from tenantry.apps.dns.answers import Resolver
 from tenantry.apps.firewall import packets as firewall
 from tenantry.apps.metadata.http import Metadata
+from tenantry.apps.multicast import packets as multicast
+from tenantry.apps.multicast.memberships import GROUPS_PER_PORT, Memberships
+from tenantry.apps.multicast.records import EVERY_GROUP, Membership
 from tenantry.apps.nat import packets as nat
 from tenantry.apps.routing import packets as routing
 from tenantry.apps.security_groups import packets as security_groups
@@ -229,6 +232,41 @@ def test_what_a_router_gets_is_handled_or_malformed(
             answers += [*answer.then(None), *answer.then(0x020000000001)]
         elif isinstance(answer, PacketOut):
             assert len(packet_out(1, answer)) < 3000
+
+
+GROUP_SEEDS = (
+    frames.ip(frames.Ends(MAC, 1, 4, ADDRESS, 0xEF010101), 2, 1, b"\x16\0\0\0\xef\1\1\1"),
+    frames.ip(
+        frames.Ends(MAC, 1, 4, ADDRESS, 0xE0000016),
+        *(2, 1, b"\x22\0\0\0\0\0\0\2" + b"\4\0\0\0\xef\1\1\1" + b"\1\0\0\1\xef\1\1\2" + bytes(4)),
+    ),
+    *multicast.queries(10, 125),
+    frames.icmpv6(
+        *(MAC, 1, PREFIX, 0xFF02 << 112 | 22),
+        b"\x8f\0\0\0\0\0\0\1\4\0\0\0" + (0xFF05 << 112 | 9).to_bytes(16, "big"),
+    ),
+)
+
+
+def test_what_is_said_of_groups_is_taken_or_malformed() -> None:
+    model = pipeline_page.sample()
+    memberships = Memberships(clock=lambda: 0.0)
+    taken = []
+
+    @settings(max_examples=EXAMPLES)
+    @given(data=st.one_of(some_frames, mutated(GROUP_SEEDS)))
+    def run(data: bytes) -> None:
+        try:
+            changes = list(memberships.handle(View(model), PacketIn(1, 0, 3, 1, 12, data)))
+        except Malformed:
+            return
+        model.apply(changes)
+        taken.extend(changes)
+        mine = model.ids(Membership, ("port_id",), ("blue-2",))
+        assert len(mine) <= GROUPS_PER_PORT + len(EVERY_GROUP)
+
+    run()
+    assert taken  # or nothing was tried
 
 
 @settings(max_examples=EXAMPLES)
