@@ -31,8 +31,10 @@ from tenantry.controller.api.core.migration import Migration
 from tenantry.controller.api.kind import Kinds
 from tenantry.controller.api.tenantry import hosts, operations
 from tenantry.controller.api.tenantry.membership import Membership
+from tenantry.controller.api.tenantry.metrics import Metrics
 from tenantry.controller.api.tenantry.observed import Observed
 from tenantry.controller.api.tenantry.running import Running
+from tenantry.controller.api.tenantry.traffic import Traffic
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.feature.app import App, stored_records
 from tenantry.controller.feature.effects import (
@@ -60,6 +62,7 @@ from tenantry.controller.service.resolvers import Resolvers
 from tenantry.controller.service.service_port import ServicePort
 from tenantry.controller.service.start_gate import StartGate
 from tenantry.controller.service.status import Status
+from tenantry.controller.service.timings import Timings
 from tenantry.controller.sockets import descriptors, http
 from tenantry.controller.sockets.listener import Clients, Listener, listen
 from tenantry.controller.store import Store, StoreError
@@ -187,6 +190,7 @@ class Controller:
             for part in parts
             if part.periodic
         ]
+        self.timings = Timings(self.progress)
         self.loop = Loop(
             self.engine,
             self.inbox,
@@ -203,6 +207,7 @@ class Controller:
                 ),
                 Journal(self.model, self.status.port),
                 *self.periodic,
+                self.timings,
             ],
             audit_seconds=conf.openflow.audit_interval,
         )
@@ -233,6 +238,10 @@ class Controller:
             },
             api_expires=partial(preflight.expires, conf.api.tls_certificate),
         )
+        self.store.subscribe(self.timings.committed)
+        carried = (conf.metrics.traffic, conf.metrics.most_ports, conf.metrics.kept)
+        traffic = Traffic(self.running, *carried)
+        self.metrics = Metrics(self.running, traffic, self.timings.registry)
         observed = Observed(self.running, self.hosts, [part.observed for part in parts])
         features = [route for part in parts for route in part.routes]
         self.application = application.application(
@@ -245,8 +254,10 @@ class Controller:
                 *operations.routes(self.running, features, Access(self.kinds), shares.clients // 2),
                 *scheduling.routes(self.store, self.model, self.kinds, observed),
                 *hosts.routes(self.running, self.hosts, self.kinds.policy),
+                *self.metrics.routes(Access(self.kinds)),
             ],
         )
+        self.application.answered = self.timings.answered
 
         # From here on, everybody may come.
         self._greenlets = [

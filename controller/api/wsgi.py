@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice, zip_longest
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from neutron_lib import exceptions
 from webob import Request, Response
@@ -37,6 +38,9 @@ MOST_VALUES = 50_000
 """Lists and objects in a request: of a thousand ports, a tenth of it. Nobody else is served while
 they are made."""
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
+"""Those by which answers are counted: others are one."""
+
 _OPEN = frozenset({"/"})
 
 Answer: TypeAlias = tuple[int, Any] | Response
@@ -45,6 +49,11 @@ handler."""
 
 Handler: TypeAlias = Callable[..., Answer]
 """``handler(request, context, **names)``, where the names are those in the route's pattern."""
+
+
+Answered: TypeAlias = Callable[[str, str, int, float], None]
+"""Told of each answer: the method, the pattern of the route or "", the status, the seconds until
+it was ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,7 @@ class Application:
     """The WSGI application."""
 
     def __init__(self, routes: Iterable[Route], authenticate: auth.Authenticator) -> None:
+        self.answered: Answered = lambda *told: None
         self._authenticate = authenticate
         self._paths: dict[str, tuple[re.Pattern[str], dict[str, Handler]]] = {}
         for route in routes:
@@ -67,22 +77,27 @@ class Application:
             handlers[route.method] = route.handler
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        request, id = Request(environ), auth.name_request(environ)
+        request, id, started = Request(environ), auth.name_request(environ), time.perf_counter()
+        pattern = ""
         try:
-            response = self._respond(request)
+            path = _path(request)
+            pattern = self._pattern(path)
+            response = self._respond(request, path, pattern)
         except Exception as error:
             response = faults.response(error)
             if response.status_int >= 500:
                 told = (id, request.method, request.path_qs, response.status_int, error)
                 LOG.error("%s, %s %s, is answered %d: %s", *told)
+        seconds = time.perf_counter() - started
+        method = request.method if request.method in METHODS else "other"
+        self.answered(method, pattern, response.status_int, seconds)
         response.headers["X-Openstack-Request-Id"] = id
         return response(environ, start_response)  # type: ignore[no-any-return]
 
-    def _respond(self, request: Request) -> Response:
-        path = _path(request)
+    def _respond(self, request: Request, path: str, pattern: str) -> Response:
         # Which versions there are is told to anybody, as Neutron does, and nothing else.
         context = auth.ANYBODY if path in _OPEN else self._authenticate(request)
-        handler, names = self._route(request.method, path)
+        handler, names = self._route(request.method, path, pattern)
         answer = handler(request, context, **names)
         if isinstance(answer, Response):
             return answer
@@ -97,15 +112,21 @@ class Application:
             content_type="application/json",
         )
 
-    def _route(self, method: str, path: str) -> tuple[Handler, dict[str, str]]:
+    def _pattern(self, path: str) -> str:
+        """The pattern of the first route that a path is one of; "" if there is none."""
+        for pattern, (expression, _) in self._paths.items():
+            if expression.fullmatch(path) is not None:
+                return pattern
+        return ""
+
+    def _route(self, method: str, path: str, pattern: str) -> tuple[Handler, dict[str, str]]:
+        if not pattern:
+            raise HTTPNotFound("The resource could not be found.")
+        expression, handlers = self._paths[pattern]
         method = "GET" if method == "HEAD" else method
-        for expression, handlers in self._paths.values():
-            match = expression.fullmatch(path)
-            if match is not None:
-                if method not in handlers:
-                    raise HTTPMethodNotAllowed(headers={"Allow": ", ".join(sorted(handlers))})
-                return handlers[method], match.groupdict()
-        raise HTTPNotFound("The resource could not be found.")
+        if method not in handlers:
+            raise HTTPMethodNotAllowed(headers={"Allow": ", ".join(sorted(handlers))})
+        return handlers[method], cast("re.Match[str]", expression.fullmatch(path)).groupdict()
 
 
 def _expression(pattern: str) -> re.Pattern[str]:

@@ -19,6 +19,7 @@ from tenantry.controller.cli import (
     features,
     hosts,
     keystone,
+    monitoring,
     plug,
     policy,
     show,
@@ -105,7 +106,10 @@ def main(
     context.obj = Context(files, url, as_json, cloud)
 
 
-_GROUPS = (account.account, authority.ca, hosts.host, keystone.keystone, policy.policy)
+_GROUPS = (
+    *(account.account, authority.ca, hosts.host, keystone.keystone),
+    *(monitoring.monitoring, policy.policy),
+)
 for command in (*_GROUPS, *show.COMMANDS):
     main.add_command(command)
 

@@ -283,6 +283,28 @@ CONNTRACK = [
     ),
 ]
 
+METRICS = [
+    cfg.StrOpt(
+        "traffic",
+        default="ports",
+        choices=["off", "networks", "ports"],
+        help="What /metrics tells of packets and octets: off (nothing), networks (of each network) "
+        "or ports (of each port, too).",
+    ),
+    cfg.IntOpt(
+        "most_ports",
+        default=2000,
+        min=0,
+        help="Of how many ports /metrics tells that; if there are more, the log says so.",
+    ),
+    cfg.FloatOpt(
+        "kept",
+        default=5.0,
+        min=0.0,
+        help="Seconds for which what switches have counted is not read again for /metrics.",
+    ),
+]
+
 CORE: Options = {
     "store": STORE,
     "api": API,
@@ -293,6 +315,7 @@ CORE: Options = {
     "ovsdb": OVSDB,
     "networks": NETWORKS,
     "dns": DNS,
+    "metrics": METRICS,
 }
 
 

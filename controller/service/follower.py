@@ -16,12 +16,14 @@ from tenantry.controller.switch.reconcile import Push
 
 class Passed(NamedTuple):
     """A pass of the loop: what was ``taken`` from the inbox; the ``changes`` of the model that
-    followed, bindings included; what was there ``before``; and the pass's number."""
+    followed, bindings included; what was there ``before``; the pass's number; and when it began,
+    on the monotonic clock."""
 
     taken: list[Change]
     changes: list[Change]
     before: Changed
     generation: int
+    started: float = 0.0
 
 
 class Follower:
@@ -38,6 +40,9 @@ class Follower:
 
     def confirmed(self, dpid: int, generation: int) -> None:
         """A switch has confirmed all passes up to this one."""
+
+    def pushed(self, dpid: int, push: Push) -> None:
+        """A switch was sent what differed there, and has confirmed it."""
 
     def mended(self, dpid: int, push: Push, units: Collection[Unit]) -> None:
         """An audit has put back flows of these units, and removed what nobody wants."""

@@ -124,6 +124,10 @@ class Loop:
                 follower.confirmed(dpid, realised.generation)
             self._progress.tell()
 
+        def pushed(push: Push) -> None:
+            for follower in self._followers:
+                follower.pushed(dpid, push)
+
         def mended(push: Push, units: Collection[Unit]) -> None:
             for follower in self._followers:
                 follower.mended(dpid, push, units)
@@ -135,6 +139,7 @@ class Loop:
             confirmed=confirmed,
             audit_seconds=self._audit_seconds,
             mended=mended,
+            pushed=pushed,
         )
         self._progress.reconcilers[dpid] = reconciler
         for follower in self._followers:
@@ -175,7 +180,7 @@ class Loop:
             if (record := self._model.get(kind, id)) != old
         ]
         nodes = run_in_slices(self.engine)
-        passed = Passed(taken, changes, before, generation)
+        passed = Passed(taken, changes, before, generation, started)
         for follower in self._followers:
             follower.passed(passed)
         # From here on without a break: what was touched belongs to this generation.

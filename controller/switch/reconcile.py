@@ -71,6 +71,8 @@ class Push:
 
     added: int = 0
     deleted: int = 0
+    seconds: float = 0.0
+    """How long that took, until all of it was confirmed."""
     missing: Collection[int] = ()
     """Of a look at all that a switch holds: the cookies of what it should have held."""
 
@@ -96,6 +98,8 @@ class Reconciler:
     audit_seconds: float
     mended: Callable[[Push, Collection[Unit]], None] = lambda push, units: None
     """Told what an audit had to mend, and whose flows were missing."""
+    pushed: Callable[[Push], None] = lambda push: None
+    """Told of each push, when it is confirmed."""
     realised: Realised = field(default_factory=Realised)
     refused: list[Refusal] = field(default_factory=list)
     sent: Push = field(default_factory=Push)
@@ -238,7 +242,7 @@ class Reconciler:
         strange: Iterable[bytes] = (),
     ) -> Push:
         """``strange`` are flows that are not what their cookies say, as they would be added."""
-        push = Push()
+        push, started = Push(), time.monotonic()
         # The bodies are taken now: while bundles are under way, the engine may run again.
         bodies = [wanted.flows[c] for c in adds if groups_meters.is_flow(c)]
         if len(bodies) > BUNDLE_MESSAGES:
@@ -252,7 +256,9 @@ class Reconciler:
         self._empty_slots([c for c, _ in (*deletes, *halves) if not groups_meters.is_flow(c)], push)
         self._remove([body for body in strange if not self._replaced(body, wanted)], push)
         self.sent += push
+        push.seconds = time.monotonic() - started
         self.realised = target
+        self.pushed(push)
         self.confirmed(target)
         return push
 

@@ -73,7 +73,7 @@ def refused(result: Result, *parts: str) -> None:
 ASKING = [
     name
     for name, _ in commands()
-    if name[0] not in ("serve", "ca", "drill", "doctor", "account", "keystone")
+    if name[0] not in ("serve", "ca", "drill", "doctor", "account", "keystone", "monitoring")
     and name not in (("sample-config",), ("check-config",), ("cloud-config",), ("host", "invite"))
 ]
 """Those that ask a controller."""

@@ -9,13 +9,9 @@ Every answer is JSON; ``tenantry status|flows|diff|verify`` shows it to people.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
-
-from prometheus_client import generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-from webob import Request, Response
 
 from tenantry.controller.api import wsgi
 from tenantry.controller.api.access import Access
@@ -24,7 +20,6 @@ from tenantry.controller.api.tenantry.running import Running
 from tenantry.controller.api.tenantry.serving import served
 from tenantry.controller.api.tenantry.verify import SETTLE_SECONDS, diff, flows, verify
 from tenantry.controller.api.tenantry.waiting import Waiting, wait_until
-from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.routes import Route
 from tenantry.controller.model import Port, Switch
 from tenantry.controller.model.binding import dpid_text
@@ -42,14 +37,9 @@ def routes(
     something to happen or for switches to answer."""
     waiting = Waiting(most_waiting)
 
-    def metrics(request: Request, context: Context) -> Response:
-        access.policy.check_any(context, "get_tenantry_metrics")
-        return _metrics(running)
-
     return [
         *served((*ROUTES, *permissions.routes(access)), waiting, running, access),
         *served(features, waiting, running, access),
-        wsgi.Route("GET", "/metrics", metrics),
     ]
 
 
@@ -64,7 +54,7 @@ def status(running: Running) -> dict[str, Any]:
         "waiting_for": running.inventory.waiting_for(),
         "left_alone": sorted(running.inventory.left_alone.values()),
         "failed": {str(unit): error for unit, error in running.engine.failed.items()},
-        "switches": [_switch(running, switch) for switch in running.status.switches()],
+        "switches": [switch_status(running, switch) for switch in running.status.switches()],
         "service_port": running.service_port.state,
         "api": {**running.api, "certificate_expires": _date(api_expires)},
         "descriptors": descriptors.limit(),
@@ -89,7 +79,8 @@ def _date(when: datetime | None) -> str | None:
     return when.isoformat(timespec="seconds") if when else None
 
 
-def _switch(running: Running, switch: Switch) -> dict[str, Any]:
+def switch_status(running: Running, switch: Switch) -> dict[str, Any]:
+    """What is told of a switch."""
     reconciler = running.progress.reconcilers.get(switch.id)
     connection = running.progress.connections.get(switch.id)
     wanted = running.engine.wanted.get(switch.id)
@@ -176,72 +167,4 @@ ROUTES = (
     Route("verify", verify, waits=True),
     Route("engine", engine),
     Route("wait", wait, ("port", "revision", "seconds"), waits=True, gone=True),
-)
-
-
-def _metrics(running: Running) -> Response:
-    """Counters for Prometheus."""
-    return Response(
-        generate_latest(_Registry(running)),
-        content_type="text/plain; version=0.0.4",
-        charset="utf8",
-    )
-
-
-class _Registry:
-    """What ``prometheus_client`` collects from: made of the counters that there are anyhow."""
-
-    def __init__(self, running: Running) -> None:
-        self._running = running
-
-    def collect(self) -> Iterator[Metric]:
-        running = self._running
-        runs = CounterMetricFamily(
-            "tenantry_engine_runs", "Computations, by what had changed.", labels=_RUN_LABELS
-        )
-        seconds = CounterMetricFamily(
-            "tenantry_engine_seconds", "Seconds spent on them.", labels=_RUN_LABELS
-        )
-        for labels, done in running.engine.runs.items():
-            runs.add_metric(labels, done.count)
-            seconds.add_metric(labels, done.seconds)
-        yield from (runs, seconds)
-        yield GaugeMetricFamily(
-            "tenantry_engine_failed_units", "Units that do not compile.", len(running.engine.failed)
-        )
-        packets = CounterMetricFamily(
-            "tenantry_packets",
-            "Packets that switches sent to the controller: handled, dropped "
-            "(a port's queue was full), malformed, failed (a mistake of ours).",
-            labels=("outcome",),
-        )
-        for outcome in ("handled", "dropped", "malformed", "failed"):
-            packets.add_metric([outcome], getattr(running.packets, outcome))
-        yield packets
-        connections = GaugeMetricFamily(
-            "tenantry_connections", "Connections of each kind of client.", labels=("kind",)
-        )
-        for kind, clients in running.clients.items():
-            connections.add_metric([kind], len(clients))
-        yield connections
-        yield CounterMetricFamily(
-            "tenantry_engine_differences",
-            "Flows about which the engine's audit found it wrong.",
-            running.audit.differences,
-        )
-        for name, help, value in _SWITCH_GAUGES:
-            gauge = GaugeMetricFamily(name, help, labels=("switch",))
-            for switch in running.status.switches():
-                gauge.add_metric([dpid_text(switch.id)], float(_switch(running, switch)[value]))
-            yield gauge
-
-
-_RUN_LABELS = ("app", "kind", "cause")
-_SWITCH_GAUGES = (
-    ("tenantry_switch_connected", "Whether the switch is connected.", "connected"),
-    ("tenantry_switch_flows", "Flows that it should hold.", "flows"),
-    ("tenantry_switch_revision", "The newest commit that it has confirmed.", "realised"),
-    ("tenantry_switch_added", "Flows sent over this connection.", "added"),
-    ("tenantry_switch_deleted", "Flows deleted over this connection.", "deleted"),
-    ("tenantry_switch_repaired", "Flows that audits had to mend.", "repaired"),
 )

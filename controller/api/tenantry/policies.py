@@ -24,5 +24,6 @@ POLICIES = (
     *of_route("policy-check", ADMIN),
     rule("delete_tenantry_host", ADMIN, "DELETE", "/tenantry/v1/hosts/{host}"),
     rule("adopt_tenantry_host", ADMIN, "POST", "/tenantry/v1/hosts/{host}/adopt"),
-    rule("get_tenantry_metrics", ADMIN, "GET", "/metrics"),
+    rule("get_tenantry_metrics", ANY_READER, "GET", "/metrics"),
+    rule("get_tenantry_metrics:controller", ADMIN, "GET", "/metrics"),
 )
