@@ -13,6 +13,7 @@ import os
 import socket
 import urllib.parse
 from collections.abc import Iterator
+from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -97,14 +98,39 @@ class Client:
         """Errors: ClickException, with what to do."""
         return self._ask("POST", path, 60.0, query)
 
+    def stream(self, path: str, seconds: float, /, **query: object) -> Iterator[bytes]:
+        """The bytes of an answer as they come, for as long as none lets wait for ``seconds``.
+        Errors: ClickException, with what to do."""
+        with closing(self._answered("GET", path, seconds, query, stream=True)) as answer:
+            yield from answer.iter_content(None)
+
     def _ask(self, method: str, path: str, seconds: float, query: dict[str, object]) -> Json:
+        answer = self._answered(method, path, seconds, query)
+        try:
+            return None if answer.status_code == 204 else answer.json()
+        except _BAD:
+            raise self._no_controller() from None
+
+    def _answered(
+        self,
+        method: str,
+        path: str,
+        seconds: float,
+        query: dict[str, object],
+        stream: bool = False,
+    ) -> Response:
         from keystoneauth1 import exceptions
 
         given = {name: value for name, value in query.items() if value is not None}
         url = f"{self.url}{path}{'?' if given else ''}{urllib.parse.urlencode(given)}"
         try:
             answer = self.access.session.request(
-                url, method, timeout=seconds, raise_exc=False, user_agent="tenantry"
+                url,
+                method,
+                timeout=seconds,
+                raise_exc=False,
+                user_agent="tenantry",
+                stream=stream,
             )
         except exceptions.SSLError:
             raise NoController(
@@ -128,9 +154,9 @@ class Client:
                 raise click.ClickException(self._unauthorized(answer))
             if answer.status_code >= 400:
                 raise click.ClickException(str(answer.json()["NeutronError"]["message"]))
-            return None if answer.status_code == 204 else answer.json()
         except _BAD:
             raise self._no_controller() from None
+        return answer
 
     def _unauthorized(self, answer: Response) -> str:
         """What a controller says that does not know us, and the next step."""

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from tenantry.apps.l2.tables import ClassifyPriority, OutputPriority
-from tenantry.apps.tap.records import BOTH, IN, OUT, TapFlow, TapMirror, TapService
+from tenantry.apps.tap.records import BOTH, IN, OUT, Capture, TapFlow, TapMirror, TapService
 from tenantry.apps.tap.rows import mirror_name
-from tenantry.apps.tap.tables import CAME_BY
+from tenantry.apps.tap.tables import CAME_BY, CAPTURED, SENT, CapturePriority
 from tenantry.controller.model import (
     Binding,
     Interface,
@@ -28,26 +28,31 @@ from tenantry.controller.openflow.flow import (
     CLEAR_IN_PORT,
     Actions,
     Flow,
+    Item,
+    Limit,
     Match,
     Move,
     Output,
     PopVlan,
+    Punt,
     PushVlan,
     Resubmit,
     SetField,
 )
+from tenantry.controller.openflow.keys import MeterUse
 from tenantry.controller.openflow.oxm import TUNNEL_ENDS, VLAN_PRESENT
 from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, OUT_PORT, Table
 
 
 class Tap(NamedTuple):
-    """Who gets copies: a tap service, or an address outside by an interface of that name.
-    ``tagged``: with the tag of the trunk."""
+    """Who gets copies: a tap service, an address outside by an interface of that name, or a
+    capture of that key. ``tagged``: with the tag of the trunk."""
 
     directions: frozenset[str]
     service_id: str = ""
     interface: str = ""
     tagged: bool = False
+    capture: int = 0
 
 
 @derived
@@ -55,7 +60,8 @@ def _sources(view: View) -> frozenset[str]:
     """The ports, wherever they are, whose packets are to be copied."""
     taps = view.distinct(TapFlow, "port_id")
     on_trunks = (trunk.sub_port_ids for id in taps for trunk in view.find(Trunk, port_id=id))
-    return (taps | view.distinct(TapMirror, "port_id")).union(*on_trunks)
+    others = view.distinct(TapMirror, "port_id") | view.distinct(Capture, "port_id")
+    return (taps | others).union(*on_trunks)
 
 
 @derived
@@ -75,6 +81,8 @@ def _taps(view: View, port_id: str, binding: Binding | None) -> Iterator[Tap]:
     for mirror in view.find(TapMirror, port_id=port_id):
         for tunnel in mirror.tunnels:
             yield Tap(tunnel.directions, interface=mirror_name(mirror, tunnel))
+    for capture in view.find(Capture, port_id=port_id):
+        yield Tap(capture.directions, capture=capture.key)
 
 
 def _taps_of_trunk(view: View, binding: Binding) -> Iterator[Tap]:
@@ -121,8 +129,8 @@ def _copies(view: View, switch: int, taps: Iterable[Tap], tag: int, there: bool)
     """What makes the copies, and leaves the packet as it was. ``tag``: the VLAN of a trunk's port,
     or 0; ``there``: the packet bears it."""
     copies: Actions = ()
-    for tap in sorted(set(taps), key=lambda tap: (tap.service_id, tap.interface, tap.tagged)):
-        way = _way(view, switch, tap)
+    for tap in sorted(set(taps), key=lambda tap: tap[1:]):
+        way = _offered(tap.capture, there) if tap.capture else _way(view, switch, tap)
         if way and tag and tap.tagged != there:
             push: Actions = (PushVlan(), SetField("vlan_vid", tag))
             way = (PopVlan(), *way, *push) if there else (*push, *way, PopVlan())
@@ -131,6 +139,11 @@ def _copies(view: View, switch: int, taps: Iterable[Tap], tag: int, there: bool)
         return ()
     saved, back = Move("nxm_in_port", CAME_BY, 16), Move(CAME_BY, "nxm_in_port", 16)
     return (saved, CLEAR_IN_PORT, *copies, back, SetField(CAME_BY, 0))
+
+
+def _offered(capture: int, sent: bool) -> Actions:
+    key = capture | (SENT if sent else 0)
+    return (SetField(CAPTURED, key), Resubmit(Table.CAPTURE), SetField(CAPTURED, 0))
 
 
 def _way(view: View, switch: int, tap: Tap) -> Actions:
@@ -177,3 +190,21 @@ def compile_service(view: View, switch: int, id: str) -> Iterator[Flow]:
     if to_port := _to_service(view, service):
         match: Match = {"in_port": tunnel, "tunnel_id": service.vni}
         yield Flow(Table.CLASSIFY, ClassifyPriority.TAP, match, to_port)
+
+
+@derived
+def captures_on(view: View, switch: int) -> frozenset[str]:
+    """The captures of ports that are on a switch."""
+    ports = ports_on(view, switch) & view.distinct(Capture, "port_id")
+    return frozenset(id for port in ports for id in view.ids(Capture, port_id=port))
+
+
+def compile_capture(view: View, switch: int, id: str) -> Iterator[Item]:
+    """To the controller goes what was asked for, and no more of it than may."""
+    if (capture := view.get(Capture, id)) is None:
+        return
+    meter = MeterUse.CAPTURE.meter(capture.key)
+    yield Limit(meter, capture.packets_per_second, capture.packets_per_second)
+    for asked in capture.matches:
+        match: Match = {CAPTURED: (capture.key, ~SENT & 0xFFFFFFFF), **dict(asked)}
+        yield Flow(Table.CAPTURE, CapturePriority.ASKED, match, (Punt(meter),))

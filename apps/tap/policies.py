@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Who may do what to taps and mirrors."""
+"""Who may do what to taps and mirrors, and who may capture: members, what is their project's."""
 
 from __future__ import annotations
 
-from tenantry.controller.feature.policies import MEMBER, READER, of_kind
+from tenantry.controller.feature.policies import ANY_READER, MEMBER, READER, of_kind, of_route
 
 _MEMBERS = {"create": MEMBER, "get": MEMBER, "update": MEMBER, "delete": MEMBER}
 
@@ -12,4 +12,6 @@ POLICIES = (
     *of_kind("tap_service", "/taas/tap_services", _MEMBERS),
     *of_kind("tap_flow", "/taas/tap_flows", _MEMBERS),
     *of_kind("tap_mirror", "/taas/tap_mirrors", {**_MEMBERS, "get": READER}),
+    *of_route("ports/{id}/capture", MEMBER),
+    *of_route("captures", ANY_READER),
 )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
+from tenantry.apps.tap.terms import Alternative
 from tenantry.controller.model import Binding, View, derived, parse
 from tenantry.controller.model.model import Indexes
 from tenantry.controller.model.record import Body, record, stored
@@ -79,6 +80,21 @@ class TapMirror:
     mirror_type: str  # "gre" or "erspanv1"
     remote: Address = stored("remote_ip", parse.address)
     tunnels: tuple[MirrorTunnel, ...] = stored("directions", _tunnels)
+
+
+@record
+class Capture:
+    """A port whose packets are copied to the controller, for somebody who reads them just now. In
+    memory only."""
+
+    INDEXES: ClassVar[Indexes] = (("port_id",),)
+
+    id: str
+    key: int  # of those at this time
+    port_id: str
+    directions: frozenset[str]
+    matches: tuple[Alternative, ...]  # of one of which a packet must be: terms.py
+    packets_per_second: int
 
 
 @derived

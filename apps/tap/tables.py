@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What taps add to others' tables, and their own register."""
+"""The table of captures, what taps add to others' tables, and their own registers."""
 
 from __future__ import annotations
 
-from tenantry.controller.openflow.contract import Adds, fields
+from tenantry.controller.openflow.contract import About, Adds, Priorities, fields
 from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, OUT_PORT, Field, Table
 
 CAME_BY = Field(
@@ -13,16 +13,46 @@ CAME_BY = Field(
     "by that, too",
     bits=16,
 )
-FIELDS = (CAME_BY,)
+CAPTURED = Field(
+    *("reg10", "CAPTURED", "CLASSIFY..CLASSIFY OUTPUT..CAPTURE"),
+    "key of the capture that a packet is offered to, with SENT if the port has sent it",
+)
+FIELDS = (CAME_BY, CAPTURED)
+
+SENT = 1 << 31
+"""The bit of CAPTURED that says so."""
+
+
+class CapturePriority(Priorities):
+    """CAPTURE: which packets were asked for; of one that fits two, either says the same."""
+
+    ASKED = 100
+
+
+TABLES = {
+    Table.CAPTURE: About(
+        job="Copies to the controller what somebody captures just now, if it is what they asked "
+        "for, at the rate that a capture may have; visited by resubmit.",
+        priorities=CapturePriority,
+        matches=fields(
+            CAPTURED,
+            "eth_src eth_dst eth_type ip_proto ipv4_src ipv4_dst ipv6_src ipv6_dst arp_spa arp_tpa",
+            "tcp_src tcp_dst udp_src udp_dst",
+        ),
+    ),
+}
 
 ADDS_TO = {
     Table.CLASSIFY: Adds(
         matches=fields(IN_PORT, "in_port vlan_vid tunnel_id"),
-        sets=fields(IN_PORT, CAME_BY, "nxm_in_port vlan_vid tunnel_id tun_dst tun_ipv6_dst"),
-        leads_to=(Table.CLASSIFY,),
+        sets=fields(
+            *(IN_PORT, CAME_BY, CAPTURED), "nxm_in_port vlan_vid tunnel_id tun_dst tun_ipv6_dst"
+        ),
+        leads_to=(Table.CLASSIFY, Table.CAPTURE),
     ),
     Table.OUTPUT: Adds(
         matches=fields(NETWORK, OUT_PORT),
-        sets=fields(CAME_BY, "nxm_in_port vlan_vid tunnel_id tun_dst tun_ipv6_dst"),
+        sets=fields(CAME_BY, CAPTURED, "nxm_in_port vlan_vid tunnel_id tun_dst tun_ipv6_dst"),
+        leads_to=(Table.CAPTURE,),
     ),
 }

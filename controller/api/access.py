@@ -53,6 +53,11 @@ class Access:
         body = reader.get(kind, id)
         return body is not None and self.may_get(reader, context, found, body)
 
+    def check_one(self, reader: Reader, context: Context, rule: str, kind: str, id: str) -> None:
+        """A rule about a resource that the caller sees. Errors: PolicyNotAuthorized."""
+        body = reader.get(kind, id) or {}
+        self.policy.check(context, rule, self.reads(reader, context, self.kinds[kind], body))
+
     def hidden(
         self, reader: Reader, context: Context, kind: ResourceType, body: Body
     ) -> frozenset[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from tenantry.controller.model import Port, View
+from tenantry.controller.model import Change, Port, View
 from tenantry.controller.openflow.flow import Flow
 from tenantry.controller.openflow.pipeline import Table
 from tenantry.controller.store import Body
@@ -119,6 +119,13 @@ class Running(Protocol):
     def sees(self, kind: str, id: str) -> bool:
         """Whether who asks may get a resource: they are told of no other."""
 
+    def check(self, rule: str, kind: str, id: str) -> None:
+        """Whether who asks may do to a resource what a rule is about. Errors:
+        PolicyNotAuthorized."""
+
+    def learn(self, change: Change) -> None:
+        """This was observed: it becomes part of the model, in memory, with the next pass."""
+
 
 Observe: TypeAlias = Callable[[Running, Body], Mapping[str, Any]]
 """The attributes of a resource that nobody wrote, but that are seen: its status, say."""
@@ -134,7 +141,8 @@ class Route:
     name it as a parameter); ``parameters`` are those that the URL may
     have, each a text or None. An iterator of bytes is sent as it comes, for as long as somebody
     reads. Who ``waits``, for switches or for something to happen, has one of few places. If
-    ``gone``, it is also given a ``gone()``: whether whoever asked has hung up. Errors: LookupError
+    ``gone``, it is also given a ``gone()``: whether whoever asked has hung up. ``media_type`` is
+    that of bytes. Errors: LookupError
     (404), ValueError (400), Silent (503), Neutron's.
     """
 
@@ -143,3 +151,4 @@ class Route:
     parameters: tuple[str, ...] = ()
     waits: bool = False
     gone: bool = False
+    media_type: str = "application/x-ndjson"

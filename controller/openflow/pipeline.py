@@ -104,6 +104,7 @@ class Table(Enum):
     OUTPUT = 95, "l2", Miss.OWN, Path.SWITCHED
     DROP = 97, "drops", Miss.OWN, Path.END
     DROPPED = 98, "drops", Miss.RETURN, Path.LEARNED
+    CAPTURE = 99, "tap", Miss.RETURN, Path.VISITED
 
     def __init__(self, id: int, owner: str, miss: Miss, path: Path) -> None:
         self.id, self.owner, self.miss, self.path = id, owner, miss, path

@@ -14,8 +14,18 @@ from tenantry.apps.local_ip.records import LocalIp, LocalIpAssociation
 from tenantry.apps.multicast.records import EVERY_GROUP, Asked, Membership
 from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
 from tenantry.apps.security_groups.records import AddressGroup, SecurityGroup, SecurityGroupRule
-from tenantry.apps.tap.records import BOTH, IN, OUT, MirrorTunnel, TapFlow, TapMirror, TapService
+from tenantry.apps.tap.records import (
+    BOTH,
+    IN,
+    OUT,
+    Capture,
+    MirrorTunnel,
+    TapFlow,
+    TapMirror,
+    TapService,
+)
 from tenantry.apps.tap.rows import mirror_name
+from tenantry.apps.tap.terms import alternatives
 from tenantry.controller.model import (
     Address,
     AddressPair,
@@ -270,6 +280,8 @@ def _taps() -> Iterator[Record]:
         (MirrorTunnel(11, frozenset({OUT})),),
     )
     yield mirror
+    web = alternatives("tcp port 80 net 192.0.2.0/24")
+    yield Capture("of-red-2", 3, "red-2", frozenset({IN, OUT}), web, 500)
     name = mirror_name(mirror, mirror.tunnels[0])
     yield _interface(S1, name, 19)
 

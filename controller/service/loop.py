@@ -96,6 +96,10 @@ class Loop:
         self._followers = tuple(followers)
         self._audit_seconds = audit_seconds
 
+    def observed(self, change: Change) -> None:
+        """Take it in with the next pass. Never waits."""
+        self._inbox.submit([change])
+
     # --- switches ----------------------------------------------------------------------------
 
     def connected(self, connection: Connection) -> None:

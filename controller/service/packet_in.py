@@ -60,7 +60,9 @@ class PacketIns:
         except (struct.error, ValueError):
             self.failed += 1
             return
-        queue = self._queues.setdefault((packet.switch, packet.ofport), deque())
+        # What is copied, as if the controller had sent it, has queues by flow: no answer waits.
+        port = packet.cookie if packet.ofport == CONTROLLER else packet.ofport
+        queue = self._queues.setdefault((packet.switch, port), deque())
         if len(queue) >= QUEUE_LENGTH:
             self.dropped += 1
             return

@@ -17,6 +17,7 @@ from tenantry.apps.network_log.records import NetworkLog
 from tenantry.apps.security_groups.records import AddressGroup, SecurityGroup, SecurityGroupRule
 from tenantry.apps.tap import records as tap
 from tenantry.apps.tap.rows import mirror_name
+from tenantry.apps.tap.terms import alternatives
 from tenantry.controller.model import (
     Address,
     Agent,
@@ -298,6 +299,15 @@ def taps(draw: st.DrawFn) -> Record:
         ),
         mirror,
         Interface((here, name), here, name, 40, _host(here), "", ""),
+        tap.Capture(
+            *(
+                "capture",
+                3,
+                two,
+                draw(st.sampled_from([frozenset({tap.IN}), frozenset({tap.OUT})])),
+            ),
+            *(alternatives(draw(st.sampled_from(["", "tcp port 80", "host fd00::1"]))), 500),
+        ),
     ]
     return draw(st.sampled_from(kinds))
 
@@ -389,7 +399,7 @@ KINDS: tuple[type[Record], ...] = (
     *(SecurityGroup, SecurityGroupRule, AddressGroup),
     *(FirewallGroup, FirewallPolicy, FirewallRule, NetworkLog),
     *(Agent, Tunnel, HeldDown, Option, Segment, Trunk, LocalIp, LocalIpAssociation),
-    *(tap.TapService, tap.TapFlow, tap.TapMirror, Membership, Asked),
+    *(tap.TapService, tap.TapFlow, tap.TapMirror, tap.Capture, Membership, Asked),
 )
 """All kinds of records but bindings, which follow from them."""
 

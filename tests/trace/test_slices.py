@@ -43,7 +43,9 @@ def ask(net: Lab, monkeypatch: pytest.MonkeyPatch) -> Ask:
             patch.setattr(controller.application, "_authenticate", door)
             answer = Request.blank(path, method=method).get_response(controller.application)
         told = answer.content_type == "application/json"
-        return answer.status_int, json.loads(answer.body) if told else answer.text
+        return answer.status_int, json.loads(answer.body) if told else answer.body.decode(
+            errors="replace"
+        )
 
     return ask
 
@@ -155,6 +157,26 @@ def test_counters_of_one_thing(net: Lab, ask: Ask, ports: dict[str, str]) -> Non
         assert ask(red, f"{v1}/{kind}/{ports['red']}/counters")[0] == 404
     status, told = ask(red, f"{v1}/ports/{ports['red']}/counters?since=x")
     assert (status, "it takes none" in json.dumps(told)) == (400, True)
+
+
+def test_captures_are_of_ones_own_ports(net: Lab, ask: Ask, ports: dict[str, str]) -> None:
+    """Not of what others have on one's network, though one sees it; and by members, not readers."""
+    (network,) = net.api("GET", f"/v2.0/ports?id={ports['red']}")["ports"]
+    guest = net.create("port", "blue", network_id=network["network_id"], project_id="blue")["id"]
+    capture = "/tenantry/v1/ports/{}/capture?seconds=1".format
+    status, file = ask(caller("red"), capture(ports["red"]))
+    assert (status, "its time is over" in file) == (200, True)
+    refused = {
+        status: answer["NeutronError"]["type"]
+        for status, answer in (
+            ask(caller("red"), capture(guest)),
+            ask(caller("red", "reader"), capture(ports["red"])),
+            ask(caller("red"), capture(ports["blue"])),
+        )
+    }
+    assert refused == {403: "PolicyNotAuthorized", 404: "HTTPNotFound"}
+    assert ask(caller("blue"), capture(guest))[0] == 200
+    assert ask(caller("red"), "/tenantry/v1/captures") == (200, [])
 
 
 def test_only_an_operator_touches_hosts(ask: Ask, ports: dict[str, str]) -> None:

@@ -120,6 +120,7 @@ def test_table_ids_never_change() -> None:
         95: "OUTPUT",
         97: "DROP",
         98: "DROPPED",
+        99: "CAPTURE",
     }
 
 

@@ -14,7 +14,7 @@ from tenantry.controller.api.tenantry.counting import Rates, counted, counts
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.feature.app import Unit
 from tenantry.controller.feature.routes import Counted, Counts, Silent, UnitName
-from tenantry.controller.model import Binding, Model, Port, View
+from tenantry.controller.model import Binding, Change, Model, Port, View
 from tenantry.controller.model.binding import dpid_text, switch_text
 from tenantry.controller.openflow.codec import FlowStats
 from tenantry.controller.openflow.flow import Flow
@@ -64,6 +64,8 @@ class Running:
     """When the API's certificate runs out; None without TLS."""
     sees: Callable[[str, str], bool] = lambda kind, id: True
     """Whether who asks may get the resource of a kind and an id."""
+    check: Callable[[str, str, str], None] = lambda rule, kind, id: None
+    """Refuses, if who asks may not do what a rule is about to the resource of a kind and an id."""
     rates: Rates = field(default_factory=Rates)
     """What was read of late."""
 
@@ -138,6 +140,9 @@ class Running:
                 if self.engine.cookies(unit):
                     for _, flow, cookie in self.engine.flows(switch, [unit]):
                         yield switch, name, cookie, flow
+
+    def learn(self, change: Change) -> None:
+        self.loop.observed(change)
 
     def port_status(self, id: str) -> str:
         return self.status.port(id)

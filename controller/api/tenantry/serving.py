@@ -49,7 +49,11 @@ def _handler(
         hidden = access.hidden_of_route(context, route_rule(route.path))
         for name in hidden.intersection(request.GET):
             raise PolicyNotAuthorized(rule=f"{route_rule(route.path)}:{name}")
-        seen = replace(running, sees=partial(access.sees, running.store, context))
+        seen = replace(
+            running,
+            sees=partial(access.sees, running.store, context),
+            check=partial(access.check_one, running.store, context),
+        )
         asked: dict[str, Any] = {name: request.GET.get(name) for name in route.parameters} | names
         if route.gone:
             asked["gone"] = hung_up(request)
@@ -63,7 +67,7 @@ def _handler(
         except Silent as error:
             raise HTTPServiceUnavailable(str(error)) from error
         if isinstance(answer, Iterator):
-            return _stream(request, waiting, answer)
+            return _stream(request, waiting, answer, route.media_type)
         return 200, _without(answer, hidden)
 
     return handler
@@ -86,7 +90,9 @@ def _without(answer: Any, hidden: Collection[str]) -> Any:
     }
 
 
-def _stream(request: Request, waiting: Waiting, lines: Iterator[bytes]) -> Response:
+def _stream(
+    request: Request, waiting: Waiting, lines: Iterator[bytes], media_type: str
+) -> Response:
     """Lines as they come. Errors: TooManyWait."""
     request.environ[runtime.UNBUFFERED] = 0
     waiting.check()
@@ -95,4 +101,4 @@ def _stream(request: Request, waiting: Waiting, lines: Iterator[bytes]) -> Respo
         with waiting.place():
             yield from lines
 
-    return Response(app_iter=follow(), content_type="application/x-ndjson")
+    return Response(app_iter=follow(), content_type=media_type)
