@@ -23,7 +23,7 @@ class MeterUse(IntEnum):
     FROM_PORT_PACKETS = 3  # likewise, by packets
     TO_PORT_PACKETS = 4
     TO_MANY = 5  # what a port says to many
-    CAPTURE = 16  # what somebody captures of a port
+    CAPTURE = 6  # what somebody captures of a port
 
     def meter(self, key: int) -> int:
         """The id of somebody's meter."""
