@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.farm import Farm, farm, machines
-from tests.heard import ends, hearing
+from tests.heard import ends, hearing, is_echo
 from tests.namespace import Guest, run
 from tests.netns.test_l2 import addresses
 from tests.netns.test_taps import closed, tap_flow, tap_service
@@ -73,10 +73,6 @@ def listener(net: Farm, version: int) -> tuple[Guest, str]:
     return guest, address
 
 
-def is_gre(frame: bytes) -> bool:
-    return unpacked(frame) is not None
-
-
 def unpacked(frame: bytes) -> tuple[int, bytes] | None:
     """The id of the tunnel that an Ethernet frame came by (GRE's key, ERSPAN's session), and the
     frame; nothing of what is neither."""
@@ -117,7 +113,10 @@ def test_mirrors_lead_outside(own_netns: None, tmp_path: Path, kind: str, versio
         with hearing(outside) as copies, hearing(one) as heard:
             assert all(three.pings(address) for address in addresses(b))
             assert all(one.pings(address) for address in addresses(b))
-            found = [pair for frame in copies.frames(4, is_gre) if (pair := unpacked(frame))]
+            pings = copies.frames(
+                4, lambda f: (pair := unpacked(f)) is not None and is_echo(pair[1])
+            )
+            found = [pair for frame in pings if (pair := unpacked(frame))]
             assert sorted(inner for _, inner in found) == sorted(heard.pings(4))
         by_tunnel = {key: {ends(inner)[0] for k, inner in found if k == key} for key in (101, 202)}
         assert by_tunnel == {101: {b["mac_address"]}, 202: {a["mac_address"]}}
@@ -127,7 +126,7 @@ def test_mirrors_lead_outside(own_netns: None, tmp_path: Path, kind: str, versio
         net.take_effect()
         with hearing(outside) as copies:
             assert all(one.pings(address) for address in addresses(b))
-            assert copies.frames(0, is_gre) == []
+            assert copies.frames(0, lambda frame: unpacked(frame) is not None) == []
         net.verify()
 
 
