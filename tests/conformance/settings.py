@@ -49,6 +49,7 @@ port_security = true
 provider_vlans = {physical}
 available_type_drivers = flat,vlan,vxlan,geneve,local
 agent_availability_zone = {zone}
+create_shared_resources = true
 """
 
 
