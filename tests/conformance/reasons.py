@@ -18,7 +18,10 @@ _UNSEEN = (
 REASONS: dict[str, str] = {
     **{
         f"{_QOS}Qos{rule}TestJSON.test_rule_create_forbidden_for_regular_projects": _UNSEEN
-        for rule in ("DscpMarkingRule", "BandwidthLimitRule", "BandwidthLimitRuleWithDirection")
+        for rule in (
+            *("DscpMarkingRule", "MinimumBandwidthRule"),
+            *("BandwidthLimitRule", "BandwidthLimitRuleWithDirection"),
+        )
     },
     f"{_QOS}QosSearchCriteriaTest.test_list_pagination_with_href_links": (
         "The last link, made for an admin, is followed by a member: its marker is a policy that "
