@@ -15,6 +15,7 @@ from tenantry.apps.flavors import FLAVORS
 from tenantry.apps.l2 import L2
 from tenantry.apps.local_ip import LOCAL_IP
 from tenantry.apps.metadata import METADATA
+from tenantry.apps.metering import METERING
 from tenantry.apps.multicast import MULTICAST
 from tenantry.apps.nat import NAT
 from tenantry.apps.network_log import NETWORK_LOG
@@ -49,6 +50,7 @@ APPS: tuple[App, ...] = (
     SERVICE_PORT,
     FLAVORS,
     ROUTING,
+    METERING,
     FIREWALL,
     NAT,
     PVLAN,

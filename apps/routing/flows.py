@@ -23,12 +23,12 @@ from tenantry.apps.routing.nexthops import (
 from tenantry.apps.routing.replies import echoes
 from tenantry.apps.routing.tables import (
     NEXT_HOP,
-    NEXT_HOP_MAC,
     NO_NEIGHBOUR,
     NOT_IP,
     OF_ONE_LINK,
     PATH,
     TIME_IS_UP,
+    TO_NEXT_HOP,
     TOO_LARGE,
     UNROUTED,
     NextHopFoundPriority,
@@ -64,7 +64,6 @@ from tenantry.controller.openflow.flow import (
     CONTROLLER,
     Actions,
     CheckLarger,
-    DecTtl,
     Flow,
     Goto,
     Group,
@@ -90,6 +89,7 @@ from tenantry.controller.openflow.pipeline import (
     LARGER,
     NAT,
     NETWORK,
+    NEXT_HOP_MAC,
     OUT_PORT,
     PINNED,
     PUNT_REASON,
@@ -162,11 +162,10 @@ def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
     larger: Match = {FLAGS: (LARGER, LARGER)}
     cut = (*_punt(TOO_BIG), *drop(TOO_LARGE))
     yield Flow(Table.NEXT_HOP, NextHopPriority.TOO_LARGE, larger, cut)
-    to_next_hop: Actions = (Move(NEXT_HOP_MAC, "eth_dst", 48), DecTtl())
     on = Goto(Table.NEXT_HOP_FOUND.next)
     for _, eth_type in _FAMILIES:
         found: Match = {NEXT_HOP_MAC: FOUND, "eth_type": eth_type}
-        yield Flow(Table.NEXT_HOP_FOUND, NextHopFoundPriority.FOUND, found, (*to_next_hop, on))
+        yield Flow(Table.NEXT_HOP_FOUND, NextHopFoundPriority.FOUND, found, (*TO_NEXT_HOP, on))
     sought = (*_punt(UNRESOLVED), *drop(NO_NEIGHBOUR))
     yield Flow(Table.NEXT_HOP_FOUND, NextHopFoundPriority.MISS, {}, sought)
 

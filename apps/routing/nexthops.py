@@ -24,12 +24,13 @@ from tenantry.controller.network.routers import (
     routers_in,
     switches_at,
 )
-from tenantry.controller.openflow.flow import DecTtl, Flow, Goto, Match, Punt, SetField
+from tenantry.controller.openflow.flow import Flow, Goto, Match, Punt, SetField
 from tenantry.controller.openflow.keys import OTHERS_METER
 from tenantry.controller.openflow.oxm import Value
 from tenantry.controller.openflow.pipeline import (
     IN_PORT,
     NETWORK,
+    NEXT_HOP_MAC,
     OTHERS,
     OUT_PORT,
     OWN,
@@ -144,8 +145,8 @@ def compile_neighbours(view: View, switch: int, network_id: str) -> Iterator[Flo
             NextHopPriority.NEIGHBOUR,
             {NETWORK: network.key, NEXT_HOP: address, "eth_type": eth_type},
             (
-                *(SetField(OUT_PORT, 0), SetField("eth_dst", neighbour.mac), DecTtl()),
-                Goto(Table.NEXT_HOP_FOUND.next),
+                *(SetField(OUT_PORT, 0), SetField(NEXT_HOP_MAC, neighbour.mac)),
+                Goto(Table.NEXT_HOP_FOUND),
             ),
         )
 

@@ -34,13 +34,14 @@ from tenantry.controller.network.routers import (
     router_interfaces,
     shared_snat_address,
 )
-from tenantry.controller.openflow.flow import Actions, DecTtl, SetField
+from tenantry.controller.openflow.flow import SetField
 from tenantry.controller.openflow.pipeline import (
     ENTERED,
     EXIT,
     FLAGS,
     GATEWAY_HERE,
     NAT,
+    NEXT_HOP_MAC,
     OUT_PORT,
     OUTSIDE,
     PUNT_REASON,
@@ -159,8 +160,8 @@ def _found(view: View, packet: PacketIn, original: Ip, mac: int | None) -> Itera
     if mac is None:
         yield from _error(view, packet, Error.HOST_UNREACHABLE, original)
         return
-    changed: Actions = (SetField(OUT_PORT, 0), SetField("eth_dst", mac), DecTtl())
-    yield PacketOut(packet.data, packet.resume(Table.NEXT_HOP_FOUND.next, *changed))
+    found = (SetField(OUT_PORT, 0), SetField(NEXT_HOP_MAC, mac))
+    yield PacketOut(packet.data, packet.resume(Table.NEXT_HOP_FOUND, *found))
 
 
 # --- neighbours ------------------------------------------------------------------------------

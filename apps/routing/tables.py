@@ -8,6 +8,7 @@ from tenantry.controller.network.failover import NOT_THE_GATEWAY
 from tenantry.controller.network.priorities import RoutePriority, RouterAdmitPriority
 from tenantry.controller.openflow.contract import About, Adds, Priorities, fields
 from tenantry.controller.openflow.drops import UNFORESEEN, Cause, Whose
+from tenantry.controller.openflow.flow import Actions, DecTtl, Move
 from tenantry.controller.openflow.pipeline import (
     ENTERED,
     EXIT,
@@ -16,6 +17,7 @@ from tenantry.controller.openflow.pipeline import (
     MAC,
     NAT,
     NETWORK,
+    NEXT_HOP_MAC,
     ORIGIN_PORT,
     OUT_PORT,
     OWNED,
@@ -32,12 +34,10 @@ NEXT_HOP = Field(
     "address of the next router or of the host itself; IPv4 as in ADDRESS",
     bits=128,
 )
-NEXT_HOP_MAC = Field(
-    *("xreg2", "NEXT_HOP_MAC", "NEXT_HOP..NEXT_HOP_FOUND"),
-    "its MAC address; or, as in MAC, its IP version, while nobody has said",
-    bits=64,
-)
-FIELDS = (PATH, NEXT_HOP, NEXT_HOP_MAC)
+FIELDS = (PATH, NEXT_HOP)
+
+TO_NEXT_HOP: Actions = (Move(NEXT_HOP_MAC, "eth_dst", 48), DecTtl())
+"""What is done in NEXT_HOP_FOUND with a packet whose next hop is known."""
 
 
 NOT_IP = Cause(
@@ -119,6 +119,7 @@ class NextHopPriority(Priorities):
 class NextHopFoundPriority(Priorities):
     """NEXT_HOP_FOUND."""
 
+    METERED = 200  # FOUND, at a router that counts what passes its gateway
     FOUND = 100
     MISS = 0  # the controller asks for it
 
@@ -200,8 +201,8 @@ TABLES = {
         job="The MAC address of the next hop: neighbours that answered, or those of the model.",
         priorities=NextHopPriority,
         matches=fields(NETWORK, FLAGS, NEXT_HOP, "eth_type"),
-        sets=fields(OUT_PORT, PUNT_REASON, NEXT_HOP_MAC, "eth_dst ip_ttl"),
-        leads_to=(Table.PUNT_LIMIT, Table.NEIGHBOURS, Table.NEXT_HOP_FOUND.next),
+        sets=fields(OUT_PORT, PUNT_REASON, NEXT_HOP_MAC),
+        leads_to=(Table.PUNT_LIMIT, Table.NEIGHBOURS),
         drops=(TOO_LARGE,),
     ),
     Table.NEXT_HOP_FOUND: About(

@@ -75,6 +75,8 @@ class Table(Enum):
     ROUTER_SOURCE = 44, "nat", Miss.NEXT, Path.ROUTED
     ROUTER_NAT_IN = 45, "nat", Miss.NEXT, Path.ROUTED
     ROUTER_NAT_IN_DONE = 46, "nat", Miss.NEXT, Path.ROUTED
+    METERING = 48, "metering", Miss.RETURN, Path.VISITED
+    METERING_RULES = 49, "metering", Miss.RETURN, Path.VISITED
     ROUTE = 55, "routing", Miss.OWN, Path.ROUTED
     ROUTE_PATH = 56, "routing", Miss.OWN, Path.ROUTED_ASIDE
     ROUTER_REPLY = 57, "routing", Miss.OWN, Path.ROUTED_ASIDE
@@ -256,6 +258,11 @@ FLAGS = Field(
     "gateway is to take it, whatever others could; PINNED if the active one must",
     bits=3,
 )
+NEXT_HOP_MAC = Field(
+    *("xreg2", "NEXT_HOP_MAC", "NEXT_HOP..NEXT_HOP_FOUND"),
+    "MAC address of the next hop; or, as in MAC, its IP version, while nobody has said",
+    bits=64,
+)
 PUNT_REASON = Field(
     *("reg7", "PUNT_REASON", f"TRAP..TRAP ARP_ND_REPLY..ND_REPLY {_ROUTER}"),
     "why the controller gets the packet, for the feature that sends it there",
@@ -277,7 +284,7 @@ DROP_CAUSE = Field(
 )
 FIELDS = (
     *(NETWORK, IN_PORT, OUT_PORT, ORIGIN_PORT, FLOOD_PART, ADDRESS, MAC, OWNED),
-    *(ROUTER, ENTERED, EXIT, SOURCE, NAT, FLAGS, PUNT_REASON),
+    *(ROUTER, ENTERED, EXIT, SOURCE, NAT, FLAGS, NEXT_HOP_MAC, PUNT_REASON),
     *(RULE_DIRECTION, VERDICT, POLICY, DECISION, DROP_CAUSE),
 )
 """Those that several features read."""

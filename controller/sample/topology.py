@@ -11,6 +11,7 @@ from typing import Any
 
 from tenantry.apps.firewall.records import FirewallGroup, FirewallPolicy, FirewallRule
 from tenantry.apps.local_ip.records import LocalIp, LocalIpAssociation
+from tenantry.apps.metering.records import MeteringLabel, MeteringLabelRule
 from tenantry.apps.multicast.records import EVERY_GROUP, Asked, Membership
 from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
 from tenantry.apps.security_groups.records import AddressGroup, SecurityGroup, SecurityGroupRule
@@ -81,7 +82,8 @@ teal   (5)  VXLAN network, VNI 5001, between s1 and s2 (port 10 of each leads in
   10.0.0.100  local IP (3), on s1 that of teal-1
 beyond (7)  external flat network on the physical network "beyond", port 12 of s1 and s2
 edge   (2)  router from teal (port 71) to beyond (port 72); s1 and s2 can both be its gateway, and
-            watch each other by port 11
+            watch each other by port 11; label paid (1) counts there what 10.0.0.0/24 sends and gets
+            but for what it sends to 10.0.0.0/8, and IPv6 that comes in
 private (8) VLAN network with pvlan, tag 102 on the wire
   private-1 (81)  on s1, isolated
   private-2 (82)  on s1, promiscuous
@@ -120,6 +122,7 @@ def sample() -> Model:
         *_groups(),
         *_firewall(),
         *_overlay(),
+        *_metering(),
         *_private(),
         *_multicast(),
     ]
@@ -284,6 +287,16 @@ def _taps() -> Iterator[Record]:
     yield Capture("of-red-2", 3, "red-2", frozenset({IN, OUT}), web, 500)
     name = mirror_name(mirror, mirror.tunnels[0])
     yield _interface(S1, name, 19)
+
+
+def _metering() -> Iterator[Record]:
+    """A label that counts at that router."""
+    teal, ours, any6 = Prefix(4, 0x0A000000, 24), Prefix(4, 0x0A000000, 8), Prefix(6, 0, 0)
+    yield MeteringLabel("paid", 1, "project", False)
+    yield MeteringLabelRule("sent", "paid", "egress", False, teal, None, None)
+    yield MeteringLabelRule("ours", "paid", "egress", True, None, None, ours)
+    yield MeteringLabelRule("got", "paid", "ingress", False, teal, None, None)
+    yield MeteringLabelRule("six", "paid", "ingress", False, None, any6, None)
 
 
 def _private() -> Iterator[Record]:

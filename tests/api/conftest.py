@@ -17,6 +17,7 @@ from tenantry.apps.dns import resources as dns
 from tenantry.apps.firewall import resources as firewall
 from tenantry.apps.flavors import resources as flavors
 from tenantry.apps.local_ip import resources as local_ip
+from tenantry.apps.metering import resources as metering
 from tenantry.apps.nat import resources as nat
 from tenantry.apps.network_log import resources as network_log
 from tenantry.apps.port_security import resources as port_security
@@ -55,6 +56,7 @@ def extensions() -> list[neutron.Extension]:
         local_ip.extension(),
         qos.extension(),
         tap.extension(),
+        metering.extension(),
     ]
 
 

@@ -264,6 +264,16 @@ def one_of_each(api: Api) -> World:
         ingress_firewall_policy_id=id("firewall_policy"),
         egress_firewall_policy_id=id("firewall_policy"),
     )
+    make("metering_label", {}, **notes, shared=False)
+    make(
+        "metering_label_rule",
+        {"destination_ip_prefix": "198.51.100.0/24"},
+        metering_label_id=id("metering_label"),
+        direction="egress",
+        excluded=False,
+        source_ip_prefix="10.1.0.0/24",
+        destination_ip_prefix="192.0.2.0/24",
+    )
     default_group = api.list("security_group", "name=default")[0]["id"]
     make(
         "log",

@@ -244,6 +244,15 @@ RULES = (
     *("dscp_marking_rule", "minimum_bandwidth_rule"),
 )
 
+
+def use_label(use: Use, id: str) -> Iterator[Any]:
+    """Another project has a router, too."""
+    outside = use.api.list("network", "name=outside")[0]["id"]
+    yield use.post("router", project="green", external_gateway_info={"network_id": outside})
+    rule = {"direction": "egress", "source_ip_prefix": "10.1.0.0/24"}
+    yield use.post("metering_label_rule", metering_label_id=id, **rule)
+
+
 USES: dict[str, Callable[[Use, str], Iterator[Any]]] = {
     "network": use_network,
     "network_segment_range": use_range,
@@ -263,6 +272,7 @@ USES: dict[str, Callable[[Use, str], Iterator[Any]]] = {
     "policy": use_policy,
     **dict.fromkeys(RULES, use_policy_rule),
     "local_ip": use_local_ip,
+    "metering_label": use_label,
 }
 
 
@@ -286,6 +296,7 @@ def extra(world: World) -> None:
     second = api.create("network", **{"router:external": True, **wire})["id"]
     world.others["second_outside"] = second
     api.create("subnet", network_id=second, ip_version=4, cidr="192.0.2.0/24")
+    world.others["label"] = world.other("metering_label", name="another")
     world.others["second_router"] = api.create("router")["id"]
     world.others["second_tap"] = world.other("tap_service", port_id=world.others["two"])
     world.others["default_group"] = api.list("security_group", "name=default")[0]["id"]

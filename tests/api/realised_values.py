@@ -48,6 +48,7 @@ def gateways(world: World) -> list[Any]:
     return [None, without, limited, {"network_id": outside, "external_fixed_ips": here}]
 
 
+ENDS = ("source_ip_prefix", "destination_ip_prefix")
 GREEN = ["green"]
 PROFILES = [
     {"interface_name": "eth3"},
@@ -261,6 +262,13 @@ VALUES: dict[Any, Any] = {
     "port_range_max": [95],
     "ethertype": [All({"ethertype": "IPv6", "remote_ip_prefix": LEFT_OUT})],
     "remote_ip_prefix": [LEFT_OUT, "198.51.100.0/24"],
+    ("metering_label_rule", "remote_ip_prefix"): [
+        All({"remote_ip_prefix": "10.1.0.0/26", **dict.fromkeys(ENDS, LEFT_OUT)}),
+    ],
+    ("metering_label_rule", "source_ip_prefix"): [LEFT_OUT, "10.1.0.8/29"],
+    ("metering_label_rule", "destination_ip_prefix"): [LEFT_OUT, "10.1.0.8/29"],
+    ("metering_label_rule", "direction"): ["ingress"],
+    ("metering_label_rule", "metering_label_id"): lambda world: [world.others["label"]],
     ("default_security_group_rule", "remote_ip_prefix"): ["198.51.100.0/24"],
     ("default_security_group_rule", "protocol"): ["tcp", "sctp"],
     ("address_group", "addresses"): [["198.51.100.0/24"], ["192.0.2.0/24", "2001:db8::/32"]],

@@ -34,6 +34,10 @@ NOTES = {
         [("minimum_packet_rate_rule", name) for name in ("min_kpps", "direction")],
         "no switch keeps it: whoever is to have such a policy is refused",
     ),
+    **dict.fromkeys(
+        [("metering_label_rule", "project_id"), ("metering_label_rule", "tenant_id")],
+        "it is of its label's project, whoever makes it",
+    ),
     ("firewall_policy", "audited"): "whether somebody has read the policy",
     **dict.fromkeys(
         [

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tenantry.apps.firewall.records import FirewallGroup, FirewallPolicy, FirewallRule
 from tenantry.apps.local_ip.records import LocalIp, LocalIpAssociation
+from tenantry.apps.metering.records import MeteringLabel, MeteringLabelRule
 from tenantry.apps.multicast.records import EVERY_GROUP, Asked, Membership
 from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
 from tenantry.apps.network_log.records import NetworkLog
@@ -313,6 +314,24 @@ def taps(draw: st.DrawFn) -> Record:
 
 
 @st.composite
+def metering(draw: st.DrawFn) -> Record:
+    """A label and its rules, of the project that has the routers, or shared."""
+    version = draw(st.sampled_from([4, 6]))
+    prefix = Prefix(version, _first(draw(st.sampled_from(NETWORKS)), version), 24)
+    ends = draw(st.sampled_from([(prefix, None, None), (None, prefix, None), (None, None, prefix)]))
+    kinds: list[Record] = [
+        MeteringLabel(
+            "paid", 1, draw(st.sampled_from(["project", "another"])), draw(st.booleans())
+        ),
+        MeteringLabelRule(
+            *(draw(st.sampled_from(["one", "two"])), "paid"),
+            *(draw(st.sampled_from(["egress", "ingress"])), draw(st.booleans()), *ends),
+        ),
+    ]
+    return draw(st.sampled_from(kinds))
+
+
+@st.composite
 def groups(draw: st.DrawFn) -> Record:
     """Security groups, their rules, and an address group. No two rules of a group are the same."""
     id = draw(st.sampled_from(GROUPS))
@@ -386,7 +405,7 @@ def _gone(record: Record) -> Change:
 records: st.SearchStrategy[Record] = st.one_of(
     *(switches, networks(), ports(), interfaces()),
     *(subnets(), legs(), routers(), translations(), groups(), groups(), hosts(), hosts()),
-    *(local_ips(), taps()),
+    *(local_ips(), taps(), metering()),
 )
 changes = st.one_of(records.map(_now), records.map(_now), records.map(_gone))
 batches = st.lists(st.lists(changes, min_size=1, max_size=8), min_size=1, max_size=12)
@@ -400,6 +419,7 @@ KINDS: tuple[type[Record], ...] = (
     *(FirewallGroup, FirewallPolicy, FirewallRule, NetworkLog),
     *(Agent, Tunnel, HeldDown, Option, Segment, Trunk, LocalIp, LocalIpAssociation),
     *(tap.TapService, tap.TapFlow, tap.TapMirror, tap.Capture, Membership, Asked),
+    *(MeteringLabel, MeteringLabelRule),
 )
 """All kinds of records but bindings, which follow from them."""
 

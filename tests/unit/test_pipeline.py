@@ -91,6 +91,8 @@ def test_table_ids_never_change() -> None:
         44: "ROUTER_SOURCE",
         45: "ROUTER_NAT_IN",
         46: "ROUTER_NAT_IN_DONE",
+        48: "METERING",
+        49: "METERING_RULES",
         55: "ROUTE",
         56: "ROUTE_PATH",
         57: "ROUTER_REPLY",
@@ -152,6 +154,7 @@ def test_app_ids_never_change() -> None:
         25: "multicast",
         27: "drops",
         28: "counters",
+        24: "metering",
     }
     assert len(APPS) == len({app.name for app in APPS})
     assert all(0 <= app.id < Cookie.LEARNED_APP for app in APPS)

@@ -28,7 +28,7 @@ KINDS = application.kinds(parts.extension for parts in BUILT if parts.extension)
 
 OURS = {
     *("update_port_binding", "update_security_group_rule", "update_default_security_group_rule"),
-    *("delete_tenantry_host", "adopt_tenantry_host"),
+    *("delete_tenantry_host", "adopt_tenantry_host", "create_metering_label:shared"),
 }
 """Rules for what Neutron asks no rule of that name."""
 
