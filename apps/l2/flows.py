@@ -22,8 +22,10 @@ from tenantry.apps.l2.tables import (
     ClassifyPriority,
     FloodPartPriority,
     L2LookupPriority,
+    MissOnly,
     OutputPriority,
 )
+from tenantry.apps.qos.records import limits_what_enters
 from tenantry.controller.model import Binding, Network, Port, Standby, View
 from tenantry.controller.network.broadcasts import broadcast_meter
 from tenantry.controller.network.learning import LEARNED_PER_PORT, learn_source
@@ -33,6 +35,7 @@ from tenantry.controller.openflow.drops import drop
 from tenantry.controller.openflow.flow import (
     Action,
     Actions,
+    CheckLarger,
     Flow,
     Goto,
     Match,
@@ -87,6 +90,10 @@ def compile_frames(view: View, switch: int, id: str) -> Iterator[Flow]:
             Goto(Table.L2_LOOKUP.next),
         ),
     )
+    alone = CheckLarger(0xFFFF, FLOOD_PART)
+    yield Flow(Table.FLOOD_COPY, MissOnly.MISS, {}, (alone, Resubmit(Table.FLOOD_BRANCH)))
+    smaller: Match = {FLOOD_PART: (0, 1)}
+    yield Flow(Table.FLOOD_BRANCH, OneRung.ORDINARY, smaller, (Goto(Table.FLOOD.next),))
 
 
 def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
@@ -173,14 +180,15 @@ def compile_part(view: View, switch: int, part: str) -> Iterator[Flow]:
     if network is None:
         return
     heard = [port for port in bound if port.admin_state_up]
+    limited = {port.key for port in heard if limits_what_enters(view, port.id)}
     learners = [port for port in heard if port.learns]
     for number, ports in ((flood_part(part), heard), (LEARNERS | flood_part(part), learners)):
         copies: list[Action] = []
         for key in sorted(port.key for port in ports):
-            copies += (SetField(OUT_PORT, key), _TO_PORT)
+            copies += (SetField(OUT_PORT, key), _ALONE if key in limited else _TO_PORT)
         if copies:
             match: Match = {NETWORK: network.key, FLOOD_PART: number}
             yield Flow(Table.FLOOD_PART, FloodPartPriority.COPIES, match, tuple(copies))
 
 
-_TO_PORT = Resubmit(Table.FLOOD.next)
+_TO_PORT, _ALONE = Resubmit(Table.FLOOD.next), Resubmit(Table.FLOOD_COPY)

@@ -83,6 +83,12 @@ class FloodPartPriority(Priorities):
     COPIES = 100
 
 
+class MissOnly(Priorities):
+    """Of tables that do the same to each packet."""
+
+    MISS = 0
+
+
 class OutputPriority(Priorities):
     """OUTPUT: out of the switch."""
 
@@ -134,6 +140,20 @@ TABLES = {
         priorities=FloodPartPriority,
         matches=fields(NETWORK, FLOOD_PART),
         sets=fields(OUT_PORT),
+        leads_to=(Table.FLOOD_COPY, Table.FLOOD.next),
+    ),
+    Table.FLOOD_COPY: About(
+        job="A copy for a port that may get only so much: what its meter drops, others get. "
+        "So it goes on in a branch of its own, as Open vSwitch makes of a question about a "
+        "packet's size; visited by resubmit.",
+        priorities=MissOnly,
+        sets=fields(FLOOD_PART),
+        leads_to=(Table.FLOOD_BRANCH,),
+    ),
+    Table.FLOOD_BRANCH: About(
+        job="The branch that is always taken: no packet is larger than 65,535 octets.",
+        priorities=OneRung,
+        matches=fields(FLOOD_PART),
         leads_to=(Table.FLOOD.next,),
     ),
     Table.OUTPUT: About(

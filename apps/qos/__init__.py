@@ -6,20 +6,32 @@ that is marked.
 What is wanted is said in policies, lists of rules, and a policy is given to a port, a network, a
 floating IP or a gateway. A network's is for all its guests' ports that have none of their own; an
 external network's, for the floating IPs and the gateways there.
+
+A limit is a meter in the switch: of a port where its packets come in (FROM_PORT_QOS) and where they
+leave (TO_PORT_QOS), of what passes a gateway where addresses are translated (ROUTER_QOS). A meter
+that changes is changed in its place, under the packets that pass it.
 """
 
-from tenantry.apps.qos import resources
+from tenantry.apps.qos import flows, resources, tables
 from tenantry.apps.qos.records import (
     BandwidthLimit,
     DscpMarking,
     MinimumBandwidth,
     PacketRateLimit,
 )
-from tenantry.controller.feature.app import App, Parts
+from tenantry.controller.feature.app import App, Parts, Units
+from tenantry.controller.model import ports_on
+from tenantry.controller.network.routers import routers_on
 
 QOS = App(
     id=22,
     name="qos",
+    units=(
+        Units("port", ports_on, flows.compile_port),
+        Units("floating", flows.floating_ips_on, flows.compile_floating),
+        Units("gateway", routers_on, flows.compile_gateway),
+    ),
     build=lambda conf: Parts(extension=resources.extension()),
     records=(BandwidthLimit, PacketRateLimit, DscpMarking, MinimumBandwidth),
+    tables=tables.TABLES,
 )

@@ -167,6 +167,13 @@ def rules_of_port(view: View, port_id: str) -> Rules:
 
 
 @derived
+def limits_what_enters(view: View, port_id: str) -> bool:
+    """Whether a port gets no more than so much: a meter of its own may drop what is for it."""
+    rates = rules_of_port(view, port_id).ingress
+    return bool(rates.kbps or rates.pps)
+
+
+@derived
 def rules_of_floating_ip(view: View, id: str) -> Rules:
     """What holds for a floating IP."""
     return _rules(view, policy_of_floating_ip(view, id))

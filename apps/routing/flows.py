@@ -261,12 +261,12 @@ def _to_itself(version: int) -> Actions:
     """The destination is its own next hop."""
     if version == 4:
         is_primary = SetField(NEXT_HOP, mapped(4, 0))
-        return (is_primary, Move("ipv4_dst", NEXT_HOP, 32), Goto(Table.NEXT_HOP))
-    return (Move("ipv6_dst", NEXT_HOP, 128), Goto(Table.NEXT_HOP))
+        return (is_primary, Move("ipv4_dst", NEXT_HOP, 32), Goto(Table.ROUTE.next))
+    return (Move("ipv6_dst", NEXT_HOP, 128), Goto(Table.ROUTE.next))
 
 
 def _to(version: int, address: int) -> Actions:
-    return (SetField(NEXT_HOP, mapped(version, address)), Goto(Table.NEXT_HOP))
+    return (SetField(NEXT_HOP, mapped(version, address)), Goto(Table.ROUTE.next))
 
 
 LEAVE_BY_GATEWAY: Actions = (SetField(OUT_PORT, TO_GATEWAY), Goto(Table.FLOOD.next))

@@ -46,6 +46,8 @@ class Table(Enum):
     """Every table: its permanent id, the feature that owns it, what a miss does, its path."""
 
     CLASSIFY = 0, "l2", Miss.OWN, Path.SWITCHED
+    FROM_PORT_QOS = 5, "qos", Miss.NEXT, Path.SWITCHED
+    FROM_PORT_PACKETS = 6, "qos", Miss.NEXT, Path.SWITCHED_ASIDE
     PORT_SECURITY = 10, "port_security", Miss.OWN, Path.SWITCHED
     SENDER = 12, "port_security", Miss.OWN, Path.SWITCHED_ASIDE
     TRAP = 15, "punt", Miss.NEXT, Path.SWITCHED
@@ -80,6 +82,8 @@ class Table(Enum):
     ROUTE = 55, "routing", Miss.OWN, Path.ROUTED
     ROUTE_PATH = 56, "routing", Miss.OWN, Path.ROUTED_ASIDE
     ROUTER_REPLY = 57, "routing", Miss.OWN, Path.ROUTED_ASIDE
+    ROUTER_QOS = 58, "qos", Miss.NEXT, Path.ROUTED
+    ROUTER_PACKETS = 59, "qos", Miss.NEXT, Path.ROUTED_ASIDE
     NEXT_HOP = 60, "routing", Miss.OWN, Path.ROUTED
     NEXT_HOP_FOUND = 61, "routing", Miss.OWN, Path.ROUTED
     ROUTER_FIREWALL = 62, "firewall", Miss.NEXT, Path.ROUTED
@@ -94,6 +98,8 @@ class Table(Enum):
     MULTICAST = 74, "multicast", Miss.NEXT, Path.SWITCHED
     FLOOD = 75, "l2", Miss.NEXT, Path.SWITCHED
     FLOOD_PART = 76, "l2", Miss.RETURN, Path.VISITED
+    FLOOD_COPY = 77, "l2", Miss.OWN, Path.VISITED
+    FLOOD_BRANCH = 78, "l2", Miss.RETURN, Path.VISITED
     PVLAN_SENDER = 79, "pvlan", Miss.RETURN, Path.VISITED
     TO_PORT_CT = 80, "security_groups", Miss.NEXT, Path.SWITCHED
     PVLAN = 81, "pvlan", Miss.OWN, Path.SWITCHED_ASIDE
@@ -103,6 +109,8 @@ class Table(Enum):
     TO_PORT_ACL = 85, "security_groups", Miss.OWN, Path.SWITCHED_ASIDE
     LOG = 86, "network_log", Miss.RETURN, Path.VISITED
     TO_PORT_VERDICT = 87, "security_groups", Miss.OWN, Path.SWITCHED_ASIDE
+    TO_PORT_QOS = 90, "qos", Miss.NEXT, Path.SWITCHED
+    TO_PORT_PACKETS = 91, "qos", Miss.NEXT, Path.SWITCHED_ASIDE
     OUTPUT = 95, "l2", Miss.OWN, Path.SWITCHED
     DROP = 97, "drops", Miss.OWN, Path.END
     DROPPED = 98, "drops", Miss.RETURN, Path.LEARNED
@@ -219,7 +227,7 @@ ORIGIN_PORT = Field(
     "still that port's own; 0",
 )
 FLOOD_PART = Field(
-    *("reg8", "FLOOD_PART", "MULTICAST..FLOOD_PART"),
+    *("reg8", "FLOOD_PART", "MULTICAST..FLOOD_BRANCH"),
     "which part of a network's ports FLOOD_PART copies to",
 )
 ADDRESS = Field(

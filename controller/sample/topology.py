@@ -14,6 +14,13 @@ from tenantry.apps.local_ip.records import LocalIp, LocalIpAssociation
 from tenantry.apps.metering.records import MeteringLabel, MeteringLabelRule
 from tenantry.apps.multicast.records import EVERY_GROUP, Asked, Membership
 from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
+from tenantry.apps.qos.records import (
+    EGRESS,
+    INGRESS,
+    BandwidthLimit,
+    DscpMarking,
+    PacketRateLimit,
+)
 from tenantry.apps.security_groups.records import AddressGroup, SecurityGroup, SecurityGroupRule
 from tenantry.apps.tap.records import (
     BOTH,
@@ -90,6 +97,9 @@ private (8) VLAN network with pvlan, tag 102 on the wire
   private-3 (83)  on s2, of the community "web"; private-4 (84), too, on s1
 firewall group on the router's port in red, and on red-1: what enters there is judged by the policy
             careful (1), which rejects TCP from 192.0.2.0/24 and allows other TCP; nothing leaves
+qos policies
+  slow    1 Mbit/s each way: of router
+  all     2 Mbit/s out and 4 Mbit/s in, 1,000 packets/s each way, DSCP 26: of red-2, 203.0.113.10
 """
 """The sample in words; in brackets the keys that NETWORK, IN_PORT and OUT_PORT carry."""
 
@@ -117,7 +127,7 @@ def sample() -> Model:
         *_plugged("blue-off", 14, "blue", (S1, 5), admin_state_up=False),
         *_plugged("green-1", 21, "green", (S1, 6), "default", "web"),
         *_plugged("red-1", 31, "red", (S1, 7), "default"),
-        *_plugged("red-2", 32, "red", (S1, 8), "plain"),
+        *_plugged("red-2", 32, "red", (S1, 8), "plain", qos_policy_id="all"),
         *_routing(),
         *_groups(),
         *_firewall(),
@@ -125,11 +135,21 @@ def sample() -> Model:
         *_metering(),
         *_private(),
         *_multicast(),
+        *_policies(),
     ]
     changes = [Change(type(record), record.id, record) for record in records]
     model.apply(changes)
     model.apply(rebind(model, changes))
     return model
+
+
+def _policies() -> Iterator[Record]:
+    """Quality of service: limits alone, and all that there is."""
+    for way, kbps in ((EGRESS, 2000), (INGRESS, 4000)):
+        yield BandwidthLimit(f"slow-{way}", "slow", way, 1000, 0)
+        yield BandwidthLimit(f"all-{way}", "all", way, kbps, 500)
+        yield PacketRateLimit(f"packets-{way}", "all", way, 1000, 0)
+    yield DscpMarking("mark", "all", 26)
 
 
 def _network(
@@ -177,13 +197,15 @@ def _routing() -> Iterator[Record]:
         *("router", 1, "project", "router", True, "leg-outside", True),
         routes=(Route(0xAC100000, 12, 0x0A00000B), Route(0xAC100000, 12, 0x0A00000C)),
         ndp_proxies_only=True,
+        qos_policy_id="slow",
     )
     yield ConntrackHelper("helper", "router", "tcp", 21, "ftp")
     floating = "network:floatingip"
     yield _router_port("float-1", 44, "outside", (_OUTSIDE + 10, None), floating, "one")
     yield _router_port("float-2", 45, "outside", (_OUTSIDE + 11, None), floating, "two")
     yield FloatingIp(
-        *("one", "project", "outside", _OUTSIDE + 10, "float-1", "router", "blue-1", 0x0A00000B)
+        *("one", "project", "outside", _OUTSIDE + 10, "float-1", "router", "blue-1", 0x0A00000B),
+        qos_policy_id="all",
     )
     yield FloatingIp(*("two", "project", "outside", _OUTSIDE + 11, "float-2", "router", "", 0))
     ports = (2222, 2222), (22, 22)
