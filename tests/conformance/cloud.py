@@ -69,8 +69,8 @@ class Cloud:
 
 @contextmanager
 def cloud(directory: Path) -> Iterator[Cloud]:
-    """From nothing to an API that answers, with a network that leads outside; in a namespace of
-    this thread's own. Errors: RuntimeError, with the last words of what does not come up."""
+    """From nothing to an API that answers, with a network that leads outside, and pools for
+    subnets; in a namespace of this thread's own. Errors: RuntimeError, with the last words of what does not come up."""
     with namespace.entered(), OpenVSwitch() as ovs, ExitStack() as stack:
         keystone = directory / "keystone"
         namespace.run(*TENANTRY, "keystone", "init", "--directory", str(keystone))
@@ -95,6 +95,14 @@ def cloud(directory: Path) -> Iterator[Cloud]:
             for version, cidr in ((4, "203.0.113.0/24"), (6, "2001:db8:ffff::/64")):
                 admin.network.create_subnet(
                     network_id=network.id, ip_version=version, cidr=cidr, is_dhcp_enabled=False
+                )
+            for version, prefix, length in ((4, "10.0.0.0/16", 26), (6, "fd00:5eed::/48", 64)):
+                admin.network.create_subnet_pool(
+                    name=f"shared-default-subnetpool-v{version}",
+                    prefixes=[prefix],
+                    default_prefix_length=length,
+                    is_default=True,
+                    is_shared=True,
                 )
             made.outside = network.id
         yield made
