@@ -8,6 +8,7 @@ import importlib.util
 import re
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.conftest import need
 PAGE = Path(__file__).parents[2] / "docs" / "accounts.md"
 BLOCK = re.compile(r"^```\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PASSWORDS = {"root": "trustno1-nobody", "alice": "correct-horse", "bob": "battery-staple"}
+PASSWORDS["tenantry"] = "open-sesame"
 
 PROLOGUE = """set -eu
 mkdir etc && cp -a /etc/. etc
@@ -54,10 +56,10 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """Somebody at a terminal, who types a password whenever it is asked for."""
 
 
-def script(section: str) -> str:
+def script(blocks: Iterable[str]) -> str:
     """A section's commands, one after another, with somebody who types the passwords."""
     lines, name = [PROLOGUE], ""
-    for block in BLOCK.findall(section):
+    for block in blocks:
         lines.append("echo ==\n")
         if block.startswith("["):
             lines.append(f"cat > /etc/tenantry/tenantry.conf <<'END'\n{block}END\n")
@@ -80,16 +82,21 @@ def script(section: str) -> str:
     return "".join(lines)
 
 
-def done(heading: str, directory: Path) -> tuple[list[str], str]:
-    """What the commands of each block below a heading print, and the controller's log."""
+def blocks(heading: str) -> list[str]:
+    """What is to be typed below a heading."""
+    section = re.search(rf"^## {heading}\b.*?(?=^## )", PAGE.read_text(), re.M | re.S)
+    assert section
+    return BLOCK.findall(section[0])
+
+
+def done(typed: Iterable[str], directory: Path) -> tuple[list[str], str]:
+    """What the commands of each block print, and the controller's log."""
     need(CLIENT.exists(), "python-openstackclient")
     need(namespace.allowed() and shutil.which("mount") is not None, "right to mount (root)")
-    section = re.search(rf"^## {heading}: .*?(?=^## )", PAGE.read_text(), re.M | re.S)
-    assert section
     (directory / "type.py").write_text(TYPE)
     ran = subprocess.run(
         ["setsid", "unshare", "--net", "--mount", "bash"],  # nobody is at a terminal
-        input=script(section[0]),
+        input=script(typed),
         cwd=directory,
         env={"PATH": f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/"},
         capture_output=True,
@@ -107,7 +114,7 @@ def networks(printed: str) -> int:
 
 @pytest.mark.timeout(600)
 def test_passwords(tmp_path: Path) -> None:
-    printed, log = done("Passwords", tmp_path)
+    printed, log = done(blocks("Passwords"), tmp_path)
     authority, _, accounts, _, alice, bob, root, cloud, *_ = printed
     assert "controller.pem" in authority
     assert [line.split()[:2] for line in accounts.splitlines()[-3:]] == [
@@ -123,10 +130,38 @@ def test_passwords(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_tokens(tmp_path: Path) -> None:
     need(importlib.util.find_spec("keystone") is not None, "Keystone (the extra [keystone])")
-    printed, log = done("Tokens", tmp_path)
+    printed, log = done(blocks("Tokens"), tmp_path)
     setup, _, _, root, alice, bob = printed
     assert "Keystone is set up" in setup
     assert "realised" in root or "settled" in root, root
     assert [networks(text) for text in (alice, bob)] == [1, 1]
     written = re.findall(r"(\w+) \(\w+\) of project (\w+) \(\w+\), req-[^:]*: creates net", log)
     assert written == [("alice", "blue"), ("bob", "red")]
+
+
+THERE = """tenantry keystone init
+tenantry keystone serve
+export OS_CLIENT_CONFIG_FILE=/var/lib/tenantry/keystone/clouds.yaml OS_CLOUD=admin
+openstack user delete tenantry
+openstack service delete network
+"""
+"""A Keystone that knows nothing of a controller, and its administrator's terminal."""
+
+AFTER = """chmod 600 /etc/tenantry/tenantry.conf
+tenantry serve
+openstack --os-cloud member network create ours
+openstack --os-cloud reader network list
+"""
+
+
+@pytest.mark.timeout(600)
+def test_a_keystone_that_is_there(tmp_path: Path) -> None:
+    need(importlib.util.find_spec("keystone") is not None, "Keystone (the extra [keystone])")
+    ours = {"https://CONTROLLER": "http://127.0.0.1", "https://KEYSTONE": "http://127.0.0.1"}
+    ours["SECRET"] = PASSWORDS["tenantry"]
+    typed = [
+        re.sub("|".join(ours), lambda found: ours[found[0]], block)
+        for block in blocks("A Keystone that is there")
+    ]
+    *_, used = done([THERE, *typed, AFTER], tmp_path)[0]
+    assert networks(used) == 1

@@ -70,7 +70,8 @@ class Cloud:
 @contextmanager
 def cloud(directory: Path) -> Iterator[Cloud]:
     """From nothing to an API that answers, with a network that leads outside, and pools for
-    subnets; in a namespace of this thread's own. Errors: RuntimeError, with the last words of what does not come up."""
+    subnets; in a namespace of this thread's own. Errors: RuntimeError, with the last words of what
+    does not come up."""
     with namespace.entered(), OpenVSwitch() as ovs, ExitStack() as stack:
         keystone = directory / "keystone"
         namespace.run(*TENANTRY, "keystone", "init", "--directory", str(keystone))
