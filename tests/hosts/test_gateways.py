@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tenantry.controller.model import View
+from tenantry.controller.model import Interface, View
+from tenantry.controller.network.failover import NOT_THE_GATEWAY
 from tenantry.controller.network.routers import active, gateways
 from tests.echo import asked, serving
 from tests.farm import Beyond, Farm, Machine, farm, machines
@@ -89,6 +90,10 @@ def test_both_families_leave_by_the_first_gateway(started: list[Machine], tmp_pa
         on = stage(net)
         for server in (SERVER, SERVER6):
             assert on.inside.pings(server, count=3), net.dump()
+        # What the wire brings to the other one ends there, and says why.
+        told = {m.name: m.appctl("ofproto/trace", "br-int", from_wire(m, on)) for m in started[:2]}
+        why = f"set_field:{NOT_THE_GATEWAY.value:#x}->"
+        assert {name for name, text in told.items() if why in text} == {*told} - {on.active.name}
         groups = {m.name: m.ofctl("dump-groups", "br-int") for m in started}
         assert all("type=ff" in groups[m.name] for m in started[:3])
         for machine in started[:2]:
@@ -96,6 +101,15 @@ def test_both_families_leave_by_the_first_gateway(started: list[Machine], tmp_pa
         dumps = {m.name: m for m in started}
         net.until(lambda: all(_same(dumps[n], groups[n]) for n in groups))
         net.verify()
+
+
+def from_wire(machine: Machine, on: Stage) -> str:
+    """A packet of the outside for the router, as it comes to a machine."""
+    query = f"/v2.0/ports?device_id={on.router['id']}&network_id={on.beyond.network['id']}"
+    (port,) = on.net.api("GET", query)["ports"]
+    view, switch = View(on.net.controller.model), on.net._dpid(machine)
+    (wire,) = view.find(Interface, switch=switch, physical_network="uplink")
+    return f"in_port={wire.ofport},udp,dl_dst={port['mac_address']},nw_ttl=64,nw_dst={SERVER}"
 
 
 def _same(machine: Machine, groups: str) -> bool:
