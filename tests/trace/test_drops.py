@@ -134,6 +134,7 @@ class Stage(Site):
             ("local", self.one, {}),
             ("proxied", self.proxied, {}),
             ("fenced", self.fenced, {}),
+            ("limited", self.one, {"qos_policy_id": self.policy()}),
         ):
             self.ports[name] = net.port(network, **more)
             self.taps[name] = net.attach(
@@ -195,6 +196,18 @@ class Stage(Site):
         id: str = self.net.api("POST", "/v2.0/security-groups", body)["security_group"]["id"]
         return id
 
+    def policy(self) -> str:
+        """A policy of quality of service, which limits both ways, also at the gateway."""
+        policy = self.net.api("POST", "/v2.0/qos/policies", {"policy": {"name": "p"}})["policy"]
+        path = f"/v2.0/qos/policies/{policy['id']}/bandwidth_limit_rules"
+        for direction in ("egress", "ingress"):
+            rule = {"max_kbps": 1000, "direction": direction}
+            self.net.api("POST", path, {"bandwidth_limit_rule": rule})
+        gateway = {"network_id": self.outside["id"], "qos_policy_id": policy["id"]}
+        self.net.update("router", self.router["id"], external_gateway_info=gateway)
+        id: str = policy["id"]
+        return id
+
     def leg(self, network: Any) -> str:
         """The router's port on a network."""
         query = f"/v2.0/ports?device_id={self.router['id']}&network_id={network['id']}"
@@ -234,6 +247,10 @@ CASES: dict[str, Case] = {
     "unknown_destination": lambda s: s.says("alone", STRANGER),
     "nobody_hears": lambda s: s.inside(Table.FLOOD, metadata=s.key(s.empty), reg15=0),
     "no_way_out": lambda s: s.inside(Table.OUTPUT, metadata=s.key(s.alone), reg15=77),
+    "nobody_asked": lambda s: s.says("alone", "01:00:5e:07:07:07", nw_dst="239.7.7.7"),
+    "too_much_sent": lambda s: s.says("limited", BROADCAST),
+    "too_much_received": lambda s: s.says("one1", s.mac("limited")),
+    "too_much_outside": lambda s: s.routed("one1", "203.0.113.1"),
     "not_its_address": lambda s: s.says("one1", BROADCAST, nw_src="10.1.0.77"),
     "forbidden_message": lambda s: s.says("one1", BROADCAST, udp_src=67),
     "hidden_message": lambda s: s.says("one1", BROADCAST, "icmp6", icmpv6_type=0),
