@@ -187,7 +187,7 @@ class Stage(Site):
         """What becomes of a packet that is in a table, by no way that flows lead there."""
         sets = [f"set_field:{value}->{field}" for field, value in registers.items()]
         actions = ",".join([*sets, f"resubmit(,{table.id})"])
-        flow = "in_port=CONTROLLER,udp,nw_ttl=64"
+        flow = "in_port=CONTROLLER,udp,nw_ttl=64,nw_dst=239.7.7.7"
         return Dropped(self.net.ovs.appctl("ofproto/trace-packet-out", "br-int", flow, actions))
 
     def group(self) -> str:
@@ -247,7 +247,7 @@ CASES: dict[str, Case] = {
     "unknown_destination": lambda s: s.says("alone", STRANGER),
     "nobody_hears": lambda s: s.inside(Table.FLOOD, metadata=s.key(s.empty), reg15=0),
     "no_way_out": lambda s: s.inside(Table.OUTPUT, metadata=s.key(s.alone), reg15=77),
-    "nobody_asked": lambda s: s.says("alone", "01:00:5e:07:07:07", nw_dst="239.7.7.7"),
+    "nobody_asked": lambda s: s.inside(Table.MULTICAST, metadata=s.key(s.empty), reg15=0),
     "too_much_sent": lambda s: s.says("limited", BROADCAST),
     "too_much_received": lambda s: s.says("one1", s.mac("limited")),
     "too_much_outside": lambda s: s.routed("one1", "203.0.113.1"),
@@ -334,7 +334,7 @@ CASES: dict[str, Case] = {
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
-    options = {"networks__vlan_ranges": "wire:100:199"}
+    options = {"networks__vlan_ranges": "wire:100:199", "multicast__snooping": "true"}
     with (
         OpenVSwitch(dummy=True) as ovs,
         tempfile.TemporaryDirectory() as directory,
