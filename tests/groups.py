@@ -69,15 +69,13 @@ class Listener:
     def close(self) -> None:
         self._socket.close()
 
-    def hears(self, words: bytes, last: bytes) -> bool:
-        """Whether these words have come before the last ones, which everybody hears."""
+    def count(self, words: bytes, last: bytes) -> int:
+        """How often these words have come before the last ones, which everybody hears."""
         self._socket.settimeout(30)
-        heard = False
-        while True:
-            frame = self._socket.recv(1 << 16)
-            if frame.endswith(last):
-                return heard
-            heard = heard or frame.endswith(words)
+        heard = 0
+        while not (frame := self._socket.recv(1 << 16)).endswith(last):
+            heard += frame.endswith(words)
+        return heard
 
 
 def say(guest: Guest, group: str, words: bytes) -> None:
@@ -103,7 +101,7 @@ def hearers(
     ears = [Listener(*one) for one in (*((guest, "eth0") for guest in guests), *(wires or []))]
     say(speaker, group, b"to the group")
     say(speaker, OF_LINK[version], b"to the link")
-    heard = [ear.hears(b"to the group", b"to the link") for ear in ears]
+    heard = [ear.count(b"to the group", b"to the link") > 0 for ear in ears]
     for ear in ears:
         ear.close()
     return heard

@@ -14,9 +14,11 @@ the time to answer, everything goes to all of them. Groups of the link always do
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from oslo_config import cfg
 
-from tenantry.apps.multicast import tables
+from tenantry.apps.multicast import commands, tables
 from tenantry.apps.multicast.flows import (
     SNOOPING,
     compile_common,
@@ -27,8 +29,11 @@ from tenantry.apps.multicast.flows import (
     snooped_networks,
 )
 from tenantry.apps.multicast.memberships import Memberships
+from tenantry.apps.multicast.policies import POLICIES
+from tenantry.apps.multicast.routes import ROUTES
 from tenantry.controller.config import Options
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
+from tenantry.controller.feature.extension import Extension
 from tenantry.controller.model import ports_on
 from tenantry.controller.network.broadcasts import PER_SECOND
 
@@ -53,10 +58,12 @@ OPTIONS: Options = {
 
 def _build(conf: cfg.ConfigOpts) -> Parts:
     options = {PER_SECOND: conf.multicast.packets_per_second}
+    always = Parts(extension=Extension(policies=POLICIES), routes=ROUTES, flow_options=options)
     if not conf.multicast.snooping:
-        return Parts(flow_options=options)
+        return always
     memberships = Memberships()
-    return Parts(
+    return replace(
+        always,
         flow_options={**options, SNOOPING: 1},
         packet_in=memberships.handle,
         periodic=memberships.periodic(),
@@ -74,6 +81,7 @@ MULTICAST = App(
     ),
     options=OPTIONS,
     build=_build,
+    commands=(commands.multicast,),
     tables=tables.TABLES,
     adds_to=tables.ADDS_TO,
 )

@@ -18,7 +18,7 @@ EVERY_GROUP = {4: Address(4, 0), 6: Address(6, 0)}
 class Membership:
     """A port that has asked for a group."""
 
-    INDEXES: ClassVar[Indexes] = (("network_id", "group"), ("network_id", "port_id"), ("port_id",))
+    INDEXES: ClassVar[Indexes] = (("network_id", "group"), ("network_id",))
 
     id: tuple[str, Address]
     network_id: str

@@ -132,4 +132,7 @@ def test_a_storm_is_held_and_others_are_heard(ovs: OpenVSwitch, tmp_path: Path, 
         own_words = 100  # what the guests' kernels say of themselves, and the twenty
         assert came <= STORM_LIMIT * (seconds + 1) + own_words
         assert came < link["stats64"]["tx"]["packets"] / 2
+        told = net.api("GET", f"/tenantry/v1/ports/{ports[0]['id']}/counters")
+        (dropped,) = [drop for drop in told["drops"] if drop["cause"] == "broadcast_limit"]
+        assert dropped["packets"] > came
         net.verify()
