@@ -57,8 +57,9 @@ def counters(context: Context, kind: str, id: str, once: bool) -> None:
     context.output.table(f"{kind} {id}", columns, rows)
     drops = answer.get("drops", ())
     if drops:
-        told = [[drop["packets"], drop["octets"], drop["words"]] for drop in drops]
-        context.output.table("Dropped", ["packets", "octets", "because"], told)
+        columns = ["packets", "octets", "way", "cause", "words"]
+        told = [[drop.get(column) for column in columns] for drop in drops]
+        context.output.table("Dropped", [*columns[:4], "because"], told)
     if answer["since"]:
         context.output.console.print(f"since {answer['since']}")
     for switch in answer.get("silent", ()):

@@ -1,48 +1,109 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What was dropped, and why, in words."""
+"""What was dropped of whom, and why, in words.
+
+What a flow drops is told by the accounts that the switch keeps (``apps/drops``), what a meter drops
+by the meter.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, NamedTuple
 
-from tenantry.controller.feature.routes import Counts, Metered, Running
+from tenantry.apps.l2.tables import TOO_MUCH_TO_MANY
+from tenantry.apps.punt.tables import TOO_MUCH_TO_ANSWER
+from tenantry.controller.feature.routes import Dropped, Metered, Running
+from tenantry.controller.model import Binding, Port
+from tenantry.controller.openflow.drops import Whose
 from tenantry.controller.openflow.keys import MeterUse
+from tenantry.controller.openflow.pipeline import ENTERED, IN_PORT, OUT_PORT
+
+SENT, RECEIVED = "sent", "received"
 
 METERS = {
-    "punt": ("punt_limit", "it was for the controller, which takes so many packets of a port"),
-    "multicast": ("broadcast_limit", "the port has said more to many than its limit allows"),
+    "punt": (TOO_MUCH_TO_ANSWER.name, TOO_MUCH_TO_ANSWER.words, SENT),
+    "multicast": (TOO_MUCH_TO_MANY.name, TOO_MUCH_TO_MANY.words, SENT),
 }
-"""By app: the name and the words of what its meters drop."""
+"""By app: the cause of what its meters drop."""
 
+_RATE = "it is more than the port's QoS policy lets it"
 QOS = {
-    MeterUse.FROM_PORT_BITS: ("qos_egress_bandwidth", "bandwidth limit, of what the port sends"),
-    MeterUse.TO_PORT_BITS: ("qos_ingress_bandwidth", "bandwidth limit, of what the port receives"),
-    MeterUse.FROM_PORT_PACKETS: ("qos_egress_packets", "packet rate limit, of what the port sends"),
-    MeterUse.TO_PORT_PACKETS: (
-        *("qos_ingress_packets", "packet rate limit, of what the port receives"),
-    ),
+    MeterUse.FROM_PORT_BITS: ("egress_bandwidth", f"{_RATE} send (bandwidth)", SENT),
+    MeterUse.TO_PORT_BITS: ("ingress_bandwidth", f"{_RATE} receive (bandwidth)", RECEIVED),
+    MeterUse.FROM_PORT_PACKETS: ("egress_packet_rate", f"{_RATE} send (packets)", SENT),
+    MeterUse.TO_PORT_PACKETS: ("ingress_packet_rate", f"{_RATE} receive (packets)", RECEIVED),
 }
 
-
-def of_ports(running: Running, ids: Collection[str], counts: Counts) -> list[dict[str, Any]]:
-    """What was dropped of some ports, most first: by what cause, and on whose account."""
-    found: dict[str, dict[str, Any]] = {}
-    for cause, words, packets, octets in _by_meters(counts):
-        row = found.setdefault(cause, {"cause": cause, "words": words, "packets": 0, "octets": 0})
-        row["packets"] += packets
-        row["octets"] += octets
-    return sorted(found.values(), key=lambda row: (-row["packets"], row["cause"]))
+FEW = 50
+"""Ports; of more, all accounts are read, which there are not many of."""
 
 
-def _by_meters(counts: Counts) -> Iterator[tuple[str, str, int, int]]:
-    for meter in counts.meters:
+class Loss(NamedTuple):
+    """Packets that were dropped for a cause; ``way`` is how the port would have had them."""
+
+    cause: str
+    words: str
+    way: str
+    packets: int
+    octets: int
+
+
+def by_port(
+    running: Running, ids: Collection[str], switches: Collection[int]
+) -> dict[str, list[Loss]]:
+    """What flows have dropped of each of these ports, on these switches."""
+    view = running.view
+    ports = {port.key: port.id for id in ids if (port := view.get(Port, id)) is not None}
+    plugged = {
+        (binding.switch, binding.ofport): id
+        for id in ids
+        if (binding := view.get(Binding, id)) is not None and not binding.vlan
+    }
+    asked: list[dict[str, int]] = [{}]
+    if len(ids) <= FEW:
+        asked = [{field: key} for key in ports for field in (IN_PORT, OUT_PORT)]
+        asked += [{"in_port": ofport} for _, ofport in plugged]
+    found: dict[str, list[Loss]] = {}
+    for dropped in running.dropped(asked, switches)[0]:
+        if dropped.cause.whose is Whose.SWITCH_PORT:
+            id = plugged.get((dropped.switch, dropped.fields["in_port"]))
+        else:
+            id = ports.get(dropped.fields.get(IN_PORT, dropped.fields.get(OUT_PORT, 0)))
+        if id is not None:
+            found.setdefault(id, []).append(_loss(dropped))
+    return found
+
+
+def of_router(running: Running, keys: Iterable[int], switches: Collection[int]) -> list[Loss]:
+    """What a router has dropped that it got by ports with these keys."""
+    asked: list[dict[str, int]] = [{ENTERED: key} for key in keys]
+    return [_loss(dropped) for dropped in running.dropped(asked, switches)[0]]
+
+
+def _loss(dropped: Dropped) -> Loss:
+    cause = dropped.cause
+    way = RECEIVED if cause.whose is Whose.RECEIVER else SENT
+    return Loss(cause.name, cause.words, way, dropped.packets, dropped.octets)
+
+
+def by_meters(meters: Iterable[Metered]) -> Iterator[Loss]:
+    """What meters of ports have dropped."""
+    for meter in meters:
         if meter.dropped_packets:
-            yield *_words(meter), meter.dropped_packets, meter.dropped_octets
+            qos = meter.app == "qos"
+            said = QOS[MeterUse(meter.meter >> 24)] if qos else METERS[meter.app]
+            yield Loss(*said, meter.dropped_packets, meter.dropped_octets)
 
 
-def _words(meter: Metered) -> tuple[str, str]:
-    if meter.app == "qos":
-        return QOS[MeterUse(meter.meter >> 24)]
-    return METERS[meter.app]
+def summed(losses: Iterable[Loss]) -> list[dict[str, Any]]:
+    """As it is answered: a row for each cause and way, most packets first."""
+    found: dict[tuple[str, str], Loss] = {}
+    for loss in losses:
+        key = (loss.cause, loss.way)
+        before = found.get(key, loss._replace(packets=0, octets=0))
+        found[key] = loss._replace(
+            packets=before.packets + loss.packets, octets=before.octets + loss.octets
+        )
+    rows = sorted(found.values(), key=lambda loss: (-loss.packets, loss.cause, loss.way))
+    return [row._asdict() for row in rows]

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from tenantry.apps.counters.drops import of_ports
+from tenantry.apps.counters.drops import by_meters, by_port, of_router, summed
 from tenantry.apps.counters.tally import tally, told
 from tenantry.apps.firewall.records import FirewallPolicy
 from tenantry.apps.l2.tables import ClassifyPriority
-from tenantry.controller.feature.routes import Counted, Running, UnitName
+from tenantry.controller.feature.routes import Counted, Counts, Running, UnitName
 from tenantry.controller.model import Port
 from tenantry.controller.network.records import FloatingIp
 from tenantry.controller.network.routers import router_interfaces
@@ -57,8 +57,7 @@ def port(running: Running, id: str) -> dict[str, Any]:
             f"port {id} is a router's: see /tenantry/v1/routers/{record.router_id}/counters"
         )
     counts = running.counts(units_of([id]), OF_A_PORT)
-    answer = {**traffic(counts.flows), "drops": of_ports(running, [id], counts)}
-    return told("port", id, counts, answer)
+    return told("port", id, counts, {**traffic(counts.flows), "drops": _drops(running, counts)})
 
 
 def network(running: Running, id: str) -> dict[str, Any]:
@@ -66,8 +65,15 @@ def network(running: Running, id: str) -> dict[str, Any]:
     _found(running, "network", id)
     ids = [p for p in running.view.ids(Port, network_id=id) if running.sees("port", p)]
     counts = running.counts(units_of(ids), OF_A_PORT)
-    answer = {**traffic(counts.flows), "drops": of_ports(running, ids, counts)}
-    return told("network", id, counts, {**answer, "ports": len(ids)})
+    answer = {**traffic(counts.flows), "drops": _drops(running, counts), "ports": len(ids)}
+    return told("network", id, counts, answer)
+
+
+def _drops(running: Running, counts: Counts) -> list[dict[str, Any]]:
+    """What was dropped of the ports whose counts these are."""
+    ids, switches = {flow.id for flow in counts.flows}, {flow.switch for flow in counts.flows}
+    losses = by_port(running, ids, switches).values()
+    return summed([*by_meters(counts.meters), *(loss for each in losses for loss in each)])
 
 
 def router(running: Running, id: str) -> dict[str, Any]:
@@ -87,7 +93,10 @@ def router(running: Running, id: str) -> dict[str, Any]:
         if (flow.switch, flow.cookie) in exits:
             by_exit.setdefault(exits[flow.switch, flow.cookie], []).append(flow)
     interfaces = {leg.port.id: leg for leg in router_interfaces(running.view, id)}.values()
+    switches = {flow.switch for flow in counts.flows}
+    drops = of_router(running, [leg.port.key for leg in interfaces], switches)
     answer = {
+        "drops": summed(drops),
         "routed": tally(flow for flows in by_exit.values() for flow in flows),
         "interfaces": [
             {

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenantry.apps.counters.drops import of_ports
+from tenantry.apps.counters.drops import Loss, by_meters, by_port, summed
 from tenantry.apps.counters.objects import OF_A_PORT, traffic, units_of
 from tenantry.apps.counters.tally import since, tally
 from tenantry.controller.feature.routes import Counts, Running
@@ -21,7 +21,9 @@ def ports(running: Running, switch: str | None = None) -> list[dict[str, Any]]:
     addresses: port security has dropped all of it. Errors: LookupError if there is no such switch.
     """
     view, rows = running.view, []
-    for id, counts in _by_port(running, switch).items():
+    found = _by_port(running, switch)
+    losses = _losses(running, found)
+    for id, counts in found.items():
         port = view.get(Port, id)
         if port is None:
             continue
@@ -35,7 +37,7 @@ def ports(running: Running, switch: str | None = None) -> list[dict[str, Any]]:
                 **counted,
                 "punted": punted,
                 "impostor": bool(port.port_security and sent and not identified),
-                "drops": of_ports(running, [id], counts),
+                "drops": summed(losses[id]),
                 "since": since(counts.flows),
             }
         )
@@ -45,7 +47,9 @@ def ports(running: Running, switch: str | None = None) -> list[dict[str, Any]]:
 def networks(running: Running) -> list[dict[str, Any]]:
     """The same by network, of the ports that who asks sees."""
     view, by_network = running.view, dict[str, Counts]()
-    for id, counts in _by_port(running, None).items():
+    found = _by_port(running, None)
+    losses = _losses(running, found)
+    for id, counts in found.items():
         port = view.get(Port, id)
         if port is not None and running.sees("network", port.network_id):
             of_network = by_network.setdefault(port.network_id, Counts([], [], {}))
@@ -62,7 +66,7 @@ def networks(running: Running) -> list[dict[str, Any]]:
                     "project_id": network.project_id,
                     "ports": len(ids),
                     **traffic(counts.flows),
-                    "drops": of_ports(running, ids, counts),
+                    "drops": summed(loss for id in ids for loss in losses[id]),
                     "since": since(counts.flows),
                 }
             )
@@ -80,6 +84,13 @@ def _by_port(running: Running, switch: str | None) -> dict[str, Counts]:
         if meter.id in found:
             found[meter.id].meters.append(meter)
     return found
+
+
+def _losses(running: Running, counts: dict[str, Counts]) -> dict[str, list[Loss]]:
+    """What was dropped of each of these ports."""
+    switches = {flow.switch for each in counts.values() for flow in each.flows}
+    dropped = by_port(running, counts.keys(), switches)
+    return {id: [*by_meters(each.meters), *dropped.get(id, ())] for id, each in counts.items()}
 
 
 def _busiest(row: dict[str, Any]) -> tuple[float, int, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from tenantry.controller.model import Change, Port, View
+from tenantry.controller.openflow.drops import Cause
 from tenantry.controller.openflow.flow import Flow
 from tenantry.controller.openflow.pipeline import Table
 from tenantry.controller.store import Body
@@ -69,6 +70,18 @@ class Metered(NamedTuple):
     seconds: float
 
 
+class Dropped(NamedTuple):
+    """What was dropped on one switch for one cause, on one account: ``fields`` say whose it is. The
+    octets are without those of the first packet. ``seconds`` ago that was."""
+
+    cause: Cause
+    switch: int
+    fields: Mapping[str, int]
+    packets: int
+    octets: int
+    seconds: float
+
+
 class Counts(NamedTuple):
     """What was read, and of which switches (datapath ids) nothing could be: why, in words."""
 
@@ -105,6 +118,14 @@ class Running(Protocol):
 
         Open vSwitch adds up what its datapath has counted twice a second, so counts may be that
         old. They go on over a restart of the controller."""
+
+    def dropped(
+        self, whose: Collection[Mapping[str, int]], switches: Collection[int] | None = None
+    ) -> tuple[list[Dropped], dict[int, str]]:
+        """What was dropped, on all switches or these (datapath ids), on the account of whoever is
+        meant by one of ``whose``: values of fields, as ``{IN_PORT: key}``; ``{}`` is anybody. And
+        which switches did not tell: why, in words. No other flows are looked at, and it waits as
+        :meth:`counts` does, which has what meters have dropped."""
 
     def wanted(self, units: Iterable[UnitName]) -> Iterator[tuple[int, UnitName, int, Flow]]:
         """The flows of some units, as values: on which switch (a datapath id), and by which

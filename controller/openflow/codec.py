@@ -14,15 +14,16 @@ says. A flow that somebody modified in place has the cookie of another.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from tenantry.controller.openflow import fields, shapes
 from tenantry.controller.openflow.flow import Flow
 from tenantry.controller.openflow.keys import Cookie
 from tenantry.controller.openflow.nicira import LEARNED_PRIORITY
-from tenantry.controller.openflow.oxm import OXM
+from tenantry.controller.openflow.oxm import OXM, Value
 from tenantry.controller.openflow.pipeline import Path, Table
 
 VERSION = 0x05  # OpenFlow 1.4
@@ -109,7 +110,8 @@ def _digest(rest: bytes) -> bytes:
     return blake2b(rest, digest_size=7).digest()
 
 
-_FLOW_MOD_MATCH = _FLOW_MOD.size
+MATCH_AT = _FLOW_MOD.size
+"""Where the match begins in an encoded body."""
 
 
 def flow_identity(body: bytes) -> bytes:
@@ -119,8 +121,8 @@ def flow_identity(body: bytes) -> bytes:
 
 def _match(body: bytes) -> bytes:
     """The match of an encoded body, as it is padded."""
-    length = int.from_bytes(body[_FLOW_MOD_MATCH + 2 : _FLOW_MOD_MATCH + 4], "big")
-    return body[_FLOW_MOD_MATCH : _FLOW_MOD_MATCH + (length + 7 & ~7)]
+    length = int.from_bytes(body[MATCH_AT + 2 : MATCH_AT + 4], "big")
+    return body[MATCH_AT : MATCH_AT + (length + 7 & ~7)]
 
 
 def learned_match(body: bytes) -> dict[str, int]:
@@ -211,6 +213,7 @@ _STATS_ENTRY = struct.Struct("!HBxIIHHHHH2xQQQ")
 _FLOW_MOD_REST = struct.Struct("!QBBHHHIIIHH")
 
 
+_NO_MATCH: Mapping[str, Value] = MappingProxyType({})
 _TABLE_STATS = 3  # OFPMP_TABLE
 _TABLE_STATS_ENTRY = struct.Struct("!B3xIQQ")
 
@@ -227,10 +230,13 @@ def read_table_stats(data: bytes) -> tuple[dict[int, int], bool]:
     return counts, bool(flags & REPLY_MORE)
 
 
-def flow_stats_request(xid: int, table: int, cookie: int, cookie_mask: int) -> bytes:
-    """Ask for the flows of a table whose cookies have these bits under the mask (7.3.5.2)."""
+def flow_stats_request(
+    xid: int, table: int, cookie: int, cookie_mask: int, match: Mapping[str, Value] = _NO_MATCH
+) -> bytes:
+    """Ask for the flows of a table whose cookies have these bits under the mask, and that match
+    this and perhaps more (7.3.5.2)."""
     body = _FLOW_STATS_REQUEST.pack(_FLOW_STATS, 0, table, ANY, ANY, cookie, cookie_mask)
-    return message(MULTIPART_REQUEST, xid, body + shapes.encode_match({}))
+    return message(MULTIPART_REQUEST, xid, body + shapes.encode_match(match))
 
 
 class FlowStats(NamedTuple):

@@ -14,11 +14,13 @@ less a flow.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from tenantry.controller import runtime
-from tenantry.controller.openflow import codec, groups_meters
+from tenantry.controller.openflow import accounts, codec, groups_meters
+from tenantry.controller.openflow.accounts import Accounted, accounts_request
 from tenantry.controller.openflow.codec import FlowStats
 from tenantry.controller.openflow.groups_meters import MeterStats
 from tenantry.controller.switch.connection import Connection
@@ -48,29 +50,44 @@ def read(
     if whole:
         dump = connection.dump_flows(whole)
         found = {flow.cookie: flow for flow in dump if wanted.get(flow.cookie) == flow.table_id}
-    asked: list[tuple[int, int | None]] = [one for one in wanted.items() if one[1] not in whole]
-    asked += [(meter, None) for meter in dict.fromkeys(meters)]
-    for start in range(0, len(asked), A_TURN):
-        if start:
-            runtime.yield_now()
-        turn = asked[start : start + A_TURN]
-        first = connection.xids(len(turn) + 1)
-        barrier = first + len(turn)
-        request = b"".join([_question(first + at, *each) for at, each in enumerate(turn)])
-        with connection.reading(range(first, barrier + 1)) as answer:
-            connection.send(request + codec.message(codec.BARRIER_REQUEST, barrier))
-            while (header := codec.read_header(data := answer())).xid != barrier:
-                number, table = turn[header.xid - first]
-                if header.kind == codec.ERROR:
-                    continue  # no such meter
-                if table is not None:
-                    found.update((flow.cookie, flow) for flow in codec.read_flow_stats(data)[0])
-                elif stats := groups_meters.read_meter_stats(data):
-                    metered[number] = stats
+    flow_questions = [
+        partial(codec.flow_stats_request, table=table, cookie=cookie, cookie_mask=codec.ONE_FLOW)
+        for cookie, table in wanted.items()
+        if table not in whole
+    ]
+    numbers = [*dict.fromkeys(meters)]
+    meter_questions = [partial(groups_meters.meter_stats_request, meter=n) for n in numbers]
+    for number, data in _answers(connection, [*flow_questions, *meter_questions]):
+        if number < len(flow_questions):
+            found.update((flow.cookie, flow) for flow in codec.read_flow_stats(data)[0])
+        elif stats := groups_meters.read_meter_stats(data):
+            metered[numbers[number - len(flow_questions)]] = stats
     return Reading(found, metered)
 
 
-def _question(xid: int, number: int, table: int | None) -> bytes:
-    if table is None:
-        return groups_meters.meter_stats_request(xid, number)
-    return codec.flow_stats_request(xid, table, number, codec.ONE_FLOW)
+def read_accounts(connection: Connection, asked: Iterable[Mapping[str, int]]) -> list[Accounted]:
+    """The accounts of DROPPED that have these values of fields. Waits for the answers. Errors:
+    Disconnected."""
+    questions = [partial(accounts_request, fields=fields) for fields in asked]
+    return [
+        each for _, data in _answers(connection, questions) for each in accounts.read_accounts(data)
+    ]
+
+
+def _answers(
+    connection: Connection, questions: Sequence[Callable[[int], bytes]]
+) -> Iterator[tuple[int, bytes]]:
+    """What is answered to each question, by its number; nothing if the switch refuses it, as with a
+    meter that it has not."""
+    for start in range(0, len(questions), A_TURN):
+        if start:
+            runtime.yield_now()
+        turn = questions[start : start + A_TURN]
+        first = connection.xids(len(turn) + 1)
+        barrier = first + len(turn)
+        request = b"".join([question(first + at) for at, question in enumerate(turn)])
+        with connection.reading(range(first, barrier + 1)) as answer:
+            connection.send(request + codec.message(codec.BARRIER_REQUEST, barrier))
+            while (header := codec.read_header(data := answer())).xid != barrier:
+                if header.kind != codec.ERROR:
+                    yield start + header.xid - first, data

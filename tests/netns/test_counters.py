@@ -138,8 +138,8 @@ def test_what_a_port_may_not_ask_of_the_controller_is_named(net: Lab) -> None:
         drops = counters(net, "ports", port["id"])["drops"]
         return {drop["cause"]: drop["packets"] for drop in drops}
 
-    assert eventually(lambda: dropped().get("punt_limit", 0) > 50), dropped()
-    assert dropped()["punt_limit"] < counters(net, "ports", port["id"])["sent"]["packets"]
+    assert eventually(lambda: dropped().get("too_much_to_answer", 0) > 50), dropped()
+    assert dropped()["too_much_to_answer"] < counters(net, "ports", port["id"])["sent"]["packets"]
 
 
 def test_a_router_and_a_floating_ip(ovs: OpenVSwitch, tmp_path: Path) -> None:

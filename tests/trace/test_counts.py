@@ -160,7 +160,8 @@ def test_commands_show_them(net: Lab, port: str, monkeypatch: pytest.MonkeyPatch
     assert (row["id"], row["sent"]["octets"]) == (port, 300)
     (row,) = json.loads(run(net, "top", "networks", "--json").output)
     assert (row["ports"], row["broadcasts"]["packets"]) == (1, 2)
-    assert json.loads(run(net, "top", "drops", "--json").output) == []
+    (drop,) = json.loads(run(net, "top", "drops", "--json").output)
+    assert (drop["port_id"], drop["cause"], drop["packets"]) == (port, "unknown_destination", 3)
     refused = run(net, "counters", "router", "nowhere")
     assert refused.exit_code == 1 and "nowhere" in refused.output
 
@@ -178,3 +179,41 @@ def test_commands_show_them(net: Lab, port: str, monkeypatch: pytest.MonkeyPatch
 )
 def test_rates_for_people(value: float | None, text: str | None) -> None:
     assert commands.rate(value) == text
+
+
+def test_what_was_dropped_is_told_with_its_cause(net: Lab, port: str) -> None:
+    """Of the port alone, by the accounts of the switch: the first packet, too."""
+    other = net.port(net.network("10.0.0.0/24"), mac_address="fa:16:3e:00:00:02")
+    net.attach(other)
+    strange = "in_port(1),eth(src=52:54:00:00:00:99,dst=ff:ff:ff:ff:ff:ff),eth_type(0x88b5)"
+    to_bridges = "eth(src=fa:16:3e:00:00:02,dst=01:80:c2:00:00:00),eth_type(0x88cc)"
+    for interface, frame, times in (
+        ("if1", strange, 4),
+        ("if2", strange, 2),
+        ("if2", to_bridges, 3),
+    ):
+        for _ in range(times):
+            net.ovs.appctl("netdev-dummy/receive", interface, frame)
+    net.ovs.appctl("revalidator/purge")
+
+    def drops(path: str) -> dict[tuple[str, str], int]:
+        answer = net.api("GET", f"/tenantry/v1/{path}/counters")
+        assert all(drop["words"] and drop["octets"] for drop in answer["drops"])
+        return {(drop["cause"], drop["way"]): drop["packets"] for drop in answer["drops"]}
+
+    mine, others = (
+        {("not_its_address", "sent"): 4},
+        {
+            ("not_its_address", "sent"): 2,
+            ("bridge_protocol", "sent"): 3,
+        },
+    )
+    assert drops(f"ports/{port}") == mine
+    assert drops(f"ports/{other['id']}") == others
+    assert drops(f"networks/{other['network_id']}") == others
+    rows = {row["id"]: row["drops"] for row in net.api("GET", "/tenantry/v1/counters")}
+    assert {drop["packets"] for drop in rows[port]} == {4} and len(rows[other["id"]]) == 2
+    told = json.loads(run(net, "top", "drops", "--json").output)
+    assert [drop["packets"] for drop in told] == [4, 3, 2]
+    assert "bridge's protocol" in run(net, "top", "drops", "--readings", "1").output
+    assert "not_its_address" in run(net, "counters", "port", port, "--once").output

@@ -5,19 +5,22 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from time import monotonic
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tenantry.controller import runtime
 from tenantry.controller.engine.engine import Engine
-from tenantry.controller.feature.routes import Counted, Counts, Metered, Rate, UnitName
+from tenantry.controller.feature.routes import Counted, Counts, Dropped, Metered, Rate, UnitName
 from tenantry.controller.model.binding import switch_text
 from tenantry.controller.openflow import codec, groups_meters
 from tenantry.controller.openflow.codec import FlowStats
+from tenantry.controller.openflow.contract import Adds
+from tenantry.controller.openflow.drops import UNFORESEEN, Cause, Whose
 from tenantry.controller.openflow.pipeline import Table
 from tenantry.controller.switch.connection import Connection, Disconnected
-from tenantry.controller.switch.reading import Reading, read
+from tenantry.controller.switch.reading import Reading, read, read_accounts
 
 ANSWER_SECONDS = 3.0
 """How long a switch may take to tell what it has counted."""
@@ -83,12 +86,14 @@ def counts(
             if ids is None or not groups_meters.is_flow(key) or codec.table_id(body) in ids
         ]
         if wanted:
-            asked[switch] = wanted, runtime.spawn(_read, connections.get(switch), wanted)
-    for switch, (wanted, greenlet) in asked.items():
-        reading: Reading | str = greenlet.wait()
+            asked[switch] = wanted
+    for switch, reading in told(
+        connections, {switch: partial(_read, wanted=wanted) for switch, wanted in asked.items()}
+    ):
         if isinstance(reading, str):
             silent[switch] = f"switch {switch_text(engine.model, switch)} {reading}"
             continue
+        wanted = asked[switch]
         flows = {cookie: (flow, rates.rate(switch, flow)) for cookie, flow in reading.flows.items()}
         for name, key, _ in wanted:
             if key in flows:
@@ -115,18 +120,65 @@ def counted(name: UnitName, switch: int, flow: FlowStats, rate: Rate | None) -> 
     )
 
 
-def _read(
-    connection: Connection | None, wanted: Collection[tuple[UnitName, int, bytes]]
-) -> Reading | str:
-    """What a switch tells, or why it does not."""
+def dropped(
+    engine: Engine,
+    connections: Mapping[int, Connection],
+    switches: Iterable[int],
+    whose: Collection[Mapping[str, int]],
+) -> tuple[list[Dropped], dict[int, str]]:
+    """See :meth:`tenantry.controller.feature.routes.Running.dropped`."""
+    causes = _causes(engine)
+    found: dict[tuple[object, ...], Dropped] = {}
+    silent = dict[int, str]()
+    asking = partial(read_accounts, asked=whose)
+    for switch, accounts in told(connections, dict.fromkeys(switches, asking)):
+        if isinstance(accounts, str):
+            silent[switch] = f"switch {switch_text(engine.model, switch)} {accounts}"
+            continue
+        for (number, of, fields), packets, octets, seconds in accounts:
+            if cause := causes.get((number, of)):
+                key = (switch, number, of, *sorted(fields.items()))
+                found[key] = Dropped(cause, switch, fields, packets, octets, seconds)
+    return [*found.values()], silent
+
+
+def _causes(engine: Engine) -> dict[tuple[int, Whose], Cause]:
+    """Those that features name, by number and whose."""
+    said: list[Adds] = [
+        adds for app in engine.apps for adds in (*app.tables.values(), *app.adds_to.values())
+    ]
+    causes = (UNFORESEEN, *(cause for adds in said for cause in adds.drops))
+    return {(cause.number, cause.whose): cause for cause in causes}
+
+
+Told = TypeVar("Told")
+
+
+def told(
+    connections: Mapping[int, Connection], questions: Mapping[int, Callable[[Connection], Told]]
+) -> Iterator[tuple[int, Told | str]]:
+    """What each switch tells, or why it does not; all are asked at once."""
+    asked = {
+        switch: runtime.spawn(_ask, connections.get(switch), question)
+        for switch, question in questions.items()
+    }
+    for switch, greenlet in asked.items():
+        yield switch, greenlet.wait()
+
+
+def _ask(connection: Connection | None, question: Callable[[Connection], Told]) -> Told | str:
     if connection is None:
         return "is not connected"
-    flows = ((key, codec.table_id(body)) for _, key, body in wanted if groups_meters.is_flow(key))
-    meters = (groups_meters.meter_id(key) for _, key, _ in wanted)
     try:
         with runtime.Timeout(ANSWER_SECONDS):
-            return read(connection, flows, (meter for meter in meters if meter is not None))
+            return question(connection)
     except runtime.Timeout:
         return f"has not answered for {ANSWER_SECONDS:.0f} seconds"
     except Disconnected:
         return "is gone"
+
+
+def _read(connection: Connection, wanted: Collection[tuple[UnitName, int, bytes]]) -> Reading:
+    flows = ((key, codec.table_id(body)) for _, key, body in wanted if groups_meters.is_flow(key))
+    meters = (groups_meters.meter_id(key) for _, key, _ in wanted)
+    return read(connection, flows, (meter for meter in meters if meter is not None))

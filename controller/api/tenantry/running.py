@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from tenantry.controller import runtime
-from tenantry.controller.api.tenantry.counting import Rates, counted, counts
+from tenantry.controller.api.tenantry.counting import Rates, counted, counts, dropped
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.feature.app import Unit
-from tenantry.controller.feature.routes import Counted, Counts, Silent, UnitName
+from tenantry.controller.feature.routes import Counted, Counts, Dropped, Silent, UnitName
 from tenantry.controller.model import Binding, Change, Model, Port, View
 from tenantry.controller.model.binding import dpid_text, switch_text
 from tenantry.controller.openflow.codec import FlowStats
@@ -129,6 +129,12 @@ class Running:
     ) -> Counts:
         names, chosen = [*units], self.chosen(switch)
         return counts(self.engine, self.progress.connections, chosen, names, tables, self.rates)
+
+    def dropped(
+        self, whose: Collection[Mapping[str, int]], switches: Collection[int] | None = None
+    ) -> tuple[list[Dropped], dict[int, str]]:
+        chosen = self.chosen(None) if switches is None else switches
+        return dropped(self.engine, self.progress.connections, chosen, whose)
 
     def wanted(self, units: Iterable[UnitName]) -> Iterator[tuple[int, UnitName, int, Flow]]:
         kinds = {
