@@ -177,4 +177,54 @@ def _text(cell: object) -> str:
     return "-" if cell is None else escape(str(cell))
 
 
-COMMANDS: tuple[click.Command, ...] = (counters, top)
+@click.command()
+@click.option("--switch", help="Only this switch: name or datapath id.")
+@click.option("--lines", type=click.IntRange(1, 20), default=10, show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1.0, 30.0),
+    default=APART_SECONDS,
+    show_default=True,
+    help="Between the two readings.",
+)
+@click.pass_obj
+def hot(context: Context, switch: str | None, lines: int, seconds: float) -> None:
+    """Show the ports and flows that carry most just now, how many passes through the datapath their
+    packets cost, and what would make it fewer. For administrators.
+
+    Reads all that the switches hold, twice.
+    """
+    answer = context.client.get("/tenantry/v1/hot", 60 + seconds, switch=switch, seconds=seconds)
+    output = context.output
+    if output.json(answer):
+        return
+    for each in answer["switches"]:
+        passes = "-" if each["passes"] is None else f"{each['passes']:.2f}"
+        came = rate(each["packets_per_second"])
+        output.console.print(f"{escape(each['name'])}: {came} packets/s, {passes} passes each")
+        for one in each["tracked"]:
+            again = rate(one["packets_per_second"])
+            output.console.print(f"  {again} packets/s tracked in {one['table']}: {one['for']}")
+    columns = ["id", "name", "sent bit/s", "received bit/s", "passes", "because", "shorter"]
+    ports = [
+        [
+            *(port["id"], port["name"]),
+            *(rate(port[way]["octets_per_second"], 8) for way in ("sent", "received")),
+            *(port["passes"], port["because"], port["shorter"]),
+        ]
+        for port in answer["ports"][:lines]
+    ]
+    output.table("Ports", columns, ports)
+    columns = ["switch", "table", "packets/s", "bit/s", "more passes", "from", "match"]
+    flows = [
+        [
+            *(flow["switch"].lstrip("0"), flow["table"], rate(flow["packets_per_second"])),
+            *(rate(flow["octets_per_second"], 8), flow["more_passes"]),
+            *(f"{flow['app']}: {flow['object']}", flow["match"]),
+        ]
+        for flow in answer["flows"][:lines]
+    ]
+    output.table("Flows", columns, flows)
+
+
+COMMANDS: tuple[click.Command, ...] = (counters, top, hot)

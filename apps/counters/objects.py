@@ -16,6 +16,7 @@ from tenantry.apps.counters.drops import by_meters, by_port, of_router, summed
 from tenantry.apps.counters.tally import tally, told
 from tenantry.apps.firewall.records import FirewallPolicy
 from tenantry.apps.l2.tables import ClassifyPriority
+from tenantry.controller import runtime
 from tenantry.controller.feature.routes import Counted, Counts, Running, UnitName
 from tenantry.controller.model import Port
 from tenantry.controller.network.records import FloatingIp
@@ -63,7 +64,8 @@ def port(running: Running, id: str) -> dict[str, Any]:
 def network(running: Running, id: str) -> dict[str, Any]:
     """The same of all ports of a network together that who asks sees."""
     _found(running, "network", id)
-    ids = [p for p in running.view.ids(Port, network_id=id) if running.sees("port", p)]
+    on_it = runtime.paced(running.view.ids(Port, network_id=id))
+    ids = [p for p in on_it if running.sees("port", p)]
     counts = running.counts(units_of(ids), OF_A_PORT)
     answer = {**traffic(counts.flows), "drops": _drops(running, counts), "ports": len(ids)}
     return told("network", id, counts, answer)

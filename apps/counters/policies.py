@@ -6,11 +6,12 @@ does not answer, is an administrator's to know."""
 from __future__ import annotations
 
 from tenantry.apps.counters.routes import OBJECTS
-from tenantry.controller.feature.policies import ANY_READER, PLACE, of_route
+from tenantry.controller.feature.policies import ADMIN, ANY_READER, PLACE, of_route
 
 POLICIES = (
     *of_route("counters", ANY_READER, PLACE),
     *of_route("counters/networks", ANY_READER),
+    *of_route("hot", ADMIN),
     *(
         rule
         for path in OBJECTS

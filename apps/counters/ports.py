@@ -9,6 +9,7 @@ from typing import Any
 from tenantry.apps.counters.drops import Loss, by_meters, by_port, summed
 from tenantry.apps.counters.objects import OF_A_PORT, traffic, units_of
 from tenantry.apps.counters.tally import since, tally
+from tenantry.controller import runtime
 from tenantry.controller.feature.routes import Counts, Running
 from tenantry.controller.model import Binding, Network, Port
 from tenantry.controller.openflow.pipeline import Table
@@ -23,7 +24,7 @@ def ports(running: Running, switch: str | None = None) -> list[dict[str, Any]]:
     view, rows = running.view, []
     found = _by_port(running, switch)
     losses = _losses(running, found)
-    for id, counts in found.items():
+    for id, counts in runtime.paced(found.items()):
         port = view.get(Port, id)
         if port is None:
             continue
@@ -49,14 +50,14 @@ def networks(running: Running) -> list[dict[str, Any]]:
     view, by_network = running.view, dict[str, Counts]()
     found = _by_port(running, None)
     losses = _losses(running, found)
-    for id, counts in found.items():
+    for id, counts in runtime.paced(found.items()):
         port = view.get(Port, id)
         if port is not None and running.sees("network", port.network_id):
             of_network = by_network.setdefault(port.network_id, Counts([], [], {}))
             of_network.flows.extend(counts.flows)
             of_network.meters.extend(counts.meters)
     rows = []
-    for network_id, counts in by_network.items():
+    for network_id, counts in runtime.paced(by_network.items()):
         if (network := view.get(Network, network_id)) is not None:
             ids = {flow.id for flow in counts.flows}
             rows.append(
@@ -75,10 +76,11 @@ def networks(running: Running) -> list[dict[str, Any]]:
 
 def _by_port(running: Running, switch: str | None) -> dict[str, Counts]:
     """What was read of each port that is plugged in and that who asks sees."""
-    seen = [id for id in sorted(running.view.ids(Binding)) if running.sees("port", id)]
+    plugged = runtime.paced(sorted(running.view.ids(Binding)))
+    seen = [id for id in plugged if running.sees("port", id)]
     counts = running.counts(units_of(seen), OF_A_PORT, switch)
     found: dict[str, Counts] = {}
-    for flow in counts.flows:
+    for flow in runtime.paced(counts.flows):
         found.setdefault(flow.id, Counts([], [], {})).flows.append(flow)
     for meter in counts.meters:
         if meter.id in found:

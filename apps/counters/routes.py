@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tenantry.apps.counters import objects, ports
+from tenantry.apps.counters import hot, objects, ports
 from tenantry.controller.feature.routes import Route
 
 OBJECTS: dict[str, Callable[..., object]] = {
@@ -21,5 +21,6 @@ OBJECTS: dict[str, Callable[..., object]] = {
 ROUTES = (
     Route("counters", ports.ports, ("switch",), waits=True),
     Route("counters/networks", ports.networks, waits=True),
+    Route("hot", hot.hot, ("switch", "seconds"), waits=True),
     *(Route(f"{path}/{{id}}/counters", answer, waits=True) for path, answer in OBJECTS.items()),
 )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from tenantry.controller import runtime
 from tenantry.controller.feature.routes import Counted, Counts, Rate, Silent
 from tenantry.controller.model.binding import dpid_text
 
@@ -17,7 +18,7 @@ def tally(flows: Iterable[Counted]) -> dict[str, Any]:
     them was read a little before."""
     packets = octets = 0
     rates: list[Rate] = []
-    for flow in flows:
+    for flow in runtime.paced(flows):
         packets, octets = packets + flow.packets, octets + flow.octets
         rates += [flow.rate] if flow.rate else []
     return {

@@ -53,12 +53,12 @@ def _slowest(client: Client, path: str) -> float:
 
 
 def main() -> None:
-    """List all, over and over; a line when that has begun."""
+    """List all, or ask for the path that is named, over and over; a line when that has begun."""
     where = urlsplit(sys.argv[1])
     assert where.hostname
     connection = http.client.HTTPConnection(where.hostname, where.port)
     for turn in count():
-        connection.request("GET", PATH)
+        connection.request("GET", sys.argv[2] if sys.argv[2:] else PATH)
         connection.getresponse().read()
         if not turn:
             print(flush=True)

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tenantry.controller import runtime
 from tenantry.controller.cli import features
 from tenantry.controller.model import Binding
+from tenantry.controller.openflow import codec
 from tenantry.controller.serve import Controller
+from tenantry.controller.switch.connection import Connection
 from tests import namespace
 from tests.bench import beside
 from tests.bench.beside import Beside
@@ -132,6 +135,15 @@ class Watch:
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
+        self._taken = [0, 0]
+        take = Connection.take
+
+        def counted(connection: Connection, header: codec.Header, data: bytes) -> None:
+            self._taken[0] += 1
+            self._taken[1] += len(data)
+            take(connection, header, data)
+
+        Connection.take = counted  # type: ignore[method-assign]
 
     def where(self) -> dict[str, Any]:
         return {"api": self._controller.api_url, "openflow": self._controller.openflow}
@@ -162,6 +174,22 @@ class Watch:
         ), port
         return time.perf_counter()
 
+    def taken(self) -> tuple[int, int]:
+        """Messages and octets that switches have answered."""
+        return self._taken[0], self._taken[1]
+
+    def echo(self, count: int) -> float:
+        """The longest that a switch took to answer one of so many echo requests, a little apart, in
+        seconds; that is also how long it would have waited for an answer of ours."""
+        (connection,) = self._controller.progress.connections.values()
+        took = []
+        for _ in range(count):
+            start = time.perf_counter()
+            assert connection.answers()
+            took.append(time.perf_counter() - start)
+            runtime.sleep(0.01)
+        return max(took)
+
     def runs(self) -> dict[str, int]:
         """How often units of each app and kind were compiled."""
         found: dict[str, int] = {}
@@ -186,7 +214,7 @@ class Watch:
 def main() -> None:
     controller = Controller(features.load([beside.arguments()["file"]]))
     watch = Watch(controller)
-    calls = ("where", "settled", "active", "counts", "runs")
+    calls = ("where", "settled", "active", "counts", "runs", "taken", "echo")
     try:
         beside.answer({name: getattr(watch, name) for name in calls})
     finally:

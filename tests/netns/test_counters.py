@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -200,4 +201,45 @@ def test_a_rule_of_a_group(ovs: OpenVSwitch, tmp_path: Path) -> None:
         assert guests[0].run("ping", "-q", "-f", "-c", "25", ports[1]["fixed_ips"][0]["ip_address"])
         decided = counters(net, "security-group-rules", made["id"])["decided"]
         assert counted(decided) == (50, 50 * 98)
+        net.verify()
+
+
+@pytest.mark.parametrize(("stateful", "passes"), [(True, 2), (False, 1)])
+def test_hot_tells_the_passes(
+    ovs: OpenVSwitch, tmp_path: Path, stateful: bool, passes: int
+) -> None:
+    """As many as there are in the datapath, for stateful groups and for others."""
+    with lab(ovs, tmp_path, groups=True) as net:
+        network = net.network("10.0.0.0/24")
+        group = net.create("security_group", name="g", stateful=stateful)
+        for direction in ("ingress", "egress"):
+            rule = {"security_group_id": group["id"], "direction": direction, "ethertype": "IPv4"}
+            with suppress(Refused):  # a group has rules for what leaves
+                body = {"security_group_rule": rule}
+                net.api("POST", "/v2.0/security-group-rules", body)
+        ports = [net.port(network, security_groups=[group["id"]]) for _ in range(2)]
+        guests = [net.guest(port) for port in ports]
+        for guest in guests:
+            quiet(guest)
+        neighbours(*zip(guests, ports, strict=True))
+        net.settle()
+        words = ("ping", "-q", "-i", "0.01", "-w", "20", ports[1]["fixed_ips"][0]["ip_address"])
+        pinging = guests[0].start(*words)
+        answer = net.api("GET", "/tenantry/v1/hot?seconds=3")
+        (switch,) = answer["switches"]
+        assert switch["passes"] == pytest.approx(passes, abs=0.2), answer
+        assert {port["id"] for port in answer["ports"]} == {port["id"] for port in ports}
+        assert {port["passes"] for port in answer["ports"]} == {passes}
+        assert {one["table"] for one in switch["tracked"]} == (
+            {"FROM_PORT_TRACK"} if stateful else set()
+        )
+        for port in answer["ports"]:
+            assert port["sent"]["packets_per_second"] > 10
+            assert ("stateless" in (port["shorter"] or "")) == stateful
+        classified = [flow for flow in answer["flows"] if flow["table"] == "CLASSIFY"]
+        assert {flow["object"] for flow in classified} >= {f"port {port['id']}" for port in ports}
+        pinging.kill()
+        pinging.communicate()
+        with pytest.raises(Refused, match="seconds must be a number from 1 to 30, not soon"):
+            net.api("GET", "/tenantry/v1/hot?seconds=soon")
         net.verify()

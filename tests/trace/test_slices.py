@@ -20,7 +20,7 @@ from tests.openvswitch import OpenVSwitch
 
 Ask = Callable[..., tuple[int, Any]]
 
-FOR_OPERATORS = ["diff", "verify", "engine", "hosts"]
+FOR_OPERATORS = ["diff", "verify", "engine", "hosts", "hot"]
 TOLD = ["status", "flows", "wait", "rules", "counters", "counters/networks", "routers"]
 ROUTES = [*FOR_OPERATORS, *TOLD, "network-log"]
 

@@ -94,8 +94,11 @@ def counts(
             silent[switch] = f"switch {switch_text(engine.model, switch)} {reading}"
             continue
         wanted = asked[switch]
-        flows = {cookie: (flow, rates.rate(switch, flow)) for cookie, flow in reading.flows.items()}
-        for name, key, _ in wanted:
+        flows = {
+            cookie: (flow, rates.rate(switch, flow))
+            for cookie, flow in runtime.paced(reading.flows.items())
+        }
+        for name, key, _ in runtime.paced(wanted):
             if key in flows:
                 found.flows.append(counted(name, switch, *flows[key]))
                 continue

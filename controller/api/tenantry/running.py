@@ -115,9 +115,8 @@ class Running:
             stats = self.ask(dpid, ids).flows
             origins = self.engine.origins(dpid, (flow.cookie for flow in stats))
             yield [
-                counted(UnitName(unit.app.name, unit.units.kind, unit.id), dpid, flow, rate)
+                counted(UnitName(unit.app.name, unit.units.kind, unit.id), dpid, flow, None)
                 for flow in stats
-                for rate in (self.rates.rate(dpid, flow),)
                 for unit in origins.get(flow.cookie, ())
             ]
 
