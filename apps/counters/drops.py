@@ -13,27 +13,24 @@ from typing import Any, NamedTuple
 
 from tenantry.apps.l2.tables import TOO_MUCH_TO_MANY
 from tenantry.apps.punt.tables import TOO_MUCH_TO_ANSWER
+from tenantry.apps.qos.tables import TOO_MUCH_OUTSIDE, TOO_MUCH_RECEIVED, TOO_MUCH_SENT
 from tenantry.controller.feature.routes import Dropped, Metered, Running
 from tenantry.controller.model import Binding, Port
-from tenantry.controller.openflow.drops import Whose
+from tenantry.controller.openflow.drops import Cause, Whose
 from tenantry.controller.openflow.keys import MeterUse
 from tenantry.controller.openflow.pipeline import ENTERED, IN_PORT, OUT_PORT
 
 SENT, RECEIVED = "sent", "received"
 
-METERS = {
-    "punt": (TOO_MUCH_TO_ANSWER.name, TOO_MUCH_TO_ANSWER.words, SENT),
-    "multicast": (TOO_MUCH_TO_MANY.name, TOO_MUCH_TO_MANY.words, SENT),
+METERS: dict[tuple[str, str], tuple[Cause, str]] = {
+    ("punt", "port"): (TOO_MUCH_TO_ANSWER, SENT),
+    ("multicast", "port"): (TOO_MUCH_TO_MANY, SENT),
+    ("qos", "floating"): (TOO_MUCH_OUTSIDE, SENT),
+    ("qos", "gateway"): (TOO_MUCH_OUTSIDE, SENT),
 }
-"""By app: the cause of what its meters drop."""
+"""By app and kind of unit: why their meters drop, and which way."""
 
-_RATE = "it is more than the port's QoS policy lets it"
-QOS = {
-    MeterUse.FROM_PORT_BITS: ("egress_bandwidth", f"{_RATE} send (bandwidth)", SENT),
-    MeterUse.TO_PORT_BITS: ("ingress_bandwidth", f"{_RATE} receive (bandwidth)", RECEIVED),
-    MeterUse.FROM_PORT_PACKETS: ("egress_packet_rate", f"{_RATE} send (packets)", SENT),
-    MeterUse.TO_PORT_PACKETS: ("ingress_packet_rate", f"{_RATE} receive (packets)", RECEIVED),
-}
+RECEIVING = (MeterUse.TO_PORT_BITS, MeterUse.TO_PORT_PACKETS)
 
 FEW = 50
 """Ports; of more, all accounts are read, which there are not many of."""
@@ -88,12 +85,16 @@ def _loss(dropped: Dropped) -> Loss:
 
 
 def by_meters(meters: Iterable[Metered]) -> Iterator[Loss]:
-    """What meters of ports have dropped."""
+    """What meters have dropped."""
     for meter in meters:
-        if meter.dropped_packets:
-            qos = meter.app == "qos"
-            said = QOS[MeterUse(meter.meter >> 24)] if qos else METERS[meter.app]
-            yield Loss(*said, meter.dropped_packets, meter.dropped_octets)
+        if not meter.dropped_packets:
+            continue
+        if (meter.app, meter.kind) == ("qos", "port"):
+            received = meter.meter >> 24 in RECEIVING
+            cause, way = (TOO_MUCH_RECEIVED, RECEIVED) if received else (TOO_MUCH_SENT, SENT)
+        else:
+            cause, way = METERS[meter.app, meter.kind]
+        yield Loss(cause.name, cause.words, way, meter.dropped_packets, meter.dropped_octets)
 
 
 def summed(losses: Iterable[Loss]) -> list[dict[str, Any]]:

@@ -27,6 +27,9 @@ from tenantry.controller.openflow.pipeline import EXIT, Table
 OF_A_PORT = (Table.CLASSIFY, Table.OUTPUT, Table.PUNT_LIMIT, Table.IDENTITY)
 
 
+TO_MANY = (ClassifyPriority.BROADCAST, ClassifyPriority.PAIR_BROADCAST)
+
+
 def units_of(port_ids: Iterable[str]) -> list[UnitName]:
     """Of ports: the units whose flows count what they send and get."""
     apps = ("l2", "punt", "port_security", "multicast", "qos")
@@ -39,7 +42,7 @@ def traffic(flows: Collection[Counted]) -> dict[str, Any]:
     return {
         "sent": tally(sent),
         "received": tally(flow for flow in flows if flow.table == Table.OUTPUT.id),
-        "broadcasts": tally(flow for flow in sent if flow.priority == ClassifyPriority.BROADCAST),
+        "broadcasts": tally(flow for flow in sent if flow.priority in TO_MANY),
     }
 
 
@@ -83,7 +86,8 @@ def router(running: Running, id: str) -> dict[str, Any]:
     switch its way was chosen."""
     _found(running, "router", id)
     units = [UnitName("routing", "router", id)]
-    counts = running.counts(units, (Table.ROUTE, Table.ROUTE_PATH))
+    tables = (Table.ROUTE, Table.ROUTE_PATH)
+    counts = running.counts([*units, UnitName("qos", "gateway", id)], tables)
     exits = {
         (switch, cookie): action.value
         for switch, _, cookie, flow in running.wanted(units)
@@ -98,7 +102,7 @@ def router(running: Running, id: str) -> dict[str, Any]:
     switches = {flow.switch for flow in counts.flows}
     drops = of_router(running, [leg.port.key for leg in interfaces], switches)
     answer = {
-        "drops": summed(drops),
+        "drops": summed([*by_meters(counts.meters), *drops]),
         "routed": tally(flow for flows in by_exit.values() for flow in flows),
         "interfaces": [
             {
@@ -123,11 +127,13 @@ def floating_ip(running: Running, id: str) -> dict[str, Any]:
             f"see /tenantry/v1/routers/{record.router_id}/counters"
         )
     tables = (Table.ROUTER_NAT_IN, Table.ROUTER_NAT_OUT)
-    counts = running.counts([UnitName("nat", "floating", id)], tables)
+    units = [UnitName(app, "floating", id) for app in ("nat", "qos")]
+    counts = running.counts(units, tables)
     by_table = {t: [flow for flow in counts.flows if flow.table == t.id] for t in tables}
     answer = {
         "sent": tally(by_table[Table.ROUTER_NAT_OUT]),
         "received": tally(by_table[Table.ROUTER_NAT_IN]),
+        "drops": summed(by_meters(counts.meters)),
     }
     return told("floatingip", id, counts, answer)
 
