@@ -73,7 +73,8 @@ class Observed:
         for _ in engine.run():
             pass
         assert not engine.failed, engine.failed
-        flows = {switch: sorted(wanted.flows.values()) for switch, wanted in engine.wanted.items()}
+        # With their keys: that of a meter says all that it is.
+        flows = {switch: sorted(wanted.flows.items()) for switch, wanted in engine.wanted.items()}
         rows = {switch: sorted(map(str, engine.rows(switch))) for switch in HOSTS}
         interfaces = {id: plugged(self._model, str(id)) for id in self._model.all(Binding)}
         return flows, rows, interfaces
@@ -196,7 +197,8 @@ def seen(api: Api, changed: str) -> Any:
             if kind.internal or kind.parent:
                 continue
             answer = Request.blank(kind.path).get_response(app).json
-            shown = [one for one in answer[kind.collection] if one["id"] != changed]
+            others = (one for one in answer[kind.collection] if one["id"] != changed)
+            shown = [_without(one, changed) for one in others]
             own = [
                 [one["id"], one.get("status"), one.get("binding:vif_type")]
                 for one in answer[kind.collection]
@@ -204,6 +206,16 @@ def seen(api: Api, changed: str) -> Any:
             ]
             found[f"{project} {kind.name}"] = canonical([shown, own])
     return found
+
+
+def _without(whole: dict[str, Any], part: str) -> dict[str, Any]:
+    """What a resource shows, but for the one that has changed, if that is a part of it."""
+    return {
+        name: [one for one in value if not (isinstance(one, dict) and one.get("id") == part)]
+        if isinstance(value, list)
+        else value
+        for name, value in whole.items()
+    }
 
 
 WHEN = ("created_at", "updated_at", "revision_number")

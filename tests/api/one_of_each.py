@@ -7,7 +7,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tenantry.apps.qos.records import BANDWIDTHS
 from tenantry.controller.api.core import agent
 from tests.api.conftest import Api
 
@@ -67,8 +66,7 @@ def one_of_each(api: Api) -> World:
     make, other, id = world._make, world.other, world.id
     notes = {"name": "one", "description": "the first"}
     for number, zone, priority in ((1, "nova", 1), (2, "zone2", 0)):
-        told: Body = {"tunnel_address": f"192.0.2.{number}", "gateway_priority": priority}
-        told |= {BANDWIDTHS: {"wire": {"egress": 10**6, "ingress": 10**6}}}
+        told = {"tunnel_address": f"192.0.2.{number}", "gateway_priority": priority}
         agent.report(
             api.store,
             api.kinds,

@@ -349,7 +349,6 @@ VALUES: dict[Any, Any] = {
     "max_burst_kbps": [1800],
     "max_kpps": [40],
     "max_burst_kpps": [30],
-    "min_kbps": [600],
     ("ndp_proxy", "router_id"): lambda world: [world.others["second_router"]],
     ("ndp_proxy", "port_id"): lambda world: [world.id("port")],
     ("ndp_proxy", "ip_address"): lambda world: [LEFT_OUT, "2001:db8:1::77"],

@@ -31,12 +31,20 @@ NOTES = {
     ("port", "trusted"): "Nova reads it in the profile, and tells the card",
     ("port", "data_plane_status"): "what an admin's tools have seen of the wires, for the user",
     **dict.fromkeys(
+        [("security_group_rule", name) for name in ("project_id", "tenant_id")],
+        "whoever made a rule: it is for those to see and change whose the group is",
+    ),
+    **dict.fromkeys(
         [("minimum_packet_rate_rule", name) for name in ("min_kpps", "direction")],
         "no switch keeps it: whoever is to have such a policy is refused",
     ),
     **dict.fromkeys(
         [("metering_label_rule", "project_id"), ("metering_label_rule", "tenant_id")],
         "it is of its label's project, whoever makes it",
+    ),
+    **dict.fromkeys(
+        [("minimum_bandwidth_rule", name) for name in ("min_kbps", "direction")],
+        "no host says what its wires carry: whoever is to have such a policy is refused",
     ),
     ("firewall_policy", "audited"): "whether somebody has read the policy",
     **dict.fromkeys(
