@@ -15,6 +15,12 @@ from tenantry.apps.metering.records import MeteringLabel, MeteringLabelRule
 from tenantry.apps.multicast.records import EVERY_GROUP, Asked, Membership
 from tenantry.apps.nat.records import ConntrackHelper, NdpProxy, PortForwarding
 from tenantry.apps.network_log.records import NetworkLog
+from tenantry.apps.qos.records import (
+    BandwidthLimit,
+    DscpMarking,
+    MinimumBandwidth,
+    PacketRateLimit,
+)
 from tenantry.apps.security_groups.records import AddressGroup, SecurityGroup, SecurityGroupRule
 from tenantry.apps.tap import records as tap
 from tenantry.apps.tap.rows import mirror_name
@@ -54,6 +60,8 @@ FLOATING = ("f1", "f2")
 HOLDERS = ("h1", "h2")  # the ports that have the addresses of floating IPs
 WIRES = ("wire", "cable")
 GROUPS = ("g1", "g2", "g3")  # security groups
+POLICIES = ("slow", "marked")  # of quality of service
+policy_ids = st.sampled_from(["", *POLICIES])
 
 
 def _host(switch: int) -> str:
@@ -137,7 +145,8 @@ def networks(draw: st.DrawFn) -> Network:
     mtu = draw(st.sampled_from([1500, 9000]))
     external = draw(st.booleans())
     name = ("project", id, up, mtu, kind, wire, vlan)
-    return Network(id, _key(id), *name, external=external, pvlan=draw(st.booleans()))
+    more = {"external": external, "qos_policy_id": draw(policy_ids)}
+    return Network(id, _key(id), *name, pvlan=draw(st.booleans()), **more)
 
 
 def _first(network: str, version: int) -> int:
@@ -201,6 +210,7 @@ def routers(draw: st.DrawFn) -> Router:
         distributed=draw(st.booleans()),
         ha=draw(st.booleans()),
         ndp_proxies_only=draw(st.booleans()),
+        qos_policy_id=draw(policy_ids),
     )
 
 
@@ -219,7 +229,10 @@ def translations(draw: st.DrawFn) -> Record:
     key = _key(holder)
     held = (FixedIp(f"{network}4", 4, address),)
     kinds: list[Record] = [
-        FloatingIp(id, "project", network, address, holder, router, some_port, fixed),
+        FloatingIp(
+            *(id, "project", network, address, holder, router, some_port, fixed),
+            qos_policy_id=draw(policy_ids),
+        ),
         Port(
             *(holder, key, network, "", "", 0xFA163E000000 + key, held, True, False, "", ""),
             device_id=id,
@@ -258,6 +271,7 @@ def ports(draw: st.DrawFn) -> Port:
         standby_hosts=draw(st.frozensets(st.sampled_from(["host1", "host2"]), max_size=1)),
         community=frozenset({community} - {""}),
         community_macs=frozenset({mac, draw(st.sampled_from([mac, 7]))} if community else ()),
+        qos_policy_id=draw(policy_ids),
     )
 
 
@@ -402,10 +416,24 @@ def _gone(record: Record) -> Change:
     return Change(type(record), record.id, None)
 
 
+@st.composite
+def policies(draw: st.DrawFn) -> Record:
+    """Rules of the policies of quality of service."""
+    policy, way = draw(st.sampled_from(POLICIES)), draw(st.sampled_from(["egress", "ingress"]))
+    rate, burst = draw(st.sampled_from([0, 1000, 2000])), draw(st.sampled_from([0, 500]))
+    kinds: list[Record] = [
+        BandwidthLimit(f"bits {policy} {way}", policy, way, rate, burst),
+        PacketRateLimit(f"packets {policy} {way}", policy, way, rate, burst),
+        DscpMarking(f"mark {policy}", policy, draw(st.sampled_from([0, 46]))),
+        MinimumBandwidth(f"least {policy} {way}", policy, way, rate),
+    ]
+    return draw(st.sampled_from(kinds))
+
+
 records: st.SearchStrategy[Record] = st.one_of(
     *(switches, networks(), ports(), interfaces()),
     *(subnets(), legs(), routers(), translations(), groups(), groups(), hosts(), hosts()),
-    *(local_ips(), taps(), metering()),
+    *(local_ips(), taps(), metering(), policies()),
 )
 changes = st.one_of(records.map(_now), records.map(_now), records.map(_gone))
 batches = st.lists(st.lists(changes, min_size=1, max_size=8), min_size=1, max_size=12)
@@ -418,6 +446,7 @@ KINDS: tuple[type[Record], ...] = (
     *(SecurityGroup, SecurityGroupRule, AddressGroup),
     *(FirewallGroup, FirewallPolicy, FirewallRule, NetworkLog),
     *(Agent, Tunnel, HeldDown, Option, Segment, Trunk, LocalIp, LocalIpAssociation),
+    *(BandwidthLimit, PacketRateLimit, DscpMarking, MinimumBandwidth),
     *(tap.TapService, tap.TapFlow, tap.TapMirror, tap.Capture, Membership, Asked),
     *(MeteringLabel, MeteringLabelRule),
 )
