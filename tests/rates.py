@@ -5,44 +5,27 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
-from typing import Any
 
 from tests.namespace import Guest
 
 SEGMENT = 1398  # octets: in tunnels, too, nothing is cut
+LISTENS = ":1451 "  # 5201, iperf3's port, in /proc/net/tcp6
+HEADERS = {"tcp": 66, "udp": 42}
+"""Octets of a frame beside what iperf3 counts: Ethernet's, IPv4's; TCP's with time stamps."""
 
 
-def kbps(
-    sender: Guest, receiver: Guest, address: str, *, kbps: int, seconds: float, udp: bool = False
+def share(
+    sender: Guest, receiver: Guest, address: str, *, kbps: int, seconds: float, kind: str = "tcp"
 ) -> float:
-    """Kilobits a second that arrive of what is sent, as frames, after the burst of a limit of
-    ``kbps``: octets by the time that they took, whatever that was."""
-    listening = receiver.start("iperf3", "-s", "-1", "-J", "-i", "0.1", "--forceflush")
-    words = ["iperf3", "-c", address, "-t", seconds, "-i", "0.1", "--connect-timeout", "5000"]
-    offered = [*("-u", "-b", f"{2 * kbps}k", "-l", SEGMENT)] if udp else ["-M", SEGMENT]
-    receiver.until(lambda: ":1451 " in receiver.run("cat", "/proc/net/tcp6"))  # it listens at 5201
-    sender.run(*words, *offered)
+    """How much of a limit is had: of the frames that arrive, what is beyond the burst (a second's
+    worth, which comes at once), by the time that they take, whatever that is. UDP is sent at twice
+    the limit."""
+    listening = receiver.start("iperf3", "-s", "-1", "-J", "--forceflush")
+    receiver.run("sh", "-c", f"until grep -q '{LISTENS}' /proc/net/tcp6; do sleep 0.02; done")
+    words = ["iperf3", "-c", address, "-t", seconds, "--connect-timeout", "5000"]
+    udp = ["-u", "-b", f"{2 * kbps}k", "-l", SEGMENT]
+    sender.run(*words, *(udp if kind == "udp" else ["-M", SEGMENT]))
     told, _ = listening.communicate()
-    return rate(json.loads(told), kbps, udp)
-
-
-def rate(told: Any, kbps: int, udp: bool) -> float:
-    """From the first interval at whose end the burst of a second must be used up."""
-    sums = [interval["sum"] for interval in told["intervals"]]
-    frame = SEGMENT + (42 if udp else 66)  # Ethernet, IPv4, UDP or TCP with time stamps
-    octets = 0.0
-    with suppress(StopIteration):
-        for number, each in enumerate(sums):
-            octets += each["bytes"]
-            if octets * 8 / 1000 > kbps:
-                rest = sums[number + 1 :]
-                return (
-                    sum(each["bytes"] for each in rest)
-                    * frame
-                    / SEGMENT
-                    * 8
-                    / 1000
-                    / sum(each["seconds"] for each in rest)
-                )
-    raise AssertionError(f"only {octets} octets came")
+    intervals = [interval["sum"] for interval in json.loads(told)["intervals"]]
+    octets = sum(each["bytes"] for each in intervals) * (1 + HEADERS[kind] / SEGMENT)
+    return (octets * 8 / 1000 - kbps) / sum(each["seconds"] for each in intervals) / kbps
