@@ -11,6 +11,7 @@ from tenantry.apps.multicast.packets import IGMP, MLD2_REPORT, MLD_DONE, MLD_QUE
 from tenantry.apps.multicast.records import EVERY_GROUP, Asked, Membership
 from tenantry.apps.multicast.tables import NOBODY_ASKED, MulticastPriority
 from tenantry.apps.punt.tables import TrapPriority
+from tenantry.apps.qos.records import limits_what_enters
 from tenantry.controller.model import Address, Binding, Network, Option, Port, View, derived
 from tenantry.controller.network.broadcasts import broadcast_limit
 from tenantry.controller.network.routers import networks_on
@@ -172,7 +173,9 @@ def _copies(view: View, switch: int, network: Network, group: Address) -> tuple[
             locally += (SetField(FLOOD_PART, number), Resubmit(Table.FLOOD_PART))
     else:
         for key in sorted(ports):
-            locally += (SetField(OUT_PORT, key), Resubmit(Table.FLOOD.next))
+            limited = any(limits_what_enters(view, port.id) for port in view.find(Port, key=key))
+            to_port = Table.FLOOD_COPY if limited else Table.FLOOD.next
+            locally += (SetField(OUT_PORT, key), Resubmit(to_port))
     return tuple(beyond), tuple(locally)
 
 

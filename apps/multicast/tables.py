@@ -32,7 +32,7 @@ TABLES = {
         priorities=MulticastPriority,
         matches=fields(NETWORK, IN_PORT, "eth_type ipv4_dst ipv6_dst ip_proto icmpv6_type"),
         sets=fields(OUT_PORT, FLOOD_PART, "tun_dst tun_ipv6_dst"),
-        leads_to=(Table.FLOOD_PART, Table.FLOOD.next),
+        leads_to=(Table.FLOOD_PART, Table.FLOOD_COPY, Table.FLOOD.next),
         drops=(NOBODY_ASKED,),
     ),
 }

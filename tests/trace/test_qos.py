@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from tenantry.apps.multicast.records import Asked, Membership
 from tenantry.apps.qos.flows import smallest_burst
-from tenantry.controller.model import Port
+from tenantry.controller.model import Address, Change, Port
 from tenantry.controller.openflow.keys import MeterUse
 from tenantry.controller.openflow.pipeline import Table
 from tests.lab import Lab, lab
@@ -26,6 +27,7 @@ from tests.trace.test_routing import ANYWHERE, NEW, Site, forward
 TABLES = [table.id for table in Table if table.owner == "qos"]
 OUT, IN = MeterUse.FROM_PORT_BITS, MeterUse.TO_PORT_BITS
 OUT_PACKETS, IN_PACKETS = MeterUse.FROM_PORT_PACKETS, MeterUse.TO_PORT_PACKETS
+USES = (OUT, IN, OUT_PACKETS, IN_PACKETS)
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def meters(net: Lab) -> dict[int, str]:
     """The meters of quality of service, by id: unit, rate and burst."""
     dump = net.ovs.ofctl("dump-meters", "br-int")
     told = re.findall(r"meter=(\d+) (\w+).*\n.*rate=(\d+) burst_size=(\d+)", dump)
-    return {int(id): " ".join(rest) for id, *rest in told if int(id) >> 24 >= OUT}
+    return {int(id): " ".join(rest) for id, *rest in told if int(id) >> 24 in USES}
 
 
 def key(net: Lab, port: Any) -> int:
@@ -53,7 +55,7 @@ def met(net: Lab, interface: str, flow: str, bridge: str = "br-int", *ct_next: s
     words = [word for state in ct_next for word in ("--ct-next", state)]
     text = net.ovs.appctl("ofproto/trace", bridge, f"in_port={interface},{flow}", *words)
     met = [int(id) for id in re.findall(r"^ +meter:(\d+)$", text, re.MULTILINE)]
-    return [id for id in met if id >> 24 >= OUT]
+    return [id for id in met if id >> 24 in USES]
 
 
 def between(ports: list[Any], kind: str = "udp", **more: Any) -> str:
@@ -220,6 +222,19 @@ def test_a_copy_that_is_dropped_takes_no_other_with_it(net: Lab) -> None:
             # Nothing is too large.
             taken = rf"check_pkt_len\(size=65535,gt\(drop\),le\(meter\(\d+\),{tap}\)\)"
             assert re.fullmatch(taken, branch), branch
+    # What only some have asked for is copied for each of them, likewise.
+    group = Address(4, 0xEF010203)
+    asked = [
+        Membership((port["id"], group), network["id"], port["id"], group) for port in ports[1:]
+    ]
+    (dpid,) = net.controller.progress.reconcilers
+    heard = [Change(Asked, dpid, Asked(dpid))]
+    net.controller.inbox.submit(heard + [Change(Membership, one.id, one) for one in asked])
+    net.settle()
+    to_group = f"udp,dl_src={ports[0]['mac_address']},dl_dst=01:00:5e:01:02:03,nw_dst=239.1.2.3"
+    assert met(net, taps[0], to_group) == [one, two]
+    text = net.ovs.appctl("ofproto/trace", "br-int", f"in_port={taps[0]},{to_group}")
+    assert text.count("le(meter(") == 2
     # To a known one there is nothing to branch.
     assert sent(net, taps[0], between([ports[0], ports[3]])) == {taps[3]}
 
