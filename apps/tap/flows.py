@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tenantry.apps.l2.tables import ClassifyPriority, OutputPriority
 from tenantry.apps.tap.records import BOTH, IN, OUT, Capture, TapFlow, TapMirror, TapService
 from tenantry.apps.tap.rows import mirror_name
-from tenantry.apps.tap.tables import CAME_BY, CAPTURED, SENT, CapturePriority
+from tenantry.apps.tap.tables import CAME_BY, CAPTURED, DELIVERED, SENT, YES, CapturePriority
 from tenantry.controller.model import (
     Binding,
     Interface,
@@ -120,8 +120,8 @@ def compile_tapped(view: View, switch: int, port_id: str) -> Iterator[Flow]:
         yield Flow(Table.CLASSIFY, ClassifyPriority.TAP, enters, (*sent, *on))
     got = _copies(view, switch, (tap for tap in taps if IN in tap.directions), tag, False)
     if got:
-        leaves: Match = {NETWORK: network.key, OUT_PORT: port.key}
-        out = to_interface(plugged.ofport, vlan)
+        leaves: Match = {NETWORK: network.key, OUT_PORT: port.key, DELIVERED: (0, YES)}
+        out: Actions = (SetField(DELIVERED, YES), Resubmit(Table.OUTPUT), SetField(DELIVERED, 0))
         yield Flow(Table.OUTPUT, OutputPriority.TAP, leaves, (*out, *got))
 
 

@@ -17,10 +17,16 @@ CAPTURED = Field(
     *("reg10", "CAPTURED", "CLASSIFY..CLASSIFY OUTPUT..CAPTURE"),
     "key of the capture that a packet is offered to, with SENT if the port has sent it",
 )
-FIELDS = (CAME_BY, CAPTURED)
+DELIVERED = Field(
+    *("reg6", "DELIVERED", "OUTPUT..OUTPUT"), "YES: the packet goes to its port now; copies follow"
+)
+FIELDS = (CAME_BY, CAPTURED, DELIVERED)
 
 SENT = 1 << 31
 """The bit of CAPTURED that says so."""
+
+YES = 1 << 31
+"""The bit of DELIVERED that says so. Nothing else that is in this register before has it."""
 
 
 class CapturePriority(Priorities):
@@ -51,8 +57,11 @@ ADDS_TO = {
         leads_to=(Table.CLASSIFY, Table.CAPTURE),
     ),
     Table.OUTPUT: Adds(
-        matches=fields(NETWORK, OUT_PORT),
-        sets=fields(CAME_BY, CAPTURED, "nxm_in_port vlan_vid tunnel_id tun_dst tun_ipv6_dst"),
-        leads_to=(Table.CAPTURE,),
+        matches=fields(NETWORK, OUT_PORT, DELIVERED),
+        sets=fields(
+            *(DELIVERED, CAME_BY, CAPTURED),
+            "nxm_in_port vlan_vid tunnel_id tun_dst tun_ipv6_dst",
+        ),
+        leads_to=(Table.CAPTURE, Table.OUTPUT),
     ),
 }

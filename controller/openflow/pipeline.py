@@ -158,7 +158,7 @@ REENTRIES = {
     (Table.ROUTER_IN, Table.ROUTER_IN): "one whose connection has become known",
     (Table.TO_PORT_CT, Table.TO_PORT_CT): "one of which nothing is known any more",
     (Table.LOCAL_IP, Table.LOCAL_IP): "one whose connection is known by now",
-    (Table.OUTPUT, Table.OUTPUT): "an answer that is from a local IP by now",
+    (Table.OUTPUT, Table.OUTPUT): "from a local IP by now, or to be copied then",
     (Table.PVLAN, Table.TO_PORT_CT): "one that the port may get",
     (Table.ROUTE, Table.ROUTE): "one that no other gateway can take: see GATEWAY_HERE",
     (Table.ROUTER_REPLY, Table.ROUTE): "a router's answer, which is routed like any packet",

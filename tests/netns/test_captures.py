@@ -194,3 +194,22 @@ def test_what_cannot_be_asked_for(net: Lab) -> None:
             net.api("GET", f"/tenantry/v1/ports/{port['id']}/capture?{wrong}")
         assert refused.value.status == 400
     assert not net.controller.model.all(Capture)
+
+
+def test_it_is_piped_as_the_page_says(
+    net: Lab, plugged: tuple[list[Any], list[Guest]], tmp_path: Path
+) -> None:
+    """Into tshark, which has seen enough at some time: then the command ends, too."""
+    (a, b, _), (one, *_) = plugged
+    tenantry = f"{COMMAND} --url {net.controller.api_url} capture {a['id']} icmp"
+    said = tmp_path / "said"
+    pipe = f"{tenantry} 2> {said} | tshark -i - -c 2 -T fields -e icmp.type"
+    process = subprocess.Popen(pipe, shell=True, stdout=subprocess.PIPE, text=True)
+    net.until(lambda: bool(net.controller.model.all(Capture)))
+    net.take_effect()
+    pinging = one.start("ping", "-i", "0.2", addresses(b)[0])
+    told, _ = process.communicate(timeout=60)
+    pinging.kill()
+    assert told.split() == ["8", "0"]
+    net.until(lambda: not net.controller.model.all(Capture))
+    assert said.read_text() == ""

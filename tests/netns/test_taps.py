@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests.heard import ends, hearing, tag
 from tests.lab import Lab, lab
+from tests.netns.test_counters import counters, grown, neighbours, quiet
 from tests.netns.test_l2 import addresses
 from tests.openvswitch import OpenVSwitch
 from tests.vlan import vlan
@@ -101,6 +103,24 @@ def test_what_port_security_drops_is_copied(net: Lab) -> None:
         assert forged in copies.pings(1)[0]
         assert one.pings(to)
         assert not [frame for frame in elsewhere.pings(2) if forged in frame]
+
+
+def test_a_tap_changes_no_count(net: Lab) -> None:
+    """Of the port that is tapped; the copies are nobody's."""
+    network = net.network("10.0.0.0/24")
+    ports = [net.port(network) for _ in range(3)]
+    guests = [net.guest(port) for port in ports]
+    for guest in guests:
+        quiet(guest)
+    neighbours(*zip(guests, ports, strict=True))
+    tap_flow(net, tap_service(net, ports[2]), ports[0])
+    net.take_effect()
+    before = [counters(net, "ports", port["id"]) for port in ports]
+    guests[0].run("ping", "-q", "-f", "-c", "100", "-s", "1000", addresses(ports[1])[0])
+    after = [counters(net, "ports", port["id"]) for port in ports]
+    for way, number in product(("sent", "received"), (0, 1)):
+        assert grown(before[number], after[number], way) == (100, 100 * 1042), (number, way)
+    assert grown(before[2], after[2], "received") == (0, 0)
 
 
 def test_copies_are_not_copied(net: Lab) -> None:
