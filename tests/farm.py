@@ -250,7 +250,7 @@ class Farm(Lab):
         """What is installed in a machine's switch, without counters and what it has learned."""
         dump = machine.ofctl("--no-stats", "--names", "dump-flows", "br-int")
         lines = (line.strip() for line in dump.splitlines() if "actions=" in line)
-        learned = ("table=L2_LEARNED", "table=SERVICE_BACK")
+        learned = ("table=L2_LEARNED", "table=SERVICE_BACK", "table=DROPPED")
         return {line for line in lines if not any(table in line for table in learned)}
 
     def take_effect(self) -> None:

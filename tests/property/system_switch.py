@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ovs.unixctl.client import UnixctlClient
 
-from tenantry.controller.openflow.pipeline import Table
+from tenantry.controller.openflow.codec import LEARNED_TABLES
 from tests.openvswitch import OpenVSwitch
 
 
@@ -69,7 +69,7 @@ def leaves_by(ovs: OpenVSwitch, bridge: str, flow: str, *options: str) -> set[st
 
 def ours(ovs: OpenVSwitch, bridge: str) -> list[FlowText]:
     """The flows on a bridge but for those that it learned."""
-    return sorted(flow for flow in installed(ovs, bridge) if flow.table != Table.L2_LEARNED.id)
+    return sorted(flow for flow in installed(ovs, bridge) if flow.table not in LEARNED_TABLES)
 
 
 def assert_untouched(before: dict[FlowText, float], after: dict[FlowText, float]) -> None:

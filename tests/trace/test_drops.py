@@ -15,7 +15,7 @@ import pytest
 from tenantry.controller.model import Network, Port
 from tenantry.controller.openflow.drops import Whose, account
 from tenantry.controller.openflow.oxm import value_text
-from tenantry.controller.openflow.pipeline import DROP_CAUSE, UNPROVEN, Table
+from tenantry.controller.openflow.pipeline import DROP_CAUSE, IN_PORT, UNPROVEN, Table
 from tenantry.controller.packets.own_addresses import SERVICE_MAC
 from tests.contract import CAUSES, OWNERS
 from tests.lab import Lab, lab
@@ -94,6 +94,20 @@ def test_each_cause_and_port_is_counted_by_itself_and_over_a_restart(
         assert counted(net) == told
         send(net, a, spoofed, 4)
         assert counted(net) == told | {("not_its_address", (key,)): 6}
+
+
+def test_what_the_switch_has_learned_stays_and_nothing_else(
+    dummy_ovs: OpenVSwitch, tmp_path: Path
+) -> None:
+    with lab(dummy_ovs, tmp_path) as net:
+        a = net.attach(net.port(net.network("10.0.0.0/24")))
+        send(net, a, f"eth(src={STRANGER},dst={BROADCAST}),eth_type(0x1234)", 3)
+        before = counted(net)
+        assert list(before.values()) == [2]
+        flow = f"table={Table.DROPPED.id},priority=200,{DROP_CAUSE}=0x20301,{IN_PORT}=77"
+        net.ovs.ofctl("add-flow", "br-int", f"{flow},actions=drop")
+        net.until(lambda: counted(net) == before)
+        net.verify()
 
 
 # --- each cause is named -------------------------------------------------------------------------
