@@ -24,7 +24,7 @@ SENT, RECEIVED = "sent", "received"
 
 METERS: dict[tuple[str, str], tuple[Cause, str]] = {
     ("punt", "port"): (TOO_MUCH_TO_ANSWER, SENT),
-    ("multicast", "port"): (TOO_MUCH_TO_MANY, SENT),
+    ("l2", "port"): (TOO_MUCH_TO_MANY, SENT),
     ("qos", "floating"): (TOO_MUCH_OUTSIDE, SENT),
     ("qos", "gateway"): (TOO_MUCH_OUTSIDE, SENT),
 }

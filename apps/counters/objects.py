@@ -32,7 +32,7 @@ TO_MANY = (ClassifyPriority.BROADCAST, ClassifyPriority.PAIR_BROADCAST)
 
 def units_of(port_ids: Iterable[str]) -> list[UnitName]:
     """Of ports: the units whose flows count what they send and get."""
-    apps = ("l2", "punt", "port_security", "multicast", "qos")
+    apps = ("l2", "punt", "port_security", "qos")
     return [UnitName(app, "port", id) for id in port_ids for app in apps]
 
 

@@ -27,7 +27,7 @@ from tenantry.apps.l2.tables import (
 )
 from tenantry.apps.qos.records import limits_what_enters
 from tenantry.controller.model import Binding, Network, Port, Standby, View
-from tenantry.controller.network.broadcasts import broadcast_meter
+from tenantry.controller.network.broadcasts import broadcast_limit, broadcast_meter
 from tenantry.controller.network.learning import LEARNED_PER_PORT, learn_source
 from tenantry.controller.network.wires import to_interface
 from tenantry.controller.openflow.contract import OneRung
@@ -38,6 +38,7 @@ from tenantry.controller.openflow.flow import (
     CheckLarger,
     Flow,
     Goto,
+    Limit,
     Match,
     PopVlan,
     Punt,
@@ -96,7 +97,7 @@ def compile_frames(view: View, switch: int, id: str) -> Iterator[Flow]:
     yield Flow(Table.FLOOD_BRANCH, OneRung.ORDINARY, smaller, (Goto(Table.FLOOD.next),))
 
 
-def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
+def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow | Limit]:
     """A port on this switch: where its packets belong, and how to reach it."""
     port, standby = view.get(Port, port_id), view.get(Standby, (port_id, switch))
     plugged = standby or view.get(Binding, port_id)
@@ -122,7 +123,10 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow]:
         for mac in sorted({pair.mac for pair in port.allowed_pairs} - {port.mac}):
             match = {**untagged, "eth_src": mac}
             senders.append((rung.PAIR_MAC, rung.PAIR_BROADCAST, match, learned))
-    # What more than one may hear is counted by itself, and held.
+    # What more than one may hear is counted by itself, and held. The meter is of this unit, or else
+    # a switch could get the flow first, and would not take it.
+    if (limit := broadcast_limit(view, port)) is not None:
+        yield limit
     meter = broadcast_meter(view, port)
     for one, many, match, actions in senders:
         yield Flow(Table.CLASSIFY, one, match, actions)

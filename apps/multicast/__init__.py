@@ -24,7 +24,6 @@ from tenantry.apps.multicast.flows import (
     compile_common,
     compile_group,
     compile_network,
-    compile_port,
     groups,
     snooped_networks,
 )
@@ -34,7 +33,6 @@ from tenantry.apps.multicast.routes import ROUTES
 from tenantry.controller.config import Options
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
 from tenantry.controller.feature.extension import Extension
-from tenantry.controller.model import ports_on
 from tenantry.controller.network.broadcasts import PER_SECOND
 
 OPTIONS: Options = {
@@ -77,7 +75,6 @@ MULTICAST = App(
         Units("common", per_switch, compile_common),
         Units("network", snooped_networks, compile_network),
         Units("group", groups, compile_group),
-        Units("port", ports_on, compile_port),
     ),
     options=OPTIONS,
     build=_build,

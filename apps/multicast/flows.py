@@ -13,7 +13,6 @@ from tenantry.apps.multicast.tables import NOBODY_ASKED, MulticastPriority
 from tenantry.apps.punt.tables import TrapPriority
 from tenantry.apps.qos.records import limits_what_enters
 from tenantry.controller.model import Address, Binding, Network, Option, Port, View, derived
-from tenantry.controller.network.broadcasts import broadcast_limit
 from tenantry.controller.network.routers import networks_on
 from tenantry.controller.network.tunnels import endpoint, tunneled
 from tenantry.controller.network.wires import wires
@@ -24,7 +23,6 @@ from tenantry.controller.openflow.flow import (
     Actions,
     Flow,
     Goto,
-    Limit,
     Match,
     Output,
     Resubmit,
@@ -64,14 +62,6 @@ _GROUPS: dict[int, Match] = {
 }
 _IGMP: Match = {"eth_type": IPV4, "ip_proto": IGMP}
 _MLD: Match = {"eth_type": IPV6, "ip_proto": ICMPV6}
-
-
-def compile_port(view: View, switch: int, port_id: str) -> Iterator[Limit]:
-    """The meter of what a port says to many; the flow that uses it is l2's."""
-    port = view.get(Port, port_id)
-    limit = broadcast_limit(view, port) if port is not None and port.admin_state_up else None
-    if limit is not None:
-        yield limit
 
 
 @derived

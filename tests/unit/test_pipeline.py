@@ -15,6 +15,7 @@ from tenantry.apps.l2.tables import NO_WAY_OUT
 from tenantry.apps.punt.tables import TOO_MUCH_TO_ANSWER
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.feature.app import PIPELINE
+from tenantry.controller.model import View
 from tenantry.controller.openflow.contract import Priorities
 from tenantry.controller.openflow.drops import UNFORESEEN, Account, Whose, account, drop
 from tenantry.controller.openflow.flow import (
@@ -26,13 +27,14 @@ from tenantry.controller.openflow.flow import (
     Goto,
     Group,
     Learn,
+    Limit,
     Match,
     Meter,
     Move,
     Resubmit,
     SetField,
 )
-from tenantry.controller.openflow.keys import Cookie
+from tenantry.controller.openflow.keys import Cookie, MeterUse
 from tenantry.controller.openflow.oxm import OXM
 from tenantry.controller.openflow.pipeline import (
     DROP_CAUSE,
@@ -464,6 +466,26 @@ def test_an_account_says_what_was_learned() -> None:
                 assert account(match) == Account(0x0301, whose, fields)
     assert account({DROP_CAUSE: 0x00020301}) is None
     assert account({IN_PORT: 1}) is None
+
+
+def test_a_meter_is_of_the_unit_whose_flows_use_it() -> None:
+    """A switch refuses a flow whose meter it has not got yet, and of another unit it might come
+    later: units are computed in slices, between which what is there is sent."""
+    model, uses = sample(), set()
+    view = View(model)
+    for unit in {one.unit for one in FLOWS}:
+        items = [*unit.units.compile(view, unit.switch, unit.id)]
+        meters = {item.meter for item in items if isinstance(item, Limit)}
+        used = {
+            action.id
+            for item in items
+            if isinstance(item, Flow)
+            for action in item.actions
+            if isinstance(action, Meter)
+        }
+        assert used <= meters, unit
+        uses |= {meter >> 24 for meter in used}
+    assert {MeterUse.PUNT, MeterUse.TO_MANY, MeterUse.FROM_PORT_BITS} <= uses
 
 
 def test_learned_cookies_tell_network_and_port_apart() -> None:
