@@ -12,6 +12,7 @@ from tenantry.apps.dns import DNS
 from tenantry.apps.drops import DROPS
 from tenantry.apps.firewall import FIREWALL
 from tenantry.apps.flavors import FLAVORS
+from tenantry.apps.flow_export import FLOW_EXPORT
 from tenantry.apps.l2 import L2
 from tenantry.apps.local_ip import LOCAL_IP
 from tenantry.apps.metadata import METADATA
@@ -58,5 +59,6 @@ APPS: tuple[App, ...] = (
     NETWORK_LOG,
     DROPS,
     COUNTERS,
+    FLOW_EXPORT,
     TAP,
 )

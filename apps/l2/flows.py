@@ -29,6 +29,7 @@ from tenantry.apps.qos.records import limits_what_enters
 from tenantry.controller.model import Binding, Network, Port, Standby, View
 from tenantry.controller.network.broadcasts import broadcast_limit, broadcast_meter
 from tenantry.controller.network.learning import LEARNED_PER_PORT, learn_source
+from tenantry.controller.network.sampling import EGRESS, INGRESS, sampled
 from tenantry.controller.network.wires import to_interface
 from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.drops import drop
@@ -111,7 +112,8 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow | Limit
     tag = VLAN_PRESENT | vlan if vlan else 0
     untagged: Match = {"in_port": plugged.ofport, "vlan_vid": tag}
     pop: Actions = (PopVlan(),) if vlan else ()
-    known = (*pop, SetField(NETWORK, network.key), SetField(IN_PORT, port.key))
+    exported = sampled(view, port, EGRESS)
+    known = (*pop, *exported, SetField(NETWORK, network.key), SetField(IN_PORT, port.key))
     on = Goto(Table.CLASSIFY.next)
     learned = (*known, learn_source(network, port.key, limit=LEARNED_PER_PORT), on)
     # Behind a port with port security there is no address that the model does not know, but for
@@ -131,7 +133,7 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Flow | Limit
     for one, many, match, actions in senders:
         yield Flow(Table.CLASSIFY, one, match, actions)
         yield Flow(Table.CLASSIFY, many, {**match, "eth_dst": GROUP}, (*meter, *actions))
-    out = to_interface(plugged.ofport, vlan)
+    out = (*sampled(view, port, INGRESS), *to_interface(plugged.ofport, vlan))
     to_port_key: Match = {NETWORK: network.key, OUT_PORT: port.key}
     yield Flow(Table.OUTPUT, OutputPriority.ORDINARY, to_port_key, out)
     if standby is None:

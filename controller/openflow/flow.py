@@ -78,6 +78,22 @@ class Punt(NamedTuple):
         return f"controller(max_len={WHOLE_PACKET},meter_id={self.meter})"
 
 
+class Sample(NamedTuple):
+    """Tell a set of collectors of this packet, by IPFIX, with a ``probability`` of 65535; the set
+    is a row of OVSDB. See ovs-actions(7), "sample"."""
+
+    probability: int
+    collectors: int
+    domain: int
+    point: int
+
+    def text(self) -> str:
+        return (
+            f"sample(probability={self.probability},collector_set_id={self.collectors},"
+            f"obs_domain_id={self.domain},obs_point_id={self.point})"
+        )
+
+
 class Meter(NamedTuple):
     """Drop what is beyond the rate of this meter (see Limit). Only as the first action."""
 
@@ -274,6 +290,7 @@ Action: TypeAlias = (
     | CheckLarger
     | Meter
     | Punt
+    | Sample
     | Group
     | Goto
 )

@@ -45,6 +45,7 @@ from tenantry.controller.openflow.flow import (
     Punt,
     PushVlan,
     Resubmit,
+    Sample,
     SetField,
 )
 from tenantry.controller.openflow.nicira import NICIRA, check_larger, ct, learn, multipath
@@ -169,6 +170,8 @@ def _action(kind: Kind, action: str) -> _Piece:
     if kind is Punt:  # NXAST_CONTROLLER2, of the whole packet: OVS lib/ofp-actions.c
         head = _piece("HHIH6x", 0xFFFF, 24, NICIRA, 37)
         return _joined([head, _piece("HHI", 5, 8, f"{action}[0]")])
+    if kind is Sample:  # NXAST_SAMPLE
+        return _piece("HHIHHIII", 0xFFFF, 24, NICIRA, 29, *(f"{action}[{n}]" for n in range(4)))
     if kind is Group:
         return _piece("HHI", 22, 8, f"{action}[0]")
     if kind is CtClear:

@@ -36,6 +36,7 @@ from tenantry.controller.openflow.flow import (
     Punt,
     PushVlan,
     Resubmit,
+    Sample,
     SetField,
 )
 from tenantry.controller.openflow.keys import Cookie
@@ -120,6 +121,7 @@ plain_actions: st.SearchStrategy[Action] = st.one_of(
     st.builds(Resubmit, tables),
     st.just(DecTtl()),
     st.builds(Group, numbers(32)),
+    st.builds(Sample, st.integers(1, 0xFFFF), *(numbers(32),) * 3),
     moves,
 )
 groups = st.builds(

@@ -36,6 +36,7 @@ from tenantry.controller.openflow.flow import (
     PopVlan,
     PushVlan,
     Resubmit,
+    Sample,
     SetField,
 )
 from tenantry.controller.openflow.oxm import OXM, Value, value_text
@@ -122,6 +123,8 @@ def action_of(action: Action) -> parser.OFPAction:
             return parser.OFPActionDecNwTtl()
         case Group(id):
             return parser.OFPActionGroup(id)
+        case Sample(probability, collectors, domain, point):
+            return parser.NXActionSample(probability, collectors, domain, point)
         case PopVlan():
             return parser.OFPActionPopVlan()
         case Resubmit(table):

@@ -162,6 +162,7 @@ def test_app_ids_never_change() -> None:
         22: "qos",
         23: "tap",
         25: "multicast",
+        26: "flow_export",
         27: "drops",
         28: "counters",
         24: "metering",
