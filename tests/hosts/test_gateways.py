@@ -18,6 +18,7 @@ from tenantry.controller.network.routers import active, gateways
 from tests.echo import asked, serving
 from tests.farm import Beyond, Farm, Machine, farm, machines
 from tests.namespace import Guest, run
+from tests.netns.test_metering import label
 from tests.outside import SERVER, SERVER6
 from tests.pacer import Pacer, reflecting
 
@@ -318,3 +319,25 @@ def uplink_packets(machine: Machine) -> int:
     shown = json.loads(run("ip", "-json", "-stats", "link", "show", "dev", f"e{machine.number}"))
     packets: int = shown[0]["stats64"]["rx"]["packets"]
     return packets
+
+
+def test_what_labels_count_is_that_of_the_gateways_that_live(
+    started: list[Machine], tmp_path: Path
+) -> None:
+    with farm(tmp_path, started) as net:
+        on = stage(net)
+        paid = label(net, ("egress", {"remote_ip_prefix": "10.0.0.0/24"}), project="demo")
+        net.settle()
+
+        def told() -> tuple[int, bool]:
+            found = net.api("GET", f"/tenantry/v1/metering-labels/{paid}/counters")
+            return found["egress"]["packets"], found["complete"]
+
+        assert on.inside.pings(SERVER, count=3)
+        net.until(lambda: told() == (3, True))
+        first = on.active
+        first.crash()
+        net.until(lambda: on.active != first)
+        net.until(lambda: on.inside.pings(SERVER6))  # which no rule counts
+        assert on.inside.pings(SERVER, count=4)
+        net.until(lambda: told() == (4, False))
