@@ -16,13 +16,21 @@ import openstack
 from openstack.exceptions import NotFoundException, SDKException
 
 SINGULAR = {"floatingip": "ip", "subnetpool": "subnet_pool"}
+for of_qos in (
+    *("policy", "bandwidth_limit_rule", "dscp_marking_rule", "minimum_bandwidth_rule"),
+    *("packet_rate_limit_rule", "minimum_packet_rate_rule"),
+):
+    SINGULAR[of_qos] = f"qos_{of_qos}"
 PLURAL = {"firewall_policy": "firewall_policies", "rbac_policy": "rbac_policies"}
-PLURAL |= {"ndp_proxy": "ndp_proxies"}
+PLURAL |= {"ndp_proxy": "ndp_proxies", "policy": "qos_policies"}
 CREATE = {"port_forwarding": "floating_ip_port_forwarding"}
 """What the proxy calls a kind, several of it, and one that is made, where Neutron does not."""
 
 VERBS = ("get", "find", "update", "delete")
 """Some kinds have no ``find``, some no ``update``: then there is nothing to try."""
+
+FIXED = {"metering_label"}
+"""Kinds that nobody can change, whatever openstacksdk thinks."""
 
 MOVES = {"updated_at", "revision_number", "status", "location"}
 """What the next answer may say otherwise."""
@@ -53,6 +61,7 @@ def life(
     label = next(
         (name for name in ("name", "description") if name in body.keys() & told.keys()), None
     )
+    label = None if kind in FIXED else label
     if label and update:
         changed = update(made.id, *above, **{label: "renamed"})
         if changed[label] != "renamed":

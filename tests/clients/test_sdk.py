@@ -23,8 +23,9 @@ UNKNOWN = {"log", "port_association", "security_groups_default_statefulness"}
 """Kinds that openstacksdk has nothing for, or not what Neutron has: it finds no id in the second,
 whose id is its port's, and has another name for the body of the third."""
 
-ONCE = {"agent", "ndp_proxy"}
-"""Kinds of which no more can be made: hosts make agents, and the one address has its proxy."""
+ONCE = {"agent", "ndp_proxy", "dscp_marking_rule"}
+"""Kinds of which no more can be made: hosts make agents, the one address has its proxy, and a
+policy has one mark."""
 
 
 def test_every_kind_from_birth_to_death(door: Door) -> None:
