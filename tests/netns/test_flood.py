@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tenantry.apps.l2.tables import TOO_MUCH_TO_MANY
 from tenantry.apps.punt.flows import BURST, PACKETS_PER_SECOND
 from tenantry.controller.packets import frames
 from tests import broadcasts, dhcp_client
@@ -133,6 +134,6 @@ def test_a_storm_is_held_and_others_are_heard(ovs: OpenVSwitch, tmp_path: Path, 
         assert came <= STORM_LIMIT * (seconds + 1) + own_words
         assert came < link["stats64"]["tx"]["packets"] / 2
         told = net.api("GET", f"/tenantry/v1/ports/{ports[0]['id']}/counters")
-        (dropped,) = [drop for drop in told["drops"] if drop["cause"] == "broadcast_limit"]
+        (dropped,) = [drop for drop in told["drops"] if drop["cause"] == TOO_MUCH_TO_MANY.name]
         assert dropped["packets"] > came
         net.verify()
