@@ -48,7 +48,7 @@ def bench() -> Iterator[Figure]:
             f"counters.all.{MANY}", *in_turns(*works, rounds=ROUNDS), "a GET of all ports", 12
         )
         echoes: list[list[float]] = [
-            [_slowest_echo(controller, path) for path in (one, f"{PORTS}/{id}", ALL, PORTS)]
+            [slowest_echo(controller, path) for path in (one, f"{PORTS}/{id}", ALL, PORTS)]
             for _ in turns(ROUNDS)
         ]
         of_one, of_get, of_all, of_list = (list(column) for column in zip(*echoes, strict=True))
@@ -57,7 +57,7 @@ def bench() -> Iterator[Figure]:
         yield ratio("counters.all.echo", of_all, of_list, "while all ports are listed")
 
 
-def _slowest_echo(controller: Served, path: str) -> float:
+def slowest_echo(controller: Served, path: str) -> float:
     """How long the switch takes to be answered to, at most, while somebody asks for this, over and
     over."""
     words = [sys.executable, "-m", "tests.bench.lists", controller.api, path]
