@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from tenantry.controller import runtime, serve
 from tenantry.controller.api.tenantry import operations
 from tenantry.controller.cli import features
 from tenantry.controller.model import Interface
+from tenantry.controller.openflow.keys import Cookie
+from tenantry.controller.openflow.nicira import LEARNED_PRIORITY
+from tenantry.controller.openflow.pipeline import DROP_CAUSE, Table
 from tenantry.controller.serve import Controller
 from tests.namespace import Guest, run
 from tests.openvswitch import OpenVSwitch
@@ -174,6 +177,13 @@ class Lab:
         dump = self.ovs.ofctl("--no-stats", "--names", "dump-flows", bridge)
         lines = (line.strip() for line in dump.splitlines() if "actions=" in line)
         return sorted(line for line in lines if "table=DROPPED" not in line)
+
+    def drop_account(self, match: Mapping[str, int]) -> None:
+        """Give the switch a flow of DROPPED, as it would have learned it of a packet."""
+        words = [f"{field}={value}" for field, value in match.items()]
+        words += [f"table={Table.DROPPED.id}", f"cookie={Cookie.DROPS}", "idle_timeout=999"]
+        words += [f"priority={LEARNED_PRIORITY}", f"actions=load:0->NXM_NX_{DROP_CAUSE.upper()}[]"]
+        self.ovs.ofctl("add-flow", "br-int", ",".join(words))
 
     def verify(self) -> None:
         """Wanted equals a computation from nothing, and installed equals wanted."""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from tenantry.apps.l2.tables import TOO_MUCH_TO_MANY
 from tenantry.apps.punt.tables import TOO_MUCH_TO_ANSWER
 from tenantry.apps.qos.tables import TOO_MUCH_OUTSIDE, TOO_MUCH_RECEIVED, TOO_MUCH_SENT
+from tenantry.controller.feature.owners import owners
 from tenantry.controller.feature.routes import Dropped, Metered, Running
 from tenantry.controller.model import Binding, Port
 from tenantry.controller.openflow.drops import Cause, Whose
@@ -48,34 +49,33 @@ class Loss(NamedTuple):
 
 def by_port(
     running: Running, ids: Collection[str], switches: Collection[int]
-) -> dict[str, list[Loss]]:
-    """What flows have dropped of each of these ports, on these switches."""
-    view = running.view
-    ports = {port.key: port.id for id in ids if (port := view.get(Port, id)) is not None}
-    plugged = {
-        (binding.switch, binding.ofport): id
-        for id in ids
-        if (binding := view.get(Binding, id)) is not None and not binding.vlan
-    }
+) -> tuple[dict[str, list[Loss]], dict[int, str]]:
+    """What flows have dropped of each of these ports, on these switches; which of those did not
+    tell, and why."""
     asked: list[dict[str, int]] = [{}]
     if len(ids) <= FEW:
-        asked = [{field: key} for key in ports for field in (IN_PORT, OUT_PORT)]
-        asked += [{"in_port": ofport} for _, ofport in plugged]
+        view = running.view
+        ports = [port for id in ids if (port := view.get(Port, id)) is not None]
+        plugged = [binding for id in ids if (binding := view.get(Binding, id)) is not None]
+        asked = [{field: port.key} for port in ports for field in (IN_PORT, OUT_PORT)]
+        asked += [{"in_port": binding.ofport} for binding in plugged if not binding.vlan]
+    owner = owners(running.view, ids)
     found: dict[str, list[Loss]] = {}
-    for dropped in running.dropped(asked, switches)[0]:
-        if dropped.cause.whose is Whose.SWITCH_PORT:
-            id = plugged.get((dropped.switch, dropped.fields["in_port"]))
-        else:
-            id = ports.get(dropped.fields.get(IN_PORT, dropped.fields.get(OUT_PORT, 0)))
-        if id is not None:
+    all_dropped, silent = running.dropped(asked, switches)
+    for dropped in all_dropped:
+        if (id := owner(dropped)) is not None:
             found.setdefault(id, []).append(_loss(dropped))
-    return found
+    return found, silent
 
 
-def of_router(running: Running, keys: Iterable[int], switches: Collection[int]) -> list[Loss]:
-    """What a router has dropped that it got by ports with these keys."""
+def of_router(
+    running: Running, keys: Iterable[int], switches: Collection[int]
+) -> tuple[list[Loss], dict[int, str]]:
+    """What a router has dropped that it got by ports with these keys; which switches did not tell,
+    and why."""
     asked: list[dict[str, int]] = [{ENTERED: key} for key in keys]
-    return [_loss(dropped) for dropped in running.dropped(asked, switches)[0]]
+    dropped, silent = running.dropped(asked, switches)
+    return [_loss(each) for each in dropped], silent
 
 
 def _loss(dropped: Dropped) -> Loss:

@@ -9,7 +9,7 @@ chosen, on one switch and once; a floating IP's where it is translated; a rule's
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from tenantry.apps.counters.drops import by_meters, by_port, of_router, summed
@@ -61,7 +61,8 @@ def port(running: Running, id: str) -> dict[str, Any]:
             f"port {id} is a router's: see /tenantry/v1/routers/{record.router_id}/counters"
         )
     counts = running.counts(units_of([id]), OF_A_PORT)
-    return told("port", id, counts, {**traffic(counts.flows), "drops": _drops(running, counts)})
+    drops, counts = _drops(running, counts)
+    return told("port", id, counts, {**traffic(counts.flows), "drops": drops})
 
 
 def network(running: Running, id: str) -> dict[str, Any]:
@@ -70,15 +71,23 @@ def network(running: Running, id: str) -> dict[str, Any]:
     on_it = runtime.paced(running.view.ids(Port, network_id=id))
     ids = [p for p in on_it if running.sees("port", p)]
     counts = running.counts(units_of(ids), OF_A_PORT)
-    answer = {**traffic(counts.flows), "drops": _drops(running, counts), "ports": len(ids)}
+    drops, counts = _drops(running, counts)
+    answer = {**traffic(counts.flows), "drops": drops, "ports": len(ids)}
     return told("network", id, counts, answer)
 
 
-def _drops(running: Running, counts: Counts) -> list[dict[str, Any]]:
-    """What was dropped of the ports whose counts these are."""
+def _drops(running: Running, counts: Counts) -> tuple[list[dict[str, Any]], Counts]:
+    """What was dropped of the ports whose counts these are, and the counts: with the switches that
+    have told these, but not that."""
     ids, switches = {flow.id for flow in counts.flows}, {flow.switch for flow in counts.flows}
-    losses = by_port(running, ids, switches).values()
-    return summed([*by_meters(counts.meters), *(loss for each in losses for loss in each)])
+    losses, silent = by_port(running, ids, switches)
+    of_flows = (loss for each in losses.values() for loss in each)
+    return summed([*by_meters(counts.meters), *of_flows]), _also_silent(counts, silent)
+
+
+def _also_silent(counts: Counts, silent: Mapping[int, str]) -> Counts:
+    """Counts that are not all, for these switches have not told what they dropped."""
+    return counts._replace(silent={**silent, **counts.silent})
 
 
 def router(running: Running, id: str) -> dict[str, Any]:
@@ -100,7 +109,7 @@ def router(running: Running, id: str) -> dict[str, Any]:
             by_exit.setdefault(exits[flow.switch, flow.cookie], []).append(flow)
     interfaces = {leg.port.id: leg for leg in router_interfaces(running.view, id)}.values()
     switches = {flow.switch for flow in counts.flows}
-    drops = of_router(running, [leg.port.key for leg in interfaces], switches)
+    drops, silent = of_router(running, [leg.port.key for leg in interfaces], switches)
     answer = {
         "drops": summed([*by_meters(counts.meters), *drops]),
         "routed": tally(flow for flows in by_exit.values() for flow in flows),
@@ -114,7 +123,7 @@ def router(running: Running, id: str) -> dict[str, Any]:
             for leg in interfaces
         ],
     }
-    return told("router", id, counts, answer)
+    return told("router", id, _also_silent(counts, silent), answer)
 
 
 def floating_ip(running: Running, id: str) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def _by_port(running: Running, switch: str | None) -> dict[str, Counts]:
 def _losses(running: Running, counts: dict[str, Counts]) -> dict[str, list[Loss]]:
     """What was dropped of each of these ports."""
     switches = {flow.switch for each in counts.values() for flow in each.flows}
-    dropped = by_port(running, counts.keys(), switches)
+    dropped, _ = by_port(running, counts.keys(), switches)
     return {id: [*by_meters(each.meters), *dropped.get(id, ())] for id, each in counts.items()}
 
 

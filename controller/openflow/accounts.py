@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tenantry.controller.openflow import codec
-from tenantry.controller.openflow.drops import Account, Whose, account
+from tenantry.controller.openflow.drops import WHOSE_BITS, Account, Whose, account
 from tenantry.controller.openflow.fields import oxm_header
+from tenantry.controller.openflow.flow import Match
 from tenantry.controller.openflow.keys import Cookie
+from tenantry.controller.openflow.oxm import Value
 from tenantry.controller.openflow.pipeline import DROP_CAUSE, Table
 
 _FIELDS = {DROP_CAUSE, *(field for whose in Whose for field in whose.fields)}
@@ -31,10 +33,26 @@ class Accounted(NamedTuple):
     seconds: float
 
 
-def accounts_request(xid: int, fields: Mapping[str, int]) -> bytes:
+def accounts_request(xid: int, fields: Mapping[str, Value]) -> bytes:
     """Ask for the accounts with these values of fields (7.3.5.2)."""
     table = Table.DROPPED.id
     return codec.flow_stats_request(xid, table, Cookie.DROPS, codec.ONE_FLOW, fields)
+
+
+def parts(count: int, at_once: int) -> Iterator[Match]:
+    """What to ask for, one after the other, to get all of so many accounts: some at once each. They
+    have one cookie; so they are told apart by whose they are and by the last bits of the port."""
+    mask = (1 << ((count - 1) // at_once).bit_length()) - 1 if count else 0
+    if not mask:
+        yield {}
+        return
+    for whose in Whose:
+        for part in range(mask + 1) if whose.fields else ():
+            port = whose.fields[0]
+            if port == "in_port":  # which has no mask: by cause
+                yield {DROP_CAUSE: (whose.number << 16 | part, WHOSE_BITS | mask)}
+            else:
+                yield {DROP_CAUSE: (whose.number << 16, WHOSE_BITS), port: (part, mask)}
 
 
 def read_accounts(data: bytes) -> Iterator[Accounted]:

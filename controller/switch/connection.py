@@ -116,11 +116,8 @@ class Connection:
         Table by table, and large tables in parts by the last bits of their flows' cookies, which
         are a hash: so that packets do not wait for the whole of it.
         """
-        counts: dict[int, int] = {}
-        for some in self._ask(codec.table_stats_request, codec.read_table_stats):
-            counts |= some
         found: list[codec.FlowStats] = []
-        for table, count in counts.items():
+        for table, count in self.flow_counts().items():
             asked = tables is None or table in tables
             learned = table in codec.LEARNED_TABLES
             if count and asked:
@@ -135,6 +132,13 @@ class Connection:
                         ]
                         runtime.yield_now()
         return found
+
+    def flow_counts(self) -> dict[int, int]:
+        """How many flows each table has, by its id."""
+        counts: dict[int, int] = {}
+        for some in self._ask(codec.table_stats_request, codec.read_table_stats):
+            counts |= some
+        return counts
 
     def dump_slots(self) -> list[int]:
         """The keys of all meters and groups that the switch holds; none of what it cannot have."""

@@ -14,7 +14,7 @@ less a flow.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -23,7 +23,9 @@ from tenantry.controller.openflow import accounts, codec, groups_meters
 from tenantry.controller.openflow.accounts import Accounted, accounts_request
 from tenantry.controller.openflow.codec import FlowStats
 from tenantry.controller.openflow.groups_meters import MeterStats
-from tenantry.controller.switch.connection import Connection
+from tenantry.controller.openflow.oxm import Value
+from tenantry.controller.openflow.pipeline import Table
+from tenantry.controller.switch.connection import DUMPED_AT_ONCE, Connection
 
 A_TURN = 500
 """Questions before a barrier: some 5 ms of the switch's time."""
@@ -57,7 +59,7 @@ def read(
     ]
     numbers = [*dict.fromkeys(meters)]
     meter_questions = [partial(groups_meters.meter_stats_request, meter=n) for n in numbers]
-    for number, data in _answers(connection, [*flow_questions, *meter_questions]):
+    for number, data in _answers(connection, [*flow_questions, *meter_questions], A_TURN):
         if number < len(flow_questions):
             found.update((flow.cookie, flow) for flow in codec.read_flow_stats(data)[0])
         elif stats := groups_meters.read_meter_stats(data):
@@ -65,24 +67,32 @@ def read(
     return Reading(found, metered)
 
 
-def read_accounts(connection: Connection, asked: Iterable[Mapping[str, int]]) -> list[Accounted]:
-    """The accounts of DROPPED that have these values of fields. Waits for the answers. Errors:
-    Disconnected."""
+def read_accounts(
+    connection: Connection, asked: Collection[Mapping[str, Value]]
+) -> list[Accounted]:
+    """The accounts of DROPPED that have these values of fields; of ``{}``, all. Waits for the
+    answers. Errors: Disconnected."""
+    turn = A_TURN
+    if {} in asked:
+        count = connection.flow_counts().get(Table.DROPPED.id, 0)
+        asked, turn = [*accounts.parts(count, DUMPED_AT_ONCE)], 1
     questions = [partial(accounts_request, fields=fields) for fields in asked]
-    return [
-        each for _, data in _answers(connection, questions) for each in accounts.read_accounts(data)
-    ]
+    found: list[Accounted] = []
+    for _, data in _answers(connection, questions, turn):
+        found += accounts.read_accounts(data)
+        runtime.yield_now()
+    return found
 
 
 def _answers(
-    connection: Connection, questions: Sequence[Callable[[int], bytes]]
+    connection: Connection, questions: Sequence[Callable[[int], bytes]], at_once: int
 ) -> Iterator[tuple[int, bytes]]:
     """What is answered to each question, by its number; nothing if the switch refuses it, as with a
     meter that it has not."""
-    for start in range(0, len(questions), A_TURN):
+    for start in range(0, len(questions), at_once):
         if start:
             runtime.yield_now()
-        turn = questions[start : start + A_TURN]
+        turn = questions[start : start + at_once]
         first = connection.xids(len(turn) + 1)
         barrier = first + len(turn)
         request = b"".join([question(first + at) for at, question in enumerate(turn)])

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -17,10 +18,12 @@ from tenantry.controller.api.tenantry import counting
 from tenantry.controller.cli.main import main
 from tenantry.controller.feature.routes import Counts, UnitName
 from tenantry.controller.model import Port
-from tenantry.controller.openflow import codec
-from tenantry.controller.openflow.pipeline import Table
+from tenantry.controller.openflow import accounts, codec
+from tenantry.controller.openflow.accounts import Accounted
+from tenantry.controller.openflow.drops import Whose
+from tenantry.controller.openflow.pipeline import DROP_CAUSE, Table
 from tenantry.controller.switch import reading
-from tenantry.controller.switch.connection import Connection
+from tenantry.controller.switch.connection import Connection, Disconnected
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
 
@@ -139,6 +142,56 @@ def test_who_does_not_answer_is_named(net: Lab, port: str, monkeypatch: pytest.M
     assert of_port(net, port).flows
     monkeypatch.setattr(net.controller.progress, "connections", {})
     assert "is not connected" in "".join(of_port(net, port).silent.values())
+
+
+def test_all_accounts_are_read_in_parts(
+    net: Lab, port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of whomever they are, each once, and few at a time."""
+    for whose in Whose:
+        for number in range(1, 9) if whose.fields else ():
+            cause = whose.number << 16 | 0x100 | number
+            net.drop_account({DROP_CAUSE: cause, **dict.fromkeys(whose.fields, number)})
+    (connection,) = net.controller.progress.connections.values()
+
+    def read() -> list[str]:
+        return sorted(str(each.account) for each in reading.read_accounts(connection, [{}]))
+
+    whole = read()
+    assert len(whole) == 40
+    asked: list[bytes] = []
+    counted_of = accounts.read_accounts
+    monkeypatch.setattr(
+        accounts, "read_accounts", lambda data: (asked.append(data), counted_of(data))[1]
+    )
+    monkeypatch.setattr(reading, "DUMPED_AT_ONCE", 10)
+    assert read() == whole
+    assert len(asked) == 20
+    assert {len([*counted_of(data)]) for data in asked} == {2}
+
+
+@pytest.mark.parametrize("kind", ["port", "network", "router"])
+def test_who_tells_all_but_what_it_drops_is_named(
+    net: Lab, port: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer without it is not complete."""
+    network = net.api("GET", f"/v2.0/ports/{port}")["port"]["network_id"]
+    router = net.router({"id": network})
+    net.settle()
+    id = {"port": port, "network": network, "router": router["id"]}[kind]
+
+    def answer() -> Any:
+        return net.api("GET", f"/tenantry/v1/{kind}s/{id}/counters")
+
+    assert answer()["complete"]
+
+    def gone(connection: Connection, asked: object) -> list[Accounted]:
+        raise Disconnected("in between")
+
+    monkeypatch.setattr(counting, "read_accounts", gone)
+    told = answer()
+    assert not told["complete"]
+    assert [each["why"].endswith("is gone") for each in told["silent"]] == [True]
 
 
 def run(net: Lab, *words: str) -> Result:

@@ -138,7 +138,7 @@ def dropped(
         if isinstance(accounts, str):
             silent[switch] = f"switch {switch_text(engine.model, switch)} {accounts}"
             continue
-        for (number, of, fields), packets, octets, seconds in accounts:
+        for (number, of, fields), packets, octets, seconds in runtime.paced(accounts):
             if cause := causes.get((number, of)):
                 key = (switch, number, of, *sorted(fields.items()))
                 found[key] = Dropped(cause, switch, fields, packets, octets, seconds)
