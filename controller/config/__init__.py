@@ -288,8 +288,8 @@ METRICS = [
         "traffic",
         default="ports",
         choices=["off", "networks", "ports"],
-        help="What /metrics tells of packets and octets: off (nothing), networks (of each network) "
-        "or ports (of each port, too).",
+        help="What /metrics tells of packets, octets and drops: off (nothing), networks (of each "
+        "network) or ports (of each port, too).",
     ),
     cfg.IntOpt(
         "most_ports",

@@ -21,6 +21,8 @@ import pytest
 import yaml
 
 from tenantry.controller.cli import monitoring
+from tenantry.controller.openflow.drops import UNFORESEEN
+from tenantry.controller.openflow.pipeline import DROP_CAUSE, IN_PORT
 from tests.conftest import need
 from tests.lab import Lab, eventually, lab
 from tests.openvswitch import OpenVSwitch
@@ -41,6 +43,10 @@ RARE = {"tenantry_certificate_expiry_timestamp_seconds"}
 """What there is only with TLS."""
 
 
+SPOOFED = "eth(src=52:54:00:00:00:99,dst=ff:ff:ff:ff:ff:ff),eth_type(0x88b5)"
+"""By no port's address: it is dropped."""
+
+
 class Prometheus:
     def __init__(self, at: str) -> None:
         self._url = f"http://{at}/api/v1"
@@ -58,8 +64,9 @@ class Prometheus:
 @pytest.fixture
 def net(dummy_ovs: OpenVSwitch, tmp_path: Path) -> Iterator[Lab]:
     with lab(dummy_ovs, tmp_path, metrics__kept="0") as net:
-        net.attach(net.port(net.network("10.0.0.0/24")))
+        interface = net.attach(net.port(net.network("10.0.0.0/24")))
         net.settle()
+        net.ovs.appctl("netdev-dummy/receive", interface, SPOOFED)
         yield net
 
 
@@ -118,6 +125,14 @@ def test_a_real_prometheus(net: Lab, prometheus: Prometheus) -> None:
     assert {rule["health"] for rule in rules.values()} <= {"ok", "unknown"}
     for expression in ALERTS.values():
         assert prometheus.value(expression) == [], "nothing is wrong"
+
+
+def test_one_unforeseen_drop_is_an_alert(net: Lab, prometheus: Prometheus) -> None:
+    """None can be made with packets, so the switch is given what it would have learned of one."""
+    expression = ALERTS["TenantryDropsUnforeseen"]
+    assert not prometheus.value(expression)
+    net.drop_account({DROP_CAUSE: UNFORESEEN.value, IN_PORT: 1})
+    assert eventually(lambda: bool(prometheus.value(expression)), 60)
 
 
 def test_an_alert_is_raised(net: Lab, prometheus: Prometheus) -> None:

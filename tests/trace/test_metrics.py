@@ -16,6 +16,7 @@ from webob import Request
 
 from tenantry.controller.api.tenantry.traffic import NETWORKS, OFF, PORTS, Traffic
 from tenantry.controller.feature.context import Context
+from tenantry.controller.openflow.pipeline import Table
 from tests.api.conftest import caller
 from tests.conftest import need
 from tests.lab import Lab, lab
@@ -66,9 +67,11 @@ def plugged(net: Lab, number: int, network: Any, **attributes: Any) -> str:
     return str(port["id"])
 
 
-def send(net: Lab, number: int, packets: int, destination: str = BROADCAST) -> None:
+def send(
+    net: Lab, number: int, packets: int, destination: str = BROADCAST, source: str = ""
+) -> None:
     """From the port of that number, so many frames of 60 octets."""
-    source = f"fa:16:3e:00:00:{number:02x}"
+    source = source or f"fa:16:3e:00:00:{number:02x}"
     frame = f"in_port({number}),eth(src={source},dst={destination}),eth_type(0x88b5)"
     for _ in range(packets):
         net.ovs.appctl("netdev-dummy/receive", f"if{number}", frame, "--len", "60")
@@ -117,6 +120,77 @@ def test_a_switch_that_starts_again_begins_anew(net: Lab, scrape: Scrape) -> Non
     assert scrape()["tenantry_port_packets_total"]["egress", one] == 5
 
 
+STRANGER = "52:54:00:00:00:99"
+SPOOFED, LOST = "not_its_address", "unknown_destination"
+PORT_DROPS, NETWORK_DROPS, SWITCH_DROPS = (
+    f"tenantry_{kind}_drops_packets_total" for kind in ("port", "network", "switch")
+)
+
+
+def test_what_is_dropped_of_whom_and_why(net: Lab, scrape: Scrape) -> None:
+    """Since the first reading, with the packet that an account was learned of; by port and network
+    whose it is, and by switch whosever it is."""
+    networks = [net.network("10.0.0.0/24") for _ in range(2)]
+    one, two = (plugged(net, number, on) for number, on in enumerate(networks, start=1))
+    send(net, 1, 5, source=STRANGER)
+    found = scrape()
+    (switch,) = (id for (id,) in found["tenantry_switch_flows"])
+    assert found[PORT_DROPS] == {(SPOOFED, one): 0}
+    assert found[SWITCH_DROPS] == {(SPOOFED, switch): 0, ("unforeseen", switch): 0}
+    send(net, 1, 3, source=STRANGER)
+    send(net, 1, 1, source=STRANGER, destination="01:80:c2:00:00:00")  # on no logical port yet
+    send(net, 2, 2, source=STRANGER)
+    send(net, 2, 4, destination=STRANGER)
+    net.ovs.vsctl("add-port", "br-int", nobodys := "nobodys")
+    net.ovs.appctl("netdev-dummy/receive", nobodys, f"eth(src={STRANGER}),eth_type(0x88b5)")
+    net.ovs.appctl("revalidator/purge")
+    found = scrape()
+    assert found[PORT_DROPS] == {
+        (SPOOFED, one): 3,
+        ("bridge_protocol", one): 1,
+        (SPOOFED, two): 2,
+        (LOST, two): 4,
+    }
+    on = {one: networks[0]["id"], two: networks[1]["id"]}
+    assert found[NETWORK_DROPS] == {
+        (cause, on[port]): packets for (cause, port), packets in found[PORT_DROPS].items()
+    }
+    of_switch = found[SWITCH_DROPS]
+    assert of_switch == {
+        (SPOOFED, switch): 5,
+        (LOST, switch): 4,
+        ("bridge_protocol", switch): 1,
+        ("switched_off", switch): 1,
+        ("unforeseen", switch): 0,
+    }
+    net.delete("port", one)
+    net.delete("network", on[one])
+    net.settle()
+    found = scrape()
+    assert {id for _, id in found[PORT_DROPS]} == {two}
+    assert {id for _, id in found[NETWORK_DROPS]} == {on[two]}
+    assert found[SWITCH_DROPS] == of_switch, "nothing is taken back"
+
+
+def test_drops_only_grow(net: Lab, scrape: Scrape, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a switch that forgets them, or that does not answer."""
+    one = plugged(net, 1, net.network("10.0.0.0/24"))
+    scrape()
+    send(net, 1, 3, source=STRANGER)
+    assert scrape()[PORT_DROPS] == {(SPOOFED, one): 3}
+    net.ovs.ofctl("del-flows", "br-int", f"table={Table.DROPPED.id}")
+    assert scrape()[PORT_DROPS] == {(SPOOFED, one): 3}
+    send(net, 1, 5, source=STRANGER)
+    assert scrape()[PORT_DROPS] == {(SPOOFED, one): 8}, (
+        "more than there were is no sign of old ones"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(net.controller.progress, "connections", {})
+        assert scrape()[PORT_DROPS] == {(SPOOFED, one): 8}
+    send(net, 1, 2, source=STRANGER)
+    assert scrape()[PORT_DROPS] == {(SPOOFED, one): 10}
+
+
 def test_readings_are_kept_for_a_while(net: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     one = plugged(net, 1, net.network("10.0.0.0/24"))
     running = net.controller.running
@@ -137,8 +211,21 @@ def test_no_more_ports_than_are_wanted(net: Lab, caplog: pytest.LogCaptureFixtur
         assert {id for id, _ in carried.ports} == set(sorted(ids)[:shown])
         assert bool(carried.networks) is (level != OFF)
         assert carried.left_out == (0 if level == OFF else 3 - shown)
+    send(net, 1, 1, source=STRANGER)
+    send(net, 2, 1, source=STRANGER)
+    for level, most, kinds in (
+        (PORTS, 9, {"port", "network", "switch"}),
+        (PORTS, 0, {"network", "switch"}),
+        (NETWORKS, 9, {"network", "switch"}),
+        (OFF, 9, set()),
+    ):
+        drops = Traffic(running, level, most, 0).carried().drops
+        assert {kind for kind, sums in drops.items() if sums} == kinds
     words = [message for message in caplog.messages if message.startswith("/metrics")]
-    assert words == ["/metrics has counters of 2 ports of 3: [metrics] most_ports"]
+    assert words == [
+        "/metrics has counters of 2 ports of 3: [metrics] most_ports",
+        "/metrics has counters of 0 ports of 3: [metrics] most_ports",
+    ]
 
 
 def test_a_tenant_is_told_of_their_own(net: Lab, scrape: Scrape) -> None:
@@ -146,16 +233,28 @@ def test_a_tenant_is_told_of_their_own(net: Lab, scrape: Scrape) -> None:
     for number, project in enumerate(("red", "blue"), start=1):
         network = net.network("10.0.0.0/24", project=project)
         ids[project] = plugged(net, number, network, project_id=project)
+    shared = net.network("10.0.1.0/24", project="blue", shared=True)
+    on_shared = plugged(net, 3, shared, project_id="red")
+    plugged(net, 4, shared, project_id="blue")
+    for number in range(1, 5):
+        send(net, number, 1, source=STRANGER)
     red = scrape(caller("red", "reader"))
     assert red.keys() == {
         *("tenantry_network_packets_total", "tenantry_network_octets_total"),
         *("tenantry_port_packets_total", "tenantry_port_octets_total"),
+        *(NETWORK_DROPS, PORT_DROPS),
         *("tenantry_network_info", "tenantry_port_info"),
     }
-    assert {id for _, id in red["tenantry_port_packets_total"]} == {ids["red"]}
-    assert [labels[-1] for labels in red["tenantry_port_info"]] == ["red"]
+    for name in ("tenantry_port_packets_total", PORT_DROPS):
+        assert {id for _, id in red[name]} == {ids["red"], on_shared}
+    for name in ("tenantry_network_packets_total", NETWORK_DROPS):
+        assert len({id for _, id in red[name]}) == 1, "not what others do on the shared one"
+    assert {labels[-1] for labels in red["tenantry_port_info"]} == {"red"}
+    assert len(blue := scrape(caller("blue", "reader"))[NETWORK_DROPS]) == 2
+    assert (SPOOFED, shared["id"]) in blue
     all = scrape()
-    assert {id for _, id in all["tenantry_port_packets_total"]} == {*ids.values()}
+    for name in ("tenantry_port_packets_total", PORT_DROPS):
+        assert len({id for _, id in all[name]}) == 4
 
 
 def test_how_long_things_take(net: Lab, scrape: Scrape) -> None:

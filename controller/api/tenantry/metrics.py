@@ -5,7 +5,7 @@ tenant what their own ports and networks carry."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 
@@ -47,8 +47,16 @@ class Metrics:
         def answer(request: Request, context: Context) -> Response:
             access.policy.check_any(context, RULE)
             sees = partial(access.sees, self._running.store, context)
+
+            def own(kind: str, id: str) -> bool:
+                """Of a network that is shared, the sums are of what others do, too."""
+                if kind != "network" or not sees(kind, id):
+                    return sees(kind, id)
+                network = self._running.store.get(kind, id)
+                return network is not None and network["project_id"] == context.project_id
+
             is_told_all = not access.hidden_of_route(context, RULE)
-            families = self.families(sees) if is_told_all else self.of_tenants(sees)
+            families = self.families(sees) if is_told_all else self.of_tenants(own)
             body = b"".join(_written(families))
             return Response(body, headerlist=[("Content-Type", CONTENT_TYPE)])
 
@@ -59,13 +67,17 @@ class Metrics:
         yield from self._timings.collect()
         yield from _controller(self._running)
         yield from _switches(self._running)
+        drops = self._traffic.carried().drops["switch"]
+        yield _drops("switch", "switch", drops, {id for id, _ in drops})
         yield from self.of_tenants(sees)
 
     def of_tenants(self, sees: Sees) -> Iterator[Metric]:
         """What ports and networks carry, of those that the caller sees."""
         carried = self._traffic.carried()
-        networks = {id for id, _ in carried.networks if sees("network", id)}
-        ports = {id for id, _ in carried.ports if sees("port", id)}
+        networks, ports = (
+            {id for id, _ in (*sums, *carried.drops[kind]) if sees(kind, id)}
+            for kind, sums in (("network", carried.networks), ("port", carried.ports))
+        )
         for kind, shown, sums in (
             ("network", networks, carried.networks),
             ("port", ports, carried.ports),
@@ -81,8 +93,30 @@ class Metrics:
                     if id in shown:
                         family.add_metric((id, direction), total[number])
                 yield family
+            yield _drops(kind, f"{kind}_id", carried.drops[kind], shown)
         yield _network_info(self._running, networks)
         yield _port_info(self._running, ports)
+
+
+def _drops(
+    kind: str, label: str, sums: Mapping[tuple[str, str], int], shown: Container[str]
+) -> Metric:
+    family = CounterMetricFamily(
+        f"tenantry_{kind}_drops_packets",
+        f"{_DROPS[kind]}, by cause, since the controller has counted.",
+        labels=(label, "cause"),
+    )
+    for (id, cause), packets in runtime.paced(sums.items()):
+        if id in shown:
+            family.add_metric((id, cause), packets)
+    return family
+
+
+_DROPS = {
+    "switch": "Packets that flows of the switch dropped, whosever they are",
+    "network": "Packets that flows dropped of the network's guests",
+    "port": "Packets that flows dropped of what the port sent or was sent",
+}
 
 
 def _network_info(running: Running, ids: Iterable[str]) -> Metric:

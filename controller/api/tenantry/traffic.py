@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What ports and networks carry, as counters that only grow: for Prometheus.
+"""What ports and networks carry, and what is dropped of it, as counters that only grow: for
+Prometheus.
 
 What switches tell begins anew when a flow or a switch does, and ends with a port; so differences
 are added up here, from the first reading on. Readings are kept for some seconds: several who ask
@@ -13,12 +14,15 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from tenantry.controller import runtime
+from tenantry.controller.api.tenantry.growth import Growth, Sum
 from tenantry.controller.api.tenantry.running import Running
-from tenantry.controller.feature.routes import Counted, UnitName
+from tenantry.controller.feature.owners import owners
+from tenantry.controller.feature.routes import Counted, Dropped, UnitName
 from tenantry.controller.model import Binding, Port
+from tenantry.controller.model.binding import dpid_text
+from tenantry.controller.openflow.drops import UNFORESEEN
 from tenantry.controller.openflow.pipeline import Table
 
 LOG = logging.getLogger(__name__)
@@ -34,15 +38,8 @@ L2, PORT = "l2", "port"
 they leave."""
 
 
-class Sum(NamedTuple):
-    packets: int = 0
-    octets: int = 0
-
-    def plus(self, packets: int, octets: int) -> Sum:
-        return Sum(self.packets + packets, self.octets + octets)
-
-
-_Key = tuple[int, str, int, int]  # switch, port, table, priority
+_Flow = tuple[int, str, int, int]  # switch, port, table, priority
+_Account = tuple[int, int, tuple[tuple[str, int], ...]]  # switch, cause, whose: by fields
 
 
 @dataclass
@@ -51,6 +48,10 @@ class Carried:
 
     ports: dict[tuple[str, str], Sum] = field(default_factory=dict)
     networks: dict[tuple[str, str], Sum] = field(default_factory=dict)
+    drops: Mapping[str, dict[tuple[str, str], int]] = field(
+        default_factory=lambda: {"network": {}, "port": {}, "switch": {}}
+    )
+    """Of each kind of thing, by id and by cause: packets. Of a switch, all that it drops."""
     left_out: int = 0
     """Ports that have no counters of their own, for there are too many."""
 
@@ -67,8 +68,8 @@ class Traffic:
         self._reading = runtime.Lock()
         self._carried = Carried()
         self._read_at = -seconds
-        self._before: dict[_Key, Sum] = {}
-        self._known: set[int] = set()  # the switches that were read before
+        self._counted = Growth[_Flow]()
+        self._dropped = Growth[_Account]()
         self._cut = False
 
     def carried(self) -> Carried:
@@ -88,33 +89,55 @@ class Traffic:
         tables = (Table.CLASSIFY, Table.OUTPUT)
         counts = self._running.counts([UnitName(L2, PORT, id) for id in bound], tables)
         self._add(counts.flows, ports)
-        read = {counted.switch for counted in counts.flows}
-        # A switch that is silent goes on where it was; a port that has gone is forgotten.
-        self._known |= read
-        shown = self._shown(bound)
+        self._add_drops(ports)
+        shown, networks = self._shown(bound), {*ports.values()}
         carried = self._carried
         carried.ports = {key: sum for key, sum in carried.ports.items() if key[0] in shown}
-        networks = set(ports.values())
         carried.networks = {k: sum for k, sum in carried.networks.items() if k[0] in networks}
+        switches = {dpid_text(switch) for switch in self._running.chosen(None)}
+        there = {"network": networks, "port": shown, "switch": switches}
+        carried.drops = {
+            kind: {key: packets for key, packets in sums.items() if key[0] in there[kind]}
+            for kind, sums in carried.drops.items()
+        }
         carried.left_out = len(bound) - len(shown)
 
     def _add(self, flows: Iterable[Counted], networks: Mapping[str, str]) -> None:
-        now: dict[_Key, Sum] = {}
+        now: dict[_Flow, Sum] = {}
         for one in runtime.paced(flows):
             key = (one.switch, one.id, one.table, one.priority)
             now[key] = now.get(key, Sum()).plus(one.packets, one.octets)
+        told = {switch for switch, *_ in now}
         carried = self._carried
-        for (switch, port, table, priority), total in runtime.paced(now.items()):
-            first = Sum() if switch in self._known else total
-            before = self._before.get((switch, port, table, priority), first)
-            if total.packets < before.packets:
-                before = Sum()  # it has begun anew
-            more = (total.packets - before.packets, total.octets - before.octets)
+        # A flow that is not read may be on its way to be another: it counts on.
+        more = self._counted.since(now, told, lambda key: key[1] in networks)
+        for (_, port, table, _), sum in runtime.paced(more.items()):
             for of, id in ((carried.ports, port), (carried.networks, networks[port])):
                 place = (id, DIRECTIONS[table])
-                of[place] = of.get(place, Sum()).plus(*more)
-        silent = {key: sum for key, sum in self._before.items() if key[1] in networks}
-        self._before = silent | now
+                of[place] = of.get(place, Sum()).plus(*sum)
+
+    def _add_drops(self, networks: Mapping[str, str]) -> None:
+        """All accounts that there are; those of a switch that does not tell go on later."""
+        dropped, silent = self._running.dropped([{}])
+        by_account: dict[_Account, Dropped] = {
+            (one.switch, one.cause.number, (*sorted(one.fields.items()),)): one
+            for one in runtime.paced(dropped)
+        }
+        now = {key: Sum(one.packets, one.octets) for key, one in by_account.items()}
+        told = {*self._running.chosen(None)} - silent.keys()
+        owner = owners(self._running.view, networks)
+        sums = self._carried.drops
+        for switch in told:
+            sums["switch"].setdefault((dpid_text(switch), UNFORESEEN.name), 0)
+        more = self._dropped.since(now, told, lambda key: key[0] in silent)
+        for key, (packets, _) in runtime.paced(more.items()):
+            one = by_account[key]
+            whose = {"switch": dpid_text(one.switch)}
+            if (port := owner(one)) is not None:
+                whose |= {"port": port, "network": networks[port]}
+            for kind, id in whose.items():
+                place = (id, one.cause.name)
+                sums[kind][place] = sums[kind].get(place, 0) + packets
 
     def _shown(self, bound: list[str]) -> set[str]:
         """The ports that have counters of their own: always the same ones of those there are."""
