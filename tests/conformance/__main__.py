@@ -2,7 +2,8 @@
 
 """``make conformance``: run the suites, say what became of them, and what changed since last time.
 
-Exits with 1 if a test fails that should not: one that has no reason in ``reasons.py``.
+Exits with 1 if a test fails that should not (one that has no reason in ``reasons.py``), or if all
+of them were skipped.
 """
 
 from __future__ import annotations
@@ -53,8 +54,13 @@ def main() -> int:
             if (directory / file).exists():
                 (directory / file).rename(ROOT / "build" / f"conformance-{file}")
     if arguments.part == "failed":  # all others are as they were
-        return conclude(results.read() | found, whole=True, alone=True)
-    return conclude(found, whole=chosen == tests)
+        status = conclude(results.read() | found, whole=True, alone=True)
+    else:
+        status = conclude(found, whole=chosen == tests)
+    if idle := results.all_skipped(found):
+        print(f"\n{idle}", file=sys.stderr)
+        return 1
+    return status
 
 
 def run(suites: Suites, tests: list[str]) -> dict[str, Outcome]:

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from tests.conformance.reasons import reason
-from tests.conformance.suites import FAILED, Outcome
+from tests.conformance.suites import FAILED, SKIPPED, Outcome
 
 FILE = Path(__file__).with_name("results.txt")
 
@@ -54,3 +55,12 @@ def failures(found: dict[str, Outcome]) -> str:
         for test, outcome in sorted(found.items())
         if outcome.status == FAILED and not reason(test)
     )
+
+
+def all_skipped(found: dict[str, Outcome]) -> str:
+    """That nothing was tested, and why, if each test was skipped; else empty."""
+    if any(outcome.status != SKIPPED for outcome in found.values()):
+        return ""
+    whys = Counter(" ".join(outcome.why.split()) for outcome in found.values())
+    said = [f"  {count} of {len(found)}: {why}" for why, count in whys.most_common()]
+    return "\n".join(["Nothing was tested, all of it was skipped by the suites:", *said])

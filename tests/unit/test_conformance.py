@@ -68,3 +68,11 @@ def test_a_class_that_cannot_be_set_up_is_all_of_its_tests() -> None:
     name = "setUpClass (tempest.api.network.test_networks.NetworksTest)"
     assert _meant(name, [*FOUND]) == [ONE, TWO]
     assert _meant(THREE, [*FOUND]) == [THREE]
+
+
+def test_when_all_were_skipped_nothing_was_tested() -> None:
+    assert results.all_skipped(FOUND) == ""
+    assert results.all_skipped({TWO: FOUND[TWO]}) == ""
+    words = results.all_skipped({THREE: FOUND[THREE]})
+    assert words.splitlines()[0].startswith("Nothing was tested")
+    assert words.splitlines()[1] == "  1 of 1: neutron extension qos not enabled."
