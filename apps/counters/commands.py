@@ -198,6 +198,9 @@ def hot(context: Context, switch: str | None, lines: int, seconds: float) -> Non
     output = context.output
     if output.json(answer):
         return
+    if not answer["switches"]:
+        output.console.print(f"no packet came in within {answer['seconds']:g} seconds")
+        return
     for each in answer["switches"]:
         passes = "-" if each["passes"] is None else f"{each['passes']:.2f}"
         came = rate(each["packets_per_second"])
@@ -218,7 +221,7 @@ def hot(context: Context, switch: str | None, lines: int, seconds: float) -> Non
     columns = ["switch", "table", "packets/s", "bit/s", "more passes", "from", "match"]
     flows = [
         [
-            *(flow["switch"].lstrip("0"), flow["table"], rate(flow["packets_per_second"])),
+            *(flow["switch"], flow["table"], rate(flow["packets_per_second"])),
             *(rate(flow["octets_per_second"], 8), flow["more_passes"]),
             *(f"{flow['app']}: {flow['object']}", flow["match"]),
         ]

@@ -78,7 +78,9 @@ def _term(words: list[str]) -> list[Match]:
     ends = (word,) if word in _ENDS else _ENDS
     word = words.pop(0) if word in _ENDS and words else word
     known = ("host",) if ether else ("host", "net", "port")
-    if word not in known or not words:
+    if word in known and not words:
+        raise ValueError(f"{word!r} needs a value after it: {_VALUES['ether' if ether else word]}")
+    if word not in known:
         raise ValueError(
             f"{word!r} is no term of a filter: it knows {', '.join(_KINDS)}, [src|dst] host ADDRESS"
             ", net PREFIX or port NUMBER, and ether [src|dst] host MAC"
@@ -101,7 +103,7 @@ def _net(value: str, ends: tuple[str, ...]) -> Iterator[Match]:
         net = netaddr.IPNetwork(value)
     except (netaddr.AddrFormatError, ValueError, TypeError):
         raise ValueError(f"{value!r} is no IP address or prefix") from None
-    if net.first == int(net.ip) and not net.prefixlen:
+    if not net.prefixlen:
         raise ValueError(f"{value!r} is any address: say ip or ip6")
     mask = int(net.netmask)
     whole = net.prefixlen == (32 if net.version == 4 else 128)
@@ -122,4 +124,10 @@ def _port(value: str, ends: tuple[str, ...]) -> Iterator[Match]:
             yield {**match, f"{name}_{end}": int(value)}
 
 
+_VALUES = {
+    "host": "host 10.0.0.3",
+    "net": "net 10.0.0.0/24",
+    "port": "port 80",
+    "ether": "ether host fa:16:3e:00:00:01",
+}
 _OF = {"host": _net, "net": _net, "port": _port}

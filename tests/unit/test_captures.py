@@ -40,7 +40,9 @@ def test_terms(text: str, matches: set[str]) -> None:
     ("text", "words"),
     [
         ("tcp udp", "no packet is all of"),
-        ("host", "no term"),
+        ("host", "needs a value"),
+        ("tcp port", "needs a value after it: port 80"),
+        ("ether host", "needs a value after it: ether host"),
         ("src", "no term"),
         ("ether", "no term"),
         ("ether net 10.0.0.0/8", "no term"),
@@ -51,6 +53,7 @@ def test_terms(text: str, matches: set[str]) -> None:
         ("host somewhere", "no IP address"),
         ("host 10.0.0.1/33", "no IP address"),
         ("net 0.0.0.0/0", "any address"),
+        ("net 10.0.0.0/0", "any address"),
         ("ether host 10.0.0.1.9", "no MAC"),
         ("port 1 " * 90, "characters"),
     ],

@@ -17,6 +17,8 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from tenantry.controller.openflow.pipeline import Table
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 MARKDOWN = MarkdownIt("gfm-like", {"linkify": False})
@@ -111,6 +113,20 @@ def test_links_that_lead_nowhere_are_seen() -> None:
 
 def test_headings_of_one_name_are_numbered() -> None:
     assert anchors("# A\n## B\n## B\n") == {"a", "b", "b-1"}
+
+
+def test_the_architecture_has_all_tables() -> None:
+    """By id and name, and none but those and the reserved, which are in italics."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| ([\d, ]+) \| (.+?) \| ([\d, ]+) \| (.+?) \|$", text, re.MULTILINE)
+    pairs = [pair for a, b, c, d in rows for pair in ((a, b), (c, d))]
+    told = [
+        (int(id), name)
+        for ids, names in pairs
+        for id, name in zip(ids.split(", "), names.split(", "), strict=True)
+        if not name.startswith("*")
+    ]
+    assert sorted(told) == sorted((table.id, table.name) for table in Table)
 
 
 def test_fragments_of_the_change_log_are_of_a_kind() -> None:
