@@ -161,7 +161,8 @@ def test_what_it_costs_and_what_a_restart_changes(started: list[Machine], tmp_pa
         network = net.network("10.0.0.0/24", dns_domain="same.example.")
 
         before = service_flows(net)
-        assert before == [5, 5, 12]  # a way back and four services; each host, and what comes by it
+        # A way back, four services and their miss; each host, and what comes by it.
+        assert before == [6, 6, 13]
         guest = net.plug(started[0], net.port(network, dns_name="web"))
         asks_by_ipv4(guest)
         assert service_flows(net) == before

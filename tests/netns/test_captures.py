@@ -24,6 +24,8 @@ from tests.netns.test_l2 import addresses
 from tests.openvswitch import OpenVSwitch
 
 COMMAND = Path(sys.executable).with_name("tenantry")
+HEEDS_CTRL_C = ("env", "--default-signal=INT")
+"""A shell has what it starts in the background ignore it: tests, say, and what they start."""
 
 
 @pytest.fixture
@@ -46,8 +48,9 @@ class Reading:
     def __init__(self, net: Lab, port: Any, file: Path, *words: str) -> None:
         self._net = net
         before = len(net.controller.model.all(Capture))
+        capture = ("--url", net.controller.api_url, "capture", port["id"], "-w", file, *words)
         self.process = subprocess.Popen(
-            [COMMAND, "--url", net.controller.api_url, "capture", port["id"], "-w", file, *words],
+            [*HEEDS_CTRL_C, COMMAND, *capture],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -18,10 +18,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tenantry.apps import APPS
+from tenantry.apps.routing.tables import OF_ONE_LINK as WHY
 from tenantry.apps.routing.tables import RoutePriority
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.model import Change, Model, Port, Route
 from tenantry.controller.network.records import Router
+from tenantry.controller.openflow.drops import drop
 from tenantry.controller.openflow.flow import Flow, Goto
 from tenantry.controller.openflow.oxm import Value
 from tenantry.controller.openflow.pipeline import (
@@ -118,7 +120,7 @@ def test_what_is_for_one_link_is_dropped_whatever_the_routes(drawn: list[tuple[s
             assert isinstance(entered, int)
             for source, to in product((INSIDE, OUTSIDE), OF_ONE_LINK):
                 flow = chosen(flows, packet(ports[entered], router_key, source, to))
-                assert flow.actions == (), (to, flow.text())
+                assert flow.actions == drop(WHY), (to, flow.text())
 
 
 @pytest.mark.parametrize("length", range(129))
