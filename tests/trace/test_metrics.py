@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from webob import Request
 
+from tenantry.controller.api.tenantry import counting
 from tenantry.controller.api.tenantry.traffic import NETWORKS, OFF, PORTS, Traffic
 from tenantry.controller.feature.context import Context
 from tenantry.controller.openflow.pipeline import Table
@@ -281,11 +282,14 @@ def test_how_long_things_take(net: Lab, scrape: Scrape) -> None:
 
 
 def test_what_is_read_to_tell_it(net: Lab, scrape: Scrape, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No table as a whole."""
+    """No table as a whole; and once, though it is told by switch, by network and by port."""
     plugged(net, 1, net.network("10.0.0.0/24"))
+    ask, asked = counting.told, []
+    monkeypatch.setattr(counting, "told", lambda *args: asked.append(args) or ask(*args))
     (connection,) = net.controller.progress.connections.values()
     monkeypatch.setattr(connection, "dump_flows", lambda *tables: pytest.fail("a dump"))
     assert scrape()["tenantry_port_packets_total"]
+    assert len(asked) == 2, "what passed, and what was dropped"
 
 
 def test_it_is_as_prometheus_has_it(net: Lab) -> None:

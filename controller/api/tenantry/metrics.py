@@ -19,7 +19,7 @@ from tenantry.controller.api import wsgi
 from tenantry.controller.api.access import Access
 from tenantry.controller.api.tenantry.operations import switch_status
 from tenantry.controller.api.tenantry.running import Running
-from tenantry.controller.api.tenantry.traffic import Traffic
+from tenantry.controller.api.tenantry.traffic import Carried, Traffic
 from tenantry.controller.feature.context import Context
 from tenantry.controller.model import Binding, Network, Port
 from tenantry.controller.model.binding import dpid_text
@@ -56,24 +56,26 @@ class Metrics:
                 return network is not None and network["project_id"] == context.project_id
 
             is_told_all = not access.hidden_of_route(context, RULE)
-            families = self.families(sees) if is_told_all else self.of_tenants(own)
+            carried = self._traffic.carried()
+            families = (
+                self.families(carried, sees) if is_told_all else self.of_tenants(carried, own)
+            )
             body = b"".join(_written(families))
             return Response(body, headerlist=[("Content-Type", CONTENT_TYPE)])
 
         yield wsgi.Route("GET", "/metrics", answer)
 
-    def families(self, sees: Sees) -> Iterator[Metric]:
+    def families(self, carried: Carried, sees: Sees) -> Iterator[Metric]:
         """All that there is."""
         yield from self._timings.collect()
         yield from _controller(self._running)
         yield from _switches(self._running)
-        drops = self._traffic.carried().drops["switch"]
+        drops = carried.drops["switch"]
         yield _drops("switch", "switch", drops, {id for id, _ in drops})
-        yield from self.of_tenants(sees)
+        yield from self.of_tenants(carried, sees)
 
-    def of_tenants(self, sees: Sees) -> Iterator[Metric]:
+    def of_tenants(self, carried: Carried, sees: Sees) -> Iterator[Metric]:
         """What ports and networks carry, of those that the caller sees."""
-        carried = self._traffic.carried()
         networks, ports = (
             {id for id, _ in (*sums, *carried.drops[kind]) if sees(kind, id)}
             for kind, sums in (("network", carried.networks), ("port", carried.ports))
