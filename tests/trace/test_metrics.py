@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,19 @@ def test_readings_are_kept_for_a_while(net: Lab, monkeypatch: pytest.MonkeyPatch
     send(net, 1, 3)
     sums = [traffic.carried().ports[one, "egress"] for traffic in (kept, fresh)]
     assert sums == [(0, 0), (3, 180)]
+
+
+def test_a_reading_that_was_told_stays_as_it_was(net: Lab) -> None:
+    """Somebody may be writing it down while the next is made."""
+    network = net.network("10.0.0.0/24")
+    plugged(net, 1, network)
+    traffic = Traffic(net.controller.running, PORTS, 10, 0)
+    told = traffic.carried()
+    kept = deepcopy(told)
+    plugged(net, 2, network)
+    send(net, 1, 3, source=STRANGER)
+    assert traffic.carried() != kept
+    assert told == kept
 
 
 def test_no_more_ports_than_are_wanted(net: Lab, caplog: pytest.LogCaptureFixture) -> None:

@@ -88,10 +88,12 @@ class Traffic:
         bound = [id for id in map(str, model.all(Binding)) if id in ports]
         tables = (Table.CLASSIFY, Table.OUTPUT)
         counts = self._running.counts([UnitName(L2, PORT, id) for id in bound], tables)
-        self._add(counts.flows, ports)
-        self._add_drops(ports)
+        before = self._carried  # which somebody may be reading still
+        drops = {kind: {**sums} for kind, sums in before.drops.items()}
+        carried = Carried({**before.ports}, {**before.networks}, drops)
+        self._add(carried, counts.flows, ports)
+        self._add_drops(carried, ports)
         shown, networks = self._shown(bound), {*ports.values()}
-        carried = self._carried
         carried.ports = {key: sum for key, sum in carried.ports.items() if key[0] in shown}
         carried.networks = {k: sum for k, sum in carried.networks.items() if k[0] in networks}
         switches = {dpid_text(switch) for switch in self._running.chosen(None)}
@@ -101,14 +103,14 @@ class Traffic:
             for kind, sums in carried.drops.items()
         }
         carried.left_out = len(bound) - len(shown)
+        self._carried = carried
 
-    def _add(self, flows: Iterable[Counted], networks: Mapping[str, str]) -> None:
+    def _add(self, carried: Carried, flows: Iterable[Counted], networks: Mapping[str, str]) -> None:
         now: dict[_Flow, Sum] = {}
         for one in runtime.paced(flows):
             key = (one.switch, one.id, one.table, one.priority)
             now[key] = now.get(key, Sum()).plus(one.packets, one.octets)
         told = {switch for switch, *_ in now}
-        carried = self._carried
         # A flow that is not read may be on its way to be another: it counts on.
         more = self._counted.since(now, told, lambda key: key[1] in networks)
         for (_, port, table, _), sum in runtime.paced(more.items()):
@@ -116,17 +118,18 @@ class Traffic:
                 place = (id, DIRECTIONS[table])
                 of[place] = of.get(place, Sum()).plus(*sum)
 
-    def _add_drops(self, networks: Mapping[str, str]) -> None:
+    def _add_drops(self, carried: Carried, networks: Mapping[str, str]) -> None:
         """All accounts that there are; those of a switch that does not tell go on later."""
-        dropped, silent = self._running.dropped([{}])
+        asked = {*self._running.chosen(None)}
+        dropped, silent = self._running.dropped([{}], asked)
         by_account: dict[_Account, Dropped] = {
             (one.switch, one.cause.number, (*sorted(one.fields.items()),)): one
             for one in runtime.paced(dropped)
         }
         now = {key: Sum(one.packets, one.octets) for key, one in by_account.items()}
-        told = {*self._running.chosen(None)} - silent.keys()
+        told = asked - silent.keys()
         owner = owners(self._running.view, networks)
-        sums = self._carried.drops
+        sums = carried.drops
         for switch in told:
             sums["switch"].setdefault((dpid_text(switch), UNFORESEEN.name), 0)
         more = self._dropped.since(now, told, lambda key: key[0] in silent)
