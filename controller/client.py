@@ -83,6 +83,12 @@ class Client:
         )
 
     @property
+    def asked_url(self) -> str:
+        """The one that was asked for, whatever the credentials say; else where one listens that was
+        told nothing else."""
+        return self._url or URL
+
+    @property
     def url(self) -> str:
         return self.access.url
 
@@ -177,20 +183,20 @@ class Client:
             "what answers is no Tenantry controller",
         )
 
-    def find(self, collection: str, name: str) -> Json:
-        """The one resource of this id or name. Errors: ClickException."""
-        for field in ("id", "name"):
+    def find(self, collection: str, name: str, by: str = "name") -> Json:
+        """The one resource of this id or name, or of this value of the attribute ``by``. Errors:
+        ClickException."""
+        words = by.replace("_", " ")
+        for field in ("id", by):
             found = self.get(f"/v2.0/{collection}", **{field: name})[collection]
             if len(found) > 1:
                 ids = ", ".join(resource["id"] for resource in found)
-                raise click.ClickException(f"{name} is the name of several {collection}: {ids}")
+                raise click.ClickException(f"{name} is the {words} of several {collection}: {ids}")
             if found:
                 return found[0]
-        names = {
-            each["name"] for each in self.get(f"/v2.0/{collection}", fields="name")[collection]
-        }
+        names = {each[by] for each in self.get(f"/v2.0/{collection}", fields=by)[collection]}
         raise click.ClickException(
-            f"none of the {collection} has the id or name {name}{did_you_mean(name, names)}"
+            f"none of the {collection} has the id or {words} {name}{did_you_mean(name, names)}"
         )
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -24,6 +25,14 @@ KINDS = {
     "firewall-rule": "firewall-rules",
 }
 
+_BY = {
+    "ports": "name",
+    "networks": "name",
+    "routers": "name",
+    "floatingips": "floating_ip_address",
+}
+"""How each may be told, besides by its id."""
+
 APART_SECONDS = 2.0
 """Between the two readings of a rate: Open vSwitch adds up twice a second."""
 
@@ -35,13 +44,14 @@ APART_SECONDS = 2.0
 @click.pass_obj
 def counters(context: Context, kind: str, id: str, once: bool) -> None:
     """Show what a port, network, router, floating IP or rule has sent and received, at what rate,
-    and what was dropped, why. Ports, networks and routers may be named, others have their ID.
+    and what was dropped, why. Ports, networks and routers may be named, a floating IP
+    may be told by its address, rules have their ID.
 
     It is read twice, two seconds apart, for the rates.
     """
     path = KINDS[kind]
-    if path in ("ports", "networks", "routers"):
-        id = context.client.find(path, id)["id"]
+    if by := _BY.get(path):
+        id = context.client.find(path, id, by)["id"]
     url = f"/tenantry/v1/{path}/{id}/counters"
     answer = context.client.get(url)
     if not once:
@@ -119,14 +129,21 @@ def top(
     if context.output.as_json:
         context.output.json(_drops(found) if what == "drops" else found)
         return
-    show = _drops_table if what == "drops" else _traffic_table
-    with Live(show(found[:lines]), console=context.output.console, auto_refresh=False) as live:
+    show, console = _drops_table if what == "drops" else _traffic_table, context.output.console
+    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    with live or nullcontext():
         left = readings
         try:
-            while left is None or left > 1:
+            while True:
+                table = show(found[:lines])
+                if live:
+                    live.update(table, refresh=True)
+                else:  # into a file, say: one below the other
+                    console.print(table)
+                if left == 1:
+                    return
                 time.sleep(seconds)
                 found, left = read(), left and left - 1
-                live.update(show(found[:lines]), refresh=True)
         except KeyboardInterrupt:
             return
 

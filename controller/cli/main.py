@@ -185,7 +185,12 @@ def cloud_config(context: Context, name: str, username: str | None) -> None:
     Ansible. The password of an account is not in it: put it into secure.yaml beside it, or into
     OS_PASSWORD.
     """
-    auth = {"endpoint": context.client.url} | ({"username": username} if username else {})
+    try:
+        url = context.client.url
+    except click.ClickException as error:  # OS_CLOUD may name the very entry that is to be made
+        url = context.client.asked_url
+        click.echo(f"{error.message}; so the entry is for a controller at {url}", err=True)
+    auth = {"endpoint": url} | ({"username": username} if username else {})
     cloud = {"auth_type": "http_basic" if username else "none", "auth": auth}
     if context.output.json({"clouds": {name: cloud}}):
         return

@@ -63,7 +63,9 @@ _ADVICE = """\
 * **denied_...**, **rejected_...**: the first rule of the firewall policy that matches decides;
   without one nothing passes.
 * **invalid_...**: an answer or a segment of a connection that connection tracking has forgotten,
-  or has never seen begin: hosts that answer by another way than they were asked do so.
+  or has never seen begin: hosts that answer by another way than they were asked do so. Router
+  solicitations, which each host with IPv6 sends to all when it comes up, end so at the others:
+  no fault.
 * **too_many_connections**: see [what a port may begin](security-groups.md), and the option
   `connections_per_port`.
 * **switched_off**, **no_such_tag**: `admin_state_up` of the port and of its network; the

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from tenantry.controller.cli.main import main
 from tests.lab import Lab, Refused, eventually, lab
 from tests.namespace import Guest
 from tests.openvswitch import OpenVSwitch
@@ -172,6 +174,9 @@ def test_a_router_and_a_floating_ip(ovs: OpenVSwitch, tmp_path: Path) -> None:
         }
         now = counters(net, "floatingips", floating["id"])
         assert grown(floated, now, "sent") == grown(floated, now, "received") == (20, 20 * 98)
+        words = ("counters", "floatingip", floating["floating_ip_address"], "--once", "--json")
+        told = CliRunner().invoke(main, ["--url", net.controller.api_url, *words])
+        assert json.loads(told.output)["id"] == floating["id"], "by its address, too"
         (leg,) = (
             p
             for p in net.api("GET", "/v2.0/ports")["ports"]

@@ -210,7 +210,9 @@ def test_commands_show_them(net: Lab, port: str, monkeypatch: pytest.MonkeyPatch
     assert answer["received"]["packets"] == 2, "copies of its own broadcasts: docs/counters.md"
     shown = run(net, "top", "--readings", "1").output
     assert port in shown and "[web]" in shown, shown
-    assert "has never sent as its port" not in shown
+    assert "has never sent as its port" not in shown and shown.endswith("\n")
+    shown = run(net, "top", "--readings", "2", "--seconds", "1").output
+    assert shown.count(port) == 2, "one below the other, where there is no terminal"
     (row,) = json.loads(run(net, "top", "--json").output)
     assert (row["id"], row["sent"]["octets"]) == (port, 300)
     (row,) = json.loads(run(net, "top", "networks", "--json").output)

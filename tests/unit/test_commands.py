@@ -99,6 +99,19 @@ def test_json_says_the_same_on_either_side() -> None:
     assert json.loads(after.output)["clouds"]["tenantry"]["auth_type"] == "none"
 
 
+def test_a_cloud_that_is_not_there_yet_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``OS_CLOUD`` may name the entry already, and the file be empty by ``> clouds.yaml``."""
+    (tmp_path / "clouds.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OS_CLOUD", "no-such-cloud")
+    made = run("--url", NOWHERE, "--json", "cloud-config")
+    assert made.exit_code == 0, made.output
+    assert json.loads(made.stdout)["clouds"]["tenantry"]["auth"] == {"endpoint": NOWHERE}
+    assert "no-such-cloud" in made.stderr
+
+
 @contextmanager
 def answering(answer: bytes) -> Iterator[str]:
     """Something that answers so, whatever it is asked; its address."""
