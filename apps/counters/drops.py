@@ -11,27 +11,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from tenantry.apps.l2.tables import TOO_MUCH_TO_MANY
-from tenantry.apps.punt.tables import TOO_MUCH_TO_ANSWER
-from tenantry.apps.qos.tables import TOO_MUCH_OUTSIDE, TOO_MUCH_RECEIVED, TOO_MUCH_SENT
+from tenantry.apps.qos.tables import TOO_MUCH_RECEIVED
 from tenantry.controller.feature.owners import owners
 from tenantry.controller.feature.routes import Dropped, Metered, Running
 from tenantry.controller.model import Binding, Port
-from tenantry.controller.openflow.drops import Cause, Whose
-from tenantry.controller.openflow.keys import MeterUse
+from tenantry.controller.openflow.drops import Whose
 from tenantry.controller.openflow.pipeline import ENTERED, IN_PORT, OUT_PORT
 
 SENT, RECEIVED = "sent", "received"
-
-METERS: dict[tuple[str, str], tuple[Cause, str]] = {
-    ("punt", "port"): (TOO_MUCH_TO_ANSWER, SENT),
-    ("l2", "port"): (TOO_MUCH_TO_MANY, SENT),
-    ("qos", "floating"): (TOO_MUCH_OUTSIDE, SENT),
-    ("qos", "gateway"): (TOO_MUCH_OUTSIDE, SENT),
-}
-"""By app and kind of unit: why their meters drop, and which way."""
-
-RECEIVING = (MeterUse.TO_PORT_BITS, MeterUse.TO_PORT_PACKETS)
 
 FEW = 50
 """Ports; of more, all accounts are read, which there are not many of."""
@@ -87,14 +74,11 @@ def _loss(dropped: Dropped) -> Loss:
 def by_meters(meters: Iterable[Metered]) -> Iterator[Loss]:
     """What meters have dropped."""
     for meter in meters:
-        if not meter.dropped_packets:
+        if meter.cause is None or not meter.dropped_packets:
             continue
-        if (meter.app, meter.kind) == ("qos", "port"):
-            received = meter.meter >> 24 in RECEIVING
-            cause, way = (TOO_MUCH_RECEIVED, RECEIVED) if received else (TOO_MUCH_SENT, SENT)
-        else:
-            cause, way = METERS[meter.app, meter.kind]
-        yield Loss(cause.name, cause.words, way, meter.dropped_packets, meter.dropped_octets)
+        way = RECEIVED if meter.cause is TOO_MUCH_RECEIVED else SENT
+        losses = (meter.dropped_packets, meter.dropped_octets)
+        yield Loss(meter.cause.name, meter.cause.words, way, *losses)
 
 
 def summed(losses: Iterable[Loss]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from tenantry.controller.openflow.contract import About, OneRung, Priorities, fields
 from tenantry.controller.openflow.drops import Cause, Whose
+from tenantry.controller.openflow.keys import MeterUse
 from tenantry.controller.openflow.pipeline import FLOOD_PART, IN_PORT, NETWORK, OUT_PORT, Table
 
 BY_WIRE, BY_TUNNEL = 0, 0xFFFF
@@ -51,6 +52,7 @@ NO_WAY_OUT = Cause(
 TOO_MUCH_TO_MANY = Cause(
     *(0x0109, "too_much_to_many", Whose.METER),
     "the port sends more broadcasts and multicast than it may",
+    (("port", MeterUse.TO_MANY),),
 )
 
 

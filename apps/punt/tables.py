@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from tenantry.controller.openflow.contract import About, Priorities, fields
 from tenantry.controller.openflow.drops import Cause, Whose
+from tenantry.controller.openflow.keys import MeterUse
 from tenantry.controller.openflow.pipeline import IN_PORT, Table
 
 TOO_MUCH_TO_ANSWER = Cause(
     *(0x0501, "too_much_to_answer", Whose.METER),
     "the port asks the controller more than 100 times a second",
+    (("port", MeterUse.PUNT),),
 )
 
 

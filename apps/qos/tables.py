@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from tenantry.controller.openflow.contract import About, OneRung, Priorities, fields
 from tenantry.controller.openflow.drops import Cause, Whose
+from tenantry.controller.openflow.keys import MeterUse
 from tenantry.controller.openflow.pipeline import (
     ENTERED,
     EXIT,
@@ -16,17 +17,23 @@ from tenantry.controller.openflow.pipeline import (
     Table,
 )
 
+SENDS = (MeterUse.FROM_PORT_BITS, MeterUse.FROM_PORT_PACKETS)
+GETS = (MeterUse.TO_PORT_BITS, MeterUse.TO_PORT_PACKETS)
+
 TOO_MUCH_SENT = Cause(
     *(0x1601, "too_much_sent", Whose.METER),
     "the port sends more than its policy of quality of service lets it",
+    tuple(("port", use) for use in SENDS),
 )
 TOO_MUCH_RECEIVED = Cause(
     *(0x1602, "too_much_received", Whose.METER),
     "the port is sent more than its policy of quality of service lets it get",
+    tuple(("port", use) for use in GETS),
 )
 TOO_MUCH_OUTSIDE = Cause(
     *(0x1603, "too_much_outside", Whose.METER),
     "more passes a floating IP, or a router's gateway, than its policy of quality of service lets",
+    tuple((kind, use) for kind in ("floating", "gateway") for use in (*SENDS, *GETS)),
 )
 
 

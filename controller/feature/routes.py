@@ -56,7 +56,8 @@ class Counted(NamedTuple):
 
 class Metered(NamedTuple):
     """What one of a unit's meters has counted on one switch: what went in, and what of that was
-    more than it lets through. It begins anew when its rate changes."""
+    more than it lets through, which it drops for a ``cause``: None if no feature says so. It begins
+    anew when its rate changes."""
 
     app: str
     kind: str
@@ -68,6 +69,7 @@ class Metered(NamedTuple):
     dropped_packets: int
     dropped_octets: int
     seconds: float
+    cause: Cause | None = None
 
 
 class Dropped(NamedTuple):

@@ -19,6 +19,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from tenantry.controller.openflow.flow import Actions, Goto, Resubmit, SetField
+from tenantry.controller.openflow.keys import MeterUse
 from tenantry.controller.openflow.pipeline import DROP_CAUSE, ENTERED, IN_PORT, OUT_PORT, Table
 
 
@@ -43,12 +44,14 @@ class Whose(Enum):
 
 class Cause(NamedTuple):
     """Why packets are dropped. ``number`` is permanent: the app's id, then eight bits. ``name`` is
-    for machines; ``words`` are for a tenant, of "it", the packet."""
+    for machines; ``words`` are for a tenant, of "it", the packet. ``meters`` are those that drop
+    for it: the kind of unit of the app's that has them, and what they are for."""
 
     number: int
     name: str
     whose: Whose
     words: str
+    meters: tuple[tuple[str, MeterUse], ...] = ()
 
     @property
     def value(self) -> int:

@@ -23,6 +23,7 @@ from tests.api.conftest import caller
 from tests.conftest import need
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
+from tests.qos_policies import give, limits, policy
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 Scrape = Callable[..., dict[str, dict[tuple[str, ...], float]]]
@@ -70,13 +71,18 @@ def plugged(net: Lab, number: int, network: Any, **attributes: Any) -> str:
 
 
 def send(
-    net: Lab, number: int, packets: int, destination: str = BROADCAST, source: str = ""
+    net: Lab,
+    number: int,
+    packets: int,
+    destination: str = BROADCAST,
+    source: str = "",
+    octets: int = 60,
 ) -> None:
-    """From the port of that number, so many frames of 60 octets."""
+    """From the port of that number, so many frames."""
     source = source or f"fa:16:3e:00:00:{number:02x}"
     frame = f"in_port({number}),eth(src={source},dst={destination}),eth_type(0x88b5)"
     for _ in range(packets):
-        net.ovs.appctl("netdev-dummy/receive", f"if{number}", frame, "--len", "60")
+        net.ovs.appctl("netdev-dummy/receive", f"if{number}", frame, "--len", str(octets))
     net.ovs.appctl("revalidator/purge")  # it adds up what its datapath has counted
 
 
@@ -172,6 +178,24 @@ def test_what_is_dropped_of_whom_and_why(net: Lab, scrape: Scrape) -> None:
     assert {id for _, id in found[PORT_DROPS]} == {two}
     assert {id for _, id in found[NETWORK_DROPS]} == {on[two]}
     assert found[SWITCH_DROPS] == of_switch, "nothing is taken back"
+
+
+def test_what_meters_drop_has_its_cause(net: Lab, scrape: Scrape) -> None:
+    """As the counters of the port have it."""
+    network = net.network("10.0.0.0/24")
+    one, _ = (plugged(net, number, network, port_security_enabled=False) for number in (1, 2))
+    give(net, "port", {"id": one}, policy(net, bandwidth_limit=limits(1)))
+    assert PORT_DROPS not in scrape()
+    send(net, 1, 20, octets=1400)  # of which two pass, whose copies may take what it may get
+    send(net, 2, 20, "fa:16:3e:00:00:01", octets=1400)
+    found = scrape()
+    drops = net.api("GET", f"/tenantry/v1/ports/{one}/counters")["drops"]
+    told = {(drop["cause"], one): drop["packets"] for drop in drops}
+    assert found[PORT_DROPS].items() >= told.items()
+    assert told.keys() == {("too_much_sent", one), ("too_much_received", one)}
+    assert all(10 < packets <= 20 for packets in told.values()), told
+    of_switch = {cause: packets for (cause, _), packets in found[SWITCH_DROPS].items()}
+    assert {(cause, one): of_switch[cause] for cause, _ in told} == told
 
 
 def test_drops_only_grow(net: Lab, scrape: Scrape, monkeypatch: pytest.MonkeyPatch) -> None:

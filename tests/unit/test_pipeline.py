@@ -455,6 +455,17 @@ def test_every_cause_is_one_that_some_flow_of_the_sample_names_or_that_groups_do
     assert unnamed <= {"not_the_gateway", "other_scope"}, unnamed
 
 
+def test_a_cause_of_meters_says_which_they_are() -> None:
+    """Or its meters are shared, and nobody's account."""
+    kinds = {app.id: {units.kind for units in app.units} for app in APPS}
+    for cause in CAUSES.values():
+        assert {kind for kind, _ in cause.meters} <= kinds[cause.number >> 8], cause
+    meters = {cause.name: cause.meters for cause in CAUSES.values() if cause.whose is Whose.METER}
+    assert {name for name, uses in meters.items() if not uses} == {"too_many_connections"}
+    uses = [(cause.number >> 8, *one) for cause in CAUSES.values() for one in cause.meters]
+    assert len({*uses}) == len(uses), "one cause each"
+
+
 def test_an_account_says_what_was_learned() -> None:
     """The match of each kind of flow that DROP has the switch learn, with the cause that it is."""
     for one in FLOWS:

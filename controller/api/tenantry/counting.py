@@ -12,11 +12,11 @@ from typing import NamedTuple, TypeVar
 
 from tenantry.controller import runtime
 from tenantry.controller.engine.engine import Engine
+from tenantry.controller.feature.app import App
 from tenantry.controller.feature.routes import Counted, Counts, Dropped, Metered, Rate, UnitName
 from tenantry.controller.model.binding import switch_text
 from tenantry.controller.openflow import codec, groups_meters
 from tenantry.controller.openflow.codec import FlowStats
-from tenantry.controller.openflow.contract import Adds
 from tenantry.controller.openflow.drops import UNFORESEEN, Cause, Whose
 from tenantry.controller.openflow.pipeline import Table
 from tenantry.controller.switch.connection import Connection, Disconnected
@@ -77,6 +77,7 @@ def counts(
 ) -> Counts:
     """See :meth:`tenantry.controller.feature.routes.Running.counts`."""
     found, silent = Counts([], [], {}), dict[int, str]()
+    causes = _causes_of_meters(engine)
     ids = None if tables is None else {table.id for table in tables}
     asked = {}
     for switch in list(switches):
@@ -104,7 +105,9 @@ def counts(
                 continue
             meter = groups_meters.meter_id(key)
             if meter is not None and (stats := reading.meters.get(meter)) is not None:
-                found.meters.append(Metered(*name, meter=meter, switch=switch, **stats._asdict()))
+                cause = causes.get((name.app, name.kind, meter >> 24))
+                one = Metered(*name, meter=meter, switch=switch, **stats._asdict(), cause=cause)
+                found.meters.append(one)
     return found._replace(silent=silent)
 
 
@@ -147,11 +150,26 @@ def dropped(
 
 def _causes(engine: Engine) -> dict[tuple[int, Whose], Cause]:
     """Those that features name, by number and whose."""
-    said: list[Adds] = [
-        adds for app in engine.apps for adds in (*app.tables.values(), *app.adds_to.values())
-    ]
-    causes = (UNFORESEEN, *(cause for adds in said for cause in adds.drops))
+    causes = (UNFORESEEN, *(cause for _, cause in _said(engine)))
     return {(cause.number, cause.whose): cause for cause in causes}
+
+
+def _causes_of_meters(engine: Engine) -> dict[tuple[str, str, int], Cause]:
+    """By app and kind of unit, and by what the meter is for."""
+    return {
+        (app.name, kind, use): cause
+        for app, cause in _said(engine)
+        for kind, use in cause.meters
+        if cause.number >> 8 == app.id
+    }
+
+
+def _said(engine: Engine) -> Iterator[tuple[App, Cause]]:
+    """The causes that features name, with whoever names them."""
+    for app in engine.apps:
+        for adds in (*app.tables.values(), *app.adds_to.values()):
+            for cause in adds.drops:
+                yield app, cause
 
 
 Told = TypeVar("Told")

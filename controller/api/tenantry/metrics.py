@@ -115,9 +115,9 @@ def _drops(
 
 
 _DROPS = {
-    "switch": "Packets that flows of the switch dropped, whosever they are",
-    "network": "Packets that flows dropped of the network's guests",
-    "port": "Packets that flows dropped of what the port sent or was sent",
+    "switch": "Packets that the switch dropped, whosever they are",
+    "network": "Packets dropped of what the network's guests sent or were sent",
+    "port": "Packets dropped of what the port sent or was sent",
 }
 
 

@@ -19,10 +19,10 @@ from tenantry.controller import runtime
 from tenantry.controller.api.tenantry.growth import Growth, Sum
 from tenantry.controller.api.tenantry.running import Running
 from tenantry.controller.feature.owners import owners
-from tenantry.controller.feature.routes import Counted, Dropped, UnitName
+from tenantry.controller.feature.routes import Counted, Counts, UnitName
 from tenantry.controller.model import Binding, Port
 from tenantry.controller.model.binding import dpid_text
-from tenantry.controller.openflow.drops import UNFORESEEN
+from tenantry.controller.openflow.drops import UNFORESEEN, Cause
 from tenantry.controller.openflow.pipeline import Table
 
 LOG = logging.getLogger(__name__)
@@ -33,13 +33,13 @@ EGRESS, INGRESS = "egress", "ingress"
 DIRECTIONS = {Table.CLASSIFY.id: EGRESS, Table.OUTPUT.id: INGRESS}
 """Of a port, by the table in which a packet is counted: Neutron's words."""
 
-L2, PORT = "l2", "port"
-"""The app and the kind of unit whose flows count a port's packets where they come in, and where
-they leave."""
+APPS, PORT = ("l2", "qos"), "port"
+"""The apps and the kind of unit whose flows count a port's packets where they come in, and where
+they leave (L2's), and whose meters drop some."""
 
 
 _Flow = tuple[int, str, int, int]  # switch, port, table, priority
-_Account = tuple[int, int, tuple[tuple[str, int], ...]]  # switch, cause, whose: by fields
+_Account = tuple[int, int, tuple[tuple[str, int], ...]]  # switch, cause; fields, or the meter
 
 
 @dataclass
@@ -87,12 +87,13 @@ class Traffic:
         ports = {port.id: port.network_id for port in model.all(Port).values()}
         bound = [id for id in map(str, model.all(Binding)) if id in ports]
         tables = (Table.CLASSIFY, Table.OUTPUT)
-        counts = self._running.counts([UnitName(L2, PORT, id) for id in bound], tables)
+        units = [UnitName(app, PORT, id) for id in bound for app in APPS]
+        counts = self._running.counts(units, tables)
         before = self._carried  # which somebody may be reading still
         drops = {kind: {**sums} for kind, sums in before.drops.items()}
         carried = Carried({**before.ports}, {**before.networks}, drops)
         self._add(carried, counts.flows, ports)
-        self._add_drops(carried, ports)
+        self._add_drops(carried, counts, ports)
         shown, networks = self._shown(bound), {*ports.values()}
         carried.ports = {key: sum for key, sum in carried.ports.items() if key[0] in shown}
         carried.networks = {k: sum for k, sum in carried.networks.items() if k[0] in networks}
@@ -118,28 +119,35 @@ class Traffic:
                 place = (id, DIRECTIONS[table])
                 of[place] = of.get(place, Sum()).plus(*sum)
 
-    def _add_drops(self, carried: Carried, networks: Mapping[str, str]) -> None:
-        """All accounts that there are; those of a switch that does not tell go on later."""
+    def _add_drops(self, carried: Carried, counts: Counts, networks: Mapping[str, str]) -> None:
+        """All accounts that there are, and what meters have dropped; those of a switch that does
+        not tell go on later."""
         asked = {*self._running.chosen(None)}
-        dropped, silent = self._running.dropped([{}], asked)
-        by_account: dict[_Account, Dropped] = {
-            (one.switch, one.cause.number, (*sorted(one.fields.items()),)): one
-            for one in runtime.paced(dropped)
-        }
-        now = {key: Sum(one.packets, one.octets) for key, one in by_account.items()}
-        told = asked - silent.keys()
+        dropped, unknown = self._running.dropped([{}], asked)
+        silent = {*unknown, *counts.silent}
         owner = owners(self._running.view, networks)
+        now = dict[_Account, int]()
+        whose = dict[_Account, tuple[Cause, str | None]]()
+        for one in runtime.paced(dropped):
+            key = (one.switch, one.cause.number, (*sorted(one.fields.items()),))
+            now[key], whose[key] = one.packets, (one.cause, owner(one))
+        for meter in runtime.paced(counts.meters):
+            if meter.cause and meter.dropped_packets:
+                key = (meter.switch, meter.cause.number, (("meter", meter.meter),))
+                now[key], whose[key] = meter.dropped_packets, (meter.cause, meter.id)
+        told = asked - silent
         sums = carried.drops
         for switch in told:
             sums["switch"].setdefault((dpid_text(switch), UNFORESEEN.name), 0)
-        more = self._dropped.since(now, told, lambda key: key[0] in silent)
+        all = {key: Sum(packets) for key, packets in now.items()}
+        more = self._dropped.since(all, told, lambda key: key[0] in silent)
         for key, (packets, _) in runtime.paced(more.items()):
-            one = by_account[key]
-            whose = {"switch": dpid_text(one.switch)}
-            if (port := owner(one)) is not None:
-                whose |= {"port": port, "network": networks[port]}
-            for kind, id in whose.items():
-                place = (id, one.cause.name)
+            cause, port = whose[key]
+            of = {"switch": dpid_text(key[0])}
+            if port is not None:
+                of |= {"port": port, "network": networks[port]}
+            for kind, id in of.items():
+                place = (id, cause.name)
                 sums[kind][place] = sums[kind].get(place, 0) + packets
 
     def _shown(self, bound: list[str]) -> set[str]:
