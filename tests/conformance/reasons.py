@@ -27,7 +27,7 @@ REASONS: dict[str, str] = {
         "The last link, made for an admin, is followed by a member: its marker is a policy that "
         "the member cannot see, and is answered 404 as if it were not there."
     ),
-    f"{_QOS}RbacSharedQosPoliciesTest.test_policy_sharing_with_wildcard": (
+    f"{_QOS}RbacSharedQosPoliciesTest.test_policy_sharing_with_wildcard[": (
         "A policy is shared with all no more while a network of its own project has it: nobody "
         "loses what they use. Neutron refuses."
     ),
