@@ -46,6 +46,8 @@ def capture(
         raise click.UsageError(
             "what comes is for a program: | wireshark -k -i -, | tcpdump -r -, or -w FILE"
         )
+    if context.output.as_json:
+        raise click.UsageError("what comes is pcapng; for JSON: | tshark -r - -T json")
     id = context.client.find("ports", port)["id"]
     out: BinaryIO = file or sys.stdout.buffer
     path, idle = f"/tenantry/v1/ports/{id}/capture", max(IDLE_SECONDS, asked["seconds"] or 0)

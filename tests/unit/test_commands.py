@@ -292,3 +292,8 @@ def test_the_nearest_name() -> None:
     assert nearest.did_you_mean("Prot", ["port", "network"]) == "; did you mean port?"
     assert nearest.did_you_mean("x", ["port", "", "network"]) == "; there are network, port."
     assert nearest.did_you_mean("x", map(str, range(100))) == "."
+
+
+def test_a_capture_is_no_json() -> None:
+    told = CliRunner().invoke(main, ["--url", NOWHERE, "capture", "web", "-w", "-", "--json"])
+    assert (told.exit_code, "tshark -r - -T json" in told.output) == (2, True)
