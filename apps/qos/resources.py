@@ -25,7 +25,7 @@ from neutron_lib.api.definitions import (
 )
 from neutron_lib.exceptions import qos as errors
 
-from tenantry.apps.qos import bindings, rule_types, rules
+from tenantry.apps.qos import rule_types, rules, users
 from tenantry.apps.qos.policies import POLICIES
 from tenantry.apps.qos.records import ANY
 from tenantry.apps.qos.rules import BANDWIDTH_LIMIT, MINIMUM_BANDWIDTH
@@ -52,7 +52,7 @@ class PolicyHooks(ResourceHooks):
             _check_unshared(draft, body)
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
-        for kind, user in bindings.users(draft, body["id"]):
+        for kind, user in users.of(draft, body["id"]):
             raise errors.QosPolicyInUse(
                 policy_id=body["id"],
                 object_type=_NEUTRONS_WORDS.get(kind, kind),
@@ -63,10 +63,10 @@ class PolicyHooks(ResourceHooks):
 
     def claims(self, body: Body) -> Iterable[Claim]:
         if body["is_default"]:
-            yield Claim(bindings.DEFAULT, "", body["project_id"])
+            yield Claim(users.DEFAULT, "", body["project_id"])
 
     def taken(self, claim: Claim, body: Body) -> Exception | None:
-        if claim.kind != bindings.DEFAULT:
+        if claim.kind != users.DEFAULT:
             return None
         error: Exception = errors.QoSPolicyDefaultAlreadyExists(project_id=body["project_id"])
         return error
@@ -79,7 +79,7 @@ class PolicyHooks(ResourceHooks):
 
 def _check_unshared(draft: Draft, policy: Body) -> None:
     """Nobody uses it who has no other access."""
-    for kind, user in bindings.users(draft, policy["id"]):
+    for kind, user in users.of(draft, policy["id"]):
         project = user["project_id"]
         if project != policy["project_id"] and not granted(draft, project, policy["id"]):
             raise RbacPolicyInUse(object_id=policy["id"], details=f"{kind} {user['id']} uses it")
@@ -117,8 +117,8 @@ class RuleHooks(ResourceHooks):
                 if both["max_kbps"] < both["min_kbps"]:
                     mine, its = _RATES[self._type], _RATES[type]
                     raise _conflict(body, mine, type, other[its])
-        for kind, user in bindings.users(draft, body[rules.POLICY_ID]):
-            bindings.check_kept(draft, self._type, body, kind, user)
+        for kind, user in users.of(draft, body[rules.POLICY_ID]):
+            users.check_kept(draft, self._type, body, kind, user)
 
 
 _RATES = {BANDWIDTH_LIMIT: "max_kbps", MINIMUM_BANDWIDTH: "min_kbps"}
@@ -159,10 +159,10 @@ def extension() -> Extension:
         rules={
             POLICY: PolicyHooks(),
             **{rules.kind(type): RuleHooks(type) for type in rules.TYPES},
-            "network": bindings.NetworkHooks(),
-            "port": bindings.OnNetworkHooks("port", "network_id"),
-            "floatingip": bindings.OnNetworkHooks("floatingip", "floating_network_id"),
-            "router": bindings.RouterHooks(),
+            "network": users.NetworkHooks(),
+            "port": users.OnNetworkHooks("port", "network_id"),
+            "floatingip": users.OnNetworkHooks("floatingip", "floating_network_id"),
+            "router": users.RouterHooks(),
         },
         routes=rule_types.ROUTES,
     )

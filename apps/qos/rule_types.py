@@ -15,7 +15,7 @@ from neutron_lib.api.definitions.qos_rule_type_filter import (
     QOS_RULE_TYPE_ALL_SUPPORTED,
 )
 
-from tenantry.apps.qos import bindings, rules
+from tenantry.apps.qos import rules, users
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import ApiRoute, Reader
 from tenantry.controller.store import Store
@@ -53,7 +53,7 @@ def show(store: Store, context: Context, said: Said, type: str) -> tuple[int, An
 
 def supported(reader: Reader) -> list[str]:
     """The types that can be kept, somewhere at least."""
-    return [type for type in rules.TYPES if bindings.can_be_kept(reader, type)]
+    return [type for type in rules.TYPES if users.can_be_kept(reader, type)]
 
 
 def _parameters(type: str) -> Iterator[dict[str, Any]]:

@@ -19,9 +19,9 @@ from functools import partial
 from typing import NamedTuple
 
 from tenantry.controller import runtime
-from tenantry.controller.openflow import accounts, codec, groups_meters
-from tenantry.controller.openflow.accounts import Accounted, accounts_request
+from tenantry.controller.openflow import codec, dropped, groups_meters
 from tenantry.controller.openflow.codec import FlowStats
+from tenantry.controller.openflow.dropped import Accounted, accounts_request
 from tenantry.controller.openflow.groups_meters import MeterStats
 from tenantry.controller.openflow.oxm import Value
 from tenantry.controller.openflow.pipeline import Table
@@ -75,11 +75,11 @@ def read_accounts(
     turn = A_TURN
     if {} in asked:
         count = connection.flow_counts().get(Table.DROPPED.id, 0)
-        asked, turn = [*accounts.parts(count, DUMPED_AT_ONCE)], 1
+        asked, turn = [*dropped.parts(count, DUMPED_AT_ONCE)], 1
     questions = [partial(accounts_request, fields=fields) for fields in asked]
     found: list[Accounted] = []
     for _, data in _answers(connection, questions, turn):
-        found += accounts.read_accounts(data)
+        found += dropped.read_accounts(data)
         runtime.yield_now()
     return found
 

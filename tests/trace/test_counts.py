@@ -18,8 +18,8 @@ from tenantry.controller.api.tenantry import counting
 from tenantry.controller.cli.main import main
 from tenantry.controller.feature.routes import Counts, UnitName
 from tenantry.controller.model import Port
-from tenantry.controller.openflow import accounts, codec
-from tenantry.controller.openflow.accounts import Accounted
+from tenantry.controller.openflow import codec, dropped
+from tenantry.controller.openflow.dropped import Accounted
 from tenantry.controller.openflow.drops import Whose
 from tenantry.controller.openflow.pipeline import DROP_CAUSE, Table
 from tenantry.controller.switch import reading
@@ -160,9 +160,9 @@ def test_all_accounts_are_read_in_parts(
     whole = read()
     assert len(whole) == 40
     asked: list[bytes] = []
-    counted_of = accounts.read_accounts
+    counted_of = dropped.read_accounts
     monkeypatch.setattr(
-        accounts, "read_accounts", lambda data: (asked.append(data), counted_of(data))[1]
+        dropped, "read_accounts", lambda data: (asked.append(data), counted_of(data))[1]
     )
     monkeypatch.setattr(reading, "DUMPED_AT_ONCE", 10)
     assert read() == whole

@@ -33,7 +33,7 @@ def role(kind: str) -> str:
     return f"qos_{kind}"
 
 
-def users(reader: Reader, policy_id: str) -> Iterator[tuple[str, Body]]:
+def of(reader: Reader, policy_id: str) -> Iterator[tuple[str, Body]]:
     """Who has a policy, each with its kind."""
     for kind in USERS:
         for id in reader.linked(policy_id, role(kind)):
