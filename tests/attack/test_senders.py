@@ -64,9 +64,15 @@ def api(net: Lab) -> Address:
     return Address(host, int(port))
 
 
+def client(net: Lab) -> http.client.HTTPConnection:
+    """One that is not at the address of whoever is hostile: among those of one address, nothing
+    tells the honest newcomer from the others."""
+    return http.client.HTTPConnection(*api(net), source_address=("127.0.0.2", 0))
+
+
 def ask(net: Lab, path: str = "/v2.0/networks") -> tuple[int, Any]:
     """A question as clients ask it; its status, and what is answered."""
-    connection = http.client.HTTPConnection(*api(net))
+    connection = client(net)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -232,7 +238,7 @@ def test_who_waits_and_hangs_up_is_let_go(net: Lab) -> None:
 def test_who_finds_no_place_to_wait_is_told_when_to_come_again(net: Lab) -> None:
     with hostile("wait", api(net).port, 700):
         while True:
-            connection = http.client.HTTPConnection(*api(net))
+            connection = client(net)
             connection.request("GET", "/tenantry/v1/wait?seconds=0")
             answer = connection.getresponse()
             if answer.status == 503:
