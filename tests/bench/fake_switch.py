@@ -32,7 +32,7 @@ _METER_DELETE = 2
 _TABLE_STATS = struct.Struct("!B3xIQQ")  # 7.3.5.4
 _PORT = struct.Struct("!IH2x6s2x16sII")  # 7.2.1, without properties
 _PORT_ADDED = bytes(8)  # 7.4.3
-_ENTRIES_A_REPLY = 1000
+_REPLY_OCTETS = 60_000  # of a message, whose length has 16 bits
 _BUNDLE_ADD_HEAD = 16  # 7.3.9.6: up to the end of the header of the message inside
 
 
@@ -165,10 +165,13 @@ class Switch:
         else:
             self._send(codec.ERROR, xid, _BAD_MULTIPART)
             return
-        starts = range(0, max(1, len(entries)), _ENTRIES_A_REPLY)
-        for start in starts:
-            head = struct.pack("!HH4x", kind, Multipart.MORE if start != starts[-1] else 0)
-            part = b"".join(entries[start : start + _ENTRIES_A_REPLY])
+        parts = [b""]
+        for entry in entries:
+            if len(parts[-1]) + len(entry) > _REPLY_OCTETS:
+                parts.append(b"")
+            parts[-1] += entry
+        for number, part in enumerate(parts, start=1):
+            head = struct.pack("!HH4x", kind, Multipart.MORE if number < len(parts) else 0)
             self._send(codec.MULTIPART_REPLY, xid, head + part)
 
     def _port(self, number: int) -> bytes:
