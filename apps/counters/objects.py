@@ -17,6 +17,7 @@ from tenantry.apps.counters.tally import tally, told
 from tenantry.apps.firewall.records import FirewallPolicy
 from tenantry.apps.l2.tables import ClassifyPriority
 from tenantry.controller import runtime
+from tenantry.controller.feature.counts import check_seen
 from tenantry.controller.feature.routes import Counted, Counts, Running, UnitName
 from tenantry.controller.model import Port
 from tenantry.controller.network.records import FloatingIp
@@ -46,15 +47,9 @@ def traffic(flows: Collection[Counted]) -> dict[str, Any]:
     }
 
 
-def _found(running: Running, kind: str, id: str) -> None:
-    """Errors: LookupError, if who asks sees no such thing."""
-    if not running.sees(kind, id):
-        raise LookupError(f"there is no {kind.replace('_', ' ')} {id}")
-
-
 def port(running: Running, id: str) -> dict[str, Any]:
     """What a port has sent and received, and what became of what was dropped."""
-    _found(running, "port", id)
+    check_seen(running, "port", id)
     record = running.view.get(Port, id)
     if record is not None and record.router_id:
         raise ValueError(
@@ -67,7 +62,7 @@ def port(running: Running, id: str) -> dict[str, Any]:
 
 def network(running: Running, id: str) -> dict[str, Any]:
     """The same of all ports of a network together that who asks sees."""
-    _found(running, "network", id)
+    check_seen(running, "network", id)
     on_it = runtime.paced(running.view.ids(Port, network_id=id))
     ids = [p for p in on_it if running.sees("port", p)]
     counts = running.counts(units_of(ids), OF_A_PORT)
@@ -93,7 +88,7 @@ def _also_silent(counts: Counts, silent: Mapping[int, str]) -> Counts:
 def router(running: Running, id: str) -> dict[str, Any]:
     """What a router has routed, by the interface that it left by. A packet counts once, on whatever
     switch its way was chosen."""
-    _found(running, "router", id)
+    check_seen(running, "router", id)
     units = [UnitName("routing", "router", id)]
     tables = (Table.ROUTE, Table.ROUTE_PATH)
     counts = running.counts([*units, UnitName("qos", "gateway", id)], tables)
@@ -128,7 +123,7 @@ def router(running: Running, id: str) -> dict[str, Any]:
 
 def floating_ip(running: Running, id: str) -> dict[str, Any]:
     """What was translated from and to a floating IP."""
-    _found(running, "floatingip", id)
+    check_seen(running, "floatingip", id)
     record = running.view.get(FloatingIp, id)
     if record is not None and record.router_id and not record.fixed_port_id:
         raise ValueError(
@@ -149,14 +144,14 @@ def floating_ip(running: Running, id: str) -> dict[str, Any]:
 
 def security_group_rule(running: Running, id: str) -> dict[str, Any]:
     """The packets that a rule of a security group has let through, both ways."""
-    _found(running, "security_group_rule", id)
+    check_seen(running, "security_group_rule", id)
     counts = running.counts([UnitName("security_groups", "rule", id)])
     return told("security_group_rule", id, counts, {"decided": tally(counts.flows)})
 
 
 def firewall_rule(running: Running, id: str) -> dict[str, Any]:
     """The packets that a firewall's rule has decided about, in whatever policy it stands."""
-    _found(running, "firewall_rule", id)
+    check_seen(running, "firewall_rule", id)
     policies = [policy.id for policy in running.view.find(FirewallPolicy) if id in policy.rules]
     counts = running.counts([UnitName("firewall", "rule", f"{each} {id}") for each in policies])
     return told("firewall_rule", id, counts, {"decided": tally(counts.flows)})

@@ -8,8 +8,9 @@ from typing import Any
 
 from tenantry.apps.counters.drops import Loss, by_meters, by_port, summed
 from tenantry.apps.counters.objects import OF_A_PORT, traffic, units_of
-from tenantry.apps.counters.tally import since, tally
+from tenantry.apps.counters.tally import tally
 from tenantry.controller import runtime
+from tenantry.controller.feature.counts import since
 from tenantry.controller.feature.routes import Counts, Running
 from tenantry.controller.model import Binding, Network, Port
 from tenantry.controller.openflow.pipeline import Table

@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from tenantry.controller import runtime
+from tenantry.controller.feature.counts import completeness, since
 from tenantry.controller.feature.routes import Counted, Counts, Rate, Silent
-from tenantry.controller.model.binding import dpid_text
 
 
 def tally(flows: Iterable[Counted]) -> dict[str, Any]:
@@ -43,17 +42,5 @@ def told(kind: str, id: str, counts: Counts, answer: Mapping[str, Any]) -> dict[
         "id": id,
         **answer,
         "since": since(counts.flows),
-        "complete": not counts.silent,
-        "silent": [
-            {"switch": dpid_text(dpid), "why": why} for dpid, why in sorted(counts.silent.items())
-        ],
+        **completeness(counts),
     }
-
-
-def since(flows: Iterable[Counted]) -> str | None:
-    """From when on all of the flows have counted; None if there are none."""
-    youngest = min((flow.seconds for flow in flows), default=None)
-    if youngest is None:
-        return None
-    begun = datetime.now(timezone.utc) - timedelta(seconds=youngest)
-    return begun.isoformat(timespec="seconds")

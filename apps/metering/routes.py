@@ -5,14 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from tenantry.apps.metering.flows import counting, routers_of
-from tenantry.apps.metering.records import MeteringLabel
 from tenantry.apps.metering.tables import MeteringRulesPriority
+from tenantry.controller.feature.counts import check_seen, completeness, since
 from tenantry.controller.feature.routes import Counted, Route, Running, UnitName
-from tenantry.controller.model.binding import dpid_text
 
 _DIRECTIONS = ("ingress", "egress")
 
@@ -20,9 +18,7 @@ _DIRECTIONS = ("ingress", "egress")
 def counters(running: Running, id: str) -> dict[str, Any]:
     """Packets and octets by direction, and by the routers that who asks sees; from when on all of
     that was counted; and which switches say nothing now. Errors: LookupError."""
-    label = running.view.get(MeteringLabel, id)
-    if label is None or not running.sees("metering_label", id):
-        raise LookupError(f"there is no metering label {id}")
+    check_seen(running, "metering_label", id)
     routers = [each for each in routers_of(running.view, id) if running.sees("router", each)]
     units = {
         counting(id, router, direction): (router, direction)
@@ -42,20 +38,12 @@ def counters(running: Running, id: str) -> dict[str, Any]:
             {"id": router, **_directions({d: flows[router, d] for d in _DIRECTIONS})}
             for router in sorted(routers)
         ],
-        "complete": not counts.silent,
-        "silent": [
-            {"switch": dpid_text(dpid), "why": why} for dpid, why in sorted(counts.silent.items())
-        ],
+        **completeness(counts),
     }
 
 
 def _directions(flows: Mapping[str, list[Counted]]) -> dict[str, Any]:
     every = [flow for some in flows.values() for flow in some]
-    youngest = min((flow.seconds for flow in every), default=None)
-    since = None
-    if youngest is not None:
-        begun = datetime.now(timezone.utc) - timedelta(seconds=youngest)
-        since = begun.isoformat(timespec="seconds")
     return {
         **{
             direction: {
@@ -64,7 +52,7 @@ def _directions(flows: Mapping[str, list[Counted]]) -> dict[str, Any]:
             }
             for direction, some in flows.items()
         },
-        "since": since,
+        "since": since(every),
     }
 
 

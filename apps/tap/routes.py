@@ -13,6 +13,7 @@ from neutron_lib import exceptions
 from tenantry.apps.tap.captures import Captures, Limits
 from tenantry.apps.tap.records import BOTH, IN, OUT, Capture
 from tenantry.apps.tap.terms import alternatives
+from tenantry.controller.feature.counts import check_seen
 from tenantry.controller.feature.policies import route_rule
 from tenantry.controller.feature.routes import Route, Running
 
@@ -44,8 +45,7 @@ def routes(captures: Captures, most: Most) -> tuple[Route, ...]:
         running: Running, id: str, gone: Callable[[], bool], **asked: str | None
     ) -> Iterator[bytes]:
         """pcapng. Errors: LookupError, PolicyNotAuthorized, ValueError, TooManyCaptures."""
-        if not running.sees("port", id):
-            raise LookupError(f"there is no port {id}")
+        check_seen(running, "port", id)
         running.check(route_rule(CAPTURE), "port", id)
         direction = (asked["direction"] or BOTH).upper()
         if direction not in (IN, OUT, BOTH):

@@ -12,10 +12,10 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, zip_longest
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from neutron_lib import exceptions
 from webob import Request, Response
@@ -81,8 +81,8 @@ class Application:
         pattern = ""
         try:
             path = _path(request)
-            pattern = self._pattern(path)
-            response = self._respond(request, path, pattern)
+            pattern, handlers, names = self._find(path)
+            response = self._respond(request, path, handlers, names)
         except Exception as error:
             response = faults.response(error)
             if response.status_int >= 500:
@@ -94,10 +94,12 @@ class Application:
         response.headers["X-Openstack-Request-Id"] = id
         return response(environ, start_response)  # type: ignore[no-any-return]
 
-    def _respond(self, request: Request, path: str, pattern: str) -> Response:
+    def _respond(
+        self, request: Request, path: str, handlers: Mapping[str, Handler], names: dict[str, str]
+    ) -> Response:
         # Which versions there are is told to anybody, as Neutron does, and nothing else.
         context = auth.ANYBODY if path in _OPEN else self._authenticate(request)
-        handler, names = self._route(request.method, path, pattern)
+        handler = _chosen(request.method, handlers)
         answer = handler(request, context, **names)
         if isinstance(answer, Response):
             return answer
@@ -112,21 +114,23 @@ class Application:
             content_type="application/json",
         )
 
-    def _pattern(self, path: str) -> str:
-        """The pattern of the first route that a path is one of; "" if there is none."""
-        for pattern, (expression, _) in self._paths.items():
-            if expression.fullmatch(path) is not None:
-                return pattern
-        return ""
+    def _find(self, path: str) -> tuple[str, Mapping[str, Handler], dict[str, str]]:
+        """The first route that a path is one of: its pattern, its handlers by method, and the names
+        in the path; "" and nothing if there is none."""
+        for pattern, (expression, handlers) in self._paths.items():
+            if (match := expression.fullmatch(path)) is not None:
+                return pattern, handlers, match.groupdict()
+        return "", {}, {}
 
-    def _route(self, method: str, path: str, pattern: str) -> tuple[Handler, dict[str, str]]:
-        if not pattern:
-            raise HTTPNotFound("The resource could not be found.")
-        expression, handlers = self._paths[pattern]
-        method = "GET" if method == "HEAD" else method
-        if method not in handlers:
-            raise HTTPMethodNotAllowed(headers={"Allow": ", ".join(sorted(handlers))})
-        return handlers[method], cast("re.Match[str]", expression.fullmatch(path)).groupdict()
+
+def _chosen(method: str, handlers: Mapping[str, Handler]) -> Handler:
+    """Errors: 404, 405."""
+    if not handlers:
+        raise HTTPNotFound("The resource could not be found.")
+    method = "GET" if method == "HEAD" else method
+    if method not in handlers:
+        raise HTTPMethodNotAllowed(headers={"Allow": ", ".join(sorted(handlers))})
+    return handlers[method]
 
 
 def _expression(pattern: str) -> re.Pattern[str]:

@@ -19,11 +19,11 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
-from tenantry.controller.openflow import fields, shapes
+from tenantry.controller.openflow import shapes
 from tenantry.controller.openflow.flow import Flow
 from tenantry.controller.openflow.keys import Cookie
 from tenantry.controller.openflow.nicira import LEARNED_PRIORITY
-from tenantry.controller.openflow.oxm import OXM, Value
+from tenantry.controller.openflow.oxm import Value
 from tenantry.controller.openflow.pipeline import Path, Table
 
 VERSION = 0x05  # OpenFlow 1.4
@@ -123,23 +123,6 @@ def _match(body: bytes) -> bytes:
     """The match of an encoded body, as it is padded."""
     length = int.from_bytes(body[MATCH_AT + 2 : MATCH_AT + 4], "big")
     return body[MATCH_AT : MATCH_AT + (length + 7 & ~7)]
-
-
-def learned_match(body: bytes) -> dict[str, int]:
-    """The fields that a flow matches which the switch has learned, and their values. Those that are
-    matched with a mask are left out: we have nothing learned with one."""
-    match, offset, found = _match(body), 4, dict[str, int]()
-    end = int.from_bytes(match[2:4], "big")
-    while offset + 4 <= end:
-        header = match[offset : offset + 4]
-        value = match[offset + 4 : offset + 4 + header[3]]
-        if (name := _NAMES.get(header)) is not None:
-            found[name] = int.from_bytes(value, "big")
-        offset += 4 + header[3]
-    return found
-
-
-_NAMES = {fields.oxm_header(name).to_bytes(4, "big"): name for name in OXM}
 
 
 def cookie(body: bytes) -> int:
