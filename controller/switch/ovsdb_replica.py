@@ -324,7 +324,12 @@ class Replica:
             left = end - time.monotonic()
             if left <= 0:
                 raise OvsdbError(words)
-            self._step(left)
+            try:
+                self._step(left)
+            except Unreachable:
+                if so():  # by the last that was told: whom we forget hangs up behind the answer
+                    return
+                raise
 
     def _step(self, seconds: float | None) -> None:
         """Wait for what comes, or for a wake-up, and take it in; never under a Timeout, which could

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eventlet import patcher
 
 from tenantry.controller import runtime
 from tenantry.controller.feature.ovsdb_rows import InterfaceRow, Plugged
@@ -31,6 +32,9 @@ from tests.farm import farm, machines
 from tests.lab import Lab, eventually, lab
 from tests.namespace import run
 from tests.openvswitch import SCHEMA, OpenVSwitch
+
+select = patcher.original("select")
+"""Waiting by it stops everybody, us included."""
 
 NEWER = {
     "Open_vSwitch": ["datapaths"],
@@ -110,6 +114,29 @@ def test_a_database_of_a_joined_host_is_killed(own_netns: None, tmp_path: Path) 
         net.settle()
         assert net.flows_on(machine) == flows
         net.verify()
+
+
+def test_a_database_hangs_up_behind_its_answer(
+    own_netns: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It forgets whom it is told to forget, at once: its answer and the end come together."""
+    with machines(2) as started, farm(tmp_path, started) as net:
+        database = net.controller.hosts.of("host2")
+        assert database is not None and database.replica is not None
+        replica, waited = database.replica, []
+        step, peer = replica._step, replica._wire.reader.stream.fileno()
+
+        def step_late(seconds: float | None) -> None:
+            if replica._idl._outstanding_txns:
+                poll = select.poll()
+                poll.register(peer, select.POLLRDHUP)
+                waited.append(poll.poll(30_000))
+            step(seconds)
+
+        monkeypatch.setattr(replica, "_step", step_late)
+        assert net.api("DELETE", "/tenantry/v1/hosts/host2")["tidied"]
+        assert len(waited) == 1 and waited[0]
+        assert started[1].vsctl("get-manager") == ""
 
 
 # --- that does not take a value -------------------------------------------------------------------
