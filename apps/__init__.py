@@ -14,6 +14,7 @@ from tenantry.apps.firewall import FIREWALL
 from tenantry.apps.flavors import FLAVORS
 from tenantry.apps.flow_export import FLOW_EXPORT
 from tenantry.apps.l2 import L2
+from tenantry.apps.load_balancer import LOAD_BALANCER
 from tenantry.apps.local_ip import LOCAL_IP
 from tenantry.apps.metadata import METADATA
 from tenantry.apps.metering import METERING
@@ -46,6 +47,7 @@ APPS: tuple[App, ...] = (
     DNS,
     METADATA,
     LOCAL_IP,
+    LOAD_BALANCER,
     SECURITY_GROUPS,
     ARP_ND,
     SERVICE_PORT,

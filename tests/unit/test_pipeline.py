@@ -165,6 +165,7 @@ def test_app_ids_never_change() -> None:
         26: "flow_export",
         27: "drops",
         28: "counters",
+        29: "load_balancer",
         24: "metering",
     }
     assert len(APPS) == len({app.name for app in APPS})
