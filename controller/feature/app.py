@@ -24,6 +24,7 @@ from tenantry.controller.feature.effects import (
 )
 from tenantry.controller.feature.extension import Extension
 from tenantry.controller.feature.ovsdb_rows import Row
+from tenantry.controller.feature.processes import Process
 from tenantry.controller.feature.routes import Observe, Route
 from tenantry.controller.model import View
 from tenantry.controller.model.model import Record, Stored
@@ -54,6 +55,12 @@ Rows: TypeAlias = Callable[[View, int], Iterable[Row]]
 """The rows that a feature wants in the OVSDB of a switch (a datapath id): as pure as flows are."""
 
 
+Processes: TypeAlias = Callable[[View, str], Iterable[Process]]
+"""The processes that a feature wants on a worker's host (its name): as pure as flows are. Which of
+them is whose is asked of ``network.workers``. What takes long to make of the model is a ``derived``
+query for each, so that only those run again that have changed."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Parts:
     """What a feature hands in, made once from the options. It has what it needs of these.
@@ -62,7 +69,8 @@ class Parts:
     packets that its flows send to the controller (``packets.py``). ``announce``: what is sent when
     something has changed; ``periodic``: what is done now and then, unasked. ``endpoint``: what is
     answered at the service port. ``neighbours``: whom it asks for their MAC addresses.
-    ``rows``: what it wants in a switch's OVSDB (``rows.py``). ``effects``: what is done about
+    ``rows``: what it wants in a switch's OVSDB (``rows.py``). ``processes``: what it wants to run
+    on a worker's host (``processes.py``). ``effects``: what is done about
     effects of a type of its own, whoever's packet handler yields them. ``observed``: by kind of
     resource, the attributes that nobody wrote. ``routes``: what it answers under ``/tenantry/v1``.
     ``flow_options``: what flows depend on of its options; they read it as Option, by its name.
@@ -75,6 +83,7 @@ class Parts:
     endpoint: Endpoint | None = None
     neighbours: Neighbourhood | None = None
     rows: Rows | None = None
+    processes: Processes | None = None
     effects: Mapping[type, EffectHandler] = field(default_factory=dict)
     observed: Mapping[str, Observe] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()

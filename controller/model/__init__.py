@@ -11,12 +11,22 @@ from tenantry.controller.model.observed import (
     Host,
     Interface,
     Option,
+    Placed,
+    ProcessState,
     Standby,
     Switch,
     Tunnel,
 )
 from tenantry.controller.model.queries import networks_with_ports, parts_on, ports_on, shares_on
-from tenantry.controller.model.records import Agent, Network, Port, Subnet, SubnetPool, Trunk
+from tenantry.controller.model.records import (
+    Agent,
+    Network,
+    Port,
+    Subnet,
+    SubnetPool,
+    Trunk,
+    Worker,
+)
 from tenantry.controller.model.values import (
     Address,
     AddressPair,
@@ -44,8 +54,10 @@ __all__ = [
     "Model",
     "Network",
     "Option",
+    "Placed",
     "Port",
     "Prefix",
+    "ProcessState",
     "Read",
     "Record",
     "Route",
@@ -57,6 +69,7 @@ __all__ = [
     "Trunk",
     "Tunnel",
     "View",
+    "Worker",
     "derived",
     "networks_with_ports",
     "parts_on",

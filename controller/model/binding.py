@@ -10,8 +10,8 @@ A sub-port is where its trunk's parent is. A port that may move to other hosts (
 and is plugged in there, too, is on Standby there.
 
 An interface has one port: of several that name it, the one with the lowest key. A port has one
-interface: of several, the one on the host that the user asked for, else the first by datapath id
-and number. Two switches never both deliver one port, and one interface never delivers two. An
+interface: of several, the one on the host where the controller itself has it plugged in (Placed),
+else on the host that the user asked for, else the first by datapath id and number. Two switches never both deliver one port, and one interface never delivers two. An
 interface that leads to a physical network is nobody's.
 """
 
@@ -21,7 +21,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 from tenantry.controller.model.model import Change, Model, Record
-from tenantry.controller.model.observed import PARTS, SHARES, Binding, Interface, Standby, Switch
+from tenantry.controller.model.observed import (
+    PARTS,
+    SHARES,
+    Binding,
+    Interface,
+    Placed,
+    Standby,
+    Switch,
+)
 from tenantry.controller.model.records import Port, Trunk
 
 
@@ -51,6 +59,8 @@ def rebind(model: Model, changes: Iterable[Change]) -> list[Change]:
             suspects |= _ports_of(model, *cast("tuple[int, str]", change.id))
         elif change.type is Trunk:
             suspects |= _on_trunk(model, change)
+        elif change.type is Placed:
+            suspects.add(cast("str", change.id))
     for port_id in list(suspects):
         for id in model.ids(Trunk, ("port_id",), (port_id,)):
             suspects |= model.all(Trunk)[id].sub_port_ids
@@ -173,10 +183,14 @@ def _bind(model: Model, port_id: str, bound: Mapping[str, Binding | None]) -> Bi
     interfaces = model.all(Interface)
     marked = [interfaces[id] for id in model.ids(Interface, ("iface_id",), (port_id,))]
     candidates = [i for i in (*marked, *_named(model, port)) if _owner(model, i) == port_id]
-    there = [interface for interface in candidates if port.host in _names(interface)]
     if not candidates:
         return None
-    chosen = min(there or candidates, key=lambda interface: (interface.switch, interface.ofport))
+    placed = model.get(Placed, port_id)
+    ours = [i for i in candidates if placed is not None and i.host == placed.host]
+    there = [interface for interface in candidates if port.host in _names(interface)]
+    chosen = min(
+        ours or there or candidates, key=lambda interface: (interface.switch, interface.ofport)
+    )
     return _binding(port, chosen)
 
 

@@ -155,6 +155,37 @@ class Standby:
 
 
 @record
+class Placed:
+    """Where the controller itself has a port plugged in, for a process on a worker's host. Should
+    it be plugged in elsewhere, too, this is where it is: a host that is lost cannot let go."""
+
+    INDEXES: ClassVar[Indexes] = ()
+
+    id: str  # the port's
+    host: str
+
+
+@record
+class ProcessState:
+    """What the worker that has a process says of it."""
+
+    INDEXES: ClassVar[Indexes] = (("worker",),)
+
+    id: str  # the process's name
+    worker: str  # its host
+    state: str  # one of STATES
+    reason: str = ""  # in words, if it is not READY
+    confirmed: str = ""  # the digest of what is wanted that it has last been READY with
+
+
+READY, STARTING, WAITING, FAILED, REFUSED = "ready", "starting", "waiting", "failed", "refused"
+STATES = (READY, STARTING, WAITING, FAILED, REFUSED)
+"""Of a process: it is there as it is wanted; it has been started, or told something new, and does
+not say yet that it is there; it waits for its interface; it ends, or cannot be started; its new
+files are not fit, and it goes on with those that it has."""
+
+
+@record
 class Former:
     """Where an address was before: at which MAC address the hosts of its network may still look for
     it. In memory only."""

@@ -275,5 +275,17 @@ class Agent:
     l3: bool = stored("agent_type", AGENT_TYPE_L3.__eq__, default=False)
 
 
-CORE = (Network, SubnetPool, Subnet, Port, Agent)
+@record
+class Worker:
+    """A host that runs processes for features: ``tenantry worker``. Whether it is ``alive`` is
+    noted in the store, so that a controller that starts knows who had which."""
+
+    KIND: ClassVar = "worker"
+    INDEXES: ClassVar[Indexes] = (("alive",),)
+
+    id: str  # the host's name
+    alive: bool
+
+
+CORE = (Network, SubnetPool, Subnet, Port, Agent, Worker)
 """Those whose resources are of the API's core."""

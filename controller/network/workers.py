@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Which worker has what: each key is with the one of the workers alive that has the highest weight
+for it (highest random weight, Thaler and Ravishankar 1998). So one that dies gives away what it
+had, evenly, one that comes takes its share of each, and nothing else moves."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from tenantry.controller.feature.processes import Process
+from tenantry.controller.model import ProcessState, View, Worker, derived
+from tenantry.controller.model.observed import READY
+
+
+@derived
+def worker_of(view: View, key: str) -> str | None:
+    """The host of the worker that has what this key stands for: the id of a load balancer, say.
+    None while no worker is alive."""
+    alive = view.ids(Worker, alive=True)
+    return max(alive, key=lambda host: (_weight(host, key), host), default=None)
+
+
+def _weight(host: str, key: str) -> bytes:
+    return blake2b(key.encode(), key=blake2b(host.encode()).digest(), digest_size=8).digest()
+
+
+def is_ready(view: View, process: Process) -> bool:
+    """Whether its worker has confirmed that it is there just as it is wanted."""
+    state = view.get(ProcessState, process.name)
+    return state is not None and state.state == READY and state.confirmed == process.digest
