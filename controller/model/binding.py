@@ -11,8 +11,9 @@ and is plugged in there, too, is on Standby there.
 
 An interface has one port: of several that name it, the one with the lowest key. A port has one
 interface: of several, the one on the host where the controller itself has it plugged in (Placed),
-else on the host that the user asked for, else the first by datapath id and number. Two switches never both deliver one port, and one interface never delivers two. An
-interface that leads to a physical network is nobody's.
+else one on the host that the user asked for, else the first by datapath id and number. Two switches
+never both deliver one port, and one interface never delivers two. An interface that leads to a
+physical network is nobody's.
 """
 
 from __future__ import annotations
