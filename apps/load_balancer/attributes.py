@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""How attributes of Octavia's resources are declared: what they may be, and what they are unasked.
+
+null says of each what leaving it out says: as it is unasked. Numbers may be written as texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, TypeAlias
+
+import netaddr
+from neutron_lib import exceptions
+from neutron_lib.api import validators
+from neutron_lib.api.converters import convert_to_boolean
+
+Spec: TypeAlias = Mapping[str, Any]
+"""An attribute, in neutron-lib's notation."""
+
+REQUIRED: Final = object()
+
+MAX_TEXT = 255
+SHOWN: Spec = {"allow_post": False, "allow_put": False, "is_visible": True}
+"""Of what nobody can set."""
+
+
+def bad(message: str) -> Exception:
+    """An input that cannot be: the message says what can."""
+    error: Exception = exceptions.InvalidInput(error_message=message)
+    return error
+
+
+def spec(
+    convert: Callable[[Any], Any], default: Any = REQUIRED, *, fixed: bool = False, **more: Any
+) -> Spec:
+    """An attribute that ``convert`` reads; it must be given if it has no ``default``. What is
+    ``fixed`` stays as it was created."""
+
+    def read(value: Any) -> Any:
+        if value is not None:
+            return convert(value)
+        if default is REQUIRED:
+            raise bad("null is not a value here")
+        return default
+
+    shown = {"allow_post": True, "allow_put": not fixed, "is_visible": True, "is_filter": True}
+    unasked = {} if default is REQUIRED else {"default": default}
+    return {**shown, "is_sort_key": True, "convert_to": read, **unasked, **more}
+
+
+def text(default: Any = "", most: int = MAX_TEXT, **more: Any) -> Spec:
+    """A text of at most so many characters."""
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str):
+            raise bad(f"'{value}' is not a text")
+        if len(value) > most:
+            raise bad(f"'{value[:20]}...' has more than {most} characters")
+        return value
+
+    return spec(read, default, **more)
+
+
+def choice(values: Collection[Any], default: Any = REQUIRED, **more: Any) -> Spec:
+    """One of some values."""
+
+    def read(value: Any) -> Any:
+        try:
+            return next(each for each in values if str(each) == str(value))
+        except StopIteration:
+            raise bad(f"'{value}' is none of {', '.join(map(str, values))}") from None
+
+    return spec(read, default, **more)
+
+
+def number(least: int, most: int | None, default: Any = REQUIRED, **more: Any) -> Spec:
+    """A whole number between two, both included."""
+
+    def read(value: Any) -> int:
+        return whole(value, least, most)
+
+    return spec(read, default, **more)
+
+
+def whole(value: Any, least: int, most: int | None) -> int:
+    """A whole number. Errors: InvalidInput."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if not is_number and not (isinstance(value, str) and value.lstrip("-").isdecimal()):
+        raise bad(f"'{value}' is not a whole number")
+    found = int(value)
+    if found < least or (most is not None and found > most):
+        raise bad(
+            f"{found} is not " + (f"at least {least}" if most is None else f"{least}..{most}")
+        )
+    return found
+
+
+def flag(default: bool, **more: Any) -> Spec:
+    return spec(convert_to_boolean, default, **more)
+
+
+def reference(default: Any = None, **more: Any) -> Spec:
+    """The id of a resource."""
+
+    def read(value: Any) -> str:
+        if validators.validate_uuid(value):
+            raise bad(f"'{value}' is not a UUID")
+        return str(value)
+
+    return spec(read, default, **more)
+
+
+def address(default: Any = REQUIRED, **more: Any) -> Spec:
+    """An IP address, in the notation that all have in common."""
+
+    def read(value: Any) -> str:
+        if validators.validate_ip_address(value):
+            raise bad(f"'{value}' is not an IP address")
+        return str(netaddr.IPAddress(value))
+
+    return spec(read, default, **more)
+
+
+def texts(default: Any = None, allowed: Collection[str] = (), **more: Any) -> Spec:
+    """A list of texts, each once, as they come; of those that are ``allowed``, if any are."""
+
+    def read(value: Any) -> list[str]:
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise bad(f"'{value}' is not a list of texts")
+        for each in value:
+            if len(each) > MAX_TEXT or (allowed and each not in allowed):
+                raise bad(
+                    f"'{each[:MAX_TEXT]}' is none of {', '.join(allowed) or 'few characters'}"
+                )
+        return list(dict.fromkeys(value))
+
+    return spec(read, default, **more)
+
+
+OWNER: Spec = {
+    "allow_post": True,
+    "allow_put": False,
+    "is_visible": True,
+    "is_filter": True,
+    "required_by_policy": True,
+    "validate": {"type:string": MAX_TEXT},
+}
+
+COMMON: Mapping[str, Spec] = {
+    "id": {**SHOWN, "is_filter": True, "is_sort_key": True},
+    "project_id": OWNER,
+    "tenant_id": OWNER,
+    "provisioning_status": {**SHOWN, "is_filter": True},
+    "operating_status": {**SHOWN, "is_filter": True},
+    "admin_state_up": flag(True),
+    "tags": texts([]),
+}
+"""What all kinds have."""
+
+NAMED: Mapping[str, Spec] = {"name": text(), "description": text()}
