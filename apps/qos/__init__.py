@@ -10,6 +10,9 @@ external network's, for the floating IPs and the gateways there.
 A limit is a meter in the switch: of a port where its packets come in (FROM_PORT_QOS) and where they
 leave (TO_PORT_QOS), of what passes a gateway where addresses are translated (ROUTER_QOS). A meter
 that changes is changed in its place, under the packets that pass it.
+
+A minimum is a queue of the interface by which a host sends to a physical network, where the host
+says how much that carries.
 """
 
 from tenantry.apps.qos import flows, resources, tables
@@ -19,6 +22,7 @@ from tenantry.apps.qos.records import (
     MinimumBandwidth,
     PacketRateLimit,
 )
+from tenantry.apps.qos.rows import rows
 from tenantry.controller.feature.app import App, Parts, Units
 from tenantry.controller.model import ports_on
 from tenantry.controller.network.routers import routers_on
@@ -31,7 +35,7 @@ QOS = App(
         Units("floating", flows.floating_ips_on, flows.compile_floating),
         Units("gateway", routers_on, flows.compile_gateway),
     ),
-    build=lambda conf: Parts(extension=resources.extension()),
+    build=lambda conf: Parts(extension=resources.extension(), rows=rows),
     records=(BandwidthLimit, PacketRateLimit, DscpMarking, MinimumBandwidth),
     tables=tables.TABLES,
 )

@@ -16,6 +16,7 @@ from tenantry.apps.qos.records import (
     NO_RULES,
     Rates,
     Rules,
+    queue_of,
     rules_of_floating_ip,
     rules_of_gateway,
     rules_of_port,
@@ -42,6 +43,7 @@ from tenantry.controller.openflow.flow import (
     Meter,
     Of,
     SetField,
+    SetQueue,
 )
 from tenantry.controller.openflow.keys import MeterUse
 from tenantry.controller.openflow.masks import port_masks
@@ -90,7 +92,9 @@ class _Way(NamedTuple):
             found.append(Limit(self.packets, rates.pps, rates.packet_burst or rates.pps))
         return found
 
-    def flow(self, limits: list[Limit], priority: int, match: Match, *marks: SetField) -> Flow:
+    def flow(
+        self, limits: list[Limit], priority: int, match: Match, *marks: SetField | SetQueue
+    ) -> Flow:
         """What packets of this way meet first."""
         meters: Actions = tuple(Meter(limit.meter) for limit in limits[:1])
         after = Goto(self.then if len(limits) > 1 else self.first.next)
@@ -130,13 +134,15 @@ def compile_port(view: View, switch: int, port_id: str) -> Iterator[Item]:
         return
     sent = _from(rules, port.key, Table.FROM_PORT_QOS, Table.FROM_PORT_PACKETS)
     limits, match = sent.limits(network.mtu), Match({IN_PORT: port.key})
+    queue = queue_of(view, switch, port_id)
+    queued = () if queue is None else (SetQueue(queue.number),)
     yield from limits
-    if limits:
-        yield sent.flow(limits, FromPortQosPriority.ORDINARY, match)
+    if limits or queued:
+        yield sent.flow(limits, FromPortQosPriority.ORDINARY, match, *queued)
         yield from sent.second(limits, OneRung.ORDINARY, match)
     marks = _marks(rules)
     for family in _FAMILIES if marks else ():
-        yield sent.flow(limits, FromPortQosPriority.MARKED, {**match, **family}, *marks)
+        yield sent.flow(limits, FromPortQosPriority.MARKED, {**match, **family}, *queued, *marks)
     got = _to(rules, port.key, Table.TO_PORT_QOS, Table.TO_PORT_PACKETS)
     limits, match = got.limits(network.mtu), {OUT_PORT: port.key}
     yield from limits

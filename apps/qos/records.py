@@ -8,22 +8,30 @@ guest, of floating IPs and gateways from the inside, as in Neutron.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from neutron_lib.constants import DEVICE_OWNER_PREFIXES, EGRESS_DIRECTION, INGRESS_DIRECTION
 
-from tenantry.controller.model import Network, Port, View, derived
+from tenantry.controller.model import (
+    Agent,
+    Bandwidth,
+    Binding,
+    Network,
+    Port,
+    Switch,
+    View,
+    derived,
+    networks_with_ports,
+)
 from tenantry.controller.model.model import Indexes
 from tenantry.controller.model.record import record, stored
 from tenantry.controller.network.records import FloatingIp, Router
+from tenantry.controller.network.tunnels import segments
 
 EGRESS, INGRESS = EGRESS_DIRECTION, INGRESS_DIRECTION
 ANY = "any"
 """Of a minimum packet rate: both directions together."""
-
-BANDWIDTHS = "resource_provider_bandwidths"
-"""Among the configurations of an agent, what its host says of each physical network that carries
-what policies promise: ``{PHYSICAL_NETWORK: {"egress": KBPS, "ingress": KBPS}}``. Neutron's name."""
 
 
 def _thousands(value: Any) -> int:
@@ -164,6 +172,68 @@ def policy_of_gateway(view: View, router_id: str) -> str:
 def rules_of_port(view: View, port_id: str) -> Rules:
     """What holds for a port."""
     return _rules(view, policy_of_port(view, port_id))
+
+
+class Queue(NamedTuple):
+    """What a port may send to a wire whatever others do."""
+
+    number: int  # of the queue; 0 is everybody else's
+    kbps: int
+
+
+MOST_QUEUES = 0xF000
+"""Numbers of queues that Linux has handles for end below (lib/netdev-linux.c of Open vSwitch)."""
+
+
+@derived
+def queues_to(view: View, switch: int, wire: str) -> Mapping[str, Queue]:
+    """The queues that ports on a switch have to a physical network. What no longer fits what the
+    host carries is not promised: those that have been there for long have theirs first."""
+    left = _carried(view, switch, wire)
+    found: dict[str, Queue] = {}
+    for _, id, queue in sorted(_wanted(view, switch, wire)) if left else ():
+        if queue.kbps <= left:
+            left -= queue.kbps
+            found[id] = queue
+    return found
+
+
+def _wanted(view: View, switch: int, wire: str) -> Iterator[tuple[int, str, Queue]]:
+    """By port, with its key. A trunk's sub-port has no port of the switch of its own."""
+    for network_id in networks_with_ports(view, switch):
+        if all(segment.physical_network != wire for segment in segments(view, network_id)):
+            continue
+        for binding in view.find(Binding, switch=switch, network_id=network_id):
+            kbps, port = rules_of_port(view, binding.id).egress.min_kbps, view.get(Port, binding.id)
+            if kbps and port and not binding.vlan and binding.ofport < MOST_QUEUES:
+                yield port.key, port.id, Queue(binding.ofport, kbps)
+
+
+def bandwidths(view: View, switch: int) -> tuple[Bandwidth, ...]:
+    """What the host of an integration bridge says that it carries."""
+    record = view.get(Switch, switch)
+    if record is None or not record.integration:
+        return ()
+    return next((agent.bandwidths for agent in view.find(Agent, host=record.host, l3=False)), ())
+
+
+@derived
+def _carried(view: View, switch: int, wire: str) -> int:
+    said = bandwidths(view, switch)
+    return next((each.kbps for each in said if each.physical_network == wire), 0)
+
+
+@derived
+def queue_of(view: View, switch: int, port_id: str) -> Queue | None:
+    """The queue of a port on a switch, to whichever wire its network has there."""
+    port = view.get(Port, port_id)
+    if port is None or not rules_of_port(view, port_id).egress.min_kbps:
+        return None
+    for segment in segments(view, port.network_id):
+        queues = queues_to(view, switch, segment.physical_network or "")
+        if port_id in queues:
+            return queues[port_id]
+    return None
 
 
 @derived

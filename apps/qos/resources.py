@@ -25,7 +25,7 @@ from neutron_lib.api.definitions import (
 )
 from neutron_lib.exceptions import qos as errors
 
-from tenantry.apps.qos import rule_types, rules, users
+from tenantry.apps.qos import minimums, rule_types, rules, users
 from tenantry.apps.qos.policies import POLICIES
 from tenantry.apps.qos.records import ANY
 from tenantry.apps.qos.rules import BANDWIDTH_LIMIT, MINIMUM_BANDWIDTH
@@ -99,6 +99,10 @@ class RuleHooks(ResourceHooks):
 
     def links(self, body: Body) -> Iterable[Link]:
         yield Link(body[rules.POLICY_ID], rules.kind(self._type))
+
+    def claims(self, body: Body) -> Iterable[Claim]:
+        if self._type == MINIMUM_BANDWIDTH:
+            yield minimums.claim(body)
 
     def _check(self, draft: Draft, body: Body) -> None:
         """It can be kept for all who have its policy. There is one rule of a type and direction,

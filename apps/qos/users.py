@@ -6,16 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from neutron_lib.api.definitions import portbindings
 from neutron_lib.exceptions import qos as errors
 from neutron_lib.services.qos.constants import QOS_NETWORK_POLICY_ID, QOS_POLICY_ID
 
-from tenantry.apps.qos.errors import (
-    WHY,
-    QosRuleNotSupported,
-    QosRuleNotSupportedByNetwork,
-)
-from tenantry.apps.qos.records import BANDWIDTHS
-from tenantry.apps.qos.rules import MINIMUM_BANDWIDTH, POLICY, rules_in
+from tenantry.apps.qos import minimums
+from tenantry.apps.qos.errors import QosRuleNotSupported, QosRuleNotSupportedByNetwork
+from tenantry.apps.qos.records import is_networks
+from tenantry.apps.qos.rules import MINIMUM_BANDWIDTH, MINIMUM_PACKET_RATE, POLICY, rules_in
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import Reader, ResourceHooks, may_use
 from tenantry.controller.store import Body, Claim, Draft, Link
@@ -97,6 +95,25 @@ class OnNetworkHooks(_Bound):
         """``network`` is the attribute that names it."""
         self.kind, self._network = kind, network
 
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        super().create(draft, context, body)
+        self._check_host(draft, body)
+
+    def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
+        super().update(draft, context, before, body)
+        if before.get(portbindings.HOST_ID) != body.get(portbindings.HOST_ID):
+            self._check_host(draft, body)
+
+    def _check_host(self, draft: Draft, body: Body) -> None:
+        """What holds for a port can be kept on its host."""
+        if not body.get(portbindings.HOST_ID):
+            return
+        id = self.policy(body)
+        if id is None and not is_networks(body["device_owner"]):
+            id = _of_network(draft, body[self._network])
+        for type, rule in rules_in(draft, id) if id else ():
+            check_kept(draft, type, rule, self.kind, body)
+
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         super().present(reader, context, body, shown)
         shown[QOS_NETWORK_POLICY_ID] = _of_network(reader, body[self._network])
@@ -127,36 +144,18 @@ def _of_network(reader: Reader, id: str) -> str | None:
 def check_kept(reader: Reader, type: str, rule: Body, kind: str, body: Body) -> None:
     """What a rule promises can be kept for who has its policy, or is to have it. Errors: Neutron's
     QosRuleNotSupported, for networks QosRuleNotSupportedByNetwork."""
-    if type not in WHY:
-        return
+    why = ""
     if type == MINIMUM_BANDWIDTH:
-        wires = set(_wires(reader, kind, body))
-        if any(wire in wires and way == rule["direction"] for wire, way in _bandwidths(reader)):
-            return
-    error = QosRuleNotSupportedByNetwork if kind == "network" else QosRuleNotSupported
-    raise error(rule_type=type, kind=kind, id=body["id"], why=WHY[type])
+        why = minimums.objection(reader, rule, kind, body)
+    elif type == MINIMUM_PACKET_RATE:
+        why = "no switch keeps a minimum of packets"
+    if why:
+        error = QosRuleNotSupportedByNetwork if kind == "network" else QosRuleNotSupported
+        raise error(rule_type=type, kind=kind, id=body["id"], why=why)
 
 
 def can_be_kept(reader: Reader, type: str) -> bool:
     """Whether rules of a type can be kept anywhere."""
-    return type not in WHY or (type == MINIMUM_BANDWIDTH and any(_bandwidths(reader)))
-
-
-def _wires(reader: Reader, kind: str, body: Body) -> Iterator[str | None]:
-    """The physical networks of a network or a port."""
-    if kind == "port":
-        yield from _wires(reader, "network", reader.get("network", body["network_id"]) or {})
-    elif kind == "network" and body:
-        yield body.get("provider:physical_network")
-        for id in reader.linked(body["id"], "segment"):
-            segment = reader.get("segment", id)
-            yield segment["physical_network"] if segment else None
-
-
-def _bandwidths(reader: Reader) -> Iterator[tuple[str, str]]:
-    """The physical networks of which a host says how much they carry, and in which direction."""
-    for id in reader.claimed("agent_host", "").values():
-        agent = reader.get("agent", id)
-        told = agent["configurations"].get(BANDWIDTHS) if agent else None
-        for wire, carried in (told or {}).items():
-            yield from ((wire, direction) for direction, kbps in carried.items() if kbps)
+    if type == MINIMUM_BANDWIDTH:
+        return minimums.can_be_kept(reader)
+    return type != MINIMUM_PACKET_RATE

@@ -19,6 +19,8 @@ from tenantry.controller.model.observed import (
 )
 from tenantry.controller.model.queries import networks_with_ports, parts_on, ports_on, shares_on
 from tenantry.controller.model.records import (
+    BANDWIDTH_INTERFACES,
+    BANDWIDTHS,
     Agent,
     Network,
     Port,
@@ -30,6 +32,7 @@ from tenantry.controller.model.records import (
 from tenantry.controller.model.values import (
     Address,
     AddressPair,
+    Bandwidth,
     DhcpOption,
     FixedIp,
     Prefix,
@@ -39,10 +42,13 @@ from tenantry.controller.model.values import (
 from tenantry.controller.model.view import View, derived
 
 __all__ = [
+    "BANDWIDTHS",
+    "BANDWIDTH_INTERFACES",
     "SHARES",
     "Address",
     "AddressPair",
     "Agent",
+    "Bandwidth",
     "Binding",
     "Change",
     "DhcpOption",

@@ -24,6 +24,7 @@ from tenantry.controller.model.record import Body, record, stored
 from tenantry.controller.model.values import (
     Address,
     AddressPair,
+    Bandwidth,
     DhcpOption,
     FixedIp,
     Route,
@@ -255,6 +256,20 @@ def _gateway_priority(configurations: Body) -> int:
     return int(configurations.get("gateway_priority", 0))
 
 
+BANDWIDTHS, BANDWIDTH_INTERFACES = "resource_provider_bandwidths", "bandwidth_interfaces"
+"""Among an agent's configurations, by physical network: ``{"egress": KBPS}``, what its host sends
+there at most (Neutron's name), and the interface by which it does."""
+
+
+def _bandwidths(configurations: Body) -> tuple[Bandwidth, ...]:
+    carried, by = (configurations.get(name, {}) for name in (BANDWIDTHS, BANDWIDTH_INTERFACES))
+    return tuple(
+        Bandwidth(wire, by[wire], said["egress"])
+        for wire, said in sorted(carried.items())
+        if wire in by and said.get("egress")
+    )
+
+
 @record
 class Agent:
     """A host that has joined, and is expected back until somebody removes it (what Neutron calls an
@@ -273,6 +288,7 @@ class Agent:
     # the higher ones are routers' gateways first
     gateway_priority: int = stored("configurations", _gateway_priority, default=0)
     l3: bool = stored("agent_type", AGENT_TYPE_L3.__eq__, default=False)
+    bandwidths: tuple[Bandwidth, ...] = stored("configurations", _bandwidths, default=())
 
 
 @record

@@ -70,3 +70,11 @@ class SubPort:
 
     port_id: str
     segmentation_id: int  # the VLAN id of its frames on the parent's interface
+
+
+class Bandwidth(NamedTuple):
+    """What a host sends to a physical network at most, by an interface that has queues."""
+
+    physical_network: str
+    interface: str
+    kbps: int

@@ -103,6 +103,16 @@ class Meter(NamedTuple):
         return f"meter:{self.id}"
 
 
+class SetQueue(NamedTuple):
+    """Queue what is sent from here on there, wherever it leaves by a port that has queues of this
+    number (OpenFlow 1.4, 7.2.4). A userspace datapath has none, and sends it like all else."""
+
+    queue: int
+
+    def text(self) -> str:
+        return f"set_queue:{self.queue}"
+
+
 class Group(NamedTuple):
     """Go on as a group (see Failover) says. What it does to the packet is undone after it."""
 
@@ -291,6 +301,7 @@ Action: TypeAlias = (
     | Meter
     | Punt
     | Sample
+    | SetQueue
     | Group
     | Goto
 )

@@ -47,6 +47,7 @@ from tenantry.controller.openflow.flow import (
     Resubmit,
     Sample,
     SetField,
+    SetQueue,
 )
 from tenantry.controller.openflow.nicira import NICIRA, check_larger, ct, learn, multipath
 from tenantry.controller.openflow.oxm import OXM
@@ -172,6 +173,8 @@ def _action(kind: Kind, action: str) -> _Piece:
         return _joined([head, _piece("HHI", 5, 8, f"{action}[0]")])
     if kind is Sample:  # NXAST_SAMPLE
         return _piece("HHIHHIII", 0xFFFF, 24, NICIRA, 29, *(f"{action}[{n}]" for n in range(4)))
+    if kind is SetQueue:
+        return _piece("HHI", 21, 8, f"{action}[0]")
     if kind is Group:
         return _piece("HHI", 22, 8, f"{action}[0]")
     if kind is CtClear:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import netaddr
@@ -18,9 +19,11 @@ TUNNEL_ADDRESS = "tenantry-encap-ip"
 BRIDGE_MAPPINGS = "tenantry-bridge-mappings"
 AVAILABILITY_ZONE = "tenantry-availability-zone"
 GATEWAY_PRIORITY = "tenantry-gateway-priority"
+BANDWIDTHS = "tenantry-bandwidths"
 """Keys of a host's own words, in ``external_ids`` of its Open_vSwitch row: the address that tunnels
 lead to (else that from which its OVSDB connects); PHYSICAL_NETWORK:BRIDGE, by commas; its zone
-(else "nova", as in Neutron); a number, higher ones are gateways first."""
+(else "nova", as in Neutron); a number, higher ones are gateways first;
+PHYSICAL_NETWORK:INTERFACE:KBPS, by commas."""
 
 DEFAULT_ZONE = "nova"
 
@@ -40,6 +43,8 @@ class HostReport(NamedTuple):
     datapaths: tuple[int, ...]  # of bridges that are told to connect to us
     integration_bridge: str = ""  # where machines are plugged in; "": nobody has said
     datapath_type: str = ""  # its; "": likewise
+    bandwidths: Mapping[str, tuple[str, int]] = MappingProxyType({})
+    """By physical network: the interface that leads there, and how much it sends (1000 bit/s)."""
 
 
 def read_report(
@@ -61,6 +66,7 @@ def read_report(
         datapaths=tuple(sorted(datapaths)),
         integration_bridge=bridge.name if bridge else "",
         datapath_type=(bridge.datapath_type or "system") if bridge else "",
+        bandwidths=dict(_bandwidths(host, said.get(BANDWIDTHS) or "")),
     )
 
 
@@ -95,3 +101,15 @@ def _mappings(text: str) -> Iterator[tuple[str, str]]:
         network, _, bridge = item.strip().partition(":")
         if network and bridge:
             yield network, bridge
+
+
+def _bandwidths(host: str, text: str) -> Iterator[tuple[str, tuple[str, int]]]:
+    for item in filter(None, map(str.strip, text.split(","))):
+        network, interface, kbps = (*item.split(":"), "", "")[:3]
+        if network and interface and kbps.isdecimal() and int(kbps):
+            yield network, (interface, int(kbps))
+        else:
+            LOG.warning(
+                "%s: %s in %s is not PHYSICAL_NETWORK:INTERFACE:KBPS: nothing is promised there",
+                *(host, item, BANDWIDTHS),
+            )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tenantry.controller.api.core import agent
+from tenantry.controller.model import BANDWIDTH_INTERFACES, BANDWIDTHS
 from tests.api.conftest import Api
 
 Body = dict[str, Any]
@@ -66,7 +67,9 @@ def one_of_each(api: Api) -> World:
     make, other, id = world._make, world.other, world.id
     notes = {"name": "one", "description": "the first"}
     for number, zone, priority in ((1, "nova", 1), (2, "zone2", 0)):
-        told = {"tunnel_address": f"192.0.2.{number}", "gateway_priority": priority}
+        told: Body = {"tunnel_address": f"192.0.2.{number}", "gateway_priority": priority}
+        told |= {BANDWIDTHS: {"uplink2": {"egress": 1_000_000}}}
+        told |= {BANDWIDTH_INTERFACES: {"uplink2": "eth1"}}
         agent.report(
             api.store,
             api.kinds,
@@ -322,7 +325,8 @@ def one_of_each(api: Api) -> World:
     make("minimum_bandwidth_rule", {"direction": "ingress"}, promised, **least)
     fewest = {"direction": "egress", "min_kpps": 5}
     make("minimum_packet_rate_rule", {"direction": "ingress"}, impossible, **fewest)
-    del world.new["dscp_marking_rule"]  # a policy has one
+    for kind in ("dscp_marking_rule", "minimum_bandwidth_rule"):
+        del world.new[kind]  # a policy has one, or one that somebody may have
     make("tap_service", {}, **notes, port_id=behind)
     make(
         "tap_flow",

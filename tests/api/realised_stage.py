@@ -243,6 +243,13 @@ def use_policy_rule(use: Use, id: str) -> Iterator[Any]:
 RULES = ("bandwidth_limit_rule", "packet_rate_limit_rule", "dscp_marking_rule")
 
 
+def use_minimum(use: Use, id: str) -> Iterator[Any]:
+    """A port on a wire, which is promised it."""
+    policy = use.api.store.read("minimum_bandwidth_rule")[id]["policy_id"]
+    wired = use.world.others["second_outside"]
+    yield use.post("port", network_id=wired, qos_policy_id=policy)
+
+
 def use_label(use: Use, id: str) -> Iterator[Any]:
     """Another project has a router, too."""
     outside = use.api.list("network", "name=outside")[0]["id"]
@@ -269,6 +276,7 @@ USES: dict[str, Callable[[Use, str], Iterator[Any]]] = {
     "trunk": use_trunk,
     "policy": use_policy,
     **dict.fromkeys(RULES, use_policy_rule),
+    "minimum_bandwidth_rule": use_minimum,
     "local_ip": use_local_ip,
     "metering_label": use_label,
 }

@@ -346,6 +346,7 @@ VALUES: dict[Any, Any] = {
     ],
     "qos_policy_id": lambda world: [world.id("policy")],
     "max_kbps": [2000],
+    "min_kbps": [700],
     "max_burst_kbps": [1800],
     "max_kpps": [40],
     "max_burst_kpps": [30],

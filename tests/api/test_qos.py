@@ -13,7 +13,7 @@ from tenantry.apps.qos import records
 from tenantry.apps.qos.records import NO_RULES, Rates, Rules
 from tenantry.controller.api.core import agent
 from tenantry.controller.feature.context import Context
-from tenantry.controller.model import View
+from tenantry.controller.model import BANDWIDTHS, View
 from tests.api.conftest import Api, caller
 from tests.api.observed import modelled
 
@@ -430,14 +430,14 @@ def test_what_a_policy_says(qos: Qos) -> None:
 # --- what cannot be kept -------------------------------------------------------------------------
 
 
-def tell(qos: Qos, **carried: int) -> None:
+def tell(qos: Qos, host: str = "host1", **carried: int) -> None:
     """A host says how much its wire carries."""
     agent.report(
         qos.api.store,
         qos.api.kinds,
-        host="host1",
+        host=host,
         availability_zone="nova",
-        configurations={"tunnel_address": None, records.BANDWIDTHS: {"wire": carried}},
+        configurations={"tunnel_address": None, BANDWIDTHS: {"wire": carried}},
     )
 
 
@@ -457,7 +457,7 @@ def test_a_minimum_is_kept_where_a_host_says_how_much_there_is(qos: Qos) -> None
     for port in (on_overlay, on_wire):
         status, error = qos.ask("PUT", f"/v2.0/ports/{port}", given)
         assert (status, error["type"]) == (409, "QosRuleNotSupported")
-        assert "physical networks" in error["message"]
+        assert "tenantry-bandwidths" in error["message"]
     types = [each["type"] for each in qos.done("GET", "/v2.0/qos/rule-types")]
     assert "minimum_bandwidth" not in types
     tell(qos, egress=1000)
@@ -475,6 +475,63 @@ def test_a_minimum_is_kept_where_a_host_says_how_much_there_is(qos: Qos) -> None
     assert refused == (409, "QosRuleNotSupported")
     types = [each["type"] for each in qos.done("GET", "/v2.0/qos/rule-types")]
     assert "minimum_bandwidth" in types
+
+
+def test_a_host_is_not_promised_more_than_it_carries(qos: Qos) -> None:
+    tell(qos, egress=1000)
+    tell(qos, "host2")
+    wired = wire(qos)["id"]
+    policies = {kbps: qos.policy() for kbps in (300, 600)}
+    for kbps, policy in policies.items():
+        qos.rule(policy, "minimum_bandwidth", min_kbps=kbps)
+
+    def port(host: str, kbps: int) -> Any:
+        given = {"network_id": wired, "binding:host_id": host, "qos_policy_id": policies[kbps]}
+        return {"port": {**given, "project_id": RED}}
+
+    def refused(verb: str, url: str, body: Any) -> str:
+        status, error = qos.ask(verb, url, body, ADMIN)
+        assert (status, error["type"]) == (409, "QosRuleNotSupported"), error
+        return str(error["message"])
+
+    first = qos.done("POST", "/v2.0/ports", port("host1", 600), ADMIN)["id"]
+    second = qos.done("POST", "/v2.0/ports", port("host1", 300), ADMIN)["id"]
+    message = refused("POST", "/v2.0/ports", port("host1", 300))
+    assert "host host1 carries 1000 kbit/s to wire, and 1200 would be promised" in message
+    assert "host host2 does not say" in refused("POST", "/v2.0/ports", port("host2", 300))
+    nowhere = qos.done("POST", "/v2.0/ports", port("", 300), ADMIN)["id"]
+    to_host = {"port": {"binding:host_id": "host1"}}
+    assert "1200" in refused("PUT", f"/v2.0/ports/{nowhere}", to_host)
+    more = {"port": {"qos_policy_id": policies[600]}}
+    assert "1200" in refused("PUT", f"/v2.0/ports/{second}", more)
+    url = f"/v2.0/qos/policies/{policies[300]}/minimum_bandwidth_rules"
+    (least,) = qos.done("GET", url, project=ADMIN)
+    assert "1001" in refused(
+        "PUT", f"{url}/{least['id']}", {"minimum_bandwidth_rule": {"min_kbps": 401}}
+    )
+    qos.done("PUT", f"{url}/{least['id']}", {"minimum_bandwidth_rule": {"min_kbps": 400}}, ADMIN)
+    assert "1400" in refused("PUT", f"/v2.0/ports/{nowhere}", to_host)
+    qos.done("DELETE", f"/v2.0/ports/{first}", project=ADMIN)
+    qos.done("PUT", f"/v2.0/ports/{nowhere}", to_host, ADMIN)
+
+
+def test_the_ports_of_a_network_are_promised_what_its_policy_says(qos: Qos) -> None:
+    tell(qos, egress=1000)
+    wired = wire(qos)["id"]
+    policy = qos.policy()
+    qos.rule(policy, "minimum_bandwidth", min_kbps=400)
+    at_host = {"network_id": wired, "binding:host_id": "host1", "project_id": RED}
+    made = [qos.make("port", ADMIN, **at_host)["id"] for _ in range(3)]
+    network = f"/v2.0/networks/{wired}", {"network": {"qos_policy_id": policy}}
+    status, error = qos.ask("PUT", *network, ADMIN)
+    assert (status, error["type"]) == (409, "QosRuleNotSupportedByNetwork")
+    assert "1200 would be promised" in error["message"]
+    qos.done("DELETE", f"/v2.0/ports/{made[0]}", project=ADMIN)
+    qos.done("PUT", *network, ADMIN)
+    status, error = qos.ask("POST", "/v2.0/ports", {"port": at_host}, ADMIN)
+    assert (status, error["type"]) == (409, "QosRuleNotSupported")
+    router = {"device_owner": "network:router_interface", **at_host}
+    qos.make("port", ADMIN, **router)
 
 
 def test_a_rule_that_somebody_cannot_have_is_refused(qos: Qos) -> None:

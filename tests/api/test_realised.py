@@ -42,10 +42,8 @@ NOTES = {
         [("metering_label_rule", "project_id"), ("metering_label_rule", "tenant_id")],
         "it is of its label's project, whoever makes it",
     ),
-    **dict.fromkeys(
-        [("minimum_bandwidth_rule", name) for name in ("min_kbps", "direction")],
-        "no host says what its wires carry: whoever is to have such a policy is refused",
-    ),
+    ("minimum_bandwidth_rule", "direction"): "a host keeps what is sent to a wire: whoever is to "
+    "have a minimum of what comes from there is refused",
     ("firewall_policy", "audited"): "whether somebody has read the policy",
     **dict.fromkeys(
         [

@@ -38,6 +38,7 @@ from tenantry.controller.openflow.flow import (
     Resubmit,
     Sample,
     SetField,
+    SetQueue,
 )
 from tenantry.controller.openflow.keys import Cookie
 from tenantry.controller.openflow.oxm import FRAGMENT, LATER_FRAGMENT, OXM, VLAN_PRESENT, Value
@@ -121,6 +122,7 @@ plain_actions: st.SearchStrategy[Action] = st.one_of(
     st.builds(Resubmit, tables),
     st.just(DecTtl()),
     st.builds(Group, numbers(32)),
+    st.builds(SetQueue, numbers(32)),
     st.builds(Sample, st.integers(1, 0xFFFF), *(numbers(32),) * 3),
     moves,
 )

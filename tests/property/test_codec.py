@@ -38,6 +38,7 @@ from tenantry.controller.openflow.flow import (
     Resubmit,
     Sample,
     SetField,
+    SetQueue,
 )
 from tenantry.controller.openflow.oxm import OXM, Value, value_text
 from tenantry.controller.openflow.pipeline import Table
@@ -121,6 +122,8 @@ def action_of(action: Action) -> parser.OFPAction:
             return parser.OFPActionPushVlan(0x8100)
         case DecTtl():
             return parser.OFPActionDecNwTtl()
+        case SetQueue(queue):
+            return parser.OFPActionSetQueue(queue)
         case Group(id):
             return parser.OFPActionGroup(id)
         case Sample(probability, collectors, domain, point):

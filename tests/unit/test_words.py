@@ -9,7 +9,7 @@ import logging
 import netaddr
 import pytest
 
-from tenantry.controller.switch.host_report import TUNNEL_ADDRESS, read_report
+from tenantry.controller.switch.host_report import BANDWIDTHS, TUNNEL_ADDRESS, read_report
 
 
 @pytest.mark.parametrize("said", ["192.0.2.1", "169.254.0.1", "2001:db8::1"])
@@ -46,3 +46,10 @@ def test_what_is_taken_the_model_takes_too() -> None:
     """The record of a host reads the address by netaddr, which knows no zones."""
     with pytest.raises(netaddr.AddrFormatError):
         netaddr.IPAddress("fe80::1%eth0")
+
+
+def test_what_a_host_says_that_it_carries(caplog: pytest.LogCaptureFixture) -> None:
+    said = {BANDWIDTHS: "wire:eth1:1000, fast:eth2:25000000,,bad:eth3,none:eth4:0,x:y:-1,a:b:c:9"}
+    words = read_report("host1", "joined:host1", said, "", [])
+    assert words.bandwidths == {"wire": ("eth1", 1000), "fast": ("eth2", 25_000_000)}
+    assert caplog.text.count("is not PHYSICAL_NETWORK:INTERFACE:KBPS") == 4

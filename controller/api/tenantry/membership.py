@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from tenantry.controller import runtime
 from tenantry.controller.api.core import agent
 from tenantry.controller.api.kind import Kinds
+from tenantry.controller.model import BANDWIDTH_INTERFACES, BANDWIDTHS
 from tenantry.controller.model.binding import dpid_text
 from tenantry.controller.service.start_gate import START_SECONDS
 from tenantry.controller.store import Commit, Store, Unavailable
 from tenantry.controller.switch.host_report import JOINED, HostReport
 
 LOG = logging.getLogger(__name__)
+
+QUEUEING = "system"
+"""The datapath that has queues: a userspace datapath sends all alike."""
 
 
 class Membership:
@@ -34,7 +39,7 @@ class Membership:
         remembered for having knocked. Errors: Unavailable."""
         if not words.datapaths and self._store.owner(agent.of_host(words.host)) is None:
             return
-        configurations = {
+        configurations: dict[str, Any] = {
             "tunnel_address": words.tunnel_address,
             "gateway_priority": words.gateway_priority,
             "bridge_mappings": dict(words.bridge_mappings),
@@ -44,6 +49,10 @@ class Membership:
         if words.integration_bridge:
             configurations["integration_bridge"] = words.integration_bridge
             configurations["datapath_type"] = words.datapath_type
+        if words.datapath_type == QUEUEING and words.bandwidths:
+            said = words.bandwidths.items()
+            configurations[BANDWIDTHS] = {wire: {"egress": kbps} for wire, (_, kbps) in said}
+            configurations[BANDWIDTH_INTERFACES] = {wire: name for wire, (name, _) in said}
         agent.report(
             self._store,
             self._kinds,
