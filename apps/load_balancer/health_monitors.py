@@ -10,7 +10,11 @@ from typing import Any
 
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer.attributes import (
+from tenantry.apps.load_balancer.parents import LOAD_BALANCER, POOL, find
+from tenantry.apps.load_balancer.pools import MONITOR
+from tenantry.apps.load_balancer.records import SCTP, UDP
+from tenantry.apps.load_balancer.refusals import NotFound
+from tenantry.apps.load_balancer.values import (
     COMMON,
     REQUIRED,
     SHOWN,
@@ -22,10 +26,6 @@ from tenantry.apps.load_balancer.attributes import (
     spec,
     text,
 )
-from tenantry.apps.load_balancer.errors import NotFound
-from tenantry.apps.load_balancer.parents import LOAD_BALANCER, POOL, find
-from tenantry.apps.load_balancer.pools import MONITOR
-from tenantry.apps.load_balancer.records import SCTP, UDP
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import Reader, ResourceHooks, ResourceSpec
 from tenantry.controller.store import Body, Claim, Draft, Link

@@ -15,7 +15,17 @@ from urllib.parse import urlsplit
 
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer.attributes import (
+from tenantry.apps.load_balancer.parents import (
+    LISTENER,
+    LOAD_BALANCER,
+    POOL,
+    check_fits,
+    find,
+)
+from tenantry.apps.load_balancer.pools import POLICY
+from tenantry.apps.load_balancer.records import HTTP, PROMETHEUS, TERMINATED_HTTPS
+from tenantry.apps.load_balancer.refusals import NoChildren, NotFound, UnsupportedOptionError
+from tenantry.apps.load_balancer.values import (
     COMMON,
     NAMED,
     REQUIRED,
@@ -27,16 +37,6 @@ from tenantry.apps.load_balancer.attributes import (
     reference,
     spec,
 )
-from tenantry.apps.load_balancer.errors import NoChildren, NotFound, UnsupportedOptionError
-from tenantry.apps.load_balancer.parents import (
-    LISTENER,
-    LOAD_BALANCER,
-    POOL,
-    check_fits,
-    find,
-)
-from tenantry.apps.load_balancer.pools import POLICY
-from tenantry.apps.load_balancer.records import HTTP, PROMETHEUS, TERMINATED_HTTPS
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     Reader,

@@ -10,11 +10,11 @@ from typing import Any
 
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer.attributes import COMMON, MAX_TEXT, Spec, bad, choice, flag, spec
-from tenantry.apps.load_balancer.errors import NotFound
 from tenantry.apps.load_balancer.l7policies import RULE
 from tenantry.apps.load_balancer.parents import LOAD_BALANCER
 from tenantry.apps.load_balancer.pools import POLICY
+from tenantry.apps.load_balancer.refusals import NotFound
+from tenantry.apps.load_balancer.values import COMMON, MAX_TEXT, Spec, bad, choice, flag, spec
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import ResourceHooks, ResourceSpec
 from tenantry.controller.store import Body, Draft, Link

@@ -10,7 +10,10 @@ from typing import Any
 
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer.attributes import (
+from tenantry.apps.load_balancer.parents import LOAD_BALANCER, POOL, find
+from tenantry.apps.load_balancer.pools import MEMBER
+from tenantry.apps.load_balancer.refusals import NotFound
+from tenantry.apps.load_balancer.values import (
     COMMON,
     SHOWN,
     Spec,
@@ -21,9 +24,6 @@ from tenantry.apps.load_balancer.attributes import (
     reference,
     text,
 )
-from tenantry.apps.load_balancer.errors import NotFound
-from tenantry.apps.load_balancer.parents import LOAD_BALANCER, POOL, find
-from tenantry.apps.load_balancer.pools import MEMBER
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     Maker,

@@ -9,8 +9,8 @@ from typing import Any
 
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer.errors import NoChildren, NotFound
 from tenantry.apps.load_balancer.records import PROMETHEUS, PROXY, PROXYV2
+from tenantry.apps.load_balancer.refusals import NoChildren, NotFound
 from tenantry.controller.feature.extension import Reader
 from tenantry.controller.store import Body
 

@@ -8,17 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer import session_persistence, tls
-from tenantry.apps.load_balancer.attributes import (
-    COMMON,
-    NAMED,
-    SHOWN,
-    Spec,
-    bad,
-    choice,
-    reference,
-)
-from tenantry.apps.load_balancer.errors import NotFound
+from tenantry.apps.load_balancer import pool_tls, session_persistence
 from tenantry.apps.load_balancer.parents import (
     LISTENER,
     LOAD_BALANCER,
@@ -38,6 +28,16 @@ from tenantry.apps.load_balancer.records import (
     SOURCE_IP_PORT,
     TCP,
     UDP,
+)
+from tenantry.apps.load_balancer.refusals import NotFound
+from tenantry.apps.load_balancer.values import (
+    COMMON,
+    NAMED,
+    SHOWN,
+    Spec,
+    bad,
+    choice,
+    reference,
 )
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
@@ -75,7 +75,7 @@ ATTRIBUTES: dict[str, Spec] = {
     "protocol": choice(PROTOCOLS, fixed=True),
     "lb_algorithm": choice(ALGORITHMS),
     "session_persistence": session_persistence.ATTRIBUTE,
-    **tls.POOL_ATTRIBUTES,
+    **pool_tls.POOL_ATTRIBUTES,
     "loadbalancers": SHOWN,
     "listeners": SHOWN,
     "members": SHOWN,
@@ -135,7 +135,7 @@ class PoolHooks(ResourceHooks):
         shown["members"] = [{"id": each} for each in reader.linked(id, MEMBER)]
         shown["healthmonitor_id"] = next(iter(monitors), None)
         if body["tls_enabled"]:
-            shown |= {name: body[name] or usual for name, usual in tls.USUAL.items()}
+            shown |= {name: body[name] or usual for name, usual in pool_tls.USUAL.items()}
 
 
 def _balancer(reader: Reader, body: Body) -> Body:

@@ -9,8 +9,8 @@ from typing import Any
 
 import netaddr
 
-from tenantry.apps.load_balancer.attributes import Spec, bad, spec, whole
 from tenantry.apps.load_balancer.records import APP_COOKIE, HTTP_COOKIE, SCTP, SOURCE_IP, UDP
+from tenantry.apps.load_balancer.values import Spec, bad, spec, whole
 from tenantry.controller.store import Body
 
 TYPES = (SOURCE_IP, HTTP_COOKIE, APP_COOKIE)

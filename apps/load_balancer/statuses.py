@@ -20,6 +20,7 @@ from tenantry.apps.load_balancer.records import (
     MemberHealth,
     Pool,
     in_rotation,
+    is_alive,
     listeners_of,
 )
 from tenantry.controller.model import View
@@ -34,7 +35,7 @@ def of_member(view: View, member: Member) -> str:
     if not member.admin_state_up:
         return OFFLINE
     monitored = is_monitored(view, member.pool_id)
-    if monitored and is_dead(view, member):
+    if monitored and not is_alive(view, member.id):
         return ERROR
     if member.weight == 0:
         return DRAINING
@@ -74,11 +75,6 @@ def of_switch(admin_state_up: bool) -> str:
 
 def is_monitored(view: View, pool_id: str) -> bool:
     return any(each.admin_state_up for each in view.find(HealthMonitor, pool_id=pool_id))
-
-
-def is_dead(view: View, member: Member) -> bool:
-    health = view.get(MemberHealth, member.id)
-    return health is not None and not health.alive
 
 
 def serves(view: View, pool_id: str) -> bool:

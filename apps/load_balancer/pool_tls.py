@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tenantry.apps.load_balancer.attributes import Spec, bad, flag, spec, text, texts
+from tenantry.apps.load_balancer.values import Spec, bad, flag, spec, text, texts
 
 VERSIONS = ("SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 ALPN = ("h2", "http/1.1", "http/1.0")
