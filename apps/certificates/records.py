@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Records of certificates, and how they are referred to."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tenantry.controller.model.model import Indexes
+from tenantry.controller.model.record import record
+
+CERTIFICATE = "certificate"
+"""The kind."""
+
+
+@record
+class Certificate:
+    """What somebody shows, or trusts, in TLS: PEM, each of these or "". A server's has a key; an
+    authority's has none; a list of revoked ones may stand by itself."""
+
+    KIND: ClassVar = CERTIFICATE
+    INDEXES: ClassVar[Indexes] = ()
+
+    id: str
+    certificate: str = ""
+    intermediates: str = ""
+    private_key: str = ""  # sealed (``secrets.py``)
+    crl: str = ""
+
+
+def certificate_id(reference: str) -> str:
+    """Whom a reference means: ``http://controller:9696/tenantry/v1/certificates/ID``, or ``ID``.
+    Where it was read does not matter, so a controller may move."""
+    return reference.rstrip("/").rpartition("/")[2]

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Load balancers as records, and HAProxy as it is configured for them, without a controller."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from tenantry.apps.haproxy.configuration import SOCKET, configuration
+from tenantry.apps.load_balancer.records import (
+    TIMEOUTS,
+    UNLIMITED,
+    Listener,
+    LoadBalancer,
+    Member,
+    Pool,
+)
+from tenantry.controller.model import Change, Model, View
+from tenantry.controller.model.values import FixedIp
+
+BALANCER = "balancer"
+
+
+def balancer(*addresses: str) -> LoadBalancer:
+    vips = tuple(FixedIp("s", a.version, int(a)) for a in map(ip_address, addresses))
+    return LoadBalancer(BALANCER, 1, "p", "lb", "port", "network", vips, True)
+
+
+def listener(id: str, port: int, protocol: str = "HTTP", **values: Any) -> Listener:
+    usual = {"default_pool_id": "", "connection_limit": UNLIMITED, **TIMEOUTS}
+    own = {"load_balancer_id": BALANCER, "protocol": protocol, "port": port}
+    return Listener(
+        **{"id": id, "key": 1, "project_id": "p", "admin_state_up": True, **usual} | own | values
+    )
+
+
+def pool(id: str, protocol: str = "HTTP", **values: Any) -> Pool:
+    own = {"load_balancer_id": BALANCER, "protocol": protocol, "lb_algorithm": "ROUND_ROBIN"}
+    return Pool(**{"id": id, "key": 1, "project_id": "p", "admin_state_up": True} | own | values)
+
+
+def member(id: str, pool_id: str, slot: int, address: str, port: int, **values: Any) -> Member:
+    where = ip_address(address)
+    own = {"pool_id": pool_id, "slot": slot, "version": where.version, "address": int(where)}
+    usual = {"weight": 1, "backup": False, "admin_state_up": True, "project_id": "p", "name": id}
+    return Member(**{"id": id, "key": slot, "port": port} | own | usual | values)
+
+
+def view_of(*records: Any) -> View:
+    model = Model()
+    model.apply(Change(type(record), record.id, record) for record in records)
+    return View(model)
+
+
+def accepted(text: str, directory: Path, files: Mapping[str, str] = {}) -> str:
+    """What HAProxy has to say against a configuration: "" if nothing at all."""
+    _write(text, directory, files)
+    done = subprocess.run(
+        ["haproxy", "-c", "-f", "haproxy.cfg"], cwd=directory, capture_output=True, text=True
+    )
+    complaints = [line for line in done.stderr.splitlines() if not line.startswith("[NOTICE]")]
+    assert done.returncode == 0 or complaints
+    return "\n".join(complaints)
+
+
+def _write(text: str, directory: Path, files: Mapping[str, str]) -> None:
+    for name, content in {"haproxy.cfg": text, **files}.items():
+        (directory / name).write_text(content)
+
+
+@contextmanager
+def running(view: View, directory: Path, files: Mapping[str, str] = {}) -> Iterator[Path]:
+    """HAProxy, until the block ends; its socket."""
+    _write(configuration(view, BALANCER), directory, files)
+    with open(directory / "log", "w") as log:
+        process = subprocess.Popen(
+            ["haproxy", "-W", "-f", "haproxy.cfg"], cwd=directory, stdout=log, stderr=log
+        )
+    try:
+        while not _answers(directory / SOCKET):
+            assert process.poll() is None, (directory / "log").read_text()
+        yield directory / SOCKET
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(path: Path) -> bool:
+    with suppress(OSError):
+        return bool(asked(path, "show info"))
+    return False
+
+
+def asked(path: Path, line: str) -> str:
+    """What HAProxy says to a line at its socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        connection.sendall(line.encode() + b"\n")
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+
+class _Answer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = 65536  # one packet an answer: without, it waits for the first's acknowledgement
+
+    def do_GET(self) -> None:
+        """Which server this is, and what it was asked."""
+        lines = [str(self.server.server_address[1]), self.requestline]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        said = "\n".join(lines).encode("latin-1")
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+    daemon_threads = True
+    request_queue_size = 128
+
+
+@contextmanager
+def answering(ports: Iterable[int]) -> Iterator[None]:
+    """Web servers at these ports of all addresses here, which say which they are."""
+    servers = [_Server(("::", port), _Answer) for port in ports]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
