@@ -6,6 +6,7 @@ In pipeline order, for the reader; flows do not depend on the order. An app's id
 """
 
 from tenantry.apps.arp_nd import ARP_ND
+from tenantry.apps.certificates import CERTIFICATES
 from tenantry.apps.counters import COUNTERS
 from tenantry.apps.dhcp import DHCP
 from tenantry.apps.dns import DNS
@@ -48,6 +49,7 @@ APPS: tuple[App, ...] = (
     METADATA,
     LOCAL_IP,
     LOAD_BALANCER,
+    CERTIFICATES,
     SECURITY_GROUPS,
     ARP_ND,
     SERVICE_PORT,

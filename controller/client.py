@@ -104,14 +104,20 @@ class Client:
         """Errors: ClickException, with what to do."""
         return self._ask("POST", path, 60.0, query)
 
+    def send(self, method: str, path: str, body: Json) -> Json:
+        """A POST or a PUT of JSON. Errors: ClickException, with what to do."""
+        return self._ask(method, path, 60.0, {}, body)
+
     def stream(self, path: str, seconds: float, /, **query: object) -> Iterator[bytes]:
         """The bytes of an answer as they come, for as long as none lets wait for ``seconds``.
         Errors: ClickException, with what to do."""
         with closing(self._answered("GET", path, seconds, query, stream=True)) as answer:
             yield from answer.iter_content(None)
 
-    def _ask(self, method: str, path: str, seconds: float, query: dict[str, object]) -> Json:
-        answer = self._answered(method, path, seconds, query)
+    def _ask(
+        self, method: str, path: str, seconds: float, query: dict[str, object], body: Json = None
+    ) -> Json:
+        answer = self._answered(method, path, seconds, query, body=body)
         try:
             return None if answer.status_code == 204 else answer.json()
         except _BAD:
@@ -124,6 +130,7 @@ class Client:
         seconds: float,
         query: dict[str, object],
         stream: bool = False,
+        body: Json = None,
     ) -> Response:
         from keystoneauth1 import exceptions
 
@@ -137,6 +144,7 @@ class Client:
                 raise_exc=False,
                 user_agent="tenantry",
                 stream=stream,
+                json=body,
             )
         except exceptions.SSLError:
             raise NoController(

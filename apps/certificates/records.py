@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tenantry.controller.model.model import Indexes
-from tenantry.controller.model.record import record
+from tenantry.controller.model.record import record, stored
 
 CERTIFICATE = "certificate"
 """The kind."""
@@ -22,10 +22,10 @@ class Certificate:
     INDEXES: ClassVar[Indexes] = ()
 
     id: str
-    certificate: str = ""
-    intermediates: str = ""
-    private_key: str = ""  # sealed (``secrets.py``)
-    crl: str = ""
+    certificate: str = stored(default="")
+    intermediates: str = stored(default="")
+    private_key: str = stored("sealed_key", default="")  # as Secrets has sealed it
+    crl: str = stored(default="")
 
 
 def certificate_id(reference: str) -> str:

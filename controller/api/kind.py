@@ -58,7 +58,8 @@ class ResourceType:
     def __init__(self, new: ResourceSpec, extensions: Sequence[Extension]) -> None:
         self.name = new.name
         self.collection = new.collection
-        self.path = f"/v2.0/{new.path or new.collection.replace('_', '-')}"
+        below = new.path or new.collection.replace("_", "-")
+        self.path = below if below.startswith("/") else f"/v2.0/{below}"
         self.parent = new.parent
         self.alias = new.alias
         self.rule = new.name if new.name.startswith(new.parent) else f"{new.parent}_{new.name}"

@@ -157,7 +157,8 @@ REVISED = TAGGED[:-1]
 @dataclass(frozen=True)
 class ResourceSpec:
     """A kind of resource that an extension brings: its collection's URL is ``/v2.0/COLLECTION``,
-    with dashes for underscores, or ``path`` behind ``/v2.0/``. With a ``parent``, the name of
+    with dashes for underscores, or ``path`` behind ``/v2.0/`` (``/tenantry/v1/...`` is for what
+    Neutron has no words for). With a ``parent``, the name of
     another kind, it is part of one of those: ``/v2.0/PARENTS/ID/COLLECTION``, and its body has the
     parent's id as ``PARENT_id``.
 
