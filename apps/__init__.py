@@ -14,6 +14,7 @@ from tenantry.apps.drops import DROPS
 from tenantry.apps.firewall import FIREWALL
 from tenantry.apps.flavors import FLAVORS
 from tenantry.apps.flow_export import FLOW_EXPORT
+from tenantry.apps.haproxy import HAPROXY
 from tenantry.apps.l2 import L2
 from tenantry.apps.load_balancer import LOAD_BALANCER
 from tenantry.apps.local_ip import LOCAL_IP
@@ -50,6 +51,7 @@ APPS: tuple[App, ...] = (
     LOCAL_IP,
     LOAD_BALANCER,
     CERTIFICATES,
+    HAPROXY,
     SECURITY_GROUPS,
     ARP_ND,
     SERVICE_PORT,

@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -104,9 +104,11 @@ class Client:
         """Errors: ClickException, with what to do."""
         return self._ask("POST", path, 60.0, query)
 
-    def send(self, method: str, path: str, body: Json) -> Json:
-        """A POST or a PUT of JSON. Errors: ClickException, with what to do."""
-        return self._ask(method, path, 60.0, {}, body)
+    def request(
+        self, method: str, path: str, seconds: float, body: Json, headers: Mapping[str, str]
+    ) -> Json:
+        """The answer to a request with a body. Errors: ClickException, with what to do."""
+        return self._ask(method, path, seconds, {}, json=body, headers=dict(headers))
 
     def stream(self, path: str, seconds: float, /, **query: object) -> Iterator[bytes]:
         """The bytes of an answer as they come, for as long as none lets wait for ``seconds``.
@@ -115,9 +117,9 @@ class Client:
             yield from answer.iter_content(None)
 
     def _ask(
-        self, method: str, path: str, seconds: float, query: dict[str, object], body: Json = None
+        self, method: str, path: str, seconds: float, query: dict[str, object], **more: Any
     ) -> Json:
-        answer = self._answered(method, path, seconds, query, body=body)
+        answer = self._answered(method, path, seconds, query, **more)
         try:
             return None if answer.status_code == 204 else answer.json()
         except _BAD:
@@ -129,8 +131,7 @@ class Client:
         path: str,
         seconds: float,
         query: dict[str, object],
-        stream: bool = False,
-        body: Json = None,
+        **more: Any,
     ) -> Response:
         from keystoneauth1 import exceptions
 
@@ -143,8 +144,7 @@ class Client:
                 timeout=seconds,
                 raise_exc=False,
                 user_agent="tenantry",
-                stream=stream,
-                json=body,
+                **more,
             )
         except exceptions.SSLError:
             raise NoController(

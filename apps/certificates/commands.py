@@ -92,7 +92,7 @@ def certificate() -> None:
 def add(context: Context, /, name: str, **files: Path | None) -> None:
     """Keep a certificate under a name, and say how listeners refer to it."""
     said = {"name": name, **_given(files)}
-    _tell(context, context.client.send("POST", PATH, {"certificate": said})["certificate"])
+    _tell(context, _sent(context, "POST", PATH, said))
 
 
 @certificate.command("renew")
@@ -105,8 +105,12 @@ def renew(context: Context, /, name: str, **files: Path | None) -> None:
     if not said:
         raise click.UsageError("name the new one's files: --certificate, --private-key, ...")
     id = _found(context, name)["id"]
-    answer = context.client.send("PUT", f"{PATH}/{id}", {"certificate": said})
-    _tell(context, answer["certificate"])
+    _tell(context, _sent(context, "PUT", f"{PATH}/{id}", said))
+
+
+def _sent(context: Context, method: str, path: str, said: dict[str, str]) -> Any:
+    answer = context.client.request(method, path, 60.0, {"certificate": said}, {})
+    return answer["certificate"]
 
 
 def _tell(context: Context, shown: Any) -> None:

@@ -36,7 +36,7 @@ from tenantry.apps.load_balancer.records import (
     is_alive,
     listeners_of,
 )
-from tenantry.controller.model import View
+from tenantry.controller.model import View, parse
 from tenantry.controller.network.dns_names import address_text
 
 SOCKET = "haproxy.sock"
@@ -232,10 +232,11 @@ def _persistence(pool: Pool) -> Iterator[str]:
 
 def _mask(pool: Pool) -> str:
     """Clients that are one."""
-    mask = pool.persistence_granularity
-    if not mask:
+    if not pool.persistence_granularity:
         return ""
-    return f",ipmask(32,{mask})" if ":" in mask else f",ipmask({mask})"
+    mask = parse.address(pool.persistence_granularity)
+    text = address_text(*mask)
+    return f",ipmask({text})" if mask.version == 4 else f",ipmask(32,{text})"
 
 
 def _server(view: View, listener: Listener, pool: Pool, member: Member) -> str:

@@ -166,6 +166,8 @@ def test_app_ids_never_change() -> None:
         27: "drops",
         28: "counters",
         29: "load_balancer",
+        31: "haproxy",
+        32: "certificates",
         24: "metering",
     }
     assert len(APPS) == len({app.name for app in APPS})
