@@ -58,24 +58,30 @@ class Access(NamedTuple):
 class Client:
     """The API of a running controller, for the commands below."""
 
-    def __init__(self, url: str | None = None, cloud: str | None = None) -> None:
+    def __init__(
+        self, url: str | None = None, cloud: str | None = None, *, verify: bool = True
+    ) -> None:
         """``url`` is the controller's; else the one that goes with the credentials: those of a
-        ``cloud`` in clouds.yaml, else those in the environment (``OS_*``), else none."""
+        ``cloud`` in clouds.yaml, else those in the environment (``OS_*``), else none. Without
+        ``verify``, there are none, and any certificate will do: whoever is at the ``url`` is known
+        otherwise."""
         self._url = url and url.rstrip("/")
-        self._cloud = cloud
+        self.cloud = cloud
+        self._verify = verify
 
     @cached_property
     def access(self) -> Access:
         """Errors: ClickException, with what to do."""
-        if self._cloud or any(os.environ.get(name) for name in _CREDENTIALS):
-            return _by_credentials(self._cloud, self._url)
+        given = self.cloud or any(os.environ.get(name) for name in _CREDENTIALS)
+        if given and self._verify:
+            return _by_credentials(self.cloud, self._url)
         from keystoneauth1 import noauth, session
 
         certificate, key = os.environ.get("OS_CERT"), os.environ.get("OS_KEY")
         return Access(
             session.Session(
                 noauth.NoAuth(),
-                verify=os.environ.get("OS_CACERT") or True,
+                verify=self._verify and (os.environ.get("OS_CACERT") or True),
                 cert=(certificate, key) if certificate and key else None,
             ),
             self._url or URL,
@@ -87,6 +93,11 @@ class Client:
         """The one that was asked for, whatever the credentials say; else where one listens that was
         told nothing else."""
         return self._url or URL
+
+    @property
+    def has_url(self) -> bool:
+        """Whether one was asked for."""
+        return self._url is not None
 
     @property
     def url(self) -> str:

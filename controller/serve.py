@@ -8,28 +8,25 @@ the switches as they are: their flows go on without it.
 
 from __future__ import annotations
 
-import errno
 import gc
 import logging
 import os
+import secrets
 import signal
-import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from oslo_config import cfg
-from sqlalchemy.engine import make_url
 
 from tenantry.apps import APPS
 from tenantry.controller import config, log, preflight, runtime
 from tenantry.controller.api import application, auth
 from tenantry.controller.api.access import Access
-from tenantry.controller.api.core import quota, scheduling
+from tenantry.controller.api.auth.own_worker import own_worker
+from tenantry.controller.api.core import quota, scheduling, worker
 from tenantry.controller.api.core.migration import Migration
-from tenantry.controller.api.kind import Kinds
-from tenantry.controller.api.tenantry import hosts, operations
+from tenantry.controller.api.tenantry import hosts, operations, workers
 from tenantry.controller.api.tenantry.membership import Membership
 from tenantry.controller.api.tenantry.metrics import Metrics
 from tenantry.controller.api.tenantry.observed import Observed
@@ -46,7 +43,9 @@ from tenantry.controller.feature.effects import (
     ResolveNeighbour,
 )
 from tenantry.controller.model import Change, Model, Option
-from tenantry.controller.service import supervisor
+from tenantry.controller.opening import CannotServe, listen_at, listening, open_store
+from tenantry.controller.service import local_worker, supervisor
+from tenantry.controller.service import workers as processes
 from tenantry.controller.service.announcements import Announcements, Repeated
 from tenantry.controller.service.audit import Audit
 from tenantry.controller.service.conntrack_limits import Limits
@@ -63,9 +62,9 @@ from tenantry.controller.service.service_port import ServicePort
 from tenantry.controller.service.start_gate import StartGate
 from tenantry.controller.service.status import Status
 from tenantry.controller.service.timings import Timings
+from tenantry.controller.service.workers import Workers
 from tenantry.controller.sockets import descriptors, http
-from tenantry.controller.sockets.listener import Clients, Listener, listen
-from tenantry.controller.store import Store, StoreError
+from tenantry.controller.sockets.listener import Clients, Listener
 from tenantry.controller.switch import channel
 from tenantry.controller.switch.host_report import HostReport
 from tenantry.controller.switch.hosts import Hosts
@@ -78,10 +77,6 @@ V = TypeVar("V")
 
 SIGNAL_SECONDS = 0.2
 """How long SIGINT and SIGTERM may go unnoticed."""
-
-
-class CannotServe(Exception):
-    """Something outside is not as it must be; the message says what to do."""
 
 
 class Controller:
@@ -105,12 +100,12 @@ class Controller:
             base_mac=conf.networks.base_mac,
             policy_file=conf.oslo_policy.policy_file,
         )
-        self.store = _open_store(conf.store.url, self.kinds)
+        self.store = open_store(conf.store.url, self.kinds)
         self.membership = Membership(self.store, self.kinds)
         remembered = self.membership.joined()
         tls = preflight.tls(conf)
-        for_switches, self.openflow = _listen(conf.openflow.listen, "[openflow] listen")
-        for_clients, at = _listen(conf.api.listen, "[api] listen")
+        for_switches, self.openflow = listen_at(conf.openflow.listen, "[openflow] listen")
+        for_clients, at = listen_at(conf.api.listen, "[api] listen")
         api_tls = preflight.api_tls(conf)
         self.api_url = f"{'https' if api_tls else 'http'}://{at}"
 
@@ -122,7 +117,9 @@ class Controller:
         self.inbox = Inbox(self.store, records, conf.openflow.coalesce)
         options = (per_port, *(Option(*option) for option in of_features.items()))
         self.inbox.submit([Change(Option, option.id, option) for option in options])
+        wants = [part.processes for part in parts if part.processes]
         rows = {app.name: part.rows for app, part in built.items() if part.rows}
+        rows |= {"workers": processes.rows(wants)} if wants else {}
         self.engine = Engine(self.model, built, rows)
         self.progress = Progress(self.model)
         self.inventory = Inventory(
@@ -165,6 +162,16 @@ class Controller:
             report=partial(_reported, self.membership, self.channel),
             tunnels={each.host: each.tunnel_address for each in remembered if each.tunnel_address},
         )
+        self.workers = Workers(
+            self.engine,
+            wants,
+            self.inbox.submit,
+            store=self.store.id,
+            note=partial(worker.note, self.store),
+            renew=partial(_renew_at, self.hosts),
+        )
+        self.worker_token = secrets.token_hex(16)
+        """By which the worker that we start ourselves is known."""
         self.service_port = ServicePort(
             conf.ovsdb.service_port if preflight.has_service_port(conf) else "",
             self.model,
@@ -199,6 +206,7 @@ class Controller:
             followers=[
                 self.status,
                 Interfaces(self.engine, self.inventory, self.hosts),
+                self.workers,
                 migration,
                 self.holddown,
                 self.limits,
@@ -224,6 +232,7 @@ class Controller:
             self.audit,
             self.packets,
             self.service_port,
+            self.workers,
             clients={
                 "switches": self.channel.clients,
                 "hosts": self.hosts.clients,
@@ -247,13 +256,14 @@ class Controller:
         self.application = application.application(
             self.store,
             self.kinds,
-            auth.door(conf),
+            own_worker(self.worker_token, auth.door(conf)),
             computed=observed,
             quotas=quota.defaults(conf, self.kinds.values()),
             routes=[
                 *operations.routes(self.running, features, Access(self.kinds), shares.clients // 2),
                 *scheduling.routes(self.store, self.model, self.kinds, observed),
                 *hosts.routes(self.running, self.hosts, self.kinds.policy),
+                *workers.routes(self.running, self.kinds.policy),
                 *self.metrics.routes(Access(self.kinds)),
             ],
         )
@@ -291,6 +301,7 @@ class Controller:
         yield "answering guests", self.packets.run
         yield "looking for neighbours", self.neighbours.run
         yield "limiting connections", self.limits.run
+        yield "looking who of the workers is there", self.workers.run
         if self.service_port.name:
             yield "following the service port", self.service_port.run
         for periodic in self.periodic:
@@ -319,6 +330,9 @@ def serve(conf: cfg.ConfigOpts, *, verbose: bool = False) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     controller = Controller(conf)
+    own = local_worker.of(
+        conf, controller.api_url, controller.hosts, controller.worker_token, controller.store.id
+    )
     runtime.freeze_heap(made=len(gc.get_objects()))  # modules, above all
     LOG.info("API at %s, switches at %s", controller.api_url, controller.openflow)
     if conf.api.auth_type == "none" and not controller.running.api["loopback"]:
@@ -326,26 +340,11 @@ def serve(conf: cfg.ConfigOpts, *, verbose: bool = False) -> None:
     # A signal does not wake the hub from its sleep, so look now and then.
     while not stop.wait(SIGNAL_SECONDS) and not controller.failed:
         pass
+    if own is not None:
+        own.stop()
     controller.stop()
     if controller.failed:
         raise CannotServe("a part of the controller fails again and again: see the log above")
-
-
-def _open_store(url: str, kinds: Kinds) -> Store:
-    parsed = make_url(url)
-    try:
-        if parsed.get_backend_name() == "sqlite" and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        store = Store(url, kinds)
-        store.hold()
-        shown = parsed.render_as_string(hide_password=True)
-        counts = [f"{len(store.read(kind)):,} {kind}s" for kind in ("network", "port")]
-        LOG.info("store %s is open at revision %d: %s", shown, store.head, ", ".join(counts))
-        return store
-    except OSError as error:
-        raise CannotServe(f"[store] url: {error.filename}: {error.strerror}") from error
-    except StoreError as error:
-        raise CannotServe(f"[store] url: {error}") from error
 
 
 def together(several: Iterable[Mapping[K, V]], what: str) -> dict[K, V]:
@@ -372,28 +371,16 @@ def _renew(hosts: Hosts, inventory: Inventory, progress: Progress, interface: st
         hosts.renew(interface)
 
 
+def _renew_at(hosts: Hosts, host: str, interface: str) -> None:
+    """An interface of ours is missing on a host, as its worker says."""
+    database = hosts.of(host)
+    if database is not None:
+        database.renew(interface)
+
+
 def _listen_for_hosts(conf: cfg.ConfigOpts, hosts: Hosts) -> config.Address | None:
     """Where hosts join."""
     if not conf.ovsdb.listen:
         return None
     wanted = config.address(conf.ovsdb.listen, "[ovsdb] listen")
-    return wanted._replace(port=_listening(wanted, lambda: hosts.listen(*wanted)))
-
-
-def _listen(text: str, option: str) -> tuple[socket.socket, config.Address]:
-    """A socket where others may connect, and where it is. Errors: CannotServe."""
-    address = config.address(text, option)
-    listening: socket.socket = _listening(address, lambda: listen(*address))
-    return listening, address._replace(port=listening.getsockname()[1])
-
-
-def _listening(address: config.Address, listen: Any) -> Any:
-    try:
-        return listen()
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        raise CannotServe(
-            f"cannot listen at {address}: {error.strerror or error}"
-            f"{'; is another controller running?' if taken else '.'} "
-            "Name another address in the configuration file"
-        ) from error
+    return wanted._replace(port=listening(wanted, lambda: hosts.listen(*wanted)))

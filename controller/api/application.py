@@ -31,6 +31,7 @@ from tenantry.controller.api.core import (
     service_address,
     subnet,
     subnetpool,
+    worker,
 )
 from tenantry.controller.api.kind import Kinds
 from tenantry.controller.api.policy import Policy
@@ -71,6 +72,7 @@ def kinds(
         agent.extension(),
         rbac.extension(),
         quota.extension(),
+        worker.extension(),
         Extension(policies=policies.POLICIES),
     )
     # What a network carries depends on what the apps make of it.

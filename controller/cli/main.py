@@ -23,6 +23,7 @@ from tenantry.controller.cli import (
     plug,
     policy,
     show,
+    worker,
 )
 from tenantry.controller.client import URL, Context, api_url
 
@@ -108,7 +109,7 @@ def main(
 
 _GROUPS = (
     *(account.account, authority.ca, hosts.host, keystone.keystone),
-    *(monitoring.monitoring, policy.policy),
+    *(monitoring.monitoring, policy.policy, worker.worker),
 )
 for command in (*_GROUPS, *show.COMMANDS):
     main.add_command(command)
@@ -119,11 +120,12 @@ for command in (*_GROUPS, *show.COMMANDS):
 @click.pass_obj
 def serve(context: Context, verbose: bool) -> None:
     """Run the controller in the foreground, until Ctrl-C. Switches keep their flows."""
-    from tenantry.controller import serve as server  # loads os-ken, which no other command needs
+    from tenantry.controller import opening  # these load os-ken, which no other command needs
+    from tenantry.controller import serve as server
 
     try:
         server.serve(features.load(context.files), verbose=verbose)
-    except (config.ConfigError, server.CannotServe) as error:
+    except (config.ConfigError, opening.CannotServe) as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -29,6 +29,7 @@ from tenantry.controller.config.values import (
     is_address,
     resolvers,
 )
+from tenantry.controller.config.worker import WORKER
 
 __all__ = [
     "Address",
@@ -316,6 +317,7 @@ CORE: Options = {
     "networks": NETWORKS,
     "dns": DNS,
     "metrics": METRICS,
+    "worker": WORKER,
 }
 
 

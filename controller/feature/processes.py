@@ -20,6 +20,13 @@ INTERFACE = "wk"
 """What the names of the interfaces begin with that are plugged in for processes."""
 
 
+READY, STARTING, WAITING, FAILED, REFUSED = "ready", "starting", "waiting", "failed", "refused"
+STATES = (READY, STARTING, WAITING, FAILED, REFUSED)
+"""Of a process: it is there as it is wanted; it has been started, or told something new, and does
+not say yet that it is there; it waits for its interface; it ends, or cannot be started; its new
+files are not fit, and it goes on with those that it has."""
+
+
 def interface_name(port_id: str) -> str:
     """The interface of a port, on the switch and in the namespace: 13 characters of the kernel's
     15."""

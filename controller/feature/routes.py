@@ -133,6 +133,11 @@ class Running(Protocol):
         """The flows of some units, as values: on which switch (a datapath id), and by which
         cookie."""
 
+    def ask_process(self, name: str, report: str) -> str:
+        """What a process on a worker's host answers, asked for one of the ``reports`` that it has
+        (``processes.py``): its statistics, say. Waits for it, some seconds at the most. Errors:
+        Silent."""
+
     def port_status(self, id: str) -> str:
         """What has become of a port: ACTIVE, BUILD, DOWN, ERROR."""
 

@@ -173,16 +173,9 @@ class ProcessState:
 
     id: str  # the process's name
     worker: str  # its host
-    state: str  # one of STATES
+    state: str  # one of STATES (feature/processes.py)
     reason: str = ""  # in words, if it is not READY
     confirmed: str = ""  # the digest of what is wanted that it has last been READY with
-
-
-READY, STARTING, WAITING, FAILED, REFUSED = "ready", "starting", "waiting", "failed", "refused"
-STATES = (READY, STARTING, WAITING, FAILED, REFUSED)
-"""Of a process: it is there as it is wanted; it has been started, or told something new, and does
-not say yet that it is there; it waits for its interface; it ends, or cannot be started; its new
-files are not fit, and it goes on with those that it has."""
 
 
 @record

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from tenantry.controller.feature.processes import Process
+from tenantry.controller.feature.processes import READY, Process
 from tenantry.controller.model import ProcessState, View, Worker, derived
-from tenantry.controller.model.observed import READY
 
 
 @derived

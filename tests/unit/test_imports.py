@@ -41,9 +41,21 @@ FLOORS = {
     "apps": VALUES | {"feature", "network", "config", "client"},
     "sample": VALUES | {"feature", "engine", "network", "apps"},
     "client": {"config"},
-    "cli": {"config", "sockets", "serve", "preflight", "apps", "client", "feature", "api"},
+    "worker": {"feature", "client"},
+    "cli": {
+        "config",
+        "sockets",
+        "serve",
+        "opening",
+        "preflight",
+        "apps",
+        "client",
+        "feature",
+        "api",
+    },
     "serve": {*VALUES, "feature", "engine", "sockets", "config", "switch", "network", "service"}
-    | {"api", "apps", "preflight"},
+    | {"api", "apps", "preflight", "opening"},
+    "opening": {"config", "sockets", "store"},
     "preflight": {"config", "feature", "sockets", "switch"},
     "__main__": {"cli"},
     "runtime": set(),
@@ -58,7 +70,7 @@ LIBRARIES = {
     "ovs": ("controller/switch/",),
     "eventlet": ("controller/runtime.py",),
     "sqlalchemy": (  # the last two: the database's URL
-        *("controller/store/", "controller/serve.py", "controller/preflight.py"),
+        *("controller/store/", "controller/opening.py", "controller/preflight.py"),
     ),
 }
 """Who may import a library: nobody else."""

@@ -28,6 +28,7 @@ KINDS = application.kinds(parts.extension for parts in BUILT if parts.extension)
 
 OURS = {
     *("update_port_binding", "update_security_group_rule", "update_default_security_group_rule"),
+    *("delete_tenantry_worker", "update_tenantry_worker"),
     *("delete_tenantry_host", "adopt_tenantry_host", "create_metering_label:shared"),
     *("create_certificate", "get_certificate", "update_certificate", "delete_certificate"),
 }

@@ -25,6 +25,7 @@ from tenantry.controller.service.packet_in import PacketIns
 from tenantry.controller.service.progress import Progress
 from tenantry.controller.service.service_port import ServicePort
 from tenantry.controller.service.status import Status
+from tenantry.controller.service.workers import Workers
 from tenantry.controller.sockets.listener import Clients
 from tenantry.controller.store import Store
 from tenantry.controller.switch.connection import Disconnected
@@ -53,6 +54,7 @@ class Running:
     audit: Audit
     packets: PacketIns
     service_port: ServicePort
+    workers: Workers
     clients: Mapping[str, Clients]
     """By kind: those that are connected, and how many may be."""
     certificate_expires: Callable[[], datetime | None]
@@ -134,6 +136,9 @@ class Running:
     ) -> tuple[list[Dropped], dict[int, str]]:
         chosen = self.chosen(None) if switches is None else switches
         return dropped(self.engine, self.progress.connections, chosen, whose)
+
+    def ask_process(self, name: str, report: str) -> str:
+        return self.workers.ask(name, report)
 
     def wanted(self, units: Iterable[UnitName]) -> Iterator[tuple[int, UnitName, int, Flow]]:
         kinds = {
