@@ -78,8 +78,11 @@ def goes_on(action: Action, groups: Mapping[int, Failover]) -> bool:
     if isinstance(action, Ct):
         return action.table is not None
     if isinstance(action, Group):
-        buckets = groups[action.id].buckets if action.id in groups else ()
-        return all(any(goes_on(one, {}) for one in bucket.actions) for bucket in buckets)
+        if action.id not in groups:  # of which nothing is said
+            return True
+        buckets = groups[action.id].buckets
+        leads = [any(goes_on(one, {}) for one in bucket.actions) for bucket in buckets]
+        return bool(leads) and all(leads)
     return isinstance(action, Output | Goto)
 
 

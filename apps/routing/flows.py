@@ -42,10 +42,10 @@ from tenantry.apps.routing.unrouted import nevers
 from tenantry.controller.model import View
 from tenantry.controller.network.failover import (
     LEAVING,
-    group_id,
     groups,
     is_ha_gateway,
     is_primary,
+    lead_to,
 )
 from tenantry.controller.network.priorities import RoutePriority
 from tenantry.controller.network.records import Router
@@ -66,7 +66,6 @@ from tenantry.controller.openflow.flow import (
     CheckLarger,
     Flow,
     Goto,
-    Group,
     Item,
     Match,
     Move,
@@ -204,7 +203,8 @@ def compile_router(view: View, switch: int, router_id: str) -> Iterator[Item]:
         yield from entering(view, switch, router, leg, at_home or stands)
         if router.admin_state_up:
             shared = None if at_home else shared_snat_address(view, router)
-            yield from _own_addresses(router, leg, shared, stands)
+            leave = _leave_by_gateway(view, switch, router)
+            yield from _own_addresses(router, leg, shared, leave if stands else None)
     if router.admin_state_up:
         yield from _routes(view, switch, router)
     if stands:
@@ -218,23 +218,19 @@ def compile_router(view: View, switch: int, router_id: str) -> Iterator[Item]:
 
 
 def _own_addresses(
-    router: Router, leg: RouterInterface, shared: int | None, stands: bool
+    router: Router, leg: RouterInterface, shared: int | None, leave: Actions | None
 ) -> Iterator[Flow]:
-    """``shared``: an address that stands for others, which the router's gateway must see first."""
+    """``shared``: an address that stands for others, which the router's gateway must see first.
+    ``leave``: how this one, which stands in for that, has it see them."""
     for ip in leg.port.fixed_ips:
         alone = _destination(ip.version, ip.address, BITS[ip.version])
         match: Match = {ROUTER: router.key, **alone}
         if ip.version == 6 and is_link_local(ip.address):
             match[ENTERED] = leg.port.key  # on another link it may be somebody else's
         is_shared = leg.gateway and ip.version == 4 and ip.address == shared
-        if is_shared and stands:
+        if is_shared and leave is not None:
             elsewhere = {**match, FLAGS: (0, GATEWAY_HERE)}
-            yield Flow(
-                Table.ROUTE,
-                RoutePriority.SHARED_ADDRESS,
-                elsewhere,
-                _leave_by_gateway(router, stands),
-            )
+            yield Flow(Table.ROUTE, RoutePriority.SHARED_ADDRESS, elsewhere, leave)
             is_shared = False
         if is_shared:
             yield Flow(Table.ROUTE, RoutePriority.OWN_ADDRESS, match, LEAVE_BY_GATEWAY)
@@ -273,15 +269,17 @@ LEAVE_BY_GATEWAY: Actions = (SetField(OUT_PORT, TO_GATEWAY), Goto(Table.FLOOD.ne
 """As it came, and by the network that it is in."""
 
 
-def _leave_by_gateway(router: Router, stands: bool) -> Actions:
+def _leave_by_gateway(view: View, switch: int, router: Router) -> Actions:
     """One that stands in for the home sends there what it can, and takes the rest itself."""
-    return (Group(group_id(router, LEAVING)),) if stands else LEAVE_BY_GATEWAY
+    stands = is_ha_gateway(view, switch, router.id)
+    return lead_to(view, switch, router, LEAVING) if stands else LEAVE_BY_GATEWAY
 
 
 def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
     """One flow a prefix, or two where what shares an address has to go to the router's gateway, or
     all that leaves a router that is not distributed."""
     at_home, stands = is_primary(view, switch, router.id), is_ha_gateway(view, switch, router.id)
+    leave = _leave_by_gateway(view, switch, router)
     largest = max((leg.network.mtu for leg in router_interfaces(view, router.id)), default=0)
     shared = shared_snat_address(view, router) is not None
     seen: set[tuple[int, int, int]] = set()
@@ -298,7 +296,6 @@ def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
         sources: tuple[Match, ...] = ({},)
         if outside and not (at_home or router.distributed):
             other_gateways: Match = {**match, FLAGS: (0, GATEWAY_HERE)}
-            leave = _leave_by_gateway(router, stands)
             yield Flow(Table.ROUTE, RoutePriority.EXCEPTION[length], other_gateways, leave)
             sources = ({FLAGS: (GATEWAY_HERE, GATEWAY_HERE)},)
         elif outside and version == 4 and shared and not at_home:
@@ -309,12 +306,7 @@ def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
                 from_inside[FLAGS] = (PINNED, PINNED | GATEWAY_HERE)
             elif stands:
                 from_inside[FLAGS] = (0, GATEWAY_HERE)
-            yield Flow(
-                Table.ROUTE,
-                RoutePriority.EXCEPTION[length],
-                from_inside,
-                _leave_by_gateway(router, stands),
-            )
+            yield Flow(Table.ROUTE, RoutePriority.EXCEPTION[length], from_inside, leave)
             sources = ({SOURCE: (FLOATING, FLOATING)}, {SOURCE: (ITSELF, ITSELF)})  # and OUTSIDE
         yield from _route(match, length, version, ways, largest, sources)
         for leg, nexthop in ways:

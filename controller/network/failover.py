@@ -9,7 +9,7 @@ those before it are not there. No controller is needed for either.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from tenantry.controller.model import View
 from tenantry.controller.network.priorities import ArpNdReplyPriority
@@ -19,6 +19,7 @@ from tenantry.controller.network.tunnels import TYPES, health_port, tunnel_port
 from tenantry.controller.openflow.drops import Cause, Whose, drop_in_bucket
 from tenantry.controller.openflow.flow import (
     Action,
+    Actions,
     Bucket,
     Failover,
     Flow,
@@ -119,18 +120,40 @@ def hand_over_group(
     return Failover(group_id(router, purpose), tuple(buckets))
 
 
+_IF_ACTIVE: Mapping[int, Actions] = {
+    FROM_WIRE: (Resubmit(Table.ROUTER_IN),),
+    ARP_REPLY: (SetField(OUT_PORT, TO_GATEWAY), Resubmit(Table.ARP_ND_REPLY)),
+}
+"""What is done at the active gateway, by the group that finds out whether it is."""
+
+_ELSE: Mapping[int, tuple[int, Actions]] = {
+    LEAVING: (TO_GATEWAY, (SetField(FLAGS, GATEWAY_HERE), Resubmit(Table.ROUTE))),
+    FROM_GUESTS: (PHYSICAL, (Resubmit(Table.ROUTER_IN),)),
+}
+"""What one that stands in does itself, and by which OUT_PORT it hands over if it need not."""
+
+
 def groups(view: View, switch: int, router: Router) -> Iterator[Failover]:
-    """All of a router's groups at one of several gateways."""
-    admit, answer = Resubmit(Table.ROUTER_IN), (SetField(OUT_PORT, TO_GATEWAY), _ANSWER)
-    yield if_active_group(view, switch, router, FROM_WIRE, admit)
-    yield if_active_group(view, switch, router, ARP_REPLY, *answer)
+    """All of a router's groups at one of several gateways; see :func:`lead_to`."""
+    if not _always(view, switch):
+        return
+    for purpose, actions in _IF_ACTIVE.items():
+        yield if_active_group(view, switch, router, purpose, *actions)
     if not is_primary(view, switch, router.id):
-        route = (SetField(FLAGS, GATEWAY_HERE), Resubmit(Table.ROUTE))
-        yield hand_over_group(view, switch, router, LEAVING, TO_GATEWAY, *route)
-        yield hand_over_group(view, switch, router, FROM_GUESTS, PHYSICAL, admit)
+        for purpose, (out_port, itself) in _ELSE.items():
+            yield hand_over_group(view, switch, router, purpose, out_port, *itself)
 
 
-_ANSWER = Resubmit(Table.ARP_ND_REPLY)
+def lead_to(view: View, switch: int, router: Router, purpose: int) -> Actions:
+    """The end of a flow that leads to one of these groups. A switch without tunnels sees nobody,
+    and a group needs a port to watch: there the order of the gateways decides alone."""
+    if _always(view, switch):
+        return (Group(group_id(router, purpose)),)
+    if purpose in _IF_ACTIVE:
+        rests, actions = bool(preferred_over(view, switch, router.id)), _IF_ACTIVE[purpose]
+    else:
+        rests, actions = view.get(HeldDown, switch) is not None, _ELSE[purpose][1]
+    return _NOT_THE_ONE if rests else actions
 
 
 def reply_flows(view: View, switch: int, router: Router, macs: Iterable[int]) -> Iterator[Flow]:
@@ -139,8 +162,8 @@ def reply_flows(view: View, switch: int, router: Router, macs: Iterable[int]) ->
     for mac in macs if is_ha_gateway(view, switch, router.id) else ():
         router_mac = (mac, A_ROUTER - 1)
         match: Match = {IN_PORT: PHYSICAL, MAC: router_mac, OUT_PORT: ROUTED}
-        group = Group(group_id(router, ARP_REPLY))
-        yield Flow(Table.ARP_ND_REPLY, ArpNdReplyPriority.OF_SEVERAL_GATEWAYS, match, (group,))
+        actions = lead_to(view, switch, router, ARP_REPLY)
+        yield Flow(Table.ARP_ND_REPLY, ArpNdReplyPriority.OF_SEVERAL_GATEWAYS, match, actions)
 
 
 def _always(view: View, switch: int) -> list[int]:

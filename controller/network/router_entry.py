@@ -11,9 +11,9 @@ from tenantry.controller.model import Network, View
 from tenantry.controller.network.failover import (
     FROM_GUESTS,
     FROM_WIRE,
-    group_id,
     is_ha_gateway,
     is_primary,
+    lead_to,
 )
 from tenantry.controller.network.priorities import RoutePriority, RouterAdmitPriority
 from tenantry.controller.network.records import Router
@@ -24,7 +24,6 @@ from tenantry.controller.openflow.flow import (
     CtClear,
     Flow,
     Goto,
-    Group,
     Match,
     SetField,
 )
@@ -89,7 +88,7 @@ def entry_flows(
         return
     from_guests: Match = {**to_router_mac, IN_PORT: TENANT}
     if leg.gateway and not is_primary(view, switch, router.id):
-        beside = (*_entered(router, leg, GATEWAY_HERE), Group(group_id(router, FROM_GUESTS)))
+        beside = (*_entered(router, leg, GATEWAY_HERE), *lead_to(view, switch, router, FROM_GUESTS))
         yield Flow(Table.ROUTER_ADMIT, RouterAdmitPriority.TO_ROUTER, from_guests, beside)
     else:
         yield Flow(
@@ -101,7 +100,7 @@ def entry_flows(
     from_tunnels: Match = {**to_router_mac, IN_PORT: TUNNEL}
     here = enter_router(router, leg, here=True)
     yield Flow(Table.ROUTER_ADMIT, RouterAdmitPriority.FROM_OUTSIDE_SWITCH, from_tunnels, here)
-    if_active = (*_entered(router, leg, GATEWAY_HERE), Group(group_id(router, FROM_WIRE)))
+    if_active = (*_entered(router, leg, GATEWAY_HERE), *lead_to(view, switch, router, FROM_WIRE))
     from_wire: Match = {**to_router_mac, IN_PORT: PHYSICAL}
     yield Flow(Table.ROUTER_ADMIT, RouterAdmitPriority.FROM_OUTSIDE_SWITCH, from_wire, if_active)
 

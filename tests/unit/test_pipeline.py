@@ -15,7 +15,7 @@ from tenantry.apps.l2.tables import NO_WAY_OUT
 from tenantry.apps.punt.tables import TOO_MUCH_TO_ANSWER
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.feature.app import PIPELINE
-from tenantry.controller.model import View
+from tenantry.controller.model import Change, Interface, View
 from tenantry.controller.openflow.contract import Priorities
 from tenantry.controller.openflow.drops import UNFORESEEN, Account, Whose, account, drop
 from tenantry.controller.openflow.flow import (
@@ -417,9 +417,29 @@ def test_sees_what_a_group_does() -> None:
     flow = Flow(Table.OUTPUT, 100, {}, (Group(7),))
     actions: tuple[Action, ...] = (SetField("eth_src", 1), Resubmit(Table.CLASSIFY))
     (l2,) = (one for one in APPS if one.name == "l2")
-    assert [*breaches(l2, flow, {7: Failover(7, ())})] == []
+    (none,) = breaches(l2, flow, {7: Failover(7, ())})
+    assert none.startswith("goes nowhere")
     found = [*breaches(l2, flow, {7: Failover(7, (Bucket(1, actions),))})]
     assert [breach.split()[0] for breach in found] == ["sets", "leads", "goes"]
+
+
+def test_where_there_are_no_tunnels_no_group_has_nothing_to_watch() -> None:
+    """Two gateways of a router, of which neither can see the other."""
+    model = sample()
+    model.apply([Change(Interface, id, None) for id, o in model.all(Interface).items() if o.tunnel])
+    engine = Engine(model, APPS)
+    for _ in engine.run():
+        pass
+    view = View(model)
+    for switch in engine.wanted:
+        units = engine.units(switch)
+        yields = [(u, item) for u in units for item in u.units.compile(view, switch, u.id)]
+        groups = {item.group: item for _, item in yields if isinstance(item, Failover)}
+        assert all(group.buckets for group in groups.values())
+        flows = [(unit, item) for unit, item in yields if isinstance(item, Flow)]
+        used = {act.id for _, flow in flows for act in flow.actions if isinstance(act, Group)}
+        assert used == groups.keys()
+        assert [b for unit, flow in flows for b in breaches(unit.app, flow, groups)] == []
 
 
 def test_every_table_has_an_answer_to_what_nothing_matched() -> None:
