@@ -36,6 +36,7 @@ class NeighboursPriority(Priorities):
     LOCAL_IP_ITSELF = 202  # asked by the port that is behind it: whose it is elsewhere
     LOCAL_IP = 201  # which on this switch a port here has
     ROW = 200
+    VIP = 199  # of a load balancer, as long as no interface has it
 
 
 TABLES = {

@@ -94,6 +94,10 @@ class MissOnly(Priorities):
 class OutputPriority(Priorities):
     """OUTPUT: out of the switch."""
 
+    BALANCED_ELSE = 306  # as the next two, by another load balancer
+    BALANCED = 305  # from a member of a load balancer, by address and port
+    BALANCED_ADDRESS_ELSE = 304
+    BALANCED_ADDRESS = 303  # from the address of one, whatever the ports are
     LOCAL_IP = 300  # from the port behind one, to a port here
     TAP = 250  # as ORDINARY, and a copy is made of it
     TO_GATEWAY = 200  # by tunnel, to the first gateway that is there

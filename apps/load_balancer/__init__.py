@@ -6,12 +6,23 @@ People ask for them by Octavia's API. Connections that a switch can judge by the
 balanced where they start, on the client's own switch; what is to be read is read by a proxy.
 """
 
-from tenantry.apps.load_balancer import records, resources
-from tenantry.controller.feature.app import App, Parts
+from tenantry.apps.load_balancer import packets, records, resources, tables
+from tenantry.apps.load_balancer.choice import compile_parts
+from tenantry.apps.load_balancer.flows import compile_balancer, compile_common, splits_on
+from tenantry.apps.load_balancer.places import balancers_on
+from tenantry.controller.feature.app import App, Parts, Units, per_switch
 
 LOAD_BALANCER = App(
     id=29,
     name="load_balancer",
+    units=(
+        Units("all", per_switch, compile_common),
+        Units("split", splits_on, compile_parts),
+        Units("load_balancer", balancers_on, compile_balancer),
+    ),
     records=records.STORED,
-    build=lambda conf: Parts(extension=resources.extension()),
+    build=lambda conf: Parts(extension=resources.extension(), packet_in=packets.handle),
+    tables=tables.TABLES,
+    adds_to=tables.ADDS_TO,
+    fields=tables.FIELDS,
 )

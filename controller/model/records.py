@@ -154,6 +154,10 @@ def _community_macs(body: Body) -> frozenset[int]:
     return frozenset(map(parse.mac, macs))
 
 
+def _addresses(fixed_ips: list[Body]) -> frozenset[FixedIp]:
+    return frozenset(parse.fixed_ips(fixed_ips))
+
+
 @record
 class Port:
     """A place on a network where a machine plugs in."""
@@ -169,6 +173,7 @@ class Port:
         ("security_groups",),
         ("network_id", "community"),
         ("network_id", "community_macs"),
+        ("addresses",),
     )
 
     id: str
@@ -187,6 +192,7 @@ class Port:
     allowed_pairs: tuple[AddressPair, ...] = stored(
         "allowed_address_pairs", parse.address_pairs, default=()
     )
+    addresses: frozenset[FixedIp] = stored("fixed_ips", _addresses, default=frozenset())
     dhcp_options: tuple[DhcpOption, ...] = stored("extra_dhcp_opts", _dhcp_options, default=())
     dns_name: str = ""
     dns_domain: str = ""  # with its final dot; "" means the network's

@@ -191,20 +191,24 @@ class DecTtl(NamedTuple):
 
 class Nat(NamedTuple):
     """Translation of new connections: the source's or the destination's address (``"src"``,
-    ``"dst"``) becomes ``address``, of IPv4, and its port one from ``first_port`` to ``last_port``
-    (0: it stays if it can). Without ``kind`` what is translated already stays so."""
+    ``"dst"``) becomes ``address``, of an IP ``version``, and its port one from ``first_port`` to
+    ``last_port`` (0: it stays if it can). Without ``kind`` what is translated already stays so."""
 
     kind: str = ""
     address: int = 0
     first_port: int = 0
     last_port: int = 0
+    version: int = 4
 
     def text(self) -> str:
         if not self.kind:
             return "nat"
         ports = "" if not self.first_port else f":{self.first_port}"
         more = f"-{self.last_port}" if self.last_port > self.first_port else ""
-        return f"nat({self.kind}={ipaddress.IPv4Address(self.address)}{ports}{more})"
+        if self.version == 4:
+            return f"nat({self.kind}={ipaddress.IPv4Address(self.address)}{ports}{more})"
+        six = ipaddress.IPv6Address(self.address)
+        return f"nat({self.kind}={f'[{six}]' if ports else six}{ports}{more})"
 
 
 class Ct(NamedTuple):
@@ -248,16 +252,18 @@ CT_NEW, CT_ESTABLISHED, CT_RELATED, CT_REPLY, CT_INVALID, CT_TRACKED = (1 << n f
 class Multipath(NamedTuple):
     """Choose one of ``paths`` (at least one) by a hash of addresses, and of ``ports`` if they are
     wanted, the same for both directions; its number, from 0, into a register. Of the others none
-    changes when one is gone (highest random weight). See ovs-actions(7), "multipath"."""
+    changes when one is gone (highest random weight). With another ``basis`` it is another hash. See
+    ovs-actions(7), "multipath"."""
 
     paths: int
     register: str
     ports: bool = True
+    basis: int = 0
 
     def text(self) -> str:
         register = span(self.register, 0, 32)
         fields = "symmetric_l3l4+udp" if self.ports else "symmetric_l3"
-        return f"multipath({fields},0,hrw,{self.paths},0,{register})"
+        return f"multipath({fields},{self.basis},hrw,{self.paths},0,{register})"
 
 
 class CheckLarger(NamedTuple):

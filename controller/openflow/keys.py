@@ -42,10 +42,12 @@ class Zone:
     """Zones of connection tracking, 16 bits: each is a space of addresses of its own.
 
     A router has three: one for sources and one for destinations that are translated, one for what
-    it routes, as hosts see it. A network has one, for what its hosts say to each other.
+    it routes, as hosts see it. A network has one, for what its hosts say to each other. A load
+    balancer has two of the numbers of a router: for destinations (``shared``), and for the sources
+    of members that reach themselves by it (``forwarded``).
     """
 
-    ROUTERS = range(1, 10_922)  # and of local IPs, which have the first of the three alone
+    ROUTERS = range(1, 10_922)  # and of local IPs and load balancers, which do not have all three
     NETWORKS = range(1, 1 << 15)
     """The keys for which there are zones."""
 

@@ -66,13 +66,15 @@ def ct(action: Ct, mark: bytes) -> bytes:
 
 _NAT = struct.Struct("!HHIH2xHH")
 _NAT_KINDS = {"": 0, "src": 1, "dst": 2}
-_NAT_IPV4, _NAT_FIRST_PORT, _NAT_LAST_PORT = 1, 16, 32
+_NAT_IPV4, _NAT_IPV6, _NAT_FIRST_PORT, _NAT_LAST_PORT = 1, 4, 16, 32
 
 
 def _nat(nat: Nat) -> bytes:
     present, ranges = 0, b""
     if nat.kind:
-        present, ranges = _NAT_IPV4, nat.address.to_bytes(4, "big")
+        four = nat.version == 4
+        present = _NAT_IPV4 if four else _NAT_IPV6
+        ranges = nat.address.to_bytes(4 if four else 16, "big")
         if nat.first_port:
             present |= _NAT_FIRST_PORT
             ranges += nat.first_port.to_bytes(2, "big")
@@ -91,7 +93,7 @@ _SYMMETRIC_L3L4_UDP, _SYMMETRIC_L3, _HRW = 3, 6, 2
 def multipath(action: Multipath) -> bytes:
     """NXAST_MULTIPATH: the whole register."""
     fields = _SYMMETRIC_L3L4_UDP if action.ports else _SYMMETRIC_L3
-    head = (0xFFFF, _MULTIPATH.size, NICIRA, 10, fields, 0, _HRW, action.paths - 1, 0)
+    head = (0xFFFF, _MULTIPATH.size, NICIRA, 10, fields, action.basis, _HRW, action.paths - 1, 0)
     return _MULTIPATH.pack(*head, 32 - 1, oxm_header(action.register))
 
 

@@ -89,11 +89,11 @@ OXM: dict[str, Oxm] = {
 TUNNEL_ENDS = {4: ("tun_src", "tun_dst"), 6: ("tun_ipv6_src", "tun_ipv6_dst")}
 """By the IP version of a tunnel: where it begins and where it leads."""
 
-FRAGMENT, LATER_FRAGMENT = (1, 1), (2, 2)
-"""ip_frag of any fragment, and of all but a packet's first, which alone has the ports (or the type
-of ICMP); as (value, mask)."""
+FRAGMENT, FIRST_FRAGMENT, LATER_FRAGMENT = (1, 1), 1, (2, 2)
+"""ip_frag of any fragment, of a packet's first, which alone has the ports (or the type of ICMP),
+and of all others."""
 
-_FRAGMENTS: dict[Value, str] = {FRAGMENT: "yes", LATER_FRAGMENT: "later"}
+_FRAGMENTS: dict[Value, str] = {FRAGMENT: "yes", FIRST_FRAGMENT: "first", LATER_FRAGMENT: "later"}
 
 # ovs-ofctl's own names, where they differ from OpenFlow's; in matches it has kept older ones.
 OFCTL_NAME = {

@@ -52,6 +52,7 @@ class Table(Enum):
     SENDER = 12, "port_security", Miss.OWN, Path.SWITCHED_ASIDE
     TRAP = 15, "punt", Miss.NEXT, Path.SWITCHED
     PUNT_LIMIT = 16, "punt", Miss.OWN, Path.VISITED
+    VIP = 17, "load_balancer", Miss.OWN, Path.SWITCHED_ASIDE
     LOCAL_IP = 18, "local_ip", Miss.OWN, Path.SWITCHED_ASIDE
     FROM_PORT_CT = 20, "security_groups", Miss.NEXT, Path.SWITCHED
     SG_IDENTITY = 21, "security_groups", Miss.OWN, Path.VISITED
@@ -79,6 +80,8 @@ class Table(Enum):
     ROUTER_NAT_IN_DONE = 46, "nat", Miss.NEXT, Path.ROUTED
     METERING = 48, "metering", Miss.RETURN, Path.VISITED
     METERING_RULES = 49, "metering", Miss.RETURN, Path.VISITED
+    LB_SPLIT = 50, "load_balancer", Miss.RETURN, Path.VISITED
+    LB_MEMBER = 51, "load_balancer", Miss.OWN, Path.SWITCHED_ASIDE
     ROUTE = 55, "routing", Miss.OWN, Path.ROUTED
     ROUTE_PATH = 56, "routing", Miss.OWN, Path.ROUTED_ASIDE
     ROUTER_REPLY = 57, "routing", Miss.OWN, Path.ROUTED_ASIDE
@@ -158,7 +161,10 @@ REENTRIES = {
     (Table.ROUTER_IN, Table.ROUTER_IN): "one whose connection has become known",
     (Table.TO_PORT_CT, Table.TO_PORT_CT): "one of which nothing is known any more",
     (Table.LOCAL_IP, Table.LOCAL_IP): "one whose connection is known by now",
-    (Table.OUTPUT, Table.OUTPUT): "from a local IP by now, or to be copied then",
+    (Table.VIP, Table.VIP): "one that may be an answer to who has asked itself",
+    (Table.LB_MEMBER, Table.VIP): "one that has a member by now",
+    (Table.LB_MEMBER, Table.LB_MEMBER): "one whose member is not in rotation: another",
+    (Table.OUTPUT, Table.OUTPUT): "from a local IP or a load balancer by now, or to be copied then",
     (Table.PVLAN, Table.TO_PORT_CT): "one that the port may get",
     (Table.ROUTE, Table.ROUTE): "one that no other gateway can take: see GATEWAY_HERE",
     (Table.ROUTER_REPLY, Table.ROUTE): "a router's answer, which is routed like any packet",
@@ -218,7 +224,7 @@ IN_PORT = Field(
     "if from another switch",
 )
 OUT_PORT = Field(
-    *("reg15", "OUT_PORT", f"ARP_ND..OUTPUT {_COUNTED}"),
+    *("reg15", "OUT_PORT", f"VIP..VIP ARP_ND..OUTPUT {_COUNTED}"),
     "key of the logical port the packet goes to; 0 while undecided; PHYSICAL, TUNNEL and so on",
 )
 ORIGIN_PORT = Field(

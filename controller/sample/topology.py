@@ -57,6 +57,7 @@ from tenantry.controller.model import (
 from tenantry.controller.model.binding import rebind
 from tenantry.controller.network.records import FloatingIp, Neighbour, Router
 from tenantry.controller.packets.frames import ICMP, TCP, UDP
+from tenantry.controller.sample.balancing import load_balancer
 
 SAMPLE = """\
 s1, s2      switches, joined by the physical network "wire" on OpenFlow port 1 of each;
@@ -87,6 +88,8 @@ teal   (5)  VXLAN network, VNI 5001, between s1 and s2 (port 10 of each leads in
   teal-2   (52)  on s2
   brown-1  (61)  on s1, as VLAN 7 of teal-1, in brown (6), a Geneve network, VNI 6001
   10.0.0.100  local IP (3), on s1 that of teal-1
+  10.0.0.101  load balancer (4) for teal-1 and, with twice the weight, teal-2: TCP 80; UDP 53, where
+              teal-2 is out of rotation; TCP 443 is for 10.0.0.0/26 alone, and has no members
 beyond (7)  external flat network on the physical network "beyond", port 12 of s1 and s2
 edge   (2)  router from teal (port 71) to beyond (port 72); s1 and s2 can both be its gateway, and
             watch each other by port 11; label paid (1) counts there what 10.0.0.0/24 sends and gets
@@ -132,6 +135,8 @@ def sample() -> Model:
         *_groups(),
         *_firewall(),
         *_overlay(),
+        _router_port("vip-port", 54, "teal", (0x0A000065, None), "Octavia", "web"),
+        *load_balancer(),
         *_metering(),
         *_private(),
         *_multicast(),
@@ -347,6 +352,7 @@ def _router_port(
     mac = 0xFA163E000000 + key
     return Port(
         *(id, key, network, "project", id, mac, tuple(addresses), True, False, "", ""),
+        addresses=frozenset(addresses),
         device_id=device,
         device_owner=owner,
     )
@@ -380,6 +386,7 @@ def _plugged(
     mac = 0xFA163E000000 + key
     port = Port(
         *(id, key, network, "project", id, mac, addresses, True, True, "", ""),
+        addresses=frozenset(addresses),
         security_groups=frozenset(groups) if groups else None,
     )
     return replace(port, **differently), _interface(switch, f"tap-{id}"[:15], ofport, iface_id=id)

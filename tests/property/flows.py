@@ -161,12 +161,20 @@ nats = st.builds(
     st.integers(1, 0xFFFFFFFF),
     st.one_of(st.just(()), ports),
 )
+nats6 = st.builds(
+    lambda kind, address, ports: Nat(kind, address, *(ports or (0, 0)), version=6),
+    st.sampled_from(["src", "dst"]),
+    st.integers(1, (1 << 128) - 1),
+    st.one_of(st.just(()), ports),
+)
 MARK = Move("reg13", "ct_mark", 24)
 later_tables = tables.filter(lambda table: table.id > 0)
 ip_actions: st.SearchStrategy[Action] = st.one_of(
     st.just(DecTtl()),
     st.builds(lambda *words: Ct(*words), numbers(16), later_tables, st.just(Nat()), st.booleans()),
-    st.builds(lambda *words: Ct(*words, commit=True), numbers(16), later_tables, nats),
+    st.builds(
+        lambda *words: Ct(*words, commit=True), numbers(16), later_tables, st.one_of(nats, nats6)
+    ),
     later_tables.map(lambda table: Ct("reg6", table)),
     st.builds(
         lambda zone, nat, mark: Ct(zone, nat=nat, commit=True, mark=mark),
@@ -176,7 +184,13 @@ ip_actions: st.SearchStrategy[Action] = st.one_of(
     ),
     st.just(CtClear()),
     st.builds(Punt, st.integers(1, 0xFFFF)),
-    st.builds(Multipath, st.integers(1, 64), st.sampled_from(["reg4", "reg15"]), st.booleans()),
+    st.builds(
+        Multipath,
+        st.integers(1, 64),
+        st.sampled_from(["reg4", "reg15"]),
+        st.booleans(),
+        numbers(16),
+    ),
     st.builds(CheckLarger, st.integers(1, 0xFFFF), st.sampled_from(["reg8", "reg0"])),
 )
 """Actions on IPv4, of every form that we write."""

@@ -70,6 +70,7 @@ def test_table_ids_never_change() -> None:
         12: "SENDER",
         15: "TRAP",
         16: "PUNT_LIMIT",
+        17: "VIP",
         18: "LOCAL_IP",
         20: "FROM_PORT_CT",
         21: "SG_IDENTITY",
@@ -97,6 +98,8 @@ def test_table_ids_never_change() -> None:
         46: "ROUTER_NAT_IN_DONE",
         48: "METERING",
         49: "METERING_RULES",
+        50: "LB_SPLIT",
+        51: "LB_MEMBER",
         55: "ROUTE",
         56: "ROUTE_PATH",
         57: "ROUTER_REPLY",
@@ -268,6 +271,9 @@ def test_what_follows_from_data_is_these_and_no_other() -> None:
         ("RoutePathPriority", "PREFIX"): 129,
         ("RulesPriority", "RULE"): 91,
         ("FirewallRulesPriority", "RULE"): 59_900,
+        ("VipPriority", "NEW"): 129,
+        ("VipPriority", "NEW_IN_FRAGMENTS"): 129,
+        ("SplitPriority", "TIER"): 16,
     }
 
 

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Which member a connection gets that begins: flows of LB_SPLIT and LB_MEMBER.
+
+ROUND_ROBIN (and SOURCE_IP_PORT) cut the space of the client's ports into parts (see ``split.py``),
+each of which is a member's. SOURCE_IP hashes the client's address over the slots of a pool, so that
+nobody else's member changes when one is out of rotation or comes back; the clients of who is out
+are hashed over those who are in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tenantry.apps.load_balancer.records import SOURCE_IP, Member, Pool, in_rotation
+from tenantry.apps.load_balancer.split import Row, Split, cut, parts, split
+from tenantry.apps.load_balancer.tables import (
+    AMONG_THE_OTHERS,
+    OF_SIX,
+    PART,
+    POOL,
+    UNEQUAL,
+    MemberPriority,
+    SplitPriority,
+)
+from tenantry.controller.model import View, derived
+from tenantry.controller.network.conntrack import NEW
+from tenantry.controller.openflow.flow import (
+    Action,
+    Actions,
+    Ct,
+    Flow,
+    Goto,
+    Match,
+    Multipath,
+    Nat,
+    Resubmit,
+    SetField,
+)
+from tenantry.controller.openflow.pipeline import Table
+from tenantry.controller.packets.frames import IPV4, IPV6
+
+ETH_TYPES = {4: IPV4, 6: IPV6}
+"""By IP version."""
+
+COMMON_SPLITS = range(1, 17)
+"""Numbers of equal parts whose rows are wherever there are load balancers: a member more is then a
+matter of its own flows."""
+
+
+def by_source(pool: Pool) -> bool:
+    """Whether a client's address alone says which member it gets."""
+    return SOURCE_IP in (pool.lb_algorithm, pool.persistence)
+
+
+@derived
+def members_in(view: View, pool_id: str, version: int) -> dict[int, Member]:
+    """Those in rotation that have an address of a family, by slot."""
+    return {m.slot: m for m in in_rotation(view, pool_id) if m.version == version}
+
+
+@derived
+def split_of(view: View, pool_id: str, version: int) -> Split | None:
+    """Who has which part of a pool's connections; None: nobody is there."""
+    weights = {slot: m.weight for slot, m in members_in(view, pool_id, version).items()}
+    return split(weights) if weights else None
+
+
+def _slots(view: View, pool_id: str, version: int) -> int:
+    """The slots of a pool that somebody has, in rotation or not, and those below."""
+    found = view.find(Member, pool_id=pool_id)
+    return 1 + max((m.slot for m in found if m.version == version), default=-1)
+
+
+def _number(pool: Pool, version: int) -> int:
+    return pool.key | (OF_SIX if version == 6 else 0)
+
+
+def _split_number(pool: Pool, version: int, found: Split) -> int:
+    equal = set(found.shares) == {1}
+    return len(found.shares) if equal else UNEQUAL | _number(pool, version)
+
+
+def choose(view: View, pool: Pool | None, version: int, *, by_port: bool = True) -> Actions | None:
+    """What leads a connection that begins to one of a pool's members, by way of LB_MEMBER; None if
+    there is none. Without ``by_port``, as fragments have none, the client's address says which."""
+    found = split_of(view, pool.id, version) if pool else None
+    if pool is None or found is None:
+        return None
+    which = SetField(POOL, _number(pool, version))
+    if by_source(pool):
+        part: tuple[Action, ...] = (Multipath(_slots(view, pool.id, version), PART, ports=False),)
+    elif not by_port:
+        part = (Multipath(len(found.shares), PART, ports=False),)
+    else:
+        part = (SetField(PART, _split_number(pool, version, found)), Resubmit(Table.LB_SPLIT))
+    return (which, *part, Goto(Table.LB_MEMBER))
+
+
+def compile_pool(
+    view: View, pool: Pool, protocol: int, version: int, zone: int, on: Table
+) -> Iterator[Flow]:
+    """The members of a pool, by part or slot, for an IP protocol; ``on`` is where a connection goes
+    by way of its zone."""
+    found = split_of(view, pool.id, version)
+    if found is None:
+        return
+    members = members_in(view, pool.id, version)
+    number = _number(pool, version)
+
+    def row(part: int, member: Member, bits: int = 0) -> Flow:
+        match: Match = {POOL: number | bits, PART: part, "eth_type": ETH_TYPES[version]}
+        nat = Nat("dst", member.address, member.port, member.port, version)
+        actions = (Ct(zone, on, nat, commit=True),)
+        return Flow(Table.LB_MEMBER, MemberPriority.MEMBER, match, actions)
+
+    if not by_source(pool):
+        for part, slot in enumerate(found.slots):
+            yield row(part, members[slot])
+        if set(found.shares) != {1}:
+            yield from compile_split(
+                _split_number(pool, version, found), cut(found.shares), protocol
+            )
+        return
+    out = [slot for slot in range(_slots(view, pool.id, version)) if slot not in members]
+    for slot, member in sorted(members.items()):
+        yield row(slot, member)
+    if out:
+        for rank, (_, member) in enumerate(sorted(members.items())):
+            yield row(rank, member, AMONG_THE_OTHERS)
+    for slot in out:
+        match: Match = {POOL: number, PART: slot, "eth_type": ETH_TYPES[version]}
+        another: Actions = (
+            Multipath(len(members), PART, ports=False, basis=1),
+            *(SetField(POOL, number | AMONG_THE_OTHERS), Resubmit(Table.LB_MEMBER)),
+        )
+        yield Flow(Table.LB_MEMBER, MemberPriority.MEMBER, match, another)
+
+
+@derived
+def equal_parts(view: View, pool_id: str) -> frozenset[int]:
+    """The numbers of equal parts that a pool is cut into, of each family."""
+    found = (split_of(view, pool_id, version) for version in ETH_TYPES)
+    return frozenset(len(one.shares) for one in found if one and set(one.shares) == {1})
+
+
+def compile_parts(view: View, switch: int, id: str) -> Iterator[Flow]:
+    """The rows of so many equal parts, for an IP protocol."""
+    protocol, number = map(int, id.split())
+    yield from compile_split(number, parts(number), protocol)
+
+
+def compile_split(number: int, rows: tuple[Row, ...], protocol: int) -> Iterator[Flow]:
+    """The rows of a split. (Open vSwitch tells of a connection's ports only with its protocol.)"""
+    begins: Match = {PART: number, "ct_state": NEW, "ct_nw_proto": protocol}
+    for row in rows:
+        match = {**begins, "ct_tp_src": (row.value, row.mask)} if row.mask else begins
+        whose = (SetField(PART, row.part),)
+        yield Flow(Table.LB_SPLIT, SplitPriority.TIER[row.rung], match, whose)

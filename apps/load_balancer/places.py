@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Where a load balancer's address can be reached from, and where its members are from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tenantry.apps.load_balancer.records import (
+    HTTPS,
+    SCTP,
+    TCP,
+    UDP,
+    Listener,
+    LoadBalancer,
+    Member,
+    Pool,
+    in_switch,
+    listeners_of,
+)
+from tenantry.controller.model import (
+    FixedIp,
+    Network,
+    Port,
+    Subnet,
+    View,
+    derived,
+    networks_with_ports,
+)
+from tenantry.controller.network.gateways import gateway_port
+from tenantry.controller.network.routers import (
+    RouterInterface,
+    networks_of,
+    router_interfaces,
+    routers_in,
+)
+from tenantry.controller.packets import frames
+from tenantry.controller.packets.addresses import is_within
+
+PROTOCOLS = {TCP: frames.TCP, HTTPS: frames.TCP, UDP: frames.UDP, SCTP: frames.SCTP}
+"""IP's protocol, by a listener's."""
+
+PORT_FIELDS = {frames.TCP: "tcp", frames.UDP: "udp", frames.SCTP: "sctp"}
+"""What fields of a protocol's ports begin with."""
+
+
+@derived
+def balancers_met(view: View, network_id: str) -> frozenset[str]:
+    """The load balancers whose addresses are on a network, or on another one of its routers'."""
+    networks = {network_id}
+    for router_id in routers_in(view, network_id):
+        around = networks_of(view, router_id)
+        if (network_id, False) in around:
+            networks |= {id for id, _ in around}
+    found = (view.ids(LoadBalancer, vip_network_id=id) for id in networks)
+    return frozenset[str]().union(*found)
+
+
+@derived
+def balancers_on(view: View, switch: int) -> frozenset[str]:
+    """The load balancers that ports on a switch can reach."""
+    met = (balancers_met(view, id) for id in networks_with_ports(view, switch))
+    return frozenset[str]().union(*met)
+
+
+class Place(NamedTuple):
+    """A network from which a load balancer is reached, and the MAC addresses by which: its own, or
+    those of routers' ports there."""
+
+    network: Network
+    macs: tuple[int, ...]
+
+
+def places(view: View, switch: int, balancer: LoadBalancer) -> Iterator[Place]:
+    """Those that have ports on a switch."""
+    here = networks_with_ports(view, switch)
+    port = view.get(Port, balancer.vip_port_id)
+    network = view.get(Network, balancer.vip_network_id)
+    if port is None or network is None or not network.admin_state_up:
+        return
+    if network.id in here:
+        yield Place(network, (port.mac,))
+    macs: dict[str, list[int]] = {}
+    for router_id in sorted(routers_in(view, network.id)):
+        for id, outside in networks_of(view, router_id):
+            if id in here and id != network.id and not outside:
+                legs = (leg for leg in _inside(view, router_id) if leg.network.id == id)
+                macs.setdefault(id, []).extend(leg.port.mac for leg in legs)
+    for id in sorted(macs):
+        client = view.get(Network, id)
+        if client is not None and macs[id]:
+            yield Place(client, tuple(macs[id]))
+
+
+def _inside(view: View, router_id: str) -> list[RouterInterface]:
+    return [leg for leg in router_interfaces(view, router_id) if not leg.gateway]
+
+
+class Answering(NamedTuple):
+    """A listener that a switch does, with its pool."""
+
+    listener: Listener
+    protocol: int  # IP's
+    pool: Pool | None
+
+
+@derived
+def answering(view: View, balancer_id: str) -> tuple[Answering, ...]:
+    """What the switch does of a load balancer."""
+    return tuple(
+        Answering(listener, PROTOCOLS[listener.protocol], _pool(view, listener.default_pool_id))
+        for listener in listeners_of(view, balancer_id)
+        if in_switch(view, listener.id)
+    )
+
+
+def _pool(view: View, id: str) -> Pool | None:
+    pool = view.get(Pool, id) if id else None
+    return pool if pool is not None and pool.admin_state_up else None
+
+
+class Service(NamedTuple):
+    """Where a member answers."""
+
+    protocol: int  # IP's
+    version: int
+    address: int
+    port: int
+
+
+@derived
+def services(view: View, balancer_id: str) -> tuple[Service, ...]:
+    """Where the members of a load balancer answer whose connections go on, whether or not they get
+    new ones."""
+    return tuple(
+        dict.fromkeys(
+            Service(one.protocol, member.version, member.address, member.port)
+            for one in answering(view, balancer_id)
+            for member in (view.find(Member, pool_id=one.pool.id) if one.pool else ())
+            if member.admin_state_up
+        )
+    )
+
+
+@derived
+def subnet_on(view: View, network_id: str, version: int, address: int) -> Subnet | None:
+    """The subnet of a network that an address is of."""
+    for subnet in view.find(Subnet, network_id=network_id):
+        within = (version, subnet.first, subnet.prefix_length)
+        if subnet.version == version and is_within(address, *within):
+            return subnet
+    return None
+
+
+def port_at(view: View, subnet: Subnet, address: int) -> Port | None:
+    """The port that has an address of a subnet."""
+    found = view.find(Port, addresses=FixedIp(subnet.id, subnet.version, address))
+    return next(iter(found), None)
+
+
+@derived
+def next_hop(view: View, network_id: str, version: int, address: int) -> int | None:
+    """The MAC address to which a host of a network sends what is for an address; None: it does not
+    know any."""
+    subnet = subnet_on(view, network_id, version, address)
+    port = port_at(view, subnet, address) if subnet else None
+    if port is not None:
+        return port.mac
+    legs = [
+        leg
+        for router_id in sorted(routers_in(view, network_id))
+        for leg in _inside(view, router_id)
+        if leg.network.id == network_id
+    ]
+    for leg in legs:
+        for other in router_interfaces(view, leg.port.router_id):
+            if subnet_on(view, other.network.id, version, address):
+                return leg.port.mac
+    for one in view.find(Subnet, network_id=network_id):
+        way = gateway_port(view, one) if one.version == version else None
+        if way is not None:
+            return way.mac
+    return None

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The tables of load balancers, their registers, and what they add to others' tables."""
+
+from __future__ import annotations
+
+from tenantry.controller.openflow.contract import About, Adds, Priorities, fields
+from tenantry.controller.openflow.drops import UNFORESEEN, Cause, Whose
+from tenantry.controller.openflow.pipeline import (
+    ADDRESS,
+    IN_PORT,
+    MAC,
+    NETWORK,
+    ORIGIN_PORT,
+    OUT_PORT,
+    Field,
+    Table,
+)
+
+_CHOICE = "VIP..VIP LB_SPLIT..LB_MEMBER"
+
+POOL = Field(
+    *("reg4", "POOL", _CHOICE),
+    "key of the pool of which a member is chosen, with OF_SIX and AMONG_THE_OTHERS",
+)
+PART = Field(
+    *("reg5", "PART", _CHOICE),
+    "how the space of ports is cut: into so many equal parts, or (UNEQUAL) as the pool has it; "
+    "then, which part a connection is in, or the slot of a member",
+)
+SWAP = Field(*("xxreg0", "SWAP", "VIP..VIP"), "an address while it changes places", bits=128)
+FIELDS = (POOL, PART, SWAP)
+
+OF_SIX = 1 << 31
+"""The bit of POOL that says that the members are those of IPv6."""
+
+AMONG_THE_OTHERS = 1 << 30
+"""The bit of POOL that says that PART counts members in rotation: the one whose slot it was is
+not."""
+
+UNEQUAL = 1 << 29
+"""The bit of PART beside what is in POOL."""
+
+TRANSLATED_BACK = 1 << 31
+"""ORIGIN_PORT, in OUTPUT, of what a load balancer's zone was asked about already."""
+
+NO_MEMBER = Cause(
+    *(0x1D01, "no_member", Whose.SENDER),
+    "none of the members of the load balancer's pool is in rotation: its sender is told",
+)
+NOT_ALLOWED = Cause(
+    *(0x1D02, "not_allowed", Whose.SENDER),
+    "its address is in none of the listener's allowed CIDRs",
+)
+MEMBER_GONE = Cause(
+    *(0x1D03, "member_gone", Whose.SENDER),
+    "its connection is with a member that the load balancer has no more, or that is switched off, "
+    "or cannot be reached from its network",
+)
+NOT_A_CONNECTION = Cause(
+    *(0x1D04, "not_a_connection", Whose.SENDER),
+    "it is for a load balancer, and part of no connection that can be tracked",
+)
+
+
+class VipPriority(Priorities):
+    """VIP: what connection tracking has made of the destination."""
+
+    ANSWER_TO_ITSELF = 601  # of a member, by the zone of those
+    NOT_TO_ITSELF = 600
+    TO_ITSELF = 500  # the member that was chosen is the client
+    TRANSLATED = 401  # to a member's address and port
+    TRANSLATED_ADDRESS = 400  # to a member's address, whatever its ports are
+    ECHO = 360  # a ping, and nobody is there but the address
+    NEW_IN_FRAGMENTS = range(101, 358, 2)  # as NEW, where all of a packet must be led one way
+    NEW = range(100, 357, 2)  # for a listener: by the length of the client's prefix, if that counts
+    NOT_ALLOWED = 60  # for one that is not for everybody
+    OTHER = 50  # for no listener that is here
+    MISS = 0
+
+
+class SplitPriority(Priorities):
+    """LB_SPLIT: rows of a tier go before those that they cut."""
+
+    TIER = range(100, 116)
+
+
+class MemberPriority(Priorities):
+    """LB_MEMBER."""
+
+    MEMBER = 100
+    MISS = 0
+
+
+TABLES = {
+    Table.VIP: About(
+        job="What was for an address of a load balancer, and is for a member if its connection is "
+        "known. If it begins, and is for a listener that a switch can do, a member is chosen, and "
+        "the connection is translated, if the sender may have one more; nobody there, the "
+        "controller refuses it. What a member says to itself turns around here, pings to an "
+        "address that no interface has are answered, and the rest goes on as it is.",
+        priorities=VipPriority,
+        matches=fields(
+            NETWORK,
+            IN_PORT,
+            "eth_type ip_proto ip_frag ipv4_src ipv4_dst ipv6_src ipv6_dst icmpv4_type icmpv6_type",
+            "tcp_dst udp_dst sctp_dst ct_state ct_zone ct_nw_proto",
+        ),
+        sets=fields(
+            POOL,
+            PART,
+            SWAP,
+            ORIGIN_PORT,
+            OUT_PORT,
+            "nxm_in_port eth_src eth_dst ipv4_src ipv4_dst ipv6_src ipv6_dst ip_ttl",
+            "icmpv4_type icmpv6_type",
+        ),
+        leads_to=(
+            Table.VIP,
+            Table.CONNECTION_LIMIT,
+            Table.PUNT_LIMIT,
+            Table.LB_SPLIT,
+            Table.LB_MEMBER,
+            Table.OUTPUT,
+        ),
+        drops=(NO_MEMBER, NOT_ALLOWED, MEMBER_GONE, NOT_A_CONNECTION),
+    ),
+    Table.LB_SPLIT: About(
+        job="Which part of a pool a connection is in, by a few bits of the port that its client "
+        "has begun it with. Visited by resubmit.",
+        priorities=SplitPriority,
+        matches=fields(PART, "ct_state ct_nw_proto ct_tp_src"),
+        sets=fields(PART),
+    ),
+    Table.LB_MEMBER: About(
+        job="Whose a part is: the connection becomes known, translated to that member.",
+        priorities=MemberPriority,
+        matches=fields(POOL, PART, "eth_type"),
+        sets=fields(POOL, PART),
+        leads_to=(Table.VIP, Table.LB_MEMBER),
+        drops=(UNFORESEEN,),
+    ),
+}
+
+ADDS_TO = {
+    Table.TRAP: Adds(
+        matches=fields(NETWORK, IN_PORT, "eth_dst eth_type ipv4_dst ipv6_dst"),
+        leads_to=(Table.VIP,),
+    ),
+    Table.NEIGHBOURS: Adds(matches=fields(NETWORK, IN_PORT, ADDRESS), sets=fields(MAC)),
+    Table.OUTPUT: Adds(
+        matches=fields(
+            NETWORK,
+            OUT_PORT,
+            ORIGIN_PORT,
+            "eth_type ip_proto ipv4_src ipv6_src tcp_src udp_src sctp_src ct_zone",
+        ),
+        sets=fields(ORIGIN_PORT),
+        leads_to=(Table.OUTPUT,),
+    ),
+}
