@@ -6,11 +6,24 @@ People ask for them by Octavia's API. Connections that a switch can judge by the
 balanced where they start, on the client's own switch; what is to be read is read by a proxy.
 """
 
+from oslo_config import cfg
+
 from tenantry.apps.load_balancer import packets, records, resources, tables
 from tenantry.apps.load_balancer.choice import compile_parts
 from tenantry.apps.load_balancer.flows import compile_balancer, compile_common, splits_on
 from tenantry.apps.load_balancer.places import balancers_on
+from tenantry.apps.load_balancer.status import Provisioning
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
+
+
+def _build(conf: cfg.ConfigOpts) -> Parts:
+    provisioning = Provisioning()
+    return Parts(
+        extension=resources.extension(provisioning),
+        packet_in=packets.handle,
+        observed=provisioning.observed(),
+    )
+
 
 LOAD_BALANCER = App(
     id=29,
@@ -21,7 +34,7 @@ LOAD_BALANCER = App(
         Units("load_balancer", balancers_on, compile_balancer),
     ),
     records=records.STORED,
-    build=lambda conf: Parts(extension=resources.extension(), packet_in=packets.handle),
+    build=_build,
     tables=tables.TABLES,
     adds_to=tables.ADDS_TO,
     fields=tables.FIELDS,

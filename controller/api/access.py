@@ -35,13 +35,18 @@ class Access:
         if not kind.may_see(reader, context, body):
             return False
         read = self.reads(reader, context, kind, body)
-        return self.policy.allows(context, f"get_{kind.rule}", read)
+        return self.policy.allows(context, kind.rule_to("get"), read)
 
     def find(self, reader: Reader, context: Context, kind: str, id: str) -> Body:
-        """The resource, if the caller may know that it exists; Neutron's 404 if not."""
-        body = reader.get(kind, id)
-        if body is None or not self.may_get(reader, context, self.kinds[kind], body):
-            raise self.kinds[kind].not_found(id)
+        """The resource, if the caller may know that it exists; Neutron's 404 if not. Errors of
+        other services: PolicyNotAuthorized."""
+        body, found = reader.get(kind, id), self.kinds[kind]
+        if body is None:
+            raise found.not_found(id)
+        if not self.may_get(reader, context, found, body):
+            raise (
+                PolicyNotAuthorized(found.rule_to("get")) if found.service else found.not_found(id)
+            )
         return body
 
     def sees(self, reader: Reader, context: Context, kind: str, id: str) -> bool:
@@ -62,18 +67,17 @@ class Access:
         self, reader: Reader, context: Context, kind: ResourceType, body: Body
     ) -> frozenset[str]:
         """The attributes that the caller may not see."""
-        rules = self.policy.attributes("get", kind.rule)
+        rules = self.policy.attributes(kind.rule_to("get"))
         read = self.reads(reader, context, kind, body)
         return frozenset(map(rules.__getitem__, self.policy.refused(context, (*rules,), read)))
 
     def hideable(self, kind: ResourceType) -> Collection[str]:
         """The attributes that not everybody may see."""
-        return self.policy.attributes("get", kind.rule).values()
+        return self.policy.attributes(kind.rule_to("get")).values()
 
     def hidden_of_route(self, context: Context, rule: str) -> frozenset[str]:
         """What the caller is not told of the answer that ``rule`` is about."""
-        verb, _, name = rule.partition("_")
-        rules = self.policy.attributes(verb, name)
+        rules = self.policy.attributes(rule)
         return frozenset(map(rules.__getitem__, self.policy.refused(context, (*rules,), nothing)))
 
     def check_create(
@@ -102,13 +106,15 @@ class Access:
         try:
             self._check(reader, context, kind, "update", {**before, **changes}, changes)
         except PolicyNotAuthorized:
+            if kind.service is not None:
+                raise
             # Neutron knows nothing here that its maps do not mark: of an address group, not whether
             # it is shared.
             shared = kind.attributes.get(_SHARED, {"required_by_policy": True})
             unmarked = {} if shared.get("required_by_policy") else {_SHARED: None}
             read = self.reads(reader, context, kind, before)
             if not self.policy.allows(
-                context, f"get_{kind.rule}", lambda name: unmarked.get(name, read(name))
+                context, kind.rule_to("get"), lambda name: unmarked.get(name, read(name))
             ):
                 raise kind.not_found(before["id"]) from None
             raise
@@ -128,7 +134,7 @@ class Access:
         """The rule about tags; of kinds that have none, that about the whole."""
         rules = f"{verb}_{kind.rule}:tags", f"{verb}_{kind.collection}_tags"  # segments
         whole = "get" if verb == "get" else "update"
-        return next(filter(self.policy.knows, rules), f"{whole}_{kind.rule}")
+        return next(filter(self.policy.knows, rules), kind.rule_to(whole))
 
     def _check(
         self,
@@ -139,9 +145,9 @@ class Access:
         target: Body,
         given: Body,
     ) -> None:
-        read, rule = self.reads(reader, context, kind, target), f"{verb}_{kind.rule}"
+        read, rule = self.reads(reader, context, kind, target), kind.rule_to(verb)
         self.policy.check(context, rule, read)
-        for name, attribute in self.policy.attributes(verb, kind.rule).items():
+        for name, attribute in self.policy.attributes(rule).items():
             if _is_given(kind, attribute, given, name in self.policy.overridden):
                 self.policy.check(context, name, read)
 

@@ -29,13 +29,15 @@ from tenantry.controller.api.core import (
     quota,
     rbac,
     service_address,
+    service_quota,
     subnet,
     subnetpool,
     worker,
 )
-from tenantry.controller.api.kind import Kinds
+from tenantry.controller.api.kind import Kinds, ResourceType
 from tenantry.controller.api.policy import Policy
 from tenantry.controller.api.resource import Collection, Computed
+from tenantry.controller.api.service import ServiceCollection
 from tenantry.controller.api.tenantry import policies
 from tenantry.controller.api.versions import Discovery
 from tenantry.controller.api.wsgi import Answer, Application, Route, read_json
@@ -105,7 +107,7 @@ def application(
     access = Access(kinds)
     open_to_all = [kind for kind in kinds.values() if not kind.internal]
     collections = [
-        *(Collection(store, kind, computed, access) for kind in open_to_all),
+        *(_collection(store, kind, computed, access) for kind in open_to_all),
         *(AliasedCollection(store, kind, computed, access) for kind in open_to_all if kind.alias),
     ]
     return Application(
@@ -116,6 +118,11 @@ def application(
             *port_binding.PortBindings(store, kinds).routes(),
             *quota.Quotas(store, kinds).routes(),
             *(
+                route
+                for service in kinds.services
+                for route in service_quota.ServiceQuotas(store, kinds, service).routes()
+            ),
+            *(
                 Route("GET", f"/v2.0/{path}", partial(_list, store, kinds.policy, path, listed))
                 for extension in kinds.extensions
                 for path, listed in extension.lists.items()
@@ -123,7 +130,7 @@ def application(
             *(
                 Route(
                     route.method,
-                    f"/v2.0/{route.path}",
+                    f"{route.service.path if route.service else '/v2.0'}/{route.path}",
                     partial(_answer, store, kinds.policy, route),
                 )
                 for extension in kinds.extensions
@@ -132,7 +139,14 @@ def application(
             *routes,
         ],
         lambda request: kinds.policy.recognised(authenticate(request)),
+        kinds.services,
     )
+
+
+def _collection(store: Store, kind: ResourceType, computed: Computed, access: Access) -> Collection:
+    if kind.service is None:
+        return Collection(store, kind, computed, access)
+    return ServiceCollection(store, kind, computed, access)
 
 
 def _answer(

@@ -15,9 +15,12 @@ from webob.exc import (
     HTTPConflict,
     HTTPException,
     HTTPInternalServerError,
+    HTTPNotImplemented,
     HTTPPreconditionFailed,
 )
 
+from tenantry.controller.api.policy import PolicyNotAuthorized
+from tenantry.controller.feature.service import Service
 from tenantry.controller.store import ClaimTaken, LinkBroken, StaleDraft, Unavailable
 
 LOG = logging.getLogger(__name__)
@@ -62,13 +65,17 @@ _FAULTS = {
     **FAULT_MAP,
     # Neutron answers 500 to this one, as if it had not foreseen that a subnet pool is exhausted.
     exceptions.SubnetAllocationError: HTTPConflict,
+    NotImplementedError: HTTPNotImplemented,
 }
 
 
-def response(error: Exception) -> Response:
-    """The answer to a request that ended in ``error``; 500, logged, for what nobody foresaw."""
+def response(error: Exception, service: Service | None = None) -> Response:
+    """The answer to a request that ended in ``error``; 500, logged, for what nobody foresaw. It has
+    the form of the ``service``, if it is not Neutron's."""
+    if service is not None and isinstance(error, PolicyNotAuthorized):
+        error = service.forbidden(error.rule)
     if isinstance(error, HTTPException):
-        answer = _answer(error.status_int, error, error.detail or error.explanation)
+        answer = _answer(error.status_int, error, error.detail or error.explanation, service)
         answer.headers.update({n: error.headers[n] for n in _TOLD if n in error.headers})
         return answer
     if isinstance(error, LinkBroken):
@@ -85,7 +92,7 @@ def response(error: Exception) -> Response:
         error = DatabaseUnavailable(reason=str(error))
     for foreseen, fault in _FAULTS.items():
         if isinstance(error, foreseen):
-            answer = _answer(fault.code, error, str(error))
+            answer = _answer(fault.code, error, str(error), service)
             if fault.code == 503:
                 answer.headers["Retry-After"] = str(RETRY_SECONDS)
             return answer
@@ -94,13 +101,15 @@ def response(error: Exception) -> Response:
         500,
         HTTPInternalServerError(),
         "Request Failed: internal server error while processing your request.",
+        service,
     )
 
 
-def _answer(status: int, error: Exception, message: str) -> Response:
+def _answer(status: int, error: Exception, message: str, service: Service | None) -> Response:
     fault = {"type": type(error).__name__, "message": message, "detail": ""}
+    said = service.fault(status, message) if service else {"NeutronError": fault}
     return Response(
-        json.dumps({"NeutronError": fault}).encode(),
+        json.dumps(said).encode(),
         status=status,
         content_type="application/json",
     )

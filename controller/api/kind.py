@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from neutron_lib import exceptions
@@ -58,12 +59,17 @@ class ResourceType:
     def __init__(self, new: ResourceSpec, extensions: Sequence[Extension]) -> None:
         self.name = new.name
         self.collection = new.collection
+        self.spec = new
+        self.service = new.service
+        self.singular = new.singular or new.name
         below = new.path or new.collection.replace("_", "-")
-        self.path = below if below.startswith("/") else f"/v2.0/{below}"
+        above = f"{new.service.path if new.service else '/v2.0'}/"
+        self.path = below if below.startswith("/") else above + below
         self.parent = new.parent
         self.alias = new.alias
-        self.rule = new.name if new.name.startswith(new.parent) else f"{new.parent}_{new.name}"
-        """What policies call it: ``create_RULE``."""
+        part = new.parent and not (new.service or new.name.startswith(new.parent))
+        self.rule = new.rule or (f"{new.parent}_{new.name}" if part else new.name)
+        """What policies call it."""
         self.internal = new.internal
         self.quota = None if new.internal else new.quota
         self.limit = UNLIMITED
@@ -97,11 +103,21 @@ class ResourceType:
         self.named_by, self._blank = new.named_by, new.blank
         self._last_key: int | None = None
 
-    def make(self, draft: Draft, context: Context, attributes: Body) -> Body:
-        """A new resource of these attributes, in the draft. Neutron's errors."""
+    def make(
+        self, draft: Draft, context: Context, attributes: Body, whole: Body | None = None
+    ) -> Body:
+        """A new resource of these attributes, in the draft: a part of ``whole``, if it has a
+        parent. Neutron's errors."""
         body = self.new_body(self.parse_new(context, attributes))
+        if whole is not None:
+            body |= {f"{self.parent}_id": whole["id"], "project_id": whole["project_id"]}
+        body["project_id"] = self.project(draft, body)
         self.create(draft, context, body)
         return body
+
+    def rule_to(self, verb: str) -> str:
+        """The rule of who may do something: ``create``, ``get``, ``update``, ``delete``."""
+        return self.service.rule(verb, self.rule) if self.service else f"{verb}_{self.rule}"
 
     @staticmethod
     def new_body(attributes: Body) -> Body:
@@ -121,6 +137,8 @@ class ResourceType:
         has no limit."""
         limit = self.limit_of(draft, project_id) if project_id else UNLIMITED
         if limit >= 0 and draft.count(self.name, project_id) + more > limit:
+            if self.service is not None:
+                raise self.service.over_quota(self.name)
             raise exceptions.OverQuota(overs=[self.name])
 
     def owns(self, reader: Reader, context: Context, body: Body) -> bool:
@@ -128,10 +146,18 @@ class ResourceType:
         return context.owns(body) or any(owns(reader, context, body) for owns in self._owning)
 
     def may_see(self, reader: Reader, context: Context, body: Body) -> bool:
-        """Whether the caller may change it, or is shown it by a rule."""
-        return self.owns(reader, context, body) or any(
-            may_see(reader, context, body) for may_see in self._showing
+        """Whether the caller may change it, or is shown it by a rule. Of other services' kinds,
+        policies alone say that."""
+        return (
+            self.service is not None
+            or self.owns(reader, context, body)
+            or any(may_see(reader, context, body) for may_see in self._showing)
         )
+
+    def project(self, reader: Reader, body: Body) -> str:
+        """Whose a new one will be."""
+        found = (rules.project(reader, body) for rules in self.rules)
+        return next(filter(None, found), None) or body["project_id"]
 
     def shown(self, reader: Reader, context: Context, body: Body) -> Body:
         """Every attribute that is not hidden, the stored and the computed, but for the observed."""
@@ -147,7 +173,11 @@ class ResourceType:
     def parse_new(self, context: Context, request: Body) -> Body:
         """A body for :meth:`create`, of the attributes in a POST. Neutron's 400s, but that no
         project is the caller's own: a client with a password knows none, and some say so. Where
-        null has a meaning (for all projects), it has."""
+        null has a meaning (for all projects), it has. Other services leave it to their policies for
+        whom one may ask, and take null for what is not said."""
+        if self.service is not None:
+            request = {name: value for name, value in request.items() if value is not None}
+            context = replace(context, is_admin=True)
         of_all = "type:string_or_none" in self.attributes["project_id"].get("validate", ())
         owners = () if of_all else ("project_id", "tenant_id")
         body = {n: value for n, value in request.items() if value is not None or n not in owners}
@@ -161,12 +191,20 @@ class ResourceType:
     def parse_update(self, context: Context, request: Body) -> Body:
         """The attributes of a PUT, converted. Neutron's 400s."""
         changes = dict(request or self._blank)
+        unset = {}
+        if self.service is not None:  # null asks for what is so if nothing is said
+            unset = {n: self._unset(n) for n, value in changes.items() if value is None}
         for name in changes:
             if name in self.attributes and not self.attributes[name]["allow_put"]:
                 raise HTTPBadRequest(f"Cannot update read-only attribute {name}")
         self._whole.verify_attributes(changes)
+        changes = {name: value for name, value in changes.items() if name not in unset}
         self._convert(changes)
-        return changes
+        return changes | unset
+
+    def _unset(self, name: str) -> Any:
+        value = self.attributes.get(name, {}).get("default")
+        return None if value is ATTR_NOT_SPECIFIED else value
 
     def _convert(self, values: Body) -> None:
         for name in values:
@@ -280,6 +318,8 @@ class Kinds(Mapping[str, ResourceType]):
             for extension in self.extensions
             for new in extension.kinds
         }
+        self.services = tuple({kind.service: None for kind in self._kinds.values() if kind.service})
+        """Those that there are beside Neutron's."""
         for kind in self._kinds.values():
             if kind.parent:
                 whole = self._kinds[kind.parent]

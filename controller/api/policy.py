@@ -79,7 +79,7 @@ class Policy:
         self.defaults = {rule.name: rule for rule in (*BASE, *defaults)}
         self._file = file
         self._enforcer = _enforcer({})
-        self._attributes: dict[tuple[str, str], Mapping[str, str]] = {}
+        self._attributes: dict[str, Mapping[str, str]] = {}
         self._reads = lru_cache(REMEMBERED)(self._names)
         self._decided = lru_cache(REMEMBERED)(self._decide)
         self.overridden: Mapping[str, str] = {}
@@ -120,15 +120,15 @@ class Policy:
     def knows(self, rule: str) -> bool:
         return rule in self._enforcer.rules
 
-    def attributes(self, verb: str, kind: str) -> Mapping[str, str]:
-        """The rules of single attributes (``NAME``) and of parts of them (``NAME:PART``), with what
-        they are about."""
+    def attributes(self, rule: str) -> Mapping[str, str]:
+        """The rules of single attributes (``RULE:NAME``) and of parts of them
+        (``RULE:NAME:PART``), with what they are about."""
         try:
-            return self._attributes[verb, kind]
+            return self._attributes[rule]
         except KeyError:
-            start = f"{verb}_{kind}:"
+            start = f"{rule}:"
             found = {n: n[len(start) :] for n in self._enforcer.rules if n.startswith(start)}
-            return self._attributes.setdefault((verb, kind), found)
+            return self._attributes.setdefault(rule, found)
 
     def decisions(self) -> int:
         """How many have been made since the rules changed."""

@@ -33,6 +33,9 @@ _NOT_FILTERS = frozenset({"fields", "sort_key", "sort_dir", "limit", "marker", "
 class Query:
     """The query string of a request to list what has these attributes."""
 
+    always_links = False
+    """Whether it is said where other pages are if nobody asked for pages."""
+
     def __init__(self, request: Request, attributes: AttributeMap) -> None:
         self._params = request.GET.dict_of_lists()
         self._path_url: str = request.path_url
@@ -56,7 +59,7 @@ class Query:
             raise HTTPBadRequest(f"{unknown} is invalid attribute for filtering")
         if "tenant_id" in wanted and "project_id" in wanted:
             raise exceptions.TenantIdProjectIdFilterConflict()
-        return [_filter(attributes, name, values) for name, values in wanted.items()]
+        return [filter_of(attributes, name, values) for name, values in wanted.items()]
 
     def _parse_sorts(self, attributes: AttributeMap) -> list[tuple[str, bool]]:
         """Attributes to sort by, and whether descending."""
@@ -99,7 +102,8 @@ class Query:
         walk = runtime.paced(self._walk(self._sorted(items, value)))
         listed = ((item, shown) for item in walk if (shown := show(item)) is not None)
         if not self._limit:
-            return {collection: (shown for _, shown in listed)}
+            links: Body = {f"{collection}_links": []} if self.always_links else {}
+            return {collection: (shown for _, shown in listed), **links}
         page = [*islice(listed, self._limit)]
         if self._reverse:
             page.reverse()
@@ -149,7 +153,7 @@ def _sort_key(value: Any) -> tuple[bool, Any]:
     return (False, 0) if value is None else (True, value)
 
 
-def _filter(attributes: AttributeMap, name: str, values: list[str]) -> tuple[str, Test]:
+def filter_of(attributes: AttributeMap, name: str, values: list[str]) -> tuple[str, Test]:
     """The attribute that a parameter is about, and what its value must be."""
     if name in _TAG_TESTS:
         wanted = {tag for value in values for tag in value.split(",")}

@@ -49,7 +49,7 @@ class Collection:
     ) -> None:
         self._store = store
         self._kind = kind
-        self._name = kind.name
+        self._name = kind.singular
         self._computed = computed
         self._access = access
 
@@ -60,7 +60,8 @@ class Collection:
         yield Route("GET", path + "/{id}", self.show)
         yield Route("PUT", path + "/{id}", self.update)
         yield Route("DELETE", path + "/{id}", self.delete)
-        if "tags" in self._kind.attributes:
+        tags = self._kind.attributes.get("tags")
+        if tags and not tags["allow_put"]:
             # Neutron has tags outside of paths that begin with a service's name.
             for tagged in dict.fromkeys((path, f"/v2.0/{self._kind.collection}")):
                 yield from self._tag_routes(tagged)
@@ -182,30 +183,32 @@ class Collection:
 
         def change(draft: Draft) -> list[Body]:
             whole = self._find_parent(draft, context, parent)
-            project = whole and whole["project_id"]
-            owners = Counter(project or attributes["project_id"] for attributes in parsed)
-            for owner, more in owners.items():
-                self._kind.check_quota(draft, owner, more)
-            bodies = []
-            for item, attributes in runtime.paced(zip(items, parsed, strict=True)):
-                body = self._kind.new_body(attributes)
+            bodies = [self._kind.new_body(attributes) for attributes in parsed]
+            for item, body in zip(items, bodies, strict=True):
                 if whole is not None:
                     _check_project(item, whole, self._kind.parent)
                     body |= {self._parent_id: parent, "project_id": whole["project_id"]}
+                body["project_id"] = self._kind.project(draft, body)
+            for owner, more in Counter(body["project_id"] for body in bodies).items():
+                self._kind.check_quota(draft, owner, more)
+            for body in runtime.paced(bodies):
                 self._access.check_create(draft, context, self._kind, body)
                 self._kind.create(draft, context, body)
-                bodies.append(body)
             return bodies
 
         bodies = self._store.write(change, context.actor)
-        shown = [self._shown(context, body) for body in runtime.paced(bodies)]
+        shown = [self._created(context, body) for body in runtime.paced(bodies)]
         if self._is_bulk(payload):
             return 201, {self._kind.collection: shown}
-        return 201, {self._kind.name: shown[0]}
+        return 201, {self._name: shown[0]}
+
+    def _created(self, context: Context, body: Body) -> Body:
+        """What is answered of a new one."""
+        return self._shown(context, body)
 
     def _items(self, payload: Any) -> list[Body]:
         """The resources in a POST: one, or several under the collection's name."""
-        name, collection = self._kind.name, self._kind.collection
+        name, collection = self._name, self._kind.collection
         if not isinstance(payload, dict) or not payload:
             raise HTTPBadRequest("Resource body required")
         if not self._is_bulk(payload):
@@ -218,7 +221,7 @@ class Collection:
 
     def _is_bulk(self, payload: Body) -> bool:
         """A kind and its collection may have one name: security_groups_default_statefulness."""
-        name, collection = self._kind.name, self._kind.collection
+        name, collection = self._name, self._kind.collection
         single = name == collection and isinstance(payload.get(name), dict)
         return collection in payload and not single
 
@@ -242,7 +245,7 @@ class Collection:
 
     def delete(self, request: Request, context: Context, id: str, parent: str = "") -> Answer:
         def change(draft: Draft) -> None:
-            body = self._own(draft, request, context, f"delete_{self._kind.rule}", id, parent)
+            body = self._own(draft, request, context, self._kind.rule_to("delete"), id, parent)
             self._kind.delete(draft, context, body)
 
         self._store.write(change, context.actor)
@@ -268,7 +271,7 @@ class Collection:
         _check_revision(request, self._kind, body)
         return body
 
-    def _there(self, draft: Draft, context: Context, id: str, parent: str) -> Body:
+    def _there(self, draft: Reader, context: Context, id: str, parent: str) -> Body:
         """The resource, if the caller has or was given it; what they may do with it is yet to be
         asked."""
         self._find_parent(draft, context, parent)

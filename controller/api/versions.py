@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from neutron_lib import exceptions
 from webob import Request
@@ -13,6 +14,7 @@ from tenantry.controller.api.kind import Kinds
 from tenantry.controller.api.wsgi import Answer, Route
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import Definition
+from tenantry.controller.feature.service import Service
 
 
 class Discovery:
@@ -26,6 +28,8 @@ class Discovery:
 
     def routes(self) -> Iterator[Route]:
         yield Route("GET", "/", self.versions)
+        for service in self._kinds.services:
+            yield Route("GET", f"/{service.name}", partial(_versions_of, service))
         yield Route("GET", "/v2.0", self.resources)
         yield Route("GET", "/v2.0/extensions", self.extensions)
         yield Route("GET", "/v2.0/extensions/{alias}", self.extension)
@@ -43,7 +47,7 @@ class Discovery:
                     "links": [{"rel": "self", "href": f"{request.host_url}{kind.path}"}],
                 }
                 for kind in self._kinds.values()
-                if not kind.internal
+                if not kind.internal and kind.service is None
             ]
         }
 
@@ -54,6 +58,10 @@ class Discovery:
         if alias not in self._definitions:
             raise exceptions.ExtensionsNotFound(extensions=alias)
         return 200, {"extension": _show(self._definitions[alias])}
+
+
+def _versions_of(service: Service, request: Request, context: Context) -> Answer:
+    return 200, {"versions": service.versions(f"{request.host_url}/{service.name}")}
 
 
 def _show(definition: Definition) -> dict[str, object]:

@@ -28,6 +28,7 @@ from webob.exc import (
 
 from tenantry.controller import runtime
 from tenantry.controller.api import auth, faults
+from tenantry.controller.feature.service import Service
 
 LOG = logging.getLogger(__name__)
 
@@ -40,8 +41,6 @@ they are made."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 """Those by which answers are counted: others are one."""
-
-_OPEN = frozenset({"/"})
 
 Answer: TypeAlias = tuple[int, Any] | Response
 """Status and value for JSON (None is an empty body; see :func:`encode`); or a response made by the
@@ -68,9 +67,15 @@ class Route:
 class Application:
     """The WSGI application."""
 
-    def __init__(self, routes: Iterable[Route], authenticate: auth.Authenticator) -> None:
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        authenticate: auth.Authenticator,
+        services: Iterable[Service] = (),
+    ) -> None:
         self.answered: Answered = lambda *told: None
         self._authenticate = authenticate
+        self._services = {f"/{service.name}": service for service in services}
         self._paths: dict[str, tuple[re.Pattern[str], dict[str, Handler]]] = {}
         for route in routes:
             _, handlers = self._paths.setdefault(route.pattern, (_expression(route.pattern), {}))
@@ -84,7 +89,7 @@ class Application:
             pattern, handlers, names = self._find(path)
             response = self._respond(request, path, handlers, names)
         except Exception as error:
-            response = faults.response(error)
+            response = faults.response(error, self._service(request))
             if response.status_int >= 500:
                 told = (id, request.method, request.path_qs, response.status_int, error)
                 LOG.error("%s, %s %s, is answered %d: %s", *told)
@@ -94,11 +99,17 @@ class Application:
         response.headers["X-Openstack-Request-Id"] = id
         return response(environ, start_response)  # type: ignore[no-any-return]
 
+    def _service(self, request: Request) -> Service | None:
+        """Whose a request is, if it is not Neutron's."""
+        first = request.environ.get("PATH_INFO", "").split("/")[1:2]
+        return self._services.get(f"/{''.join(first)}")
+
     def _respond(
         self, request: Request, path: str, handlers: Mapping[str, Handler], names: dict[str, str]
     ) -> Response:
         # Which versions there are is told to anybody, as Neutron does, and nothing else.
-        context = auth.ANYBODY if path in _OPEN else self._authenticate(request)
+        is_open = path == "/" or path in self._services
+        context = auth.ANYBODY if is_open else self._authenticate(request)
         handler = _chosen(request.method, handlers)
         answer = handler(request, context, **names)
         if isinstance(answer, Response):
@@ -135,13 +146,16 @@ def _chosen(method: str, handlers: Mapping[str, Handler]) -> Handler:
 
 def _expression(pattern: str) -> re.Pattern[str]:
     """What paths of a route's pattern look like. Neutron takes a dash for an underscore and the
-    other way round, and ``.json`` may follow; but a tag may end so itself."""
+    other way round, and ``.json`` may follow; but a tag may end so itself. Of other services,
+    ``/v2/`` is ``/v2.0/``."""
     texts = [re.escape(text) for text in re.split(r"{\w+}", pattern)]
     names = [f"(?P<{name}>[^/]+?)" for name in re.findall(r"{(\w+)}", pattern)]
     end = ""
     if pattern.startswith("/v2.0/"):
         texts = [re.sub(r"\\-|_", "[-_]", text) for text in texts]
         end = "" if pattern.endswith("{tag}") else r"(?:\.json)?"
+    else:
+        texts[0] = texts[0].replace(r"/v2\.0", r"/v2(?:\.0)?")
     parts = (part for pair in zip_longest(texts, names, fillvalue="") for part in pair)
     return re.compile("".join(parts) + end)
 

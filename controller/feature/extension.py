@@ -19,6 +19,7 @@ from neutron_lib.constants import ATTR_NOT_SPECIFIED
 from oslo_policy.policy import RuleDefault
 
 from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.service import Service
 from tenantry.controller.store import Body, Claim, Commit, Draft, Link, Store
 
 AttributeMap: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -62,7 +63,9 @@ class Maker(Protocol):
 
     def parse_new(self, context: Context, request: Body) -> Body: ...
 
-    def make(self, draft: Draft, context: Context, attributes: Body) -> Body: ...
+    def make(
+        self, draft: Draft, context: Context, attributes: Body, whole: Body | None = None
+    ) -> Body: ...
 
     def update(self, draft: Draft, context: Context, before: Body, changes: Body) -> Body: ...
 
@@ -98,6 +101,11 @@ class ResourceHooks:
     overrides: Collection[str] = ()
     """Attributes that are stored, and that :meth:`present` may show otherwise. Lists are filtered
     and sorted by all others as they are stored, which is ten times as fast."""
+
+    def project(self, reader: Reader, body: Body) -> str | None:
+        """Whose a new one will be, if it is for what it belongs to to say. Errors: that there is no
+        such thing."""
+        return None
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         """Check and complete ``body``."""
@@ -150,6 +158,30 @@ Action: TypeAlias = Callable[[Draft, Context, Body, Any], Any]
 resource, and answers what to return as JSON. It is given only what the caller owns."""
 
 
+class Sight(Protocol):
+    """What the view of a resource is made of."""
+
+    @property
+    def reader(self) -> Reader: ...
+
+    def shown(self, kind: str, body: Body) -> Body:
+        """A resource as a GET shows it."""
+
+    def seen(self, what: str, body: Body) -> Mapping[str, Any]:
+        """What is observed of a resource: by its kind, or KIND/NAME (see ``Parts.observed``)."""
+
+
+View: TypeAlias = Callable[[Sight, Body], Any]
+"""What there is to be seen of a resource beside itself, as JSON."""
+
+Batch: TypeAlias = Callable[[Draft, Context, Body, list[Body], bool], None]
+"""``batch(draft, context, whole, items, additive)`` makes the parts of something what a request
+says; if it is only ``additive``, others stay."""
+
+Cascade: TypeAlias = Callable[[Draft, Context, Body], None]
+"""Deletes what is part of a resource that is about to go."""
+
+
 TAGGED = ("description", "timestamp", "revisions", "tag")
 REVISED = TAGGED[:-1]
 
@@ -174,6 +206,11 @@ class ResourceSpec:
     No two kinds of one ``key_space`` (the name of one of them) have the same key. What has a
     parent, and is ``named_by`` an attribute, has that for an ID in its URL, once in each parent.
     With an ``alias`` it is also at ``/v2.0/ALIAS/ID``, where nobody need know of what it is a part.
+
+    What is of another ``service`` is at that service's path, and called ``singular`` in bodies, and
+    ``rule`` by policies, if not by its name. It has ``views`` by name, at ``COLLECTION/ID/NAME``;
+    ``created`` is what the answer to a POST shows, if not what a GET does. With a ``batch``, a PUT
+    of the collection changes all of it; with a ``cascade``, a DELETE may say ``cascade=true``.
     """
 
     name: str
@@ -191,6 +228,13 @@ class ResourceSpec:
     named_by: str = ""
     alias: str = ""
     blank: Mapping[str, Any] = field(default_factory=dict)
+    service: Service | None = None
+    singular: str = ""
+    rule: str = ""
+    views: Mapping[str, View] = field(default_factory=dict)
+    created: View | None = None
+    batch: Batch | None = None
+    cascade: Cascade | None = None
 
 
 @dataclass(frozen=True)
@@ -220,12 +264,13 @@ class ApiRoute:
     ``{NAME}`` stands for one segment. ``answer(store, context, said, **names)`` is its status and
     what to return as JSON; ``said`` is the JSON of the request, or, of a GET, the values in its
     query by name. ``rule`` is that of who may ask, of the ``project_id`` in the path, or else of
-    the caller's own."""
+    the caller's own. It is at the path of another ``service``, if that is said."""
 
     method: str
     path: str
     rule: str
     answer: Callable[..., tuple[int, Any]]
+    service: Service | None = None
 
 
 @dataclass(frozen=True)

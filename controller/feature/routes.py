@@ -141,6 +141,12 @@ class Running(Protocol):
     def port_status(self, id: str) -> str:
         """What has become of a port: ACTIVE, BUILD, DOWN, ERROR."""
 
+    def realised(self) -> int:
+        """The newest commit that every connected switch has confirmed."""
+
+    def refused(self, id: str) -> bool:
+        """Whether a switch has refused flows of a unit that is called so."""
+
     def shown(self, port: Port) -> dict[str, Any]:
         """A port: what it is called, its status, and where it is plugged in."""
 

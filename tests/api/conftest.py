@@ -16,6 +16,8 @@ from tenantry.apps.dhcp import resources as dhcp
 from tenantry.apps.dns import resources as dns
 from tenantry.apps.firewall import resources as firewall
 from tenantry.apps.flavors import resources as flavors
+from tenantry.apps.load_balancer import resources as load_balancer
+from tenantry.apps.load_balancer.status import Provisioning
 from tenantry.apps.local_ip import resources as local_ip
 from tenantry.apps.metering import resources as metering
 from tenantry.apps.nat import resources as nat
@@ -54,6 +56,7 @@ def extensions() -> list[neutron.Extension]:
         trunk.extension(),
         pvlan.extension(),
         local_ip.extension(),
+        load_balancer.extension(Provisioning()),
         qos.extension(),
         tap.extension(),
         metering.extension(),

@@ -23,6 +23,7 @@ from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.policies import route_rule
 
 FACTS = Path(__file__).parent / "neutron_policies.txt"
+OCTAVIAS = Path(__file__).parent / "octavia_policies.txt"
 BUILT = [app.build(config.load([], (app.options for app in APPS))) for app in APPS]
 KINDS = application.kinds(parts.extension for parts in BUILT if parts.extension)
 
@@ -35,15 +36,16 @@ OURS = {
 """Rules for what Neutron asks no rule of that name."""
 
 
-def facts() -> Iterator[tuple[str, str]]:
+def facts(file: Path) -> Iterator[tuple[str, str]]:
     """Names have colons, but none is followed by a space."""
-    for line in FACTS.read_text().splitlines():
+    for line in file.read_text().splitlines():
         if not line.startswith("#"):
             name, _, check = f"{line} ".partition(": ")
             yield name, check.strip()
 
 
-NEUTRON = dict(facts())
+NEUTRON = dict(facts(FACTS))
+OCTAVIA = dict(facts(OCTAVIAS))
 
 
 def alternatives(check: Any) -> frozenset[frozenset[str]]:
@@ -61,11 +63,17 @@ def test_there_are_facts() -> None:
     assert len(NEUTRON) > 300
     assert NEUTRON["create_network:shared"] == "rule:admin_only"
     assert NEUTRON["regular_user"] == ""
+    assert len(OCTAVIA) > 70
+    assert OCTAVIA["os_load-balancer_api:loadbalancer:post"] == "rule:load-balancer:write"
 
 
 @pytest.mark.parametrize("name", sorted(KINDS.policy.defaults))
-def test_what_neutron_has_is_as_neutron_has_it(name: str) -> None:
+def test_what_others_have_is_as_they_have_it(name: str) -> None:
     rule = KINDS.policy.defaults[name]
+    if name in OCTAVIA:
+        theirs = oslo.RuleDefault(name, OCTAVIA[name])
+        assert alternatives(rule.check) == alternatives(theirs.check)
+        return
     if name not in NEUTRON:
         assert name in OURS or name.startswith("get_tenantry_"), "Neutron has no such rule"
         return
@@ -83,7 +91,10 @@ def test_every_kind_and_action_has_rules(kinds: Kinds = KINDS) -> None:
             continue
         puts = any(spec.get("allow_put") for spec in kind.attributes.values())
         verbs = ["create", "get", "delete", *(["update"] if puts else [])]
-        wanted = [*(f"{verb}_{kind.rule}" for verb in verbs), *kind.actions]
+        below = [*kind.actions, *kind.spec.views]
+        below = [*map(kind.rule_to, below)] if kind.service else below
+        wanted = [*map(kind.rule_to, verbs), *below]
+        wanted += [kind.rule_to("list")] if kind.service else []
         missing += [rule for rule in wanted if rule not in kinds.policy.defaults]
     assert not missing
 

@@ -37,6 +37,7 @@ from tenantry.controller.feature.extension import (
     ResourceSpec,
     claimant,
 )
+from tenantry.controller.feature.service import Service
 from tenantry.controller.store import Body, Claim, Draft, Store
 
 _GET = "get_quota"
@@ -44,13 +45,15 @@ _PATH = "/v2.0/quotas"
 
 
 class Quotas:
-    """The requests about the limits of projects."""
+    """The requests about the limits of projects, to Neutron or to another ``service``: each has
+    those of its own kinds."""
 
-    def __init__(self, store: Store, kinds: Kinds) -> None:
+    def __init__(self, store: Store, kinds: Kinds, service: Service | None = None) -> None:
         self._store = store
         self._policy = kinds.policy
         self._kind = kinds[QUOTA]
-        self._limited = {kind.name: kind for kind in limited(kinds.values())}
+        own = (kind for kind in kinds.values() if kind.service is service)
+        self._limited = {kind.name: kind for kind in limited(own)}
         self._attributes = AttributeInfo(dict.fromkeys(self._limited, _LIMIT))
 
     def _limits(self, reader: Reader, project: str) -> dict[str, int]:
@@ -73,11 +76,15 @@ class Quotas:
         return 200, {
             "quotas": [
                 {**self._limits(self._store, project), "project_id": project, "tenant_id": project}
-                for body in self._store.read(QUOTA).values()
-                for project in (body["project_id"],)
+                for project in self._with_own()
                 if self._policy.allows(context, _GET, {"project_id": project}.get)
             ]
         }
+
+    def _with_own(self) -> list[str]:
+        """The projects that have limits of their own."""
+        bodies = self._store.read(QUOTA).values()
+        return [b["project_id"] for b in bodies if self._limited.keys() & b["limits"].keys()]
 
     def show(self, request: Request, context: Context, id: str) -> Answer:
         self._check_may_see(context, id)
@@ -116,15 +123,23 @@ class Quotas:
                         f"Quota limit {limit} for {kind} must be greater than or equal to already "
                         f"used {used}"
                     )
-            before = claimant(draft, QUOTA, quota_of(id))
-            if before is None:
-                self._kind.make(draft, SYSTEM, {"project_id": id, "limits": limits})
-            else:
-                changes = {"limits": {**before["limits"], **limits}}
-                self._kind.update(draft, context, before, changes)
+            self._set(draft, id, limits)
             return self._limits(draft, id)
 
         return 200, {QUOTA: self._store.write(change, context.actor)}
+
+    def _set(self, draft: Draft, id: str, limits: Mapping[str, int | None]) -> None:
+        """None is the default again."""
+        before = claimant(draft, QUOTA, quota_of(id))
+        merged = {**(before["limits"] if before else {}), **limits}
+        own = {name: limit for name, limit in merged.items() if limit is not None}
+        if before is None:
+            if own:
+                self._kind.make(draft, SYSTEM, {"project_id": id, "limits": own})
+        elif own:
+            self._kind.update(draft, SYSTEM, before, {"limits": own})
+        else:
+            draft.delete(QUOTA, before["id"])
 
     def _parse(self, payload: Any) -> tuple[dict[str, int], bool]:
         """The limits in a request, and whether they may be below what is used."""
@@ -141,10 +156,10 @@ class Quotas:
         self._check(context, "delete_quota", id)
 
         def change(draft: Draft) -> None:
-            owner = draft.owner(quota_of(id))
-            if owner is None:
+            before = claimant(draft, QUOTA, quota_of(id))
+            if before is None or not before["limits"].keys() & self._limited.keys():
                 raise exceptions.TenantQuotaNotFound(tenant_id=id)
-            draft.delete(QUOTA, owner)
+            self._set(draft, id, dict.fromkeys(self._limited))
 
         self._store.write(change, context.actor)
         return 204, None

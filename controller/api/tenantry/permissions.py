@@ -92,11 +92,11 @@ def check(
     question = _question(access, method, path)
     try:
         given = json.loads(asked.get("body") or "{}")
-        _ask(access, running.store, caller, question, given.get(question.kind.name, given))
+        _ask(access, running.store, caller, question, given.get(question.kind.singular, given))
     except PolicyNotAuthorized as error:
         return _told(access, 403, error.rule)
     except exceptions.NotFound:
-        return _told(access, 404, f"get_{question.kind.rule}")
+        return _told(access, 404, question.kind.rule_to("get"))
     except (HTTPException, exceptions.NeutronException, AttributeError) as error:
         raise ValueError(str(error)) from error
     return _told(access, 200, question.rule)
@@ -138,7 +138,7 @@ def _question(access: Access, method: str, path: str) -> Question:
             if rule not in kind.actions:
                 break
         else:
-            rule = f"{verb}_{kind.rule}"
+            rule = kind.rule_to(verb)
         return Question(kind, verb, rule, found["id"], found.get("parent", ""))
     raise LookupError(f"no kind of resource is at {path}")
 
@@ -167,7 +167,7 @@ def _ask(access: Access, store: Store, caller: Context, question: Question, give
         raise LookupError(f"there is no {kind.name} {question.id}")
     if not kind.may_see(store, caller, body):
         raise kind.not_found(question.id)
-    if question.rule == f"update_{kind.rule}":
+    if question.rule == kind.rule_to("update"):
         access.check_update(store, caller, kind, body, kind.parse_update(caller, given))
     else:
         access.check(store, caller, kind, question.rule, body)

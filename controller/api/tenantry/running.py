@@ -157,6 +157,16 @@ class Running:
     def port_status(self, id: str) -> str:
         return self.status.port(id)
 
+    def realised(self) -> int:
+        return self.status.revision()
+
+    def refused(self, id: str) -> bool:
+        return any(
+            id in refusal.unit
+            for reconciler in self.progress.reconcilers.values()
+            for refusal in reconciler.refused
+        )
+
     def shown(self, port: Port) -> dict[str, Any]:
         binding = self.model.get(Binding, port.id)
         return {

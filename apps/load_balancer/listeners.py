@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The API of listeners."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import netaddr
+from neutron_lib import exceptions
+
+from tenantry.apps.load_balancer.attributes import (
+    COMMON,
+    DESCRIPTION,
+    FIXED,
+    GIVEN,
+    STANDARD,
+    UUID,
+    OctaviaHooks,
+    choice,
+    cidr,
+    flag,
+    ids,
+    number,
+    required,
+    text,
+    texts,
+)
+from tenantry.apps.load_balancer.errors import (
+    DuplicateListenerEntry,
+    InvalidOption,
+    ListenerNoChildren,
+    NotFound,
+    invalid,
+    unsupported,
+)
+from tenantry.apps.load_balancer.load_balancers import check_judged
+from tenantry.apps.load_balancer.records import (
+    HTTP,
+    HTTPS,
+    PROMETHEUS,
+    PROXY,
+    PROXYV2,
+    SCTP,
+    TCP,
+    TERMINATED_HTTPS,
+    TIMEOUTS,
+    UDP,
+    UNLIMITED,
+)
+from tenantry.apps.load_balancer.service import OCTAVIA
+from tenantry.apps.load_balancer.tls import (
+    ALPN,
+    CIPHERS,
+    VERSIONS,
+    check_alpn,
+    check_ciphers,
+    check_refs,
+    check_versions,
+)
+from tenantry.apps.load_balancer.vips import LOAD_BALANCER
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import Reader, ResourceSpec, Sight
+from tenantry.controller.store import Body, Claim, Draft, Link
+
+LISTENER = "listener"
+"""The kind, and the role in which its load balancer sees it."""
+
+DEFAULT_OF = "default_of"
+"""The role in which a pool sees the listeners whose default it is."""
+
+KEYS = range(1, 1 << 16)
+
+PROTOCOLS = (HTTP, HTTPS, TCP, TERMINATED_HTTPS, UDP, SCTP, PROMETHEUS)
+
+POOLS: Mapping[str, Collection[str]] = {
+    TCP: (HTTP, HTTPS, PROXY, PROXYV2, TCP),
+    HTTP: (HTTP, PROXY, PROXYV2),
+    HTTPS: (HTTPS, PROXY, PROXYV2, TCP),
+    TERMINATED_HTTPS: (HTTP, PROXY, PROXYV2),
+    UDP: (UDP,),
+    SCTP: (SCTP,),
+    PROMETHEUS: (),
+}
+"""The protocols of pools, by that of a listener which may use them."""
+
+HEADERS = ("X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto")
+SSL_HEADERS = (
+    *("X-SSL-Client-Verify", "X-SSL-Client-Has-Cert", "X-SSL-Client-DN"),
+    *("X-SSL-Client-CN", "X-SSL-Issuer", "X-SSL-Client-SHA1"),
+    *("X-SSL-Client-Not-Before", "X-SSL-Client-Not-After"),
+)
+
+_TLS = ("default_tls_container_ref", "sni_container_refs", "client_ca_tls_container_ref")
+_DAYS_24 = 24 * 24 * 60 * 60 * 1000
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+def transport(protocol: str) -> str:
+    """The protocol whose ports a listener takes."""
+    return protocol if protocol in (UDP, SCTP) else TCP
+
+
+class ListenerHooks(OctaviaHooks):
+    def project(self, reader: Reader, body: Body) -> str | None:
+        return str(_balancer(reader, body)["project_id"])
+
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        balancer = _balancer(draft, body)
+        if takes_tls(body):
+            for name, usual in (("tls_ciphers", CIPHERS), ("tls_versions", VERSIONS)):
+                body[name] = usual if body[name] is None else body[name]
+            body["alpn_protocols"] = (
+                ALPN if body["alpn_protocols"] is None else body["alpn_protocols"]
+            )
+        self._check(draft, context, balancer, body)
+
+    def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
+        for name, usual in (
+            ("tls_ciphers", CIPHERS),
+            ("tls_versions", VERSIONS),
+            ("alpn_protocols", ALPN),
+        ):
+            if body[name] is None and takes_tls(body):
+                body[name] = usual
+        self._check(draft, context, _balancer(draft, body), body)
+
+    def _check(self, draft: Draft, context: Context, balancer: Body, body: Body) -> None:
+        _check_tls(body)
+        _check_headers(body)
+        _check_cidrs(balancer, body)
+        _check_switched(body)
+        check_judged(balancer, body)
+        _check_default(draft, body)
+        check_refs(
+            self.kinds,
+            draft,
+            context,
+            [
+                body["default_tls_container_ref"],
+                *body["sni_container_refs"],
+                body["client_ca_tls_container_ref"],
+                body["client_crl_container_ref"],
+            ],
+        )
+
+    def delete(self, draft: Draft, context: Context, body: Body) -> None:
+        for id in draft.linked(body["id"], "l7policy"):
+            policy = draft.get("l7policy", id)
+            assert policy is not None  # it links
+            self.kinds["l7policy"].delete(draft, context, policy)
+
+    def claims(self, body: Body) -> Iterable[Claim]:
+        at = f"{transport(body['protocol'])}/{body['protocol_port']}"
+        yield Claim(LISTENER, body["loadbalancer_id"], at)
+
+    def taken(self, claim: Claim, body: Body) -> Exception | None:
+        if claim.kind == LISTENER:
+            return DuplicateListenerEntry(protocol=body["protocol"], port=body["protocol_port"])
+        return None
+
+    def links(self, body: Body) -> Iterable[Link]:
+        yield Link(body["loadbalancer_id"], LISTENER)
+        if body["default_pool_id"]:
+            yield Link(body["default_pool_id"], DEFAULT_OF)
+
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
+        super().present(reader, context, body, shown)
+        shown["loadbalancers"] = ids([body["loadbalancer_id"]])
+        shown["l7policies"] = ids(reader.linked(body["id"], "l7policy"))
+        shown["allowed_cidrs"] = body["allowed_cidrs"] or None
+
+
+def _balancer(reader: Reader, body: Body) -> Body:
+    id = body["loadbalancer_id"]
+    found = reader.get(LOAD_BALANCER, id)
+    if found is None:
+        raise NotFound(resource="Load Balancer", id=id)
+    return found
+
+
+def takes_tls(body: Body) -> bool:
+    """Whether TLS of clients ends here."""
+    protocol = body["protocol"]
+    return protocol == TERMINATED_HTTPS or (protocol == PROMETHEUS and any(map(body.get, _TLS)))
+
+
+def _check_tls(body: Body) -> None:
+    protocol = body["protocol"]
+    certificate = body["default_tls_container_ref"] or body["sni_container_refs"]
+    if protocol in (UDP, SCTP) and (any(map(body.get, _TLS)) or body["insert_headers"]):
+        raise invalid(f"{protocol} protocol listener does not support TLS or header insertion.")
+    if not takes_tls(body) and any(map(body.get, _TLS)):
+        raise invalid(
+            f"Certificate container references are not allowed on {protocol} protocol listeners."
+        )
+    if takes_tls(body) and not certificate:
+        with_tls = f"{protocol} with TLS" if protocol == PROMETHEUS else protocol
+        raise invalid(
+            "An SNI or default certificate container reference must be provided for "
+            f"{with_tls} protocol listeners."
+        )
+    if body["client_authentication"] != "NONE" and not body["client_ca_tls_container_ref"]:
+        raise invalid(
+            f"Client authentication setting {body['client_authentication']} requires a client CA "
+            "container reference."
+        )
+    if body["client_crl_container_ref"] and not body["client_ca_tls_container_ref"]:
+        raise invalid(
+            "A client authentication CA reference is required to specify a client authentication "
+            "revocation list."
+        )
+    check_ciphers(body["tls_ciphers"])
+    check_versions(body["tls_versions"])
+    check_alpn(body["alpn_protocols"])
+    if body["hsts_max_age"] is None and (body["hsts_include_subdomains"] or body["hsts_preload"]):
+        raise invalid(
+            "HSTS configuration options hsts_include_subdomains and hsts_preload only make sense "
+            "if hsts_max_age is set as well."
+        )
+    if body["hsts_max_age"] is not None and protocol != TERMINATED_HTTPS:
+        raise invalid(
+            "The HSTS feature can only be used for listeners using the TERMINATED_HTTPS protocol."
+        )
+
+
+def _check_headers(body: Body) -> None:
+    headers, protocol = body["insert_headers"], body["protocol"]
+    if not headers:
+        return
+    if protocol not in (HTTP, TERMINATED_HTTPS):
+        raise InvalidOption(value="insert-headers", option=f"a {protocol} protocol listener.")
+    if unknown := headers.keys() - {*HEADERS, *SSL_HEADERS}:
+        raise InvalidOption(value=sorted(unknown), option="insert_headers")
+    if protocol == HTTP and (of_tls := headers.keys() & {*SSL_HEADERS}):
+        raise InvalidOption(value=sorted(of_tls), option=f"{protocol} protocol listener.")
+
+
+def _check_cidrs(balancer: Body, body: Body) -> None:
+    if body["allowed_cidrs"] and balancer["vip_sg_ids"]:
+        raise invalid("Allowed CIDRs are not allowed when using custom VIP Security Groups.")
+    vips = [
+        balancer["vip_address"],
+        *(each["ip_address"] for each in balancer["additional_vips"]),
+    ]
+    versions = {netaddr.IPAddress(vip).version for vip in vips}
+    for each in body["allowed_cidrs"]:
+        if netaddr.IPNetwork(each).version not in versions:
+            raise invalid(f"CIDR {each} IP version incompatible with all VIPs {vips} IP version.")
+
+
+def _check_switched(body: Body) -> None:
+    """There is no proxy of UDP and SCTP to do what switches cannot."""
+    if body["protocol"] not in (UDP, SCTP):
+        return
+    if body["connection_limit"] != UNLIMITED:
+        raise unsupported(
+            f"connection_limit of a {body['protocol']} listener: switches do not count its flows; "
+            "leave it out, or say -1"
+        )
+    odd = [name for name, usual in TIMEOUTS.items() if body[name] != usual]
+    if odd:
+        raise unsupported(
+            f"{', '.join(odd)} of a {body['protocol']} listener: switches have one time-out for "
+            "all of these; leave it out"
+        )
+
+
+def _check_default(draft: Draft, body: Body) -> None:
+    """The default pool is of the same load balancer, and its protocol fits."""
+    if not body["default_pool_id"]:
+        return
+    if body["protocol"] == PROMETHEUS:
+        raise ListenerNoChildren(protocol=PROMETHEUS)
+    pool = draft.get("pool", body["default_pool_id"])
+    if pool is None or pool["loadbalancer_id"] != body["loadbalancer_id"]:
+        raise NotFound(resource="Pool", id=body["default_pool_id"])
+    check_fits(body["protocol"], pool["protocol"])
+
+
+def check_fits(listener: str, pool: str) -> None:
+    """Whether a listener of a protocol may use pools of another. Errors: Octavia's 400."""
+    if pool not in POOLS[listener]:
+        raise invalid(
+            f"The pool protocol '{pool}' is invalid while the listener protocol is '{listener}'."
+        )
+
+
+def _headers(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise exceptions.InvalidInput(error_message="insert_headers is an object of texts by name")
+    found = {str(name): _text(each) for name, each in value.items()}
+    for name, each in found.items():
+        if not _HEADER_VALUE.fullmatch(each):
+            raise exceptions.InvalidInput(
+                error_message=f"insert_headers {name}: '{each}' is no text of printable ASCII"
+            )
+    return found
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _cidrs(values: Any) -> list[str]:
+    if not isinstance(values, list):
+        raise exceptions.InvalidInput(error_message="allowed_cidrs is a list of prefixes")
+    return list(dict.fromkeys(map(cidr, values)))
+
+
+def _stats(sight: Sight, body: Body) -> Any:
+    return {"stats": sight.seen("listener/stats", body)}
+
+
+SPEC = ResourceSpec(
+    name=LISTENER,
+    collection="listeners",
+    attributes={
+        **COMMON,
+        **DESCRIPTION,
+        "loadbalancer_id": {**FIXED, **required(UUID), "is_visible": False},
+        "loadbalancers": {**FIXED, "allow_post": False, "is_filter": False},
+        "l7policies": {**FIXED, "allow_post": False, "is_filter": False},
+        "protocol": {**FIXED, **required(choice(PROTOCOLS))},
+        "protocol_port": {**FIXED, **required(number(1, 65535))},
+        "connection_limit": {**GIVEN, **number(-1, default=UNLIMITED)},
+        "default_pool_id": {**GIVEN, **UUID},
+        "default_tls_container_ref": {**GIVEN, **text()},
+        "sni_container_refs": {**GIVEN, **texts()},
+        "insert_headers": {**GIVEN, "convert_to": _headers, "default": {}, "is_filter": False},
+        **{
+            name: {**GIVEN, **number(0, _DAYS_24, default=usual)}
+            for name, usual in TIMEOUTS.items()
+        },
+        "client_ca_tls_container_ref": {**GIVEN, **text()},
+        "client_authentication": {
+            **GIVEN,
+            **choice(("NONE", "OPTIONAL", "MANDATORY"), default="NONE"),
+        },
+        "client_crl_container_ref": {**GIVEN, **text()},
+        "allowed_cidrs": {**GIVEN, "convert_to": _cidrs, "default": []},
+        "tls_ciphers": {**GIVEN, **text(2048)},
+        "tls_versions": {**GIVEN, "default": None},
+        "alpn_protocols": {**GIVEN, "default": None},
+        "hsts_max_age": {**GIVEN, **number(0)},
+        "hsts_include_subdomains": {**GIVEN, **flag(False)},
+        "hsts_preload": {**GIVEN, **flag(False)},
+    },
+    not_found=lambda id: NotFound(resource="Listener", id=id),
+    keys=KEYS,
+    standard=STANDARD,
+    service=OCTAVIA,
+    views={"stats": _stats},
+)
+
+RULES = {LISTENER: ListenerHooks()}

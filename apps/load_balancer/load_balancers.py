@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The API of load balancers themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from neutron_lib import exceptions
+
+from tenantry.apps.load_balancer import graph, vips
+from tenantry.apps.load_balancer.attributes import (
+    ADDRESS,
+    COMMON,
+    DESCRIPTION,
+    FIXED,
+    GIVEN,
+    SHOWN,
+    STANDARD,
+    UUID,
+    OctaviaHooks,
+    ids,
+    text,
+    texts,
+)
+from tenantry.apps.load_balancer.errors import (
+    PROVIDER,
+    InvalidSubresource,
+    NotFound,
+    ProviderNotEnabled,
+    invalid,
+    unsupported,
+)
+from tenantry.apps.load_balancer.service import OCTAVIA
+from tenantry.apps.load_balancer.vips import LOAD_BALANCER
+from tenantry.controller.feature.context import Context
+from tenantry.controller.feature.extension import (
+    Reader,
+    ResourceSpec,
+    Sight,
+    changed,
+    may_use,
+)
+from tenantry.controller.openflow.keys import Zone
+from tenantry.controller.store import Body, Draft, Link
+
+PROVIDERS = (PROVIDER, "octavia", "amphora")
+"""Who is asked for. There is one; it has the names, too, that clients ask for by default."""
+
+PARTS = ("listener", "pool")
+"""What is part of a load balancer: kinds, and roles in which it sees them."""
+
+
+class LoadBalancerHooks(OctaviaHooks):
+    def create(self, draft: Draft, context: Context, body: Body) -> None:
+        _check_offered(draft, body)
+        _check_judges(draft, context, body)
+        vips.take(self.kinds["port"], draft, context, body)
+        body["failovers"] = 0
+        body["graph"] = (context, body.pop("listeners"), body.pop("pools"))
+
+    def created(self, draft: Draft, body: Body) -> None:
+        context, listeners, pools = body.pop("graph")
+        graph.make(self.kinds, draft, context, body, listeners, pools)
+
+    def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
+        judges = ("vip_sg_ids", "vip_qos_policy_id")
+        if all(body[name] == before[name] for name in judges):
+            return
+        _check_judges(draft, context, body)
+        if body["vip_sg_ids"] or body["vip_qos_policy_id"]:
+            for id in draft.linked(body["id"], "listener"):
+                listener = draft.get("listener", id)
+                assert listener is not None
+                check_judged(body, listener)
+        vips.change(self.kinds["port"], draft, body)
+
+    def delete(self, draft: Draft, context: Context, body: Body) -> None:
+        if any(draft.linked(body["id"], role) for role in PARTS):
+            raise invalid(
+                f"Cannot delete Load Balancer {body['id']} - it has children: delete them first, "
+                "or ask for cascade=true"
+            )
+        draft.delete(LOAD_BALANCER, body["id"])  # or its port would be in use
+        vips.give_back(self.kinds["port"], draft, body)
+
+    def cascade(self, draft: Draft, context: Context, body: Body) -> None:
+        for kind in PARTS:
+            for id in draft.linked(body["id"], kind):
+                part = draft.get(kind, id)
+                assert part is not None  # it links
+                self.kinds[kind].delete(draft, context, part)
+
+    def links(self, body: Body) -> Iterable[Link]:
+        yield Link(body["vip_port_id"], LOAD_BALANCER)
+
+    def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
+        super().present(reader, context, body, shown)
+        for kind in PARTS:
+            shown[f"{kind}s"] = ids(reader.linked(body["id"], kind))
+        shown["vip_vnic_type"] = "normal"
+
+
+def _check_offered(draft: Draft, body: Body) -> None:
+    provider = body["provider"] or PROVIDER
+    if provider not in PROVIDERS:
+        raise ProviderNotEnabled(prov=provider)
+    body["provider"] = provider
+    if body["flavor_id"]:
+        raise invalid("Invalid flavor_id.")
+    if body["availability_zone"]:
+        raise invalid("Invalid availability zone.")
+
+
+def _check_judges(draft: Draft, context: Context, body: Body) -> None:
+    """The caller may use the groups and the QoS policy that are to judge what goes to the port."""
+    for id in body["vip_sg_ids"]:
+        _usable(draft, context, "security_group", id, "Security Group")
+    if body["vip_qos_policy_id"]:
+        _usable(draft, context, "policy", body["vip_qos_policy_id"], "qos_policy")
+
+
+def _usable(draft: Draft, context: Context, kind: str, id: str, called: str) -> None:
+    found = draft.get(kind, id)
+    if found is None or not may_use(draft, context, found):
+        raise InvalidSubresource(resource=called, id=id)
+
+
+def check_judged(balancer: Body, listener: Body) -> None:
+    """Groups and QoS judge what goes through a port, and so through a proxy there: there is none of
+    UDP and SCTP. Errors: UnsupportedOptionError."""
+    judged = balancer["vip_sg_ids"] or balancer["vip_qos_policy_id"]
+    if judged and listener["protocol"] in ("UDP", "SCTP"):
+        raise unsupported(
+            f"{listener['protocol']} is balanced by switches where it starts, and never comes by a "
+            "port that vip_sg_ids or vip_qos_policy_id could judge: use allowed_cidrs of the "
+            "listener, or the security groups of the members"
+        )
+
+
+def _fail_over(draft: Draft, context: Context, body: Body, request: Any) -> None:
+    """Switches have nothing to fail over; a proxy goes to another worker, if there is one."""
+    draft.put(LOAD_BALANCER, changed(body, failovers=body["failovers"] + 1))
+
+
+def _status(sight: Sight, body: Body) -> Any:
+    return {"statuses": {"loadbalancer": graph.status(sight, body)}}
+
+
+def _stats(sight: Sight, body: Body) -> Any:
+    return {"stats": sight.seen("loadbalancer/stats", body)}
+
+
+_HOOKS = LoadBalancerHooks()
+
+
+def _vips_given(values: Any, valid: Any = None) -> str | None:
+    """What is wrong with additional_vips, in words."""
+    known = {"subnet_id", "ip_address", "port_id"}
+    for vip in values if isinstance(values, list) else [None]:
+        if not isinstance(vip, dict) or not vip.get("subnet_id") or vip.keys() - known:
+            return f"'{vip}' is not an object of subnet_id and perhaps ip_address"
+    return None
+
+
+def _vips_of(values: Any) -> list[Body]:
+    wrong = _vips_given(values)
+    if wrong:
+        raise exceptions.InvalidInput(error_message=f"additional_vips: {wrong}")
+    convert = ADDRESS["convert_to"]
+    return [
+        {"subnet_id": vip["subnet_id"], "ip_address": convert(vip.get("ip_address"))}
+        for vip in values
+    ]
+
+
+def _objects(values: Any) -> list[Body]:
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise exceptions.InvalidInput(error_message="listeners and pools are lists of objects")
+    return values
+
+
+_SPECIFIED = {**FIXED, "is_filter": False, "convert_to": _objects, "default": []}
+
+SPEC = ResourceSpec(
+    name=LOAD_BALANCER,
+    collection="loadbalancers",
+    attributes={
+        **COMMON,
+        **DESCRIPTION,
+        "vip_address": {**FIXED, **ADDRESS},
+        "vip_port_id": {**FIXED, **UUID},
+        "vip_subnet_id": {**FIXED, **UUID},
+        "vip_network_id": {**FIXED, **UUID},
+        "vip_qos_policy_id": {**GIVEN, **UUID},
+        "vip_sg_ids": {**GIVEN, **texts(), "enforce_policy": True},
+        "vip_vnic_type": SHOWN,
+        "additional_vips": {**FIXED, "convert_to": _vips_of, "default": []},
+        "provider": {**FIXED, **text(64)},
+        "flavor_id": {**FIXED, **UUID},
+        "availability_zone": {**FIXED, **text()},
+        "listeners": _SPECIFIED,
+        "pools": _SPECIFIED,
+    },
+    not_found=lambda id: NotFound(resource="Load Balancer", id=id),
+    keys=Zone.ROUTERS,
+    key_space="router",
+    standard=STANDARD,
+    service=OCTAVIA,
+    actions={"failover": _fail_over},
+    views={"status": _status, "statuses": _status, "stats": _stats},
+    created=graph.created,
+    cascade=_HOOKS.cascade,
+)
+
+RULES = {LOAD_BALANCER: _HOOKS, "port": vips.PortHooks()}
