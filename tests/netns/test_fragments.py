@@ -137,9 +137,11 @@ def test_addresses_that_are_translated(net: Lab) -> None:
         assert pinged(guest, address) == [True, True], address
 
 
-def forward(net: Lab, floating: Any, port: Any, external: int, internal: int) -> None:
+def forward(
+    net: Lab, floating: Any, port: Any, external: int, internal: int, protocol: str = "udp"
+) -> None:
     body = {
-        "protocol": "udp",
+        "protocol": protocol,
         "external_port": external,
         "internal_port": internal,
         "internal_port_id": port["id"],

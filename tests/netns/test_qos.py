@@ -22,12 +22,14 @@ from tests.conftest import need
 from tests.lab import Lab, eventually, lab
 from tests.namespace import Guest
 from tests.netns.test_flood import FLOOD, received
+from tests.netns.test_fragments import forward
 from tests.openvswitch import OpenVSwitch
+from tests.outside import SERVER, Outside, machine
 from tests.pacer import Pacer, reflecting
-from tests.qos_policies import change, give, kilopackets, limits, policy, rule
+from tests.qos_policies import change, give, give_gateway, kilopackets, limits, policy, rule
 from tests.rates import share
 
-SECONDS = 4
+SECONDS, KBPS = 4, 5000
 
 
 @pytest.fixture
@@ -185,6 +187,28 @@ def test_what_one_port_may_not_get_is_dropped_for_it_alone(net: Lab) -> None:
     )
     assert eventually(lambda: first() >= 200 and last() >= 200)
     assert limited() < 100, "it has had all"
+
+
+@pytest.mark.parametrize("whose", ["gateway", "forwarded ports"])
+def test_what_passes_a_gateway_is_limited(net: Lab, whose: str) -> None:
+    """What the router's own address stands for; and what is forwarded of a floating IP."""
+    need_iperf3()
+    outside, network = Outside(net), net.network("10.1.0.0/24")
+    router = net.router(network, outside=outside.network)
+    port = net.port(network)
+    inside = machine(net, port)
+    slow = policy(net, bandwidth_limit=limits(KBPS))
+    if whose == "gateway":
+        give_gateway(net, router, slow)
+        had = share(inside, outside.server, SERVER, kbps=KBPS, seconds=SECONDS)
+    else:
+        floating = net.floating_ip(outside.network)
+        forward(net, floating, port, 5201, 5201, protocol="tcp")
+        give(net, "floatingip", floating, slow)
+        to = floating["floating_ip_address"]
+        had = share(outside.server, inside, to, kbps=KBPS, seconds=SECONDS)
+    print(f"{whose}: {had:.3f}")
+    assert 0.90 <= had <= 1.05
 
 
 # Sends a frame (as hexadecimal) so many times, 500 a second.
