@@ -15,6 +15,7 @@ from tenantry.apps.firewall import FIREWALL
 from tenantry.apps.flavors import FLAVORS
 from tenantry.apps.flow_export import FLOW_EXPORT
 from tenantry.apps.haproxy import HAPROXY
+from tenantry.apps.health import HEALTH
 from tenantry.apps.l2 import L2
 from tenantry.apps.load_balancer import LOAD_BALANCER
 from tenantry.apps.local_ip import LOCAL_IP
@@ -55,6 +56,7 @@ APPS: tuple[App, ...] = (
     SECURITY_GROUPS,
     ARP_ND,
     SERVICE_PORT,
+    HEALTH,
     FLAVORS,
     ROUTING,
     METERING,

@@ -54,6 +54,8 @@ Lock = eventlet.semaphore.Semaphore
 Queue = eventlet.queue.LightQueue
 Timeout = eventlet.Timeout
 epoll = eventlet.patcher.original("select").epoll
+native_socket = eventlet.patcher.original("socket").socket  # it waits for nobody: see epoll
+native_ssl = eventlet.patcher.original("ssl")  # of octets, without a socket
 listen = partial(eventlet.listen, reuse_port=False)  # two at one address share it in silence
 sleep = eventlet.sleep
 spawn = eventlet.spawn

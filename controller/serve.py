@@ -42,6 +42,7 @@ from tenantry.controller.feature.effects import (
     PortMigrated,
     ResolveNeighbour,
 )
+from tenantry.controller.feature.probes import Unreachable
 from tenantry.controller.model import Change, Model, Option
 from tenantry.controller.opening import CannotServe, listen_at, listening, open_store
 from tenantry.controller.service import local_worker, supervisor
@@ -56,6 +57,7 @@ from tenantry.controller.service.journal import Journal
 from tenantry.controller.service.loop import Loop
 from tenantry.controller.service.neighbours import Neighbours
 from tenantry.controller.service.packet_in import PacketIns
+from tenantry.controller.service.prober import Prober, can_ask
 from tenantry.controller.service.progress import Progress
 from tenantry.controller.service.resolvers import Resolvers
 from tenantry.controller.service.service_port import ServicePort
@@ -144,6 +146,7 @@ class Controller:
             ResolveNeighbour: lambda seek, origin: self.neighbours.seek(seek, origin.send),
             NeighbourReply: lambda heard, _: self.neighbours.heard(heard),
             PortMigrated: migration.arrived,
+            Unreachable: lambda one, _: self.prober.unreachable(one),
         }
         self.packets = PacketIns(
             self.model,
@@ -180,6 +183,14 @@ class Controller:
             partial(_renew, self.hosts, self.inventory, self.progress, conf.ovsdb.service_port),
             shares.guests,
         )
+        self.prober = Prober(
+            self.model,
+            [part.probing for part in parts if part.probing],
+            self.inbox.submit,
+            interface=self.service_port.name,
+            most=shares.probes,
+            ready=partial(can_ask, self.model, self.service_port, self.progress),
+        )
         if conf.ovsdb.service_port and not self.service_port.name:
             self.service_port.state = (
                 "guests get no metadata, and no DNS by TCP: they take an Open vSwitch on the "
@@ -214,6 +225,7 @@ class Controller:
                     self.model, self.progress, [part.announce for part in parts if part.announce]
                 ),
                 Journal(self.model, self.status.port),
+                self.prober,
                 *self.periodic,
                 self.timings,
             ],
@@ -302,6 +314,7 @@ class Controller:
         yield "looking for neighbours", self.neighbours.run
         yield "limiting connections", self.limits.run
         yield "looking who of the workers is there", self.workers.run
+        yield "asking who is alive", self.prober.run
         if self.service_port.name:
             yield "following the service port", self.service_port.run
         for periodic in self.periodic:
@@ -313,6 +326,7 @@ class Controller:
             greenlet.kill()
         self.hosts.stop()
         self.service_port.close()
+        self.prober.close()
         self._api.close()
         channel.stop(self.channel)
         self.store.close()

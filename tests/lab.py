@@ -273,6 +273,7 @@ def written(directory: Path, values: dict[str, str]) -> Path:
         "store__url": f"sqlite:///{directory}/tenantry.db",
         "api__listen": "127.0.0.1:0",
         "network_log__file": f"{directory}/network.log",
+        "health__file": f"{directory}/health.json",
         **values,
     }
     sections: dict[str, list[str]] = {}

@@ -61,6 +61,7 @@ class ClassifyPriority(Priorities):
 
     TAP = 400  # a copy is made of it first; or it is one, from another host
     NEVER_FORWARDED = 300  # group addresses as sources, bridge protocols: nobody may send them
+    PROBE = 204  # of the controller's, whether somebody is alive
     MOVED_HERE = 203  # what a guest says where it has just begun to run
     PAIR_BROADCAST = 202  # to a group, from the MAC address of an allowed address pair
     PAIR_MAC = 201  # from the MAC address of an allowed address pair: learned
@@ -73,6 +74,7 @@ class ClassifyPriority(Priorities):
 class L2LookupPriority(Priorities):
     """L2_LOOKUP: where a MAC address is."""
 
+    PROBE_REPLY = 400  # to the controller, which asks whether members are alive
     SERVICE = 300  # the controller's own: what it has not answered by now goes nowhere
     KNOWN = 100  # of the model, or of many
     MISS = 0  # by what was learned

@@ -21,6 +21,7 @@ class TrapPriority(Priorities):
 
     FROM_WHERE_KNOWN = 200  # a neighbour that asks from where it is known to be: no news
     TRAPPED = 100
+    PROBE_REPLY = 60  # to a load balancer's monitor: no part of what is balanced
     LOCAL_IP_ITSELF = 51  # from the port that is behind it
     VIP = 45  # what is for a load balancer
     LOCAL_IP = 50  # what is for a local IP, and so for a port here

@@ -29,6 +29,7 @@ NO_SERVICE_PORT = Cause(
 class ServicePriority(Priorities):
     """SERVICE: what is asked there."""
 
+    PROBE_REPLY = 200  # to what the controller has asked itself
     ASKED = 100
     MISS = 0
 

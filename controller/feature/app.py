@@ -24,6 +24,7 @@ from tenantry.controller.feature.effects import (
 )
 from tenantry.controller.feature.extension import Extension
 from tenantry.controller.feature.ovsdb_rows import Row
+from tenantry.controller.feature.probes import Probing
 from tenantry.controller.feature.processes import Process
 from tenantry.controller.feature.routes import Observe, Route
 from tenantry.controller.model import View
@@ -69,6 +70,7 @@ class Parts:
     packets that its flows send to the controller (``packets.py``). ``announce``: what is sent when
     something has changed; ``periodic``: what is done now and then, unasked. ``endpoint``: what is
     answered at the service port. ``neighbours``: whom it asks for their MAC addresses.
+    ``probing``: whom it has asked whether they are alive.
     ``rows``: what it wants in a switch's OVSDB (``rows.py``). ``processes``: what it wants to run
     on a worker's host (``processes.py``). ``effects``: what is done about
     effects of a type of its own, whoever's packet handler yields them. ``observed``: by kind of
@@ -82,6 +84,7 @@ class Parts:
     periodic: Periodic | None = None
     endpoint: Endpoint | None = None
     neighbours: Neighbourhood | None = None
+    probing: Probing | None = None
     rows: Rows | None = None
     processes: Processes | None = None
     effects: Mapping[type, EffectHandler] = field(default_factory=dict)

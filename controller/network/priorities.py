@@ -39,6 +39,7 @@ class RouterAdmitPriority(Priorities):
 class RoutePriority(Priorities):
     """ROUTE: a router's own addresses, then what no route may override, then routes."""
 
+    PROBE_REPLY = 393  # to the controller, which asks whether members are alive
     SHARED_ADDRESS = 392  # which the router's gateway must see first
     OWN_FRAGMENT = 391  # for one of its own addresses, in fragments
     OWN_ADDRESS = 390

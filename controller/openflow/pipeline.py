@@ -54,6 +54,7 @@ class Table(Enum):
     PUNT_LIMIT = 16, "punt", Miss.OWN, Path.VISITED
     VIP = 17, "load_balancer", Miss.OWN, Path.SWITCHED_ASIDE
     LOCAL_IP = 18, "local_ip", Miss.OWN, Path.SWITCHED_ASIDE
+    HEALTH = 19, "health", Miss.OWN, Path.SWITCHED_ASIDE
     FROM_PORT_CT = 20, "security_groups", Miss.NEXT, Path.SWITCHED
     SG_IDENTITY = 21, "security_groups", Miss.OWN, Path.VISITED
     FROM_PORT_TRACK = 22, "security_groups", Miss.NEXT, Path.SWITCHED_ASIDE

@@ -38,3 +38,24 @@ of the guest's own address, so that its addresses do not get into each other's w
 def port_key(address: int) -> int:
     """The key of the port that asks from an address in those ranges."""
     return address & (1 << KEY_BITS) - 1
+
+
+PROBE_BIT = 1 << KEY_BITS - 1
+"""Of an address in those ranges that stands for somebody whom the controller asks whether it is
+alive (PROBED); the others stand for ports, whose keys are smaller."""
+
+PROBE_PORTS = range(256, 512)
+"""From which it asks. Nothing else takes them to begin a connection: they are below what clients
+use (RFC 6335, 6), and below those with which old ones showed that they were root (512 to 1023)."""
+
+
+def probed(version: int, key: int) -> int:
+    """The address that stands for somebody with a key (of 22 bits) of their own."""
+    return SERVICE_PORT_ADDRESSES[version] & ~((1 << KEY_BITS + GUEST_BITS) - 1) | PROBE_BIT | key
+
+
+PROBED = {
+    version: (probed(version, 0), (1 << bits) - 1 ^ (1 << KEY_BITS - 2) - 1)
+    for version, bits in ((4, 32), (6, 128))
+}
+"""All of those addresses, as (value, mask)."""

@@ -26,6 +26,7 @@ class Shares(NamedTuple):
     guests: int
     questions: int  # of guests, to the resolvers
     clients: int  # of the API
+    probes: int  # of ours, whether somebody is alive
 
 
 def raise_limit() -> int:
@@ -51,11 +52,12 @@ def _number(limit: int) -> int:
 
 def shares(limit: int) -> Shares:
     """What is whose, of ``limit`` in all."""
-    tenth = max(limit - OWN, 50) // 10
+    part = max(limit - OWN, 55) // 11
     return Shares(
-        switches=3 * tenth,
-        hosts=tenth,  # of two files each, with what wakes its greenlet
-        guests=min(2 * tenth, MANY),
-        questions=min(tenth, MANY),
-        clients=min(2 * tenth, MANY),
+        switches=3 * part,
+        hosts=part,  # of two files each, with what wakes its greenlet
+        guests=min(2 * part, MANY),
+        questions=min(part, MANY),
+        clients=min(2 * part, MANY),
+        probes=min(part, MANY),
     )

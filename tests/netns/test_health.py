@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Health monitors: real servers behind a real switch that die, refuse, hang and say 503."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tenantry.controller.sockets import certificates
+from tests.health import NAME, Balanced, listens, says
+from tests.lab import Lab, lab
+from tests.namespace import Guest
+from tests.openvswitch import OpenVSwitch
+from tests.outside import SERVER, SERVER6, Outside, machine
+
+CIDRS = {4: "10.0.0.0/24", 6: "2001:4:1::/64"}
+FURTHER = {4: "10.1.0.0/24", 6: "2001:4:2::/64"}
+
+
+@pytest.fixture
+def net(ovs: OpenVSwitch, tmp_path: Path) -> Iterator[Lab]:
+    with lab(ovs, tmp_path) as running:
+        assert running.controller.service_port.up.wait(10)
+        yield running
+        running.verify()
+
+
+def plugged(net: Lab, network: Any, **attributes: Any) -> tuple[Guest, Any]:
+    port = net.port(network, **attributes)
+    return machine(net, port), port
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_what_becomes_of_members(net: Lab, version: int) -> None:
+    """Each kind of question, with answers that are good, bad, late, or none."""
+    network = net.network(CIDRS[version])
+    (one, port), (two, other) = (plugged(net, network) for _ in range(2))
+    balancer = Balanced(net, network, known_to=(one, two))
+    good = says(one, 80, "200")
+    for guest, number, answer in ((two, 80, "503"), (one, 81, "hangs"), (two, 81, "404")):
+        says(guest, number, answer)
+    for kind, number, expected in (
+        ("TCP", 80, ("", "")),
+        ("HTTP", 80, ("", "HTTP 503")),
+        ("HTTP", 81, ("no answer", "HTTP 404")),
+        ("HTTP", 82, ("refused", "refused")),
+        ("HTTPS", 80, ("TLS: wrong version number", "TLS: wrong version number")),
+        ("PING", 80, ("", "")),
+        ("UDP-CONNECT", 80, ("refused", "refused")),
+    ):
+        pool = balancer.pool(type=kind)
+        members = [balancer.member(pool, each, number) for each in (port, other)]
+        for member, reason in zip(members, expected, strict=True):
+            balancer.until(member, reason)
+    codes = balancer.pool(type="HTTP", expected_codes="200,400-404")
+    balancer.until(balancer.member(codes, other, 80, monitor_port=81))
+    # It dies, and comes back.
+    member = balancer.member(balancer.pool(type="HTTP"), port, 80)
+    balancer.until(member)
+    good.kill()
+    balancer.until(member, "refused")
+    says(one, 80, "200")
+    balancer.until(member)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_datagrams_that_somebody_takes(net: Lab, version: int) -> None:
+    network = net.network(CIDRS[version])
+    guest, port = plugged(net, network)
+    balancer = Balanced(net, network, known_to=(guest,))
+    member = balancer.member(balancer.pool(type="UDP-CONNECT"), port, 53)
+    balancer.until(member, "refused")
+    server = listens(guest, 53)
+    balancer.until(member)
+    server.kill()
+    balancer.until(member, "refused")
+
+
+def test_tls_with_a_certificate_and_a_name(net: Lab, tmp_path: Path) -> None:
+    network = net.network(CIDRS[4])
+    guest, port = plugged(net, network)
+    certificates.create(tmp_path / "pki", [NAME])
+    pem = tmp_path / "both.pem"
+    made = sorted((tmp_path / "pki").iterdir())
+    pem.write_text("".join(path.read_text() for path in made if "controller" in path.name))
+    says(guest, 443, "200", pem, NAME)
+    balancer = Balanced(net, network, known_to=(guest,))
+    named = {"domain_name": NAME, "http_version": 1.1}
+    for kind in ("TLS-HELLO", "HTTPS"):
+        balancer.until(balancer.member(balancer.pool(type=kind, **named), port, 443))
+        unnamed = balancer.member(balancer.pool(type=kind), port, 443)
+        balancer.until(unnamed, "TLS: tlsv1 unrecognized name")
+
+
+def test_tenants_with_equal_addresses(net: Lab) -> None:
+    """Two networks of two tenants, with a router each: members have the same addresses."""
+    for project, answers in (("red", ("", "refused")), ("blue", ("refused", ""))):
+        near = net.network(*CIDRS.values(), project=project)
+        far = net.network(*FURTHER.values(), project=project)
+        net.router(near, far, project=project)
+        wanted = []
+        for network, reason in zip((near, far), answers, strict=True):
+            port = net.port(
+                network,
+                fixed_ips=[
+                    {"subnet_id": s["id"], "ip_address": _ninth(s)} for s in net.subnets(network)
+                ],
+            )
+            guest = machine(net, port)
+            balancer = Balanced(net, near, known_to=(guest,) if network is near else ())
+            if not reason:
+                says(guest, 80, "200")
+            for ip in port["fixed_ips"]:
+                for kind, number in (("HTTP", 80), ("UDP-CONNECT", 9), ("PING", 9)):
+                    member = balancer.member(balancer.pool(type=kind), ip["ip_address"], number)
+                    said = {"HTTP": reason, "UDP-CONNECT": "refused", "PING": ""}[kind]
+                    wanted.append((balancer, member, said))
+        for balancer, member, said in wanted:
+            balancer.until(member, said)
+
+
+def _ninth(subnet: Any) -> str:
+    return str(subnet["cidr"].partition("/")[0]).removesuffix("0") + "9"
+
+
+def test_members_outside(net: Lab) -> None:
+    outside = Outside(net)
+    network = net.network(*CIDRS.values())
+    plugged(net, network)
+    router = net.router(network, outside=outside.network)
+    outside.routes_to(router, CIDRS[6])
+    balancer = Balanced(net, network)
+    server = says(outside.server, 80, "200")
+    pool = balancer.pool(type="HTTP")
+    members = [balancer.member(pool, address, 80) for address in (SERVER, SERVER6)]
+    pings = balancer.pool(type="PING")
+    members += [balancer.member(pings, address, 80) for address in (SERVER, SERVER6)]
+    for member in members:
+        balancer.until(member)
+    server.kill()
+    for member in members[:2]:
+        balancer.until(member, "refused")
+
+
+def test_security_groups_of_members_judge_the_vip(net: Lab) -> None:
+    """A monitor is let in where the VIP is."""
+    network = net.network(CIDRS[4])
+    group = net.create("security_group", name="web")
+    for rule in group["security_group_rules"]:
+        if rule["direction"] == "ingress":
+            net.api("DELETE", f"/v2.0/security-group-rules/{rule['id']}")
+    guest, port = plugged(net, network, security_groups=[group["id"]])
+    says(guest, 80, "200")
+    balancer = Balanced(net, network, known_to=(guest,))
+    member = balancer.member(balancer.pool(type="HTTP"), port, 80)
+    balancer.until(member, "no answer")
+    rule = {"direction": "ingress", "protocol": "tcp", "port_range_min": 80, "port_range_max": 80}
+    vip = balancer.vip["fixed_ips"][0]["ip_address"]
+    net.api(
+        "POST",
+        "/v2.0/security-group-rules",
+        {
+            "security_group_rule": {
+                **rule,
+                "security_group_id": group["id"],
+                "remote_ip_prefix": vip,
+            }
+        },
+    )
+    balancer.until(member)
