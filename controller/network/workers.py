@@ -15,9 +15,9 @@ from tenantry.controller.model import ProcessState, View, Worker, derived
 @derived
 def worker_of(view: View, key: str) -> str | None:
     """The host of the worker that has what this key stands for: the id of a load balancer, say.
-    None while no worker is alive."""
-    alive = view.ids(Worker, alive=True)
-    return max(alive, key=lambda host: (_weight(host, key), host), default=None)
+    While none is alive, it is as if all were, for what they have goes on. None if there is none."""
+    workers = view.ids(Worker, alive=True) or view.ids(Worker)
+    return max(workers, key=lambda host: (_weight(host, key), host), default=None)
 
 
 def _weight(host: str, key: str) -> bytes:

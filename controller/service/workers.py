@@ -134,6 +134,8 @@ class Workers(Follower):
         self._epoch = secrets.token_hex(4)
         self._desks: dict[str, Desk] = {}
         self._seen: dict[tuple[str, Processes], tuple[Process, ...]] = {}
+        self._begun = False
+        """Whether the model has what is stored."""
         self._known: frozenset[str] = frozenset()
         self._alive: frozenset[str] = frozenset()
         self._placed: dict[str, str] = {}
@@ -146,7 +148,7 @@ class Workers(Follower):
     # --- what is wanted ------------------------------------------------------------------------
 
     def passed(self, passed: Passed) -> None:
-        view = View(self._model, self._engine)
+        view, self._begun = View(self._model, self._engine), True
         known = {str(host): worker.alive for host, worker in self._model.all(Worker).items()}
         changes: list[Change] = []
         for host in self._known - known.keys():
@@ -296,7 +298,10 @@ class Workers(Follower):
 
     def _heard(self, host: str) -> None:
         """A worker asks. Errors: LookupError, if there is no such host, Unavailable."""
+        self._desk(host).heard = time.monotonic()
         worker = self._model.get(Worker, host)
+        if not self._begun:
+            return
         if worker is None:
             hosts = sorted({s.host for s in self._model.all(Switch).values() if s.integration})
             if host not in hosts:
@@ -304,7 +309,6 @@ class Workers(Follower):
                 raise LookupError(
                     f"there is no host {host} with a switch of ours; known: {known}. Say --name"
                 )
-        self._desk(host).heard = time.monotonic()
         if worker is None or not worker.alive:
             LOG.info("worker %s is here", host)
             self._note(host, True)

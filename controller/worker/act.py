@@ -74,7 +74,9 @@ class Hands:
                 self._make(netns, pid)
             case RemoveNamespace():
                 self._remove(netns)
-            case Take(interface):
+            case Take(interface, replaces):
+                if replaces:
+                    run("ip", "-n", netns, "link", "delete", interface)
                 run("ip", "link", "set", interface, "netns", netns)
             case Configure(_, lines):
                 run("ip", "-n", netns, "-force", "-batch", "-", input="\n".join(lines) + "\n")
@@ -152,8 +154,9 @@ class Hands:
             except FileNotFoundError:
                 raise Trouble(f"{place.files(name)} is gone") from None
         self.children[child.pid] = child
-        while place.alive(name) is None and child.poll() is None:
-            time.sleep(0.002)
+        inode = place.inode(process.namespace)
+        while child.poll() is None and not ((it := place.alive(name, inode)) and it.inside):
+            time.sleep(0.002)  # until it has noted itself, and gone where it belongs
         if process.loads:
             self._command(process, netns, process.reload)
 

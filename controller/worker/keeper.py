@@ -35,7 +35,7 @@ from tenantry.controller.worker.plan import (
     missing,
     plan,
 )
-from tenantry.controller.worker.there import Place, Trouble
+from tenantry.controller.worker.there import Place, Trouble, arrived
 from tenantry.controller.worker.watch import Watch
 
 LOG = logging.getLogger("tenantry.worker")
@@ -133,7 +133,7 @@ class Keeper:
             self._take_done()
             now = time.monotonic()
             for namespace in news:
-                self._dirty |= {namespace} if namespace else self._waiting()
+                self._dirty |= {namespace} if namespace else self._arrived()
             for namespace, when in list(self._due.items()):
                 if when <= now:
                     del self._due[namespace]
@@ -141,6 +141,11 @@ class Keeper:
             if now - looked >= LOOK_SECONDS:
                 looked = now
                 self._look()
+
+    def _arrived(self) -> set[str]:
+        """Those whose interfaces are on the host itself, where switches make them."""
+        names = arrived()
+        return {name for name, group in self._wanted.items() if names & group.plugs.keys()}
 
     def _waiting(self) -> set[str]:
         """Those that miss an interface."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import ip_interface, ip_network
 from typing import NamedTuple, TypeAlias
 
@@ -20,7 +21,7 @@ class Group:
 
     processes: Mapping[str, Process] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def plugs(self) -> dict[str, Plug]:
         """By the name of the interface."""
         plugs = [plug for process in self.processes.values() for plug in process.plugs]
@@ -68,9 +69,11 @@ class RemoveNamespace(NamedTuple):
 
 
 class Take(NamedTuple):
-    """Move an interface from the host into the namespace."""
+    """Move an interface from the host into the namespace. One of its name that is there is what an
+    ovs-vswitchd that has died has left."""
 
     interface: str
+    replaces: bool = False
 
 
 class Configure(NamedTuple):
@@ -150,8 +153,8 @@ def plan(wanted: Group, there: There, resting: Collection[str] = ()) -> Iterator
             return
     for name, plug in sorted(wanted.plugs.items()):
         link = there.links.get(name)
-        if link is None and name in there.arrived:
-            yield Take(name)
+        if name in there.arrived:
+            yield Take(name, replaces=link is not None)
             link = Link("", 0, False)
         if link is not None and (lines := tuple(differences(plug, link))):
             yield Configure(name, lines)

@@ -73,6 +73,9 @@ class Place:
         """The name of a namespace, as ``ip netns`` has it."""
         return f"{self.mark}{namespace}"
 
+    def inode(self, namespace: str) -> int | None:
+        return _inode(NETNS / self.netns(namespace))
+
     def files(self, name: str) -> Path:
         return self.directory / "files" / name
 
@@ -108,8 +111,7 @@ class Place:
 
     def there(self, namespace: str, wanted: Group) -> There:
         """Errors: Trouble."""
-        netns = self.netns(namespace)
-        inode = _inode(NETNS / netns)
+        netns, inode = self.netns(namespace), self.inode(namespace)
         mine = {name for name in self.directories() if self.namespace_of(name) == namespace}
         processes = {}
         for name in mine | wanted.processes.keys():
@@ -157,7 +159,7 @@ class Place:
             for each in process.files
         ]
         pids = [self.alive(name) for name in wanted.processes]
-        return _inode(NETNS / self.netns(namespace)), files, pids
+        return self.inode(namespace), files, pids
 
     def last_words(self, name: str) -> str:
         """The end of a process's log."""

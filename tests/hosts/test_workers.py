@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,10 +22,12 @@ from tenantry.apps import APPS
 from tenantry.controller import serve
 from tenantry.controller.feature.app import App, Parts
 from tenantry.controller.feature.processes import File, Plug, Probe, Process, Route
+from tenantry.controller.feature.routes import Silent
 from tenantry.controller.model import Network, Port, ProcessState, Subnet, View, Worker
 from tenantry.controller.network.dns_names import address_text
 from tenantry.controller.network.workers import is_ready, worker_of
 from tenantry.controller.openflow.oxm import value_text
+from tenantry.controller.worker.there import Place
 from tests.farm import CONTROLLER, Farm, Machine, farm, machines
 from tests.lab import eventually
 from tests.namespace import Guest, run
@@ -90,7 +94,7 @@ def process_of(view: View, port: Port) -> Process:
     return Process(
         name=f"web-{port.id}",
         namespace=port.id,
-        command=("python3", "server.py"),
+        command=("no-such-command",) if ":" in port.name else ("python3", "server.py"),
         plugs=(Plug(port.id, mac, network.mtu, tuple(addresses), tuple(routes)),),
         files=(File("server.py", SERVER), File("greeting", port.name)),
         check=("sh", "-c", "! grep -q bad greeting"),
@@ -155,6 +159,36 @@ class Web(Farm):
         workers = self.controller.model.all(Worker).values()
         return {worker.id for worker in workers if worker.alive}
 
+    def machine_of(self, port: Any) -> Machine:
+        return next(m for m in self.machines if m.name == self.host_of(port))
+
+    def place(self, port: Any) -> Place:
+        return Place(self.directory / self.host_of(port))
+
+    def is_told(self, port: Any, state: str, words: str) -> bool:
+        told = self.state(port)
+        return told is not None and told.state == state and words in told.reason
+
+    def shown(self, port: Any) -> Any:
+        """Addresses and routes of its interface, in a namespace."""
+        within = ("ip", "-n", self.place(port).netns(port["id"]), "-json")
+        links = json.loads(run(*within, "address"))
+        of = [link for link in links if link["ifname"].startswith("wk")]
+        kept = [
+            (link["mtu"], "UP" in link["flags"], sorted(i["local"] for i in link["addr_info"]))
+            for link in of
+        ]
+        routes = [
+            sorted((r["dst"], r.get("gateway")) for r in json.loads(run(*within, version, "route")))
+            for version in ("-4", "-6")
+        ]
+        return kept, routes
+
+    def heard_again(self) -> int:
+        """Of how many workers it is just so that they have asked."""
+        told = self.api("GET", "/tenantry/v1/workers")
+        return sum(worker["alive"] and worker["heard_seconds"] < 1 for worker in told)
+
     def pid(self, port: Any) -> int:
         found = [
             process["pid"]
@@ -174,7 +208,7 @@ def web(directory: Path, count: int) -> Iterator[Web]:
     try:
         with (
             machines(count) as started,
-            farm(directory, started, api__listen=f"{CONTROLLER}:0") as net,
+            farm(directory, started, api__listen=f"{CONTROLLER}:9696") as net,
         ):
             net.__class__ = Web
             assert isinstance(net, Web)
@@ -194,8 +228,6 @@ def web(directory: Path, count: int) -> Iterator[Web]:
 
 def clean(where: Path) -> None:
     """What workers leave behind, on purpose."""
-    from tenantry.controller.worker.there import Place
-
     for directory in where.glob("*"):
         mark = Place(directory).mark
         for line in run("ip", "netns", "list").splitlines():
@@ -238,3 +270,199 @@ def test_a_process_comes_changes_and_goes(net: Web) -> None:
     net.delete("port", port["id"])
     assert eventually(lambda: not list((net.directory / net.machines[0].name / "files").iterdir()))
     assert eventually(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_what_is_there_is_mended(net: Web) -> None:
+    """Processes that are killed, and what somebody does by hand to files, addresses, routes,
+    interfaces and namespaces."""
+    network = net.network("10.0.0.0/24", "fd00::/64")
+    guest = net.plug(net.machines[0], net.port(network))
+    port = net.web(network, "one")
+    net.until_ready(port)
+    answers = lambda: get(guest, port).startswith("one ")  # noqa: E731
+    assert eventually(answers)
+    pid = net.pid(port)
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(answers)
+    assert eventually(lambda: net.pid(port) not in (0, pid))
+    pid = net.pid(port)
+
+    place = net.place(port)
+    within = ("ip", "-n", place.netns(port["id"]))
+    name = Plug(port["id"], "", 0).interface
+    four, six = sorted((ip["ip_address"] for ip in port["fixed_ips"]), key=lambda a: ":" in a)
+    inside = net.machine_of(port).guest
+
+    def routes() -> str:
+        return inside.run(*within, "route") + inside.run(*within, "-6", "route")
+
+    for change in (
+        ("link", "set", name, "down"),
+        ("address", "del", f"{four}/24", "dev", name),
+        ("address", "add", "10.0.0.99/24", "dev", name),
+        ("-6", "route", "del", "default"),
+        ("link", "set", name, "mtu", "1280"),
+    ):
+        right = net.shown(port)
+        inside.run(*within, *change)
+        assert eventually(lambda right=right: net.shown(port) == right), change  # type: ignore[misc]
+    assert "default via 10.0.0.1" in routes() and "default via fd00::1" in routes()
+    assert eventually(answers)
+    file = place.files(f"web-{port['id']}") / "greeting"
+    file.write_text("by hand")
+    assert eventually(lambda: file.read_text() == "one")
+    run("ip", "netns", "delete", place.netns(port["id"]))
+    assert eventually(lambda: place.netns(port["id"]) in run("ip", "netns", "list"))
+    assert eventually(answers)
+    assert net.pid(port) == pid, "of all that, nothing ends it"
+    # And with whoever is there: the interface is gone, too, and made anew.
+    os.kill(pid, signal.SIGSTOP)
+    run("ip", "netns", "delete", place.netns(port["id"]))
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: net.pid(port) not in (0, pid))
+    assert eventually(answers)
+    assert six
+
+
+def test_it_goes_on_without_worker_controller_and_switch(net: Web) -> None:
+    network = net.network("10.0.0.0/24")
+    guest = net.plug(net.machines[0], net.port(network))
+    ports = [net.web(network, name) for name in ("one", "two", "three")]
+    net.until_ready(*ports)
+    pids = [*map(net.pid, ports)]
+    answers = lambda: [get(guest, port).split()[1:] for port in ports]  # noqa: E731
+    right = [[str(pid)] for pid in pids]
+    assert eventually(lambda: answers() == right)
+
+    for machine in net.machines:  # the workers are killed, and back in no time
+        net.kill_worker(machine.name)
+        net.start_worker(machine)
+    assert answers() == right
+    assert eventually(lambda: net.heard_again() == 2)
+    net.until_ready(*ports)
+    assert answers() == right
+
+    rows = [
+        machine.vsctl("--columns=_uuid,name,ofport", "list", "interface")
+        for machine in net.machines
+    ]
+    net.stop_controller()
+    assert answers() == right
+    for machine in net.machines:  # also, who starts without a controller knows what he has
+        net.kill_worker(machine.name)
+        net.start_worker(machine)
+    os.kill(pids[0], signal.SIGKILL)
+    assert eventually(lambda: bool(get(guest, ports[0])))
+    net.start_controller()
+    net.until_ready(*ports)
+    assert answers()[1:] == right[1:]
+    assert net.pid(ports[0]) != pids[0]
+    again = [
+        machine.vsctl("--columns=_uuid,name,ofport", "list", "interface")
+        for machine in net.machines
+    ]
+    assert rows == again, "a start moves no interface"
+
+    for machine in net.machines:
+        machine.crash()
+        machine.restart()
+    assert eventually(lambda: [bool(answer) for answer in answers()] == [True] * 3)
+    assert [*map(net.pid, ports)][1:] == pids[1:], "what runs is given its interface back"
+
+
+@pytest.mark.parametrize("how", ["worker", "host"])
+def test_another_takes_over(net: Web, how: str) -> None:
+    network = net.network("10.0.0.0/24")
+    one, two = net.machines
+    guest = net.plug(two, net.port(network))
+    ports, moves, stays = list[Any](), list[Any](), list[Any]()
+    while len(moves) < 2 or len(stays) < 2:  # which worker has a port is as random as its id
+        ports.append(net.web(network, f"web{len(ports)}"))
+        (moves if net.host_of(ports[-1]) == one.name else stays).append(ports[-1])
+    net.until_ready(*ports)
+    pids = [*map(net.pid, stays)]
+    assert all(eventually(lambda port=port: bool(get(guest, port))) for port in ports)  # type: ignore[misc]
+
+    lost = time.monotonic()
+    if how == "worker":
+        net.kill_worker(one.name)
+    else:
+        for leg in ("mgmt", "under"):
+            one.cut(leg)
+    old = {port["id"]: net.pid(port) for port in moves}
+    for port in moves:
+        while get(guest, port, 0.3).split()[1:] in ([], [str(old[port["id"]])]):
+            assert time.monotonic() - lost < 30
+    took = time.monotonic() - lost
+    print(f"taken over after {took:.2f} s")
+    assert took < 5.0
+    assert {net.host_of(port) for port in ports} == {two.name}
+    assert [*map(net.pid, stays)] == pids, "nothing else moves"
+
+    if how == "worker":
+        net.start_worker(one)
+    else:
+        for leg in ("mgmt", "under"):
+            one.cut(leg, mend=True)
+    assert eventually(lambda: {net.host_of(port) for port in moves} == {one.name})
+    net.until_ready(*ports)
+    assert all(eventually(lambda port=port: bool(get(guest, port))) for port in ports)  # type: ignore[misc]
+    assert eventually(lambda: all(net.bound(port) == one.name for port in moves))
+    assert [*map(net.pid, stays)] == pids
+    names = {Plug(port["id"], "", 0).interface for port in moves}
+    assert eventually(lambda: not names & set(two.vsctl("list-ports", "br-int").split()))
+    assert eventually(
+        lambda: len(list((net.directory / two.name / "files").iterdir())) == len(stays)
+    )
+
+
+def test_what_cannot_run_is_told_and_tried_again(net: Web) -> None:
+    network = net.network("10.0.0.0/24")
+    guest = net.plug(net.machines[0], net.port(network))
+    port = net.web(network, "one")
+    net.until_ready(port)
+    pid = net.pid(port)
+    port = net.update("port", port["id"], name="a bad one")
+    assert eventually(lambda: net.is_told(port, "refused", "grep -q bad"))
+    assert get(guest, port).split() == ["one", str(pid)], "the old one goes on"
+    port = net.update("port", port["id"], name="two")
+    net.until_ready(port)
+    assert get(guest, port).split() == ["two", str(pid)]
+
+    dies = net.web(network, "dies")
+    assert eventually(lambda: net.is_told(dies, "failed", "it says why"))
+    dies = net.update("port", dies["id"], name="lives")
+    net.until_ready(dies)
+    assert get(guest, dies).startswith("lives ")
+    strange = net.web(network, "none: such")  # see process_of
+    assert eventually(lambda: net.is_told(strange, "failed", "no-such-command"))
+    shown = net.api("GET", "/tenantry/v1/workers")
+    assert any(p["reason"] and not p["confirmed"] for w in shown for p in w["processes"])
+    assert "SERVER" not in str(shown) and "import" not in str(shown)
+
+
+def test_a_process_can_be_asked(net: Web) -> None:
+    network = net.network("10.0.0.0/24")
+    port = net.web(network, "how are you")
+    net.until_ready(port)
+    running = net.controller.running
+    assert running.ask_process(f"web-{port['id']}", "greeting") == "how are you"
+    with pytest.raises(Silent, match="no nothing"):
+        running.ask_process(f"web-{port['id']}", "nothing")
+    with pytest.raises(Silent, match="no worker"):
+        running.ask_process("web-none", "greeting")
+
+
+def test_a_worker_of_another_store_is_left_alone(net: Web, tmp_path: Path) -> None:
+    """Whoever starts a controller with an empty database loses nothing by that."""
+    network = net.network("10.0.0.0/24")
+    port = net.web(network, "one")
+    net.until_ready(port)
+    pid = net.pid(port)
+    host = net.machine_of(port)
+    net.kill_worker(host.name)
+    file = net.directory / host.name / "wanted.json"
+    file.write_text(file.read_text().replace(net.controller.store.id, "another"))
+    net.start_worker(host)
+    assert eventually(lambda: net.controller.model.get(Worker, host.name).alive)  # type: ignore[union-attr]
+    assert Path(f"/proc/{pid}").exists()
