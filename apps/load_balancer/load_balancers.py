@@ -9,7 +9,7 @@ from typing import Any
 
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer import graph, vips
+from tenantry.apps.load_balancer import graph, offers, vips
 from tenantry.apps.load_balancer.attributes import (
     ADDRESS,
     COMMON,
@@ -25,10 +25,8 @@ from tenantry.apps.load_balancer.attributes import (
     texts,
 )
 from tenantry.apps.load_balancer.errors import (
-    PROVIDER,
     InvalidSubresource,
     NotFound,
-    ProviderNotEnabled,
     invalid,
     unsupported,
 )
@@ -45,18 +43,16 @@ from tenantry.controller.feature.extension import (
 from tenantry.controller.openflow.keys import Zone
 from tenantry.controller.store import Body, Draft, Link
 
-PROVIDERS = (PROVIDER, "octavia", "amphora")
-"""Who is asked for. There is one; it has the names, too, that clients ask for by default."""
-
 PARTS = ("listener", "pool")
 """What is part of a load balancer: kinds, and roles in which it sees them."""
 
 
 class LoadBalancerHooks(OctaviaHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
-        _check_offered(draft, body)
+        networks = offers.choose(draft, body)
         _check_judges(draft, context, body)
         vips.take(self.kinds["port"], draft, context, body)
+        offers.check_network(networks, body)
         body["failovers"] = 0
         body["graph"] = (context, body.pop("listeners"), body.pop("pools"))
 
@@ -94,23 +90,13 @@ class LoadBalancerHooks(OctaviaHooks):
 
     def links(self, body: Body) -> Iterable[Link]:
         yield Link(body["vip_port_id"], LOAD_BALANCER)
+        yield from offers.links(body)
 
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         super().present(reader, context, body, shown)
         for kind in PARTS:
             shown[f"{kind}s"] = ids(reader.linked(body["id"], kind))
         shown["vip_vnic_type"] = "normal"
-
-
-def _check_offered(draft: Draft, body: Body) -> None:
-    provider = body["provider"] or PROVIDER
-    if provider not in PROVIDERS:
-        raise ProviderNotEnabled(prov=provider)
-    body["provider"] = provider
-    if body["flavor_id"]:
-        raise invalid("Invalid flavor_id.")
-    if body["availability_zone"]:
-        raise invalid("Invalid availability zone.")
 
 
 def _check_judges(draft: Draft, context: Context, body: Body) -> None:

@@ -78,6 +78,7 @@ _VERBS = {
     "status": "get_status",
     "statuses": "get_status",
     "failover": "put_failover",
+    "config": "put_config",
     "default": "get_defaults",
 }
 

@@ -171,6 +171,8 @@ class Access:
                 return is_shared(reader, context, body)
             if name in body and name != _SHARED:
                 value = body[name]
+                if kind.service is not None and name == "project_id" and not value:
+                    return context.project_id  # what is nobody's is like one's own
                 return None if value is ATTR_NOT_SPECIFIED else value
             parent, colon, below = name.partition(":")
             found = of(parent, below) if colon else None

@@ -88,12 +88,10 @@ class ResourceType:
         self.attributes: dict[str, Mapping[str, Any]] = standard.attributes(new.standard)
         for name, spec in new.attributes.items():
             self.attributes[name] = {**self.attributes.get(name, {}), **spec}
-        for extension in extensions:
-            for definition in extension.definitions:
-                for name, spec in definition.RESOURCE_ATTRIBUTE_MAP.get(
-                    self.collection, {}
-                ).items():
-                    self.attributes[name] = {**self.attributes.get(name, {}), **spec}
+        of_neutron = [] if new.service else [d for e in extensions for d in e.definitions]
+        for definition in of_neutron:
+            for name, spec in definition.RESOURCE_ATTRIBUTE_MAP.get(self.collection, {}).items():
+                self.attributes[name] = {**self.attributes.get(name, {}), **spec}
         # Neutron's maps know the older name only; a body has the newer name only.
         self.attributes["project_id"] = self.attributes["tenant_id"]
         self.visible = [name for name, spec in self.attributes.items() if spec.get("is_visible")]
@@ -276,7 +274,8 @@ class ResourceType:
         if self._keys is not None:
             yield self._key_claim(body["key"])
         if self.named_by:
-            yield self._name_claim(body[f"{self.parent}_id"], body[self.named_by])
+            parent = body[f"{self.parent}_id"] if self.parent else ""
+            yield self._name_claim(parent, body[self.named_by])
         for rules in self.rules:
             yield from rules.claims(body)
 

@@ -162,6 +162,7 @@ def init(context: Context, directory: Path, endpoint: str, network: str) -> None
             identity.user(user, passwords[user], project, role, new=user not in known)
     identity.service("identity", "keystone", f"{endpoint}/v3")
     identity.service("network", "neutron", network)
+    identity.service("load-balancer", "octavia", f"{network}/load-balancer")
     if context.output.json({"clouds": str(clouds), "config_file": str(options)}):
         return
     others = ", ".join(user for user in USERS if user not in ("member", CONTROLLER))

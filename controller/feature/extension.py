@@ -203,8 +203,8 @@ class ResourceSpec:
     ``standard`` are the attributes that it has of those that many kinds have, by the last words of
     the extensions ``standard-attr-...``: REVISED, TAGGED, or what Neutron's has.
 
-    No two kinds of one ``key_space`` (the name of one of them) have the same key. What has a
-    parent, and is ``named_by`` an attribute, has that for an ID in its URL, once in each parent.
+    No two kinds of one ``key_space`` (the name of one of them) have the same key. What is
+    ``named_by`` an attribute has that for an ID in its URL, once, or once in each parent.
     With an ``alias`` it is also at ``/v2.0/ALIAS/ID``, where nobody need know of what it is a part.
 
     What is of another ``service`` is at that service's path, and called ``singular`` in bodies, and

@@ -28,13 +28,15 @@ def test_users_have_their_roles_and_a_catalogue(keystone: Keystone) -> None:
             "import json, openstack; session = openstack.connect().session;"
             "access = session.auth.get_access(session);"
             "print(json.dumps([access.role_names, access.project_name,"
-            " session.get_endpoint(service_type='network')]))"
+            " session.get_endpoint(service_type='network'),"
+            " session.get_endpoint(service_type='load-balancer')]))"
         )
         python = TENANTRY.with_name("python")
         said = run(python, "-c", program, **keystone.environment(user))
-        found, projects[user], network = json.loads(said)
+        found, projects[user], network, load_balancer = json.loads(said)
         assert set(found) == roles
         assert network == keystone.network
+        assert load_balancer == f"{keystone.network}/load-balancer"
     assert projects == {
         "admin": "admin",
         "tenantry": "service",
