@@ -85,7 +85,7 @@ attack: machine $(STAMP) ## hostile frames, floods, lying peers, kills, until on
 	done; exit 1
 
 .PHONY: conformance
-conformance: machine $(STAMP) build/conformance/.installed ## the public API suites, a real Keystone; SUITE=neutron, PART=ci, failed or a word
+conformance: machine $(STAMP) build/conformance/.installed ## the public API suites, a real Keystone; SUITE=octavia, PART=ci, failed or a word
 	@$(SUDO) $(PYTHON) -m tests.conformance --venv build/conformance \
 	    $(if $(SUITE),--suite $(SUITE)) $(if $(PART),--part $(PART))
 

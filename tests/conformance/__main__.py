@@ -50,11 +50,19 @@ def main() -> int:
                 return 1
             found = run(suites, chosen)
         (ROOT / "build").mkdir(exist_ok=True)
-        for file in ("tempest.log", "controller.log", "keystone.log", "tempest.conf"):
+        for file in (
+            "tempest.log",
+            "controller.log",
+            "keystone.log",
+            "tempest.conf",
+            "octavia.conf",
+        ):
             if (directory / file).exists():
                 (directory / file).rename(ROOT / "build" / f"conformance-{file}")
-    if arguments.part == "failed":  # all others are as they were
-        status = conclude(results.read() | found, whole=True, alone=True)
+    if arguments.part == "failed" or (arguments.suite and not arguments.part):
+        before = {test: outcome for test, outcome in results.read().items() if test in tests}
+        # All others are as they were.
+        status = conclude(before | found, whole=True, alone=arguments.part == "failed")
     else:
         status = conclude(found, whole=chosen == tests)
     if idle := results.all_skipped(found):

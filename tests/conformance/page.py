@@ -21,11 +21,15 @@ _HEAD = """\
 
 What the public suites say of the API: {versions}, run by `make conformance` against a
 controller of its own on a real Open vSwitch, with a real Keystone (`tenantry keystone init`). This
-page is written by it, and is of its last whole run.
+page is written by it, and is of the last whole run of each suite.
 
 A test is skipped by the suite itself, if the API does not offer the extension that it is about
-(`GET /v2.0/extensions`), or if the suite needs more than networks. One that fails, and has no
-reason to, is a mistake of ours.
+(`GET /v2.0/extensions`), or if the suite needs more than networks and load balancers. One that
+fails, and has no reason to, is a mistake of ours.
+
+Load balancers are tested in real networks, by Keystone's default roles (`admin`, `member`,
+`reader`), as Octavia's default policy knows them. `tests/conformance/settings.py` has all that the
+suites are told.
 
 """
 
@@ -42,9 +46,8 @@ def text(found: Mapping[str, Outcome]) -> str:
 
 def _versions() -> str:
     lines = REQUIREMENTS.read_text().splitlines()
-    return " and ".join(
-        line.replace(" ==", "") for line in lines if re.match("(tempest|neutron)", line)
-    )
+    *most, last = (line.replace(" ==", "") for line in lines if re.match("[a-z]", line))
+    return f"{', '.join(most)} and {last}"
 
 
 def _counts(found: Mapping[str, Outcome]) -> list[str]:

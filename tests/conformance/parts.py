@@ -18,6 +18,8 @@ CI = (
     "neutron_tempest_plugin.api.test_security_groups.RbacSharedSecurityGroupTest.",
     "neutron_tempest_plugin.api.test_trunk.TrunkTestJSON.",
     "neutron_tempest_plugin.api.admin.test_shared_network_extension.RBACSharedNetworksTest.",
+    "octavia_tempest_plugin.tests.api.v2.test_load_balancer.",
+    "octavia_tempest_plugin.tests.api.v2.test_flavor.",
 )
 """Classes that go through what most clients use, and through who may see what, in a minute."""
 

@@ -20,8 +20,12 @@ SUITES = {
     "bgpvpn": "neutron_tempest_plugin.bgpvpn.api.",
     "sfc": "neutron_tempest_plugin.sfc.tests.api.",
     "taas": "neutron_tempest_plugin.tap_as_a_service.api.",
+    "octavia": "octavia_tempest_plugin.tests.api.v2.",
 }
 """Name and where its modules are. Scenarios, which boot guests by Nova, are none of them."""
+
+SETTINGS = {"octavia": "octavia.conf"}
+"""The files of suites that are told otherwise of the cloud than tempest.conf says."""
 
 PASSED, SKIPPED, FAILED = "passed", "skipped", "failed"
 _STATUS = {"success": PASSED, "xfail": PASSED, "skip": SKIPPED, "fail": FAILED}
@@ -49,7 +53,7 @@ def suite(test: str) -> str:
 
 
 class Suites:
-    """The suites, installed in a virtual environment, run in a directory that has tempest.conf."""
+    """The suites, installed in a virtual environment, run where there are their settings."""
 
     def __init__(self, venv: Path, directory: Path) -> None:
         self._bin, self._directory = venv / "bin", directory
@@ -86,13 +90,27 @@ class Suites:
         self, tests: Iterable[str], workers: int, told: Callable[[str, Outcome], None]
     ) -> dict[str, Outcome]:
         """What became of each of these tests; ``told`` hears of one after the other."""
-        chosen = [*tests]
+        by_settings: dict[str, list[str]] = {}
+        for test in tests:
+            by_settings.setdefault(SETTINGS.get(suite(test), "tempest.conf"), []).append(test)
+        found: dict[str, Outcome] = {}
+        for settings, chosen in by_settings.items():
+            found |= self._run(chosen, workers, told, settings)
+        return found
+
+    def _run(
+        self,
+        chosen: list[str],
+        workers: int,
+        told: Callable[[str, Outcome], None],
+        settings: str,
+    ) -> dict[str, Outcome]:
         (self._directory / "chosen").write_text("\n".join(chosen) + "\n")
         words = ["run", "--subunit", "--load-list", "chosen", "--concurrency", str(workers)]
         running = subprocess.Popen(
             [self._bin / "stestr", *words],
             cwd=self._directory,
-            env=self._environment,
+            env={**self._environment, "TEMPEST_CONFIG": settings},
             stdout=subprocess.PIPE,
             stderr=(self._directory / "stestr.log").open("ab"),
         )
