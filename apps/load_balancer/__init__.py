@@ -8,11 +8,19 @@ balanced where they start, on the client's own switch; what is to be read is rea
 
 from oslo_config import cfg
 
-from tenantry.apps.load_balancer import packets, records, resources, tables
+from tenantry.apps.load_balancer import (
+    commands,
+    packets,
+    records,
+    resources,
+    routes,
+    statistics,
+    tables,
+)
 from tenantry.apps.load_balancer.choice import compile_parts
 from tenantry.apps.load_balancer.flows import compile_balancer, compile_common, splits_on
 from tenantry.apps.load_balancer.places import balancers_on
-from tenantry.apps.load_balancer.status import Provisioning
+from tenantry.apps.load_balancer.provisioning_status import Provisioning
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
 
 
@@ -21,7 +29,8 @@ def _build(conf: cfg.ConfigOpts) -> Parts:
     return Parts(
         extension=resources.extension(provisioning),
         packet_in=packets.handle,
-        observed=provisioning.observed(),
+        observed={**provisioning.observed(), **statistics.OBSERVED},
+        routes=routes.ROUTES,
     )
 
 
@@ -38,4 +47,5 @@ LOAD_BALANCER = App(
     tables=tables.TABLES,
     adds_to=tables.ADDS_TO,
     fields=tables.FIELDS,
+    commands=commands.COMMANDS,
 )

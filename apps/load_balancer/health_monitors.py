@@ -10,24 +10,25 @@ from typing import Any
 
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer.parents import LOAD_BALANCER, POOL, find
+from tenantry.apps.load_balancer.attributes import COMMON, STANDARD, OctaviaHooks
+from tenantry.apps.load_balancer.errors import NotFound, invalid
+from tenantry.apps.load_balancer.parents import POOL, find
 from tenantry.apps.load_balancer.pools import MONITOR
 from tenantry.apps.load_balancer.records import SCTP, UDP
-from tenantry.apps.load_balancer.refusals import NotFound
+from tenantry.apps.load_balancer.service import OCTAVIA
 from tenantry.apps.load_balancer.values import (
-    COMMON,
     REQUIRED,
     SHOWN,
     Spec,
-    bad,
+    Wrong,
     choice,
+    declared,
     number,
     reference,
     spec,
-    text,
 )
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Reader, ResourceHooks, ResourceSpec
+from tenantry.controller.feature.extension import Reader, ResourceSpec
 from tenantry.controller.store import Body, Claim, Draft, Link
 
 UDP_CONNECT, TLS_HELLO = "UDP-CONNECT", "TLS-HELLO"
@@ -59,37 +60,37 @@ class AlreadyMonitored(exceptions.Conflict):
 def _matching(pattern: re.Pattern[str], what: str) -> Spec:
     def read(value: Any) -> str:
         if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise bad(f"'{value}' is not {what}")
+            raise Wrong(f"'{value}' is not {what}")
         return value
 
     return spec(read, None)
 
 
-ATTRIBUTES: dict[str, Spec] = {
-    **COMMON,
-    "name": text(""),
-    "pool_id": reference(REQUIRED, fixed=True, is_visible=False),
-    "type": choice(TYPES, fixed=True),
-    "delay": number(0, None),
-    "timeout": number(0, None),
-    "max_retries": number(1, 10),
-    "max_retries_down": number(1, 10, 3),
-    "http_method": choice(METHODS, None),
-    "url_path": _matching(_PATH, "the path of a URL: it begins with a slash"),
-    "expected_codes": _matching(_CODES, "of the form 200, 200,202 or 200-204"),
-    "http_version": choice(VERSIONS, None),
-    "domain_name": _matching(_DOMAIN, "a domain name"),
-    "pools": SHOWN,
-}
+ATTRIBUTES = declared(
+    {
+        **COMMON,
+        "pool_id": reference(REQUIRED, fixed=True, is_visible=False),
+        "type": choice(TYPES, fixed=True),
+        "delay": number(0, None),
+        "timeout": number(0, None),
+        "max_retries": number(1, 10),
+        "max_retries_down": number(1, 10, 3),
+        "http_method": choice(METHODS, None),
+        "url_path": _matching(_PATH, "the path of a URL: it begins with a slash"),
+        "expected_codes": _matching(_CODES, "of the form 200, 200,202 or 200-204"),
+        "http_version": choice(VERSIONS, None),
+        "domain_name": _matching(_DOMAIN, "a domain name"),
+        "pools": SHOWN,
+    }
+)
 
 
-class HealthMonitorHooks(ResourceHooks):
+class HealthMonitorHooks(OctaviaHooks):
     def project(self, reader: Reader, body: Body) -> str:
         return str(find(reader, POOL, body["pool_id"])["project_id"])
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         pool = find(draft, POOL, body["pool_id"])
-        body |= {"project_id": pool["project_id"], "loadbalancer_id": pool["loadbalancer_id"]}
         _check(body, pool)
         _complete(body)
 
@@ -108,39 +109,36 @@ class HealthMonitorHooks(ResourceHooks):
     def links(self, body: Body) -> Iterable[Link]:
         yield Link(body["pool_id"], MONITOR)
 
-    def wholes(self, body: Body) -> Iterable[tuple[str, str]]:
-        yield POOL, body["pool_id"]
-        yield LOAD_BALANCER, body["loadbalancer_id"]
-
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
+        super().present(reader, context, body, shown)
         shown["pools"] = [{"id": body["pool_id"]}]
 
 
 def _check(body: Body, pool: Body) -> None:
-    """What is said fits together, and the pool. Errors: InvalidInput."""
+    """What is said fits together, and the pool. Errors: Octavia's 400."""
     type, protocol = body["type"], pool["protocol"]
     if protocol in (UDP, SCTP):
         if type not in _OVER_DATAGRAMS:
-            raise bad(
+            raise invalid(
                 f"The associated pool protocol is {protocol}, so only a "
                 f"{'/'.join(_OVER_DATAGRAMS)} health monitor is supported."
             )
         if type == UDP_CONNECT and body["delay"] < MIN_UDP_DELAY:
-            raise bad(
+            raise invalid(
                 f"The request delay value {body['delay']} should be larger than {MIN_UDP_DELAY} "
                 f"for {type} health monitor type."
             )
     elif type in (UDP_CONNECT, SCTP):
-        raise bad(f"The {type} type is only supported for pools of type {UDP}/{SCTP}.")
+        raise invalid(f"The {type} type is only supported for pools of type {UDP}/{SCTP}.")
     if not _speaks_http(body):
         for name in HTTP_ONLY:
             if body[name] is not None:
-                raise bad(f"{name} is not a valid option for health monitors of type {type}")
+                raise invalid(f"{name} is not a valid option for health monitors of type {type}")
     if body["domain_name"]:
         if not body["http_version"]:
-            raise bad("'http_version' must be specified when 'domain_name' is provided.")
+            raise invalid("'http_version' must be specified when 'domain_name' is provided.")
         if body["http_version"] < 1.1:
-            raise bad("domain_name goes with http_version 1.1: 1.0 has no header for it")
+            raise invalid("domain_name goes with http_version 1.1: 1.0 has no header for it")
 
 
 def _complete(body: Body) -> None:
@@ -157,6 +155,8 @@ SPEC = ResourceSpec(
     collection="healthmonitors",
     attributes=ATTRIBUTES,
     not_found=lambda id: NotFound(resource="Health Monitor", id=id),
-    path="lbaas/healthmonitors",
-    standard=("timestamp",),
+    standard=STANDARD,
+    service=OCTAVIA,
 )
+
+RULES = {MONITOR: HealthMonitorHooks()}

@@ -15,24 +15,22 @@ from urllib.parse import urlsplit
 
 from neutron_lib import exceptions
 
+from tenantry.apps.load_balancer.attributes import COMMON, DESCRIPTION, STANDARD, OctaviaHooks
+from tenantry.apps.load_balancer.errors import ListenerNoChildren, NotFound, unsupported
+from tenantry.apps.load_balancer.listeners import LISTENER, check_fits
 from tenantry.apps.load_balancer.parents import (
-    LISTENER,
-    LOAD_BALANCER,
     POOL,
-    check_fits,
     find,
 )
 from tenantry.apps.load_balancer.pools import POLICY
 from tenantry.apps.load_balancer.records import HTTP, PROMETHEUS, TERMINATED_HTTPS
-from tenantry.apps.load_balancer.refusals import NoChildren, NotFound, UnsupportedOptionError
+from tenantry.apps.load_balancer.service import OCTAVIA
 from tenantry.apps.load_balancer.values import (
-    COMMON,
-    NAMED,
     REQUIRED,
     SHOWN,
-    Spec,
-    bad,
+    Wrong,
     choice,
+    declared,
     number,
     reference,
     spec,
@@ -40,7 +38,6 @@ from tenantry.apps.load_balancer.values import (
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     Reader,
-    ResourceHooks,
     ResourceSpec,
     changed,
 )
@@ -80,32 +77,32 @@ def _url(value: Any) -> str:
                 return value
         except ValueError:
             pass
-    raise bad(f"'{value}' is not a URL of http or https")
+    raise Wrong(f"'{value}' is not a URL of http or https")
 
 
-ATTRIBUTES: dict[str, Spec] = {
-    **COMMON,
-    **NAMED,
-    "listener_id": reference(REQUIRED, fixed=True),
-    "action": choice(ACTIONS),
-    "position": number(1, LAST, LAST),
-    "redirect_pool_id": reference(),
-    "redirect_url": spec(_url, None),
-    "redirect_prefix": spec(_url, None),
-    "redirect_http_code": choice(CODES, None),
-    "rules": SHOWN,
-}
+ATTRIBUTES = declared(
+    {
+        **COMMON,
+        **DESCRIPTION,
+        "listener_id": reference(REQUIRED, fixed=True),
+        "action": choice(ACTIONS),
+        "position": number(1, LAST, LAST),
+        "redirect_pool_id": reference(),
+        "redirect_url": spec(_url, None),
+        "redirect_prefix": spec(_url, None),
+        "redirect_http_code": choice(CODES, None),
+        "rules": SHOWN,
+    }
+)
 
 
-class L7PolicyHooks(ResourceHooks):
+class L7PolicyHooks(OctaviaHooks):
     def project(self, reader: Reader, body: Body) -> str:
         return str(find(reader, LISTENER, body["listener_id"])["project_id"])
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         listener = find(draft, LISTENER, body["listener_id"])
         _check_read(listener)
-        body["project_id"] = listener["project_id"]
-        body["loadbalancer_id"] = listener["loadbalancer_id"]
         _complete(draft, body, body["action"], listener)
         _insert(draft, body)
 
@@ -126,21 +123,18 @@ class L7PolicyHooks(ResourceHooks):
         if body["redirect_pool_id"]:
             yield Link(body["redirect_pool_id"], POLICY)
 
-    def wholes(self, body: Body) -> Iterable[tuple[str, str]]:
-        yield LISTENER, body["listener_id"]
-        yield LOAD_BALANCER, body["loadbalancer_id"]
-
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
+        super().present(reader, context, body, shown)
         shown["rules"] = [{"id": id} for id in reader.linked(body["id"], RULE)]
 
 
 def _check_read(listener: Body) -> None:
-    """Whether requests to a listener are read. Errors: NoChildren, UnsupportedOptionError."""
+    """Whether requests to a listener are read. Errors: Octavia's."""
     protocol = listener["protocol"]
     if protocol == PROMETHEUS:
-        raise NoChildren(protocol=protocol)
+        raise ListenerNoChildren(protocol=protocol)
     if protocol not in (HTTP, TERMINATED_HTTPS):
-        raise UnsupportedOptionError(
+        raise unsupported(
             f"requests to a listener of protocol {protocol} are passed on unread: L7 policies need "
             f"one of protocol {HTTP} or {TERMINATED_HTTPS}"
         )
@@ -156,7 +150,7 @@ def _complete(draft: Draft, body: Body, action: str, listener: Body) -> None:
         pool = find(draft, POOL, body[target])
         if pool["loadbalancer_id"] != listener["loadbalancer_id"]:
             raise NotFound(resource="Pool", id=pool["id"])
-        check_fits(listener, pool["protocol"])
+        check_fits(listener["protocol"], pool["protocol"])
     code = body["redirect_http_code"] or USUAL_CODE if action in (TO_URL, PREFIX) else None
     nowhere = {name: None for name in TARGETS.values() if name != target}
     body |= {**nowhere, "action": action, "redirect_http_code": code}
@@ -202,6 +196,8 @@ SPEC = ResourceSpec(
     collection="l7policies",
     attributes=ATTRIBUTES,
     not_found=lambda id: NotFound(resource="L7Policy", id=id),
-    path="lbaas/l7policies",
-    standard=("timestamp",),
+    standard=STANDARD,
+    service=OCTAVIA,
 )
+
+RULES = {POLICY: L7PolicyHooks()}

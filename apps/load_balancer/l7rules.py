@@ -10,13 +10,14 @@ from typing import Any
 
 from neutron_lib import exceptions
 
+from tenantry.apps.load_balancer.attributes import COMMON, STANDARD, OctaviaHooks
+from tenantry.apps.load_balancer.errors import NotFound
 from tenantry.apps.load_balancer.l7policies import RULE
-from tenantry.apps.load_balancer.parents import LOAD_BALANCER
 from tenantry.apps.load_balancer.pools import POLICY
-from tenantry.apps.load_balancer.refusals import NotFound
-from tenantry.apps.load_balancer.values import COMMON, MAX_TEXT, Spec, bad, choice, flag, spec
+from tenantry.apps.load_balancer.service import OCTAVIA
+from tenantry.apps.load_balancer.values import MAX_TEXT, Wrong, choice, declared, flag, spec
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import ResourceHooks, ResourceSpec
+from tenantry.controller.feature.extension import ResourceSpec
 from tenantry.controller.store import Body, Draft, Link
 
 HOST_NAME, PATH, FILE_TYPE, HEADER, COOKIE = "HOST_NAME", "PATH", "FILE_TYPE", "HEADER", "COOKIE"
@@ -58,27 +59,28 @@ class TooManyRules(exceptions.Conflict):
 
 def _line(value: Any) -> str:
     if not isinstance(value, str) or len(value) > MAX_TEXT or re.search(r"[\r\n\0]", value):
-        raise bad(f"'{value}' is not a text of one line and at most {MAX_TEXT} characters")
+        raise Wrong(f"'{value}' is not a text of one line and at most {MAX_TEXT} characters")
     return value
 
 
-ATTRIBUTES: dict[str, Spec] = {
-    **COMMON,
-    "type": choice(TYPES),
-    "compare_type": choice(COMPARISONS),
-    "key": spec(_line, None),
-    "value": spec(_line),
-    "invert": flag(False),
-}
+ATTRIBUTES = declared(
+    {
+        **COMMON,
+        "type": choice(TYPES),
+        "compare_type": choice(COMPARISONS),
+        "key": spec(_line, None),
+        "value": spec(_line),
+        "invert": flag(False),
+    }
+)
 
 
-class L7RuleHooks(ResourceHooks):
+class L7RuleHooks(OctaviaHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         policy = draft.get(POLICY, body["l7policy_id"])
         assert policy is not None  # it is the parent
         if len(draft.linked(policy["id"], RULE)) >= MAX_RULES:
             raise TooManyRules(id=policy["id"])
-        body["loadbalancer_id"] = policy["loadbalancer_id"]
         check(body)
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
@@ -86,9 +88,6 @@ class L7RuleHooks(ResourceHooks):
 
     def links(self, body: Body) -> Iterable[Link]:
         yield Link(body["l7policy_id"], RULE)
-
-    def wholes(self, body: Body) -> Iterable[tuple[str, str]]:
-        yield LOAD_BALANCER, body["loadbalancer_id"]
 
 
 def check(rule: Body) -> None:
@@ -128,5 +127,10 @@ SPEC = ResourceSpec(
     attributes=ATTRIBUTES,
     not_found=lambda id: NotFound(resource="L7Rule", id=id),
     parent=POLICY,
-    standard=("timestamp",),
+    standard=STANDARD,
+    service=OCTAVIA,
+    singular="rule",
+    rule=RULE,
 )
+
+RULES = {RULE: L7RuleHooks()}

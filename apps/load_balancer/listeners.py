@@ -51,6 +51,7 @@ from tenantry.apps.load_balancer.records import (
     UNLIMITED,
 )
 from tenantry.apps.load_balancer.service import OCTAVIA
+from tenantry.apps.load_balancer.statistics import stats
 from tenantry.apps.load_balancer.tls import (
     ALPN,
     CIPHERS,
@@ -62,7 +63,7 @@ from tenantry.apps.load_balancer.tls import (
 )
 from tenantry.apps.load_balancer.vips import LOAD_BALANCER
 from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Reader, ResourceSpec, Sight
+from tenantry.controller.feature.extension import Reader, ResourceSpec
 from tenantry.controller.store import Body, Claim, Draft, Link
 
 LISTENER = "listener"
@@ -310,10 +311,6 @@ def _cidrs(values: Any) -> list[str]:
     return list(dict.fromkeys(map(cidr, values)))
 
 
-def _stats(sight: Sight, body: Body) -> Any:
-    return {"stats": sight.seen("listener/stats", body)}
-
-
 SPEC = ResourceSpec(
     name=LISTENER,
     collection="listeners",
@@ -352,7 +349,7 @@ SPEC = ResourceSpec(
     keys=KEYS,
     standard=STANDARD,
     service=OCTAVIA,
-    views={"stats": _stats},
+    views={"stats": stats("listener/stats")},
 )
 
 RULES = {LISTENER: ListenerHooks()}

@@ -31,6 +31,7 @@ from tenantry.apps.load_balancer.errors import (
     unsupported,
 )
 from tenantry.apps.load_balancer.service import OCTAVIA
+from tenantry.apps.load_balancer.statistics import stats
 from tenantry.apps.load_balancer.vips import LOAD_BALANCER
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
@@ -134,10 +135,6 @@ def _status(sight: Sight, body: Body) -> Any:
     return {"statuses": {"loadbalancer": graph.status(sight, body)}}
 
 
-def _stats(sight: Sight, body: Body) -> Any:
-    return {"stats": sight.seen("loadbalancer/stats", body)}
-
-
 _HOOKS = LoadBalancerHooks()
 
 
@@ -195,7 +192,11 @@ SPEC = ResourceSpec(
     standard=STANDARD,
     service=OCTAVIA,
     actions={"failover": _fail_over},
-    views={"status": _status, "statuses": _status, "stats": _stats},
+    views={
+        "status": _status,
+        "statuses": _status,
+        "stats": stats("loadbalancer/stats", "loadbalancer/proxied"),
+    },
     created=graph.created,
     cascade=_HOOKS.cascade,
 )

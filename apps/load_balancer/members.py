@@ -4,31 +4,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import count
-from typing import Any
 
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer.parents import LOAD_BALANCER, POOL, find
+from tenantry.apps.load_balancer.attributes import COMMON, STANDARD, OctaviaHooks
+from tenantry.apps.load_balancer.errors import NotFound, unsupported
+from tenantry.apps.load_balancer.parents import POOL
 from tenantry.apps.load_balancer.pools import MEMBER
-from tenantry.apps.load_balancer.refusals import NotFound
+from tenantry.apps.load_balancer.records import SCTP, UDP
+from tenantry.apps.load_balancer.service import OCTAVIA
 from tenantry.apps.load_balancer.values import (
-    COMMON,
     SHOWN,
-    Spec,
     address,
-    bad,
+    declared,
     flag,
     number,
     reference,
     text,
 )
+from tenantry.apps.load_balancer.vips import LOAD_BALANCER
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
-    Maker,
     Reader,
-    ResourceHooks,
     ResourceSpec,
     is_set,
     may_use,
@@ -67,30 +66,30 @@ class NoDirectMembers(exceptions.BadRequest):
 
 _PORT = (1, 0xFFFF)
 
-ATTRIBUTES: dict[str, Spec] = {
-    **COMMON,
-    "name": text(""),
-    "pool_id": reference(fixed=True, is_visible=False),
-    "address": address(fixed=True),
-    "protocol_port": number(*_PORT, fixed=True),
-    "weight": number(0, MAX_WEIGHT, 1),
-    "backup": flag(False),
-    "subnet_id": reference(fixed=True),
-    "monitor_address": address(None),
-    "monitor_port": number(*_PORT, None),
-    "request_sriov": flag(False, fixed=True, is_visible=False),
-    "vnic_type": SHOWN,
-}
+ATTRIBUTES = declared(
+    {
+        **COMMON,
+        "name": text(""),
+        "address": address(fixed=True),
+        "protocol_port": number(*_PORT, fixed=True),
+        "weight": number(0, MAX_WEIGHT, 1),
+        "backup": flag(False),
+        "subnet_id": reference(fixed=True),
+        "monitor_address": address(None),
+        "monitor_port": number(*_PORT, None),
+        "request_sriov": flag(False, fixed=True, is_visible=False),
+        "vnic_type": SHOWN,
+    }
+)
 
 
-class MemberHooks(ResourceHooks):
+class MemberHooks(OctaviaHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
-        pool = find(draft, POOL, body["pool_id"])
-        body |= {"project_id": pool["project_id"], "loadbalancer_id": pool["loadbalancer_id"]}
         if body["request_sriov"]:
             raise NoDirectMembers()
+        _check_version(draft, body)
         _check_subnet(draft, context, body)
-        free = (n for n in count() if draft.owner(_slot(pool["id"], n)) is None)
+        free = (n for n in count() if draft.owner(_slot(body["pool_id"], n)) is None)
         body["slot"] = next(free)
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
@@ -111,11 +110,49 @@ class MemberHooks(ResourceHooks):
         if body["subnet_id"]:
             yield Link(body["subnet_id"], MEMBER)
 
-    def wholes(self, body: Body) -> Iterable[tuple[str, str]]:
-        yield LOAD_BALANCER, body["loadbalancer_id"]
-
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
+        super().present(reader, context, body, shown)
         shown["vnic_type"] = "normal"
+
+    def replace(
+        self, draft: Draft, context: Context, pool: Body, items: list[Body], additive: bool
+    ) -> None:
+        """Make the members of a pool these: who is there, at this address and port, becomes what is
+        said; who is not is made; and all others go, unless it is only to add. Octavia's errors."""
+        maker = self.kinds[MEMBER]
+        asked = [(item, maker.parse_new(context, item)) for item in items]
+        places = [_place(member) for _, member in asked]
+        there = {_place(each): each for each in members_of(draft, pool["id"])}
+        twice = next((place for place in there if places.count(place) > 1), None)
+        if twice:
+            raise MemberTwice(address=twice[0], port=twice[1])
+        for place, member in there.items():
+            if place not in places and not additive:
+                maker.delete(draft, context, member)
+        maker.check_quota(draft, pool["project_id"], sum(place not in there for place in places))
+        for place, (item, parsed) in zip(places, asked, strict=True):
+            if place in there:
+                said = {
+                    name: parsed[name] for name in _CHANGEABLE if name in item or name in _RESET
+                }
+                maker.update(draft, context, there[place], said)
+            else:
+                maker.make(draft, context, item, pool)
+
+
+def _check_version(draft: Draft, body: Body) -> None:
+    """Only a proxy speaks IPv6 to the one and IPv4 to the other; there is none of datagrams."""
+    pool = draft.get(POOL, body["pool_id"])
+    balancer = pool and draft.get(LOAD_BALANCER, pool["loadbalancer_id"])
+    if pool is None or balancer is None or pool["protocol"] not in (UDP, SCTP):
+        return
+    extra = (vip["ip_address"] for vip in balancer["additional_vips"])
+    vips = [*dict.fromkeys(":" in address for address in (balancer["vip_address"], *extra))]
+    if (":" in body["address"]) not in vips:
+        raise unsupported(
+            f"a member of {pool['protocol']} pools has an address of the same IP version as the "
+            "load balancer, or as one of its additional_vips"
+        )
 
 
 def _check_subnet(draft: Draft, context: Context, body: Body) -> None:
@@ -128,38 +165,6 @@ def _check_subnet(draft: Draft, context: Context, body: Body) -> None:
 
 def _slot(pool_id: str, number: int) -> Claim:
     return Claim(_SLOT, pool_id, str(number))
-
-
-def replace(
-    kinds: Mapping[str, Maker],
-    draft: Draft,
-    context: Context,
-    pool: Body,
-    items: Any,
-    additive: bool,
-) -> None:
-    """Make the members of a pool these: who is there, at this address and port, becomes what is
-    said; who is not is made; and all others go, unless it is only to add. Octavia's errors."""
-    maker = kinds[MEMBER]
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise bad("members is not a list of members")
-    owner = {"pool_id": pool["id"], "project_id": pool["project_id"]}
-    asked = [(item, maker.parse_new(context, {**item, **owner})) for item in items]
-    places = [_place(member) for _, member in asked]
-    there = {_place(each): each for each in members_of(draft, pool["id"])}
-    twice = next((place for place in there if places.count(place) > 1), None)
-    if twice:
-        raise MemberTwice(address=twice[0], port=twice[1])
-    for place, member in there.items():
-        if place not in places and not additive:
-            maker.delete(draft, context, member)
-    maker.check_quota(draft, pool["project_id"], sum(place not in there for place in places))
-    for place, (item, parsed) in zip(places, asked, strict=True):
-        if place in there:
-            said = {name: parsed[name] for name in _CHANGEABLE if name in item or name in _RESET}
-            maker.update(draft, context, there[place], said)
-        else:
-            maker.make(draft, context, {**item, **owner})
 
 
 _RESET = frozenset({"admin_state_up", "weight", "backup", "monitor_address", "monitor_port"})
@@ -178,6 +183,8 @@ def _place(member: Body) -> tuple[str, int]:
     return member["address"], member["protocol_port"]
 
 
+_HOOKS = MemberHooks()
+
 SPEC = ResourceSpec(
     name=MEMBER,
     collection="members",
@@ -185,5 +192,9 @@ SPEC = ResourceSpec(
     not_found=lambda id: NotFound(resource="Member", id=id),
     keys=range(1, 1 << 20),
     parent=POOL,
-    standard=("timestamp",),
+    standard=STANDARD,
+    service=OCTAVIA,
+    batch=_HOOKS.replace,
 )
+
+RULES = {MEMBER: _HOOKS}

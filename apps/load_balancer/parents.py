@@ -4,26 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from neutron_lib import exceptions
-
-from tenantry.apps.load_balancer.records import PROMETHEUS, PROXY, PROXYV2
-from tenantry.apps.load_balancer.refusals import NoChildren, NotFound
+from tenantry.apps.load_balancer.errors import ListenerNoChildren, NotFound
+from tenantry.apps.load_balancer.listeners import LISTENER, check_fits
+from tenantry.apps.load_balancer.records import PROMETHEUS
+from tenantry.apps.load_balancer.vips import LOAD_BALANCER
 from tenantry.controller.feature.extension import Reader
 from tenantry.controller.store import Body
 
-LOAD_BALANCER, LISTENER, POOL = "loadbalancer", "listener", "pool"
+POOL = "pool"
 
 _CALLED = {LOAD_BALANCER: "Load Balancer", LISTENER: "Listener", POOL: "Pool"}
-
-
-class WrongPoolProtocol(exceptions.BadRequest):
-    message = (
-        "Validation failure: The pool protocol '%(pool)s' is invalid while the listener protocol "
-        "is '%(listener)s'."
-    )
 
 
 def find(reader: Reader, kind: str, id: Any) -> Body:
@@ -35,22 +27,8 @@ def find(reader: Reader, kind: str, id: Any) -> Body:
     return body
 
 
-POOL_PROTOCOLS: Mapping[str, tuple[str, ...]] = {
-    "TCP": ("HTTP", "HTTPS", PROXY, PROXYV2, "TCP"),
-    "HTTP": ("HTTP", PROXY, PROXYV2),
-    "HTTPS": ("HTTPS", PROXY, PROXYV2, "TCP"),
-    "TERMINATED_HTTPS": ("HTTP", PROXY, PROXYV2),
-    "UDP": ("UDP",),
-    "SCTP": ("SCTP",),
-    PROMETHEUS: (),
-}
-"""By protocol of a listener: of which protocols the pools behind it may be."""
-
-
-def check_fits(listener: Body, pool_protocol: str) -> None:
-    """Whether a listener may have a pool of a protocol. Errors: NoChildren, WrongPoolProtocol."""
-    protocol = listener["protocol"]
-    if protocol == PROMETHEUS:
-        raise NoChildren(protocol=protocol)
-    if pool_protocol not in POOL_PROTOCOLS[protocol]:
-        raise WrongPoolProtocol(pool=pool_protocol, listener=protocol)
+def check_leads(listener: Body, pool_protocol: str) -> None:
+    """Whether a listener may lead to pools of a protocol. Errors: NoChildren, Octavia's 400."""
+    if listener["protocol"] == PROMETHEUS:
+        raise ListenerNoChildren(protocol=PROMETHEUS)
+    check_fits(listener["protocol"], pool_protocol)

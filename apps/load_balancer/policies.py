@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from oslo_policy.policy import DocumentedRuleDefault, Operation, RuleDefault
 
 from tenantry.apps.load_balancer.service import rule
-from tenantry.controller.feature.policies import SCOPE
+from tenantry.controller.feature.policies import ANY_READER, SCOPE, of_route
 
 READ, READ_GLOBAL = "rule:load-balancer:read", "rule:load-balancer:read-global"
 WRITE, ADMIN = "rule:load-balancer:write", "rule:load-balancer:admin"
@@ -69,6 +69,10 @@ USUAL = {
 """What most kinds have."""
 
 
+PARTS = {verb: check for verb, check in USUAL.items() if verb != "list_all"}
+"""What those have that are listed as parts of something."""
+
+
 def of_kind(kind: str, path: str, checks: Mapping[str, str]) -> tuple[RuleDefault, ...]:
     """The rules of a kind at ``/v2/lbaasPATH``, by what is done; ``create:NAME`` is who may set an
     attribute."""
@@ -106,6 +110,11 @@ POLICIES = (
         },
     ),
     *of_kind("listener", "/listeners", {**USUAL, "stats": READ}),
+    *of_kind("pool", "/pools", USUAL),
+    *of_kind("member", "/pools/{id}/members", {**PARTS, "list": f"{READ} or rule:service"}),
+    *of_kind("healthmonitor", "/healthmonitors", USUAL),
+    *of_kind("l7policy", "/l7policies", USUAL),
+    *of_kind("l7rule", "/l7policies/{id}/rules", PARTS),
     *of_kind(
         "quota",
         "/quotas",
@@ -118,4 +127,5 @@ POLICIES = (
             "default": READ_QUOTA,
         },
     ),
+    *of_route("load-balancers", ANY_READER),
 )

@@ -8,14 +8,11 @@ from collections.abc import Iterable, Iterator
 
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer import pool_tls, session_persistence
-from tenantry.apps.load_balancer.parents import (
-    LISTENER,
-    LOAD_BALANCER,
-    POOL,
-    check_fits,
-    find,
-)
+from tenantry.apps.load_balancer import session_persistence, tls
+from tenantry.apps.load_balancer.attributes import COMMON, DESCRIPTION, STANDARD, OctaviaHooks, ids
+from tenantry.apps.load_balancer.errors import NotFound, invalid, unsupported
+from tenantry.apps.load_balancer.listeners import DEFAULT_OF, LISTENER
+from tenantry.apps.load_balancer.parents import POOL, check_leads, find
 from tenantry.apps.load_balancer.records import (
     HTTP,
     HTTPS,
@@ -29,21 +26,21 @@ from tenantry.apps.load_balancer.records import (
     TCP,
     UDP,
 )
-from tenantry.apps.load_balancer.refusals import NotFound
+from tenantry.apps.load_balancer.service import OCTAVIA
 from tenantry.apps.load_balancer.values import (
-    COMMON,
-    NAMED,
     SHOWN,
-    Spec,
-    bad,
     choice,
+    declared,
+    flag,
     reference,
+    text,
+    texts,
 )
+from tenantry.apps.load_balancer.vips import LOAD_BALANCER
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     SYSTEM,
     Reader,
-    ResourceHooks,
     ResourceSpec,
     is_set,
 )
@@ -55,9 +52,6 @@ ALGORITHMS = (LEAST_CONNECTIONS, ROUND_ROBIN, SOURCE_IP, SOURCE_IP_PORT)
 MEMBER, MONITOR, POLICY = "member", "healthmonitor", "l7policy"
 """Kinds of what has a pool, and the roles in which it sees them."""
 
-DEFAULT_OF = "default_pool_of"
-"""The role in which a pool sees the listeners whose default pool it is."""
-
 
 class ListenerHasDefaultPool(exceptions.Conflict):
     message = "This listener already has a default pool"
@@ -67,23 +61,31 @@ class PoolInUse(exceptions.Conflict):
     message = "Pool %(id)s is in use by L7 policy %(policy)s"
 
 
-ATTRIBUTES: dict[str, Spec] = {
-    **COMMON,
-    **NAMED,
-    "loadbalancer_id": reference(fixed=True, is_visible=False),
-    "listener_id": reference(fixed=True, is_visible=False),
-    "protocol": choice(PROTOCOLS, fixed=True),
-    "lb_algorithm": choice(ALGORITHMS),
-    "session_persistence": session_persistence.ATTRIBUTE,
-    **pool_tls.POOL_ATTRIBUTES,
-    "loadbalancers": SHOWN,
-    "listeners": SHOWN,
-    "members": SHOWN,
-    "healthmonitor_id": SHOWN,
-}
+ATTRIBUTES = declared(
+    {
+        **COMMON,
+        **DESCRIPTION,
+        "loadbalancer_id": reference(fixed=True, is_visible=False),
+        "listener_id": reference(fixed=True, is_visible=False),
+        "protocol": choice(PROTOCOLS, fixed=True),
+        "lb_algorithm": choice(ALGORITHMS),
+        "session_persistence": session_persistence.ATTRIBUTE,
+        "tls_enabled": flag(False),
+        "tls_container_ref": text(None),
+        "ca_tls_container_ref": text(None),
+        "crl_container_ref": text(None),
+        "tls_ciphers": text(None, 2048),
+        "tls_versions": texts(None),
+        "alpn_protocols": texts(None),
+        "loadbalancers": SHOWN,
+        "listeners": SHOWN,
+        "members": SHOWN,
+        "healthmonitor_id": SHOWN,
+    }
+)
 
 
-class PoolHooks(ResourceHooks):
+class PoolHooks(OctaviaHooks):
     def project(self, reader: Reader, body: Body) -> str:
         return str(_balancer(reader, body)["project_id"])
 
@@ -92,12 +94,12 @@ class PoolHooks(ResourceHooks):
         body |= {"loadbalancer_id": balancer["id"], "project_id": balancer["project_id"]}
         if is_set(body["listener_id"]):
             listener = find(draft, LISTENER, body["listener_id"])
-            check_fits(listener, body["protocol"])
+            check_leads(listener, body["protocol"])
             if listener["default_pool_id"]:
                 raise ListenerHasDefaultPool()
         asked = body["session_persistence"]
         body["session_persistence"] = session_persistence.completed(asked, None)
-        _check(body)
+        self._check(draft, context, body)
 
     def created(self, draft: Draft, body: Body) -> None:
         if is_set(body["listener_id"]):
@@ -110,7 +112,21 @@ class PoolHooks(ResourceHooks):
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         asked, there = body["session_persistence"], before["session_persistence"]
         body["session_persistence"] = session_persistence.completed(asked, there)
-        _check(body)
+        self._check(draft, context, body)
+
+    def _check(self, draft: Draft, context: Context, body: Body) -> None:
+        """What is said fits together. Errors: Octavia's."""
+        session_persistence.check(body["session_persistence"], body["protocol"])
+        if body["crl_container_ref"] and not body["ca_tls_container_ref"]:
+            raise invalid("A CA certificate reference is required to specify a revocation list.")
+        if body["tls_enabled"] and body["protocol"] in (UDP, SCTP):
+            raise unsupported(f"TLS of {body['protocol']} pools: it goes over TCP")
+        tls.check_ciphers(body["tls_ciphers"])
+        tls.check_versions(body["tls_versions"])
+        tls.check_alpn(body["alpn_protocols"])
+        tls.check_refs(self.kinds, draft, context, map(body.get, _REFERENCES))
+        if body["tls_enabled"]:
+            body |= {name: body[name] or usual for name, usual in _USUAL.items()}
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
         for id in draft.linked(body["id"], POLICY):
@@ -124,18 +140,14 @@ class PoolHooks(ResourceHooks):
     def links(self, body: Body) -> Iterable[Link]:
         yield Link(body["loadbalancer_id"], POOL)
 
-    def wholes(self, body: Body) -> Iterable[tuple[str, str]]:
-        yield LOAD_BALANCER, body["loadbalancer_id"]
-
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
+        super().present(reader, context, body, shown)
         id = body["id"]
         monitors = reader.linked(id, MONITOR)
-        shown["loadbalancers"] = [{"id": body["loadbalancer_id"]}]
-        shown["listeners"] = [{"id": each} for each in listener_ids(reader, id)]
-        shown["members"] = [{"id": each} for each in reader.linked(id, MEMBER)]
+        shown["loadbalancers"] = ids([body["loadbalancer_id"]])
+        shown["listeners"] = ids(listener_ids(reader, id))
+        shown["members"] = ids(reader.linked(id, MEMBER))
         shown["healthmonitor_id"] = next(iter(monitors), None)
-        if body["tls_enabled"]:
-            shown |= {name: body[name] or usual for name, usual in pool_tls.USUAL.items()}
 
 
 def _balancer(reader: Reader, body: Body) -> Body:
@@ -144,10 +156,10 @@ def _balancer(reader: Reader, body: Body) -> Body:
     if is_set(listener_id):
         listener = find(reader, LISTENER, listener_id)
         if is_set(asked) and asked != listener["loadbalancer_id"]:
-            raise bad(f"listener {listener_id} is not of load balancer {asked}")
+            raise invalid(f"listener {listener_id} is not of load balancer {asked}")
         asked = listener["loadbalancer_id"]
     if not is_set(asked):
-        raise bad("Must provide at least one of: loadbalancer_id, listener_id")
+        raise invalid("Must provide at least one of: loadbalancer_id, listener_id")
     return find(reader, LOAD_BALANCER, asked)
 
 
@@ -166,11 +178,14 @@ def listener_ids(reader: Reader, pool_id: str) -> list[str]:
     return [*dict.fromkeys([*found, *(each["listener_id"] for each in policies if each)])]
 
 
-def _check(body: Body) -> None:
-    """What is said fits together. Errors: InvalidInput."""
-    session_persistence.check(body["session_persistence"], body["protocol"])
-    if body["crl_container_ref"] and not body["ca_tls_container_ref"]:
-        raise bad("A CA certificate reference is required to specify a revocation list.")
+_REFERENCES = ("tls_container_ref", "ca_tls_container_ref", "crl_container_ref")
+
+_USUAL = {
+    "tls_ciphers": tls.CIPHERS,
+    "tls_versions": tls.VERSIONS,
+    "alpn_protocols": tls.ALPN,
+}
+"""What is meant where TLS is enabled and nothing is said of these."""
 
 
 SPEC = ResourceSpec(
@@ -179,6 +194,8 @@ SPEC = ResourceSpec(
     attributes=ATTRIBUTES,
     not_found=lambda id: NotFound(resource="Pool", id=id),
     keys=range(1, 1 << 16),
-    path="lbaas/pools",
-    standard=("timestamp",),
+    standard=STANDARD,
+    service=OCTAVIA,
 )
+
+RULES = {POOL: PoolHooks()}

@@ -8,7 +8,7 @@ from typing import Any
 
 import netaddr
 
-from tenantry.apps.load_balancer import statuses
+from tenantry.apps.load_balancer import operating_status
 from tenantry.apps.load_balancer.records import (
     Listener,
     LoadBalancer,
@@ -38,7 +38,7 @@ def _balancer(view: View, balancer: LoadBalancer) -> dict[str, Any]:
         "name": balancer.name,
         "project_id": balancer.project_id,
         "vips": [_address(vip.version, vip.address) for vip in balancer.vips],
-        "operating_status": statuses.of_load_balancer(view, balancer),
+        "operating_status": operating_status.of_load_balancer(view, balancer),
         "listeners": [_listener(view, each) for each in sorted(listeners, key=lambda x: x.port)],
         "pools": [_pool(view, each) for each in sorted(pools, key=lambda pool: pool.key)],
     }
@@ -51,7 +51,7 @@ def _listener(view: View, listener: Listener) -> dict[str, Any]:
         "port": listener.port,
         "pool_id": listener.default_pool_id or None,
         "by": "switch" if in_switch(view, listener.id) else "proxy",
-        "operating_status": statuses.of_listener(view, listener),
+        "operating_status": operating_status.of_listener(view, listener),
     }
 
 
@@ -62,7 +62,7 @@ def _pool(view: View, pool: Pool) -> dict[str, Any]:
         "id": pool.id,
         "protocol": pool.protocol,
         "lb_algorithm": pool.lb_algorithm,
-        "operating_status": statuses.of_pool(view, pool),
+        "operating_status": operating_status.of_pool(view, pool),
         "members": [_member(view, each, each.id in rotating) for each in members],
     }
 
@@ -77,7 +77,7 @@ def _member(view: View, member: Member, rotating: bool) -> dict[str, Any]:
         "weight": member.weight,
         "backup": member.backup,
         "in_rotation": rotating,
-        "operating_status": statuses.of_member(view, member),
+        "operating_status": operating_status.of_member(view, member),
         "reason": health.reason if health is not None else "",
     }
 

@@ -25,10 +25,32 @@ SHOWN: Spec = {"allow_post": False, "allow_put": False, "is_visible": True}
 """Of what nobody can set."""
 
 
-def bad(message: str) -> Exception:
-    """An input that cannot be: the message says what can."""
-    error: Exception = exceptions.InvalidInput(error_message=message)
-    return error
+class InvalidAttribute(exceptions.BadRequest):
+    message = "Invalid input for field/attribute %(name)s. Value: '%(value)s'. %(reason)s."
+
+
+class Wrong(ValueError):
+    """A value cannot be: the message says what can."""
+
+
+def declared(attributes: Mapping[str, Spec]) -> dict[str, Spec]:
+    """Attributes by name. What is wrong with a value is answered with the name of its attribute."""
+    return {name: _named(name, spec) for name, spec in attributes.items()}
+
+
+def _named(name: str, spec: Spec) -> Spec:
+    convert = spec.get("convert_to")
+    if convert is None:
+        return spec
+
+    def read(value: Any) -> Any:
+        try:
+            return convert(value)
+        except (Wrong, exceptions.InvalidInput) as error:
+            shown = str(value)[:MAX_TEXT]
+            raise InvalidAttribute(name=name, value=shown, reason=error) from error
+
+    return {**spec, "convert_to": read}
 
 
 def spec(
@@ -41,7 +63,7 @@ def spec(
         if value is not None:
             return convert(value)
         if default is REQUIRED:
-            raise bad("null is not a value here")
+            raise Wrong("null is not a value here")
         return default
 
     shown = {"allow_post": True, "allow_put": not fixed, "is_visible": True, "is_filter": True}
@@ -54,9 +76,9 @@ def text(default: Any = "", most: int = MAX_TEXT, **more: Any) -> Spec:
 
     def read(value: Any) -> str:
         if not isinstance(value, str):
-            raise bad(f"'{value}' is not a text")
+            raise Wrong(f"'{value}' is not a text")
         if len(value) > most:
-            raise bad(f"'{value[:20]}...' has more than {most} characters")
+            raise Wrong(f"'{value[:20]}...' has more than {most} characters")
         return value
 
     return spec(read, default, **more)
@@ -69,7 +91,7 @@ def choice(values: Collection[Any], default: Any = REQUIRED, **more: Any) -> Spe
         try:
             return next(each for each in values if str(each) == str(value))
         except StopIteration:
-            raise bad(f"'{value}' is none of {', '.join(map(str, values))}") from None
+            raise Wrong(f"'{value}' is none of {', '.join(map(str, values))}") from None
 
     return spec(read, default, **more)
 
@@ -84,15 +106,14 @@ def number(least: int, most: int | None, default: Any = REQUIRED, **more: Any) -
 
 
 def whole(value: Any, least: int, most: int | None) -> int:
-    """A whole number. Errors: InvalidInput."""
+    """A whole number. Errors: Wrong."""
     is_number = isinstance(value, int) and not isinstance(value, bool)
     if not is_number and not (isinstance(value, str) and value.lstrip("-").isdecimal()):
-        raise bad(f"'{value}' is not a whole number")
+        raise Wrong(f"'{value}' is not a whole number")
     found = int(value)
     if found < least or (most is not None and found > most):
-        raise bad(
-            f"{found} is not " + (f"at least {least}" if most is None else f"{least}..{most}")
-        )
+        upto = "more" if most is None else str(most)
+        raise Wrong(f"{found} is not {least} to {upto}")
     return found
 
 
@@ -105,7 +126,7 @@ def reference(default: Any = None, **more: Any) -> Spec:
 
     def read(value: Any) -> str:
         if validators.validate_uuid(value):
-            raise bad(f"'{value}' is not a UUID")
+            raise Wrong(f"'{value}' is not a UUID")
         return str(value)
 
     return spec(read, default, **more)
@@ -116,7 +137,7 @@ def address(default: Any = REQUIRED, **more: Any) -> Spec:
 
     def read(value: Any) -> str:
         if validators.validate_ip_address(value):
-            raise bad(f"'{value}' is not an IP address")
+            raise Wrong(f"'{value}' is not an IP address")
         return str(netaddr.IPAddress(value))
 
     return spec(read, default, **more)
@@ -127,35 +148,12 @@ def texts(default: Any = None, allowed: Collection[str] = (), **more: Any) -> Sp
 
     def read(value: Any) -> list[str]:
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            raise bad(f"'{value}' is not a list of texts")
+            raise Wrong(f"'{value}' is not a list of texts")
         for each in value:
             if len(each) > MAX_TEXT or (allowed and each not in allowed):
-                raise bad(
+                raise Wrong(
                     f"'{each[:MAX_TEXT]}' is none of {', '.join(allowed) or 'few characters'}"
                 )
         return list(dict.fromkeys(value))
 
     return spec(read, default, **more)
-
-
-OWNER: Spec = {
-    "allow_post": True,
-    "allow_put": False,
-    "is_visible": True,
-    "is_filter": True,
-    "required_by_policy": True,
-    "validate": {"type:string": MAX_TEXT},
-}
-
-COMMON: Mapping[str, Spec] = {
-    "id": {**SHOWN, "is_filter": True, "is_sort_key": True},
-    "project_id": OWNER,
-    "tenant_id": OWNER,
-    "provisioning_status": {**SHOWN, "is_filter": True},
-    "operating_status": {**SHOWN, "is_filter": True},
-    "admin_state_up": flag(True),
-    "tags": texts([]),
-}
-"""What all kinds have."""
-
-NAMED: Mapping[str, Spec] = {"name": text(), "description": text()}

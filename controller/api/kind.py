@@ -196,6 +196,9 @@ class ResourceType:
             if name in self.attributes and not self.attributes[name]["allow_put"]:
                 raise HTTPBadRequest(f"Cannot update read-only attribute {name}")
         self._whole.verify_attributes(changes)
+        for name in unset:
+            if "default" not in self.attributes[name]:
+                raise HTTPBadRequest(f"None is not a valid option for {name}")
         changes = {name: value for name, value in changes.items() if name not in unset}
         self._convert(changes)
         return changes | unset

@@ -17,7 +17,7 @@ from tenantry.apps.dns import resources as dns
 from tenantry.apps.firewall import resources as firewall
 from tenantry.apps.flavors import resources as flavors
 from tenantry.apps.load_balancer import resources as load_balancer
-from tenantry.apps.load_balancer.status import Provisioning
+from tenantry.apps.load_balancer.provisioning_status import Provisioning
 from tenantry.apps.local_ip import resources as local_ip
 from tenantry.apps.metering import resources as metering
 from tenantry.apps.nat import resources as nat

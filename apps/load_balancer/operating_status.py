@@ -9,7 +9,8 @@ that nobody has judged yet counts as alive, so it is ONLINE if its pool serves s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from tenantry.apps.load_balancer.records import (
     HealthMonitor,
@@ -24,9 +25,19 @@ from tenantry.apps.load_balancer.records import (
     listeners_of,
 )
 from tenantry.controller.model import View
+from tenantry.controller.store import Body
 
 ONLINE, OFFLINE, DEGRADED, ERROR = "ONLINE", "OFFLINE", "DEGRADED", "ERROR"
 NO_MONITOR, DRAINING = "NO_MONITOR", "DRAINING"
+
+
+def of(view: View, kind: str, body: Body) -> str:
+    """How a resource is. One of which the model has not heard yet is OFFLINE."""
+    for type, judge in _JUDGED:
+        if kind == type.KIND:
+            record = view.get(type, body["id"])
+            return judge(view, record) if record is not None else OFFLINE
+    return ONLINE if body["admin_state_up"] else OFFLINE
 
 
 def of_member(view: View, member: Member) -> str:
@@ -68,11 +79,6 @@ def of_load_balancer(view: View, balancer: LoadBalancer) -> str:
     return next((status for status in (ERROR, DEGRADED) if status in pools), ONLINE)
 
 
-def of_switch(admin_state_up: bool) -> str:
-    """Of what is only on or off: monitors, policies, rules."""
-    return ONLINE if admin_state_up else OFFLINE
-
-
 def is_monitored(view: View, pool_id: str) -> bool:
     return any(each.admin_state_up for each in view.find(HealthMonitor, pool_id=pool_id))
 
@@ -91,3 +97,12 @@ def _leading(view: View, pool_id: str) -> Iterable[Listener]:
         listener = view.get(Listener, policy.listener_id) if policy.admin_state_up else None
         if listener is not None:
             yield listener
+
+
+_JUDGED: tuple[tuple[Any, Callable[[View, Any], str]], ...] = (
+    (LoadBalancer, of_load_balancer),
+    (Listener, of_listener),
+    (Pool, of_pool),
+    (Member, of_member),
+)
+"""Of these the monitors and what is above and below have a say; the others are on or off."""
