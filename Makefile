@@ -27,8 +27,9 @@ demo: machine $(STAMP) ## two tenants, who reaches whom; HOSTS=3 with tunnels; A
 
 .PHONY: experiment
 experiment: NAME := east-west
-experiment: machine $(STAMP) ## NAME=east-west, gateway (one dies), move (of a port); draws build/NAME.png
-	@$(if $(filter east-west gateway move,$(NAME)),,$(error NAME is east-west, gateway or move))
+experiment: machine $(STAMP) ## NAME=east-west, gateway (one dies), move (of a port), load-balancer; draws build/NAME.png
+	@$(if $(filter east-west gateway move load-balancer,$(NAME)),,\
+	    $(error NAME is east-west, gateway, move or load-balancer))
 	@mkdir -p build
 	@$(SUDO) $(SYSTEM_PYTHON) -B mininet/$(subst -,_,$(NAME)).py \
 	    --png $(CURDIR)/build/$(NAME).png --tenantry $(CURDIR)/$(VENV)/bin/tenantry

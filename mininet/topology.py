@@ -101,8 +101,9 @@ class Neutron:
         return self.request("POST", f"v2.0/{_dashed(kind)}s", {kind: body})[kind]
 
     def router(self, name, project_id, outside, subnets):
-        """The router of that name, with a gateway outside and an interface for each subnet."""
-        gateway = {"external_gateway_info": {"network_id": outside["id"]}}
+        """The router of that name, with an interface for each subnet, and a gateway ``outside``, if
+        there is one."""
+        gateway = {"external_gateway_info": outside and {"network_id": outside["id"]}}
         router = self.ensure("router", name, project_id, **gateway)
         ports = self.list("port", device_id=router["id"])
         there = {fixed["subnet_id"] for port in ports for fixed in port["fixed_ips"]}

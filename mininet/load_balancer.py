@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Experiment: a member of a load balancer dies, and comes back. Who notices?
+
+Three hosts with an Open vSwitch each; a web server on each of them, and a client on another
+network, behind a router that is on every host::
+
+    client - host1 - web1
+               |
+            tunnels -- host2 - web2
+               |
+             host3 - web3
+
+The client asks for the load balancer's address a hundred times a second, each time by a connection
+of its own. The switch that the client is plugged in to chooses who answers. Meanwhile web2 dies:
+its monitor asks once a second, so for that long some of its share is refused; then others have it.
+When it is back, so is its share. It prints who has answered, draws it (``--png``), and fails if
+somebody is refused later than that, or if shares are not even.
+"""
+
+import sys
+import time
+from collections import Counter
+
+import hosts
+import stage
+import web
+from stage import say, until
+
+NETWORK, CLIENTS = ("10.0.0.0/24",), ("10.0.1.0/24",)
+WEB = ("web1", "web2", "web3")
+DIES = "web2"
+PORT, PER_SECOND = 80, 100
+DELAY, RETRIES = 1, 1  # of the monitor: seconds, and questions
+AT_MOST = DELAY * RETRIES + 1  # seconds until a member that is dead gets nobody any more
+PHASES = {"all are there": 3.0, f"{DIES} is dead": 5.0, f"{DIES} is back": 5.0}
+EVEN = 0.15  # a share of some hundred connections differs from others' by no more
+
+
+class Balanced(hosts.Hosts):
+    def build(self, neutron, directory):
+        self.machines(3, directory, uplinks=0)
+        back, subnets = self.network(neutron, "web", "tenant", NETWORK)
+        for number, name in enumerate(WEB, 1):
+            self.tenant_host(
+                *(neutron, name, "tenant", f"host{number}", 10 + number, back, subnets),
+                security_groups=neutron.public("tenant"),
+            )
+        front, others = self.network(neutron, "clients", "tenant", CLIENTS)
+        self.tenant_host(neutron, "client", "tenant", "host1", 11, front, others)
+        neutron.router("router", "tenant", None, [*subnets, *others])
+
+
+def main():
+    return stage.play(stage.parser(__doc__, png="the answers").parse_args(), experiment)
+
+
+def experiment(arguments, cleanup):
+    directory = stage.enter(cleanup)
+    say("building three hosts")
+    tenantry = stage.Tenantry(arguments.tenantry, directory, hosts.OPTIONS, cleanup)
+    net = stage.build(Balanced(tenantry.neutron, directory), cleanup)
+    hosts.join(net, tenantry)
+    services = {name: web.Service(net.get(name), name) for name in WEB}
+    for name in WEB:
+        cleanup.callback(lambda name=name: services[name].stop())
+    say("creating the load balancer")
+    balancer = create(tenantry, [net.get(name).params["neutron_port"] for name in WEB])
+    until(
+        lambda: states(tenantry, balancer) != [],
+        lambda: f"members are {' '.join(states(tenantry, balancer))}",
+        tenantry,
+    )
+    client, address = net.get("client"), balancer["vip_address"]
+    say(f"asking {address} {PER_SECOND} times a second")
+    asking, moments = web.Asker(client, address, PORT, PER_SECOND), []
+    for phase, seconds in PHASES.items():
+        say(phase)
+        if phase.endswith("dead"):
+            services[DIES].stop()
+        elif phase.endswith("back"):
+            services[DIES] = web.Service(net.get(DIES), DIES)
+        moments.append(time.monotonic())
+        time.sleep(seconds)
+    answers = asking.result()
+    picture = {
+        "phases": {
+            phase: moment - moments[0] for phase, moment in zip(PHASES, moments, strict=True)
+        },
+        "answers": [(one.asked - moments[0], one.waited, one.name) for one in answers],
+    }
+    stage.draw(arguments.tenantry, "plot_members.py", arguments.png, picture)
+    return judge(answers, moments)
+
+
+def create(tenantry, ports):
+    """A load balancer of all these, with a monitor: one request."""
+    members = [
+        {"name": port["name"], "address": ip["ip_address"], "protocol_port": web.PORT}
+        for port in ports
+        for ip in port["fixed_ips"]
+    ]
+    monitor = {"type": "HTTP", "delay": DELAY, "timeout": DELAY, "max_retries": RETRIES}
+    pool = {
+        "name": "web",
+        "protocol": "TCP",
+        "lb_algorithm": "ROUND_ROBIN",
+        "members": members,
+        "healthmonitor": {**monitor, "max_retries_down": RETRIES},
+    }
+    listener = {"name": "web", "protocol": "TCP", "protocol_port": PORT, "default_pool": pool}
+    wanted = {
+        "name": "web",
+        "project_id": ports[0]["project_id"],
+        "vip_subnet_id": ports[0]["fixed_ips"][0]["subnet_id"],
+        "listeners": [listener],
+    }
+    made = ask(tenantry, "POST", "loadbalancers", {"loadbalancer": wanted})["loadbalancer"]
+
+    def status():
+        found = ask(tenantry, "GET", f"loadbalancers/{made['id']}")["loadbalancer"]
+        return found["provisioning_status"]
+
+    until(lambda: status() == "ACTIVE", lambda: f"it is {status()}", tenantry)
+    return made
+
+
+def states(tenantry, balancer):
+    """What is known of each member."""
+    tree = ask(tenantry, "GET", f"loadbalancers/{balancer['id']}/status")["statuses"]
+    (listener,) = tree["loadbalancer"]["listeners"]
+    return [m["operating_status"] for pool in listener["pools"] for m in pool["members"]]
+
+
+def ask(tenantry, method, path, body=None):
+    return tenantry.neutron.request(method, f"load-balancer/v2.0/lbaas/{path}", body)
+
+
+def judge(answers, moments):
+    """Print who has answered in each phase; the exit status."""
+    good, ends = True, [*moments[1:], float("inf")]
+    print(f"\n{'':<16}" + "".join(f"{name:>8}" for name in (*WEB, "refused")))
+    for phase, begin, end in zip(PHASES, moments, ends, strict=True):
+        names = Counter(one.name for one in answers if begin <= one.asked < end)
+        print(f"{phase:<16}" + "".join(f"{names[name]:>8}" for name in (*WEB, None)))
+    dead, back = moments[1:]
+    refused = [one.asked - dead for one in answers if one.name is None]
+    late = [moment for moment in refused if not 0 <= moment < AT_MOST]
+    longest = max(refused, default=0.0)
+    print(
+        f"\n{len(refused)} of {len(answers)} were refused, the last {longest:.1f} s after "
+        f"{DIES} died."
+    )
+    if late:
+        print(f"NOT as expected: {len(late)} of them before it, or more than {AT_MOST} s after it.")
+        good = False
+    for begin, end in ((moments[0], dead), (back + AT_MOST, float("inf"))):
+        names = Counter(one.name for one in answers if begin <= one.asked < end)
+        shares = [names[name] / max(1, names.total()) for name in WEB]
+        if max(shares) - min(shares) > EVEN:
+            told = " ".join(f"{share:.2f}" for share in shares)
+            print(f"NOT as expected: the shares of {' '.join(WEB)} were {told}.")
+            good = False
+    if good:
+        print("All as expected.")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
