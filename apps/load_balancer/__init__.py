@@ -3,7 +3,8 @@
 """Load balancers: an address that stands for many who answer there.
 
 People ask for them by Octavia's API. Connections that a switch can judge by their ports are
-balanced where they start, on the client's own switch; what is to be read is read by a proxy.
+balanced where they start, on the client's own switch, or at the gateway of a router for who asks
+from outside; what is to be read is read by a proxy.
 """
 
 from oslo_config import cfg
@@ -21,6 +22,7 @@ from tenantry.apps.load_balancer.choice import compile_parts
 from tenantry.apps.load_balancer.flows import compile_balancer, compile_common, splits_on
 from tenantry.apps.load_balancer.places import balancers_on
 from tenantry.apps.load_balancer.provisioning_status import Provisioning
+from tenantry.apps.load_balancer.routed import compile_routed, routed_on
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
 
 
@@ -41,6 +43,7 @@ LOAD_BALANCER = App(
         Units("all", per_switch, compile_common),
         Units("split", splits_on, compile_parts),
         Units("load_balancer", balancers_on, compile_balancer),
+        Units("behind_router", routed_on, compile_routed),
     ),
     records=records.STORED,
     build=_build,

@@ -11,6 +11,7 @@ are hashed over those who are in.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from tenantry.apps.load_balancer.records import SOURCE_IP, Member, Pool, in_rotation
 from tenantry.apps.load_balancer.split import Row, Split, cut, parts, split
@@ -81,13 +82,16 @@ def _split_number(pool: Pool, version: int, found: Split) -> int:
     return len(found.shares) if equal else UNEQUAL | _number(pool, version)
 
 
-def choose(view: View, pool: Pool | None, version: int, *, by_port: bool = True) -> Actions | None:
+def choose(
+    view: View, pool: Pool | None, version: int, *, by_port: bool = True, bits: int = 0
+) -> Actions | None:
     """What leads a connection that begins to one of a pool's members, by way of LB_MEMBER; None if
-    there is none. Without ``by_port``, as fragments have none, the client's address says which."""
+    there is none. Without ``by_port``, as fragments have none, the client's address says which.
+    ``bits``: of POOL, besides."""
     found = split_of(view, pool.id, version) if pool else None
     if pool is None or found is None:
         return None
-    which = SetField(POOL, _number(pool, version))
+    which = SetField(POOL, _number(pool, version) | bits)
     if by_source(pool):
         part: tuple[Action, ...] = (Multipath(_slots(view, pool.id, version), PART, ports=False),)
     elif not by_port:
@@ -97,21 +101,28 @@ def choose(view: View, pool: Pool | None, version: int, *, by_port: bool = True)
     return (which, *part, Goto(Table.LB_MEMBER))
 
 
+class Tracked(NamedTuple):
+    """How connections become known that are led to members."""
+
+    zone: int
+    on: Table  # where they go by way of it
+    bits: int = 0  # of POOL, besides
+
+
 def compile_pool(
-    view: View, pool: Pool, protocol: int, version: int, zone: int, on: Table
+    view: View, pool: Pool, protocol: int, version: int, tracked: Tracked
 ) -> Iterator[Flow]:
-    """The members of a pool, by part or slot, for an IP protocol; ``on`` is where a connection goes
-    by way of its zone."""
+    """The members of a pool, by part or slot, for an IP protocol."""
     found = split_of(view, pool.id, version)
     if found is None:
         return
     members = members_in(view, pool.id, version)
-    number = _number(pool, version)
+    number = _number(pool, version) | tracked.bits
 
-    def row(part: int, member: Member, bits: int = 0) -> Flow:
-        match: Match = {POOL: number | bits, PART: part, "eth_type": ETH_TYPES[version]}
+    def row(part: int, member: Member, among: int = 0) -> Flow:
+        match: Match = {POOL: number | among, PART: part, "eth_type": ETH_TYPES[version]}
         nat = Nat("dst", member.address, member.port, member.port, version)
-        actions = (Ct(zone, on, nat, commit=True),)
+        actions = (Ct(tracked.zone, tracked.on, nat, commit=True),)
         return Flow(Table.LB_MEMBER, MemberPriority.MEMBER, match, actions)
 
     if not by_source(pool):

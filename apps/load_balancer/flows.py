@@ -26,6 +26,7 @@ from tenantry.apps.l2.tables import OutputPriority
 from tenantry.apps.load_balancer.choice import (
     COMMON_SPLITS,
     ETH_TYPES,
+    Tracked,
     choose,
     compile_pool,
     equal_parts,
@@ -45,6 +46,7 @@ from tenantry.apps.load_balancer.places import (
     subnet_on,
 )
 from tenantry.apps.load_balancer.records import Listener, LoadBalancer, Member, Pool
+from tenantry.apps.load_balancer.routed import routed_balancers_on
 from tenantry.apps.load_balancer.tables import (
     MEMBER_GONE,
     NO_MEMBER,
@@ -52,6 +54,7 @@ from tenantry.apps.load_balancer.tables import (
     NOT_ALLOWED,
     SWAP,
     TRANSLATED_BACK,
+    RouterLbBackPriority,
     VipPriority,
 )
 from tenantry.apps.punt.tables import TrapPriority
@@ -99,12 +102,16 @@ def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
     """What is the same for all load balancers."""
     yield Flow(Table.VIP, VipPriority.MISS, {}, drop(MEMBER_GONE))
     yield Flow(Table.LB_MEMBER, VipPriority.MISS, {}, drop(UNFORESEEN))
+    yield Flow(Table.ROUTER_LB_BACK, RouterLbBackPriority.MISS, {}, drop(UNFORESEEN))
 
 
 def splits_on(view: View, switch: int) -> frozenset[str]:
     """The numbers of equal parts that a switch must know, for each protocol there."""
     found = frozenset[tuple[int, int]]().union(
-        *(_splits_of(view, id) for id in balancers_on(view, switch))
+        *(
+            _splits_of(view, id)
+            for id in balancers_on(view, switch) | routed_balancers_on(view, switch)
+        )
     )
     common = {(protocol, number) for protocol, _ in found for number in COMMON_SPLITS}
     return frozenset(f"{protocol} {number}" for protocol, number in found | common)
@@ -174,6 +181,7 @@ class OfOne:
     def begun(self, does: tuple[Answering, ...]) -> Iterator[Flow]:
         """What begins, and is for a listener."""
         pools: dict[tuple[str, int], Pool] = {}
+        tracked = Tracked(self.zone, Table.VIP)
         protocols = Counter(one.protocol for one in does)
         for one in does:
             pools |= {(one.pool.id, one.protocol): one.pool} if one.pool else {}
@@ -195,7 +203,7 @@ class OfOne:
                         yield from self._listens(one.listener, vip.version, match, rung, chosen)
         for (_, protocol), pool in pools.items():
             for version in self.vips:
-                yield from compile_pool(self.view, pool, protocol, version, self.zone, Table.VIP)
+                yield from compile_pool(self.view, pool, protocol, version, tracked)
 
     def _listens(
         self, listener: Listener, version: int, match: Match, rung: range, chosen: Actions | None

@@ -8,20 +8,24 @@ from tenantry.controller.openflow.contract import About, Adds, Priorities, field
 from tenantry.controller.openflow.drops import UNFORESEEN, Cause, Whose
 from tenantry.controller.openflow.pipeline import (
     ADDRESS,
+    FLAGS,
     IN_PORT,
     MAC,
+    NAT,
     NETWORK,
     ORIGIN_PORT,
     OUT_PORT,
+    ROUTER,
+    SOURCE,
     Field,
     Table,
 )
 
-_CHOICE = "VIP..VIP LB_SPLIT..LB_MEMBER"
+_CHOICE = "VIP..VIP ROUTER_LB..ROUTER_LB LB_SPLIT..LB_MEMBER"
 
 POOL = Field(
     *("reg4", "POOL", _CHOICE),
-    "key of the pool of which a member is chosen, with OF_SIX and AMONG_THE_OTHERS",
+    "key of the pool of which a member is chosen, with OF_SIX, AMONG_THE_OTHERS, BY_ROUTER",
 )
 PART = Field(
     *("reg5", "PART", _CHOICE),
@@ -37,6 +41,9 @@ OF_SIX = 1 << 31
 AMONG_THE_OTHERS = 1 << 30
 """The bit of POOL that says that PART counts members in rotation: the one whose slot it was is
 not."""
+
+BY_ROUTER = 1 << 29
+"""The bit of POOL that says that the connection is known to a router, not to a client's switch."""
 
 UNEQUAL = 1 << 29
 """The bit of PART beside what is in POOL."""
@@ -76,6 +83,31 @@ class VipPriority(Priorities):
     NEW = range(100, 357, 2)  # for a listener: by the length of the client's prefix, if that counts
     NOT_ALLOWED = 60  # for one that is not for everybody
     OTHER = 50  # for no listener that is here
+    MISS = 0
+
+
+class RouterLbPriority(Priorities):
+    """ROUTER_LB: first what a zone has been asked about, then what one is to be asked about."""
+
+    ANSWER = 401  # of a member, to a client of the zone's load balancer
+    OTHER_ZONE = 400  # of a member that several load balancers have
+    TRANSLATED = 301  # to a member's address
+    NEW = range(100, 229)  # for a listener: by the length of the client's prefix, if that counts
+    NOT_ALLOWED = 60  # for one that is not for everybody
+    OTHER = 50  # for no listener that is here
+    HAND_OVER = 41  # of a member, and no answer: another gateway could take it
+    NO_ANSWER = 40
+    GONE = 30  # to what is no member any more
+    ARRIVED = 22  # for a load balancer
+    STAYS_INSIDE = 21  # from a network of the router to another
+    FROM_MEMBER = 20  # from where a member answers
+
+
+class RouterLbBackPriority(Priorities):
+    """ROUTER_LB_BACK: what became of a source."""
+
+    TRANSLATED = 200
+    OTHER_ZONE = 100  # not yet
     MISS = 0
 
 
@@ -125,6 +157,31 @@ TABLES = {
         ),
         drops=(NO_MEMBER, NOT_ALLOWED, MEMBER_GONE, NOT_A_CONNECTION),
     ),
+    Table.ROUTER_LB: About(
+        job="At a router's gateways, what comes from outside for an address of a load balancer, or "
+        "for its floating IP, goes to a member; and answers of members are told from what else "
+        "they send. On other switches these go to the gateway, as they are.",
+        priorities=RouterLbPriority,
+        matches=fields(
+            ROUTER,
+            SOURCE,
+            NAT,
+            FLAGS,
+            "eth_type ip_proto ipv4_src ipv4_dst ipv6_src ipv6_dst icmpv4_type icmpv6_type",
+            "tcp_src udp_src sctp_src tcp_dst udp_dst sctp_dst ct_state ct_zone",
+        ),
+        sets=fields(POOL, PART, SOURCE, FLAGS, ORIGIN_PORT, OUT_PORT),
+        leads_to=(Table.ROUTER_LB, Table.LB_SPLIT, Table.LB_MEMBER, Table.FLOOD.next),
+        drops=(NOT_ALLOWED, MEMBER_GONE),
+    ),
+    Table.ROUTER_LB_BACK: About(
+        job="The source of a member's answer is the load balancer's address by now.",
+        priorities=RouterLbBackPriority,
+        matches=fields(ROUTER, "eth_type ipv4_src ipv6_src ct_zone"),
+        sets=fields(SOURCE, ORIGIN_PORT),
+        leads_to=(Table.ROUTER_LB_BACK, Table.ROUTER_NAT_OUT),
+        drops=(UNFORESEEN,),
+    ),
     Table.LB_SPLIT: About(
         job="Which part of a pool a connection is in, by a few bits of the port that its client "
         "has begun it with. Visited by resubmit.",
@@ -137,7 +194,7 @@ TABLES = {
         priorities=MemberPriority,
         matches=fields(POOL, PART, "eth_type"),
         sets=fields(POOL, PART),
-        leads_to=(Table.VIP, Table.LB_MEMBER),
+        leads_to=(Table.VIP, Table.ROUTER_LB, Table.LB_MEMBER),
         drops=(UNFORESEEN,),
     ),
 }
@@ -146,6 +203,15 @@ ADDS_TO = {
     Table.TRAP: Adds(
         matches=fields(NETWORK, IN_PORT, "eth_dst eth_type ipv4_dst ipv6_dst"),
         leads_to=(Table.VIP,),
+    ),
+    Table.ROUTE: Adds(
+        matches=fields(ROUTER, "eth_type ip_frag ipv4_dst ipv6_dst"),
+        leads_to=(Table.ROUTER_REPLY,),
+    ),
+    Table.ROUTER_NAT_OUT: Adds(
+        matches=fields(ROUTER, SOURCE, NAT, "eth_type ipv4_src ipv6_src"),
+        sets=fields(SOURCE, NAT, ORIGIN_PORT, "ipv4_src"),
+        leads_to=(Table.ROUTER_LB_BACK, Table.ROUTER_NAT_OUT, Table.ROUTER_OUT),
     ),
     Table.NEIGHBOURS: Adds(matches=fields(NETWORK, IN_PORT, ADDRESS), sets=fields(MAC)),
     Table.OUTPUT: Adds(

@@ -31,6 +31,7 @@ from tenantry.controller.network.router_entry import (
     for_itself,
 )
 from tenantry.controller.network.routers import (
+    LOAD_BALANCER,
     RouterInterface,
     gateway,
     gateways,
@@ -195,7 +196,10 @@ def _to_fixed(
     taken = [(rungs, to_floating_ip)]
     if not at_home:
         # Others' packets go to the router's home first, for there their sources are translated.
-        sources = (FLOATING, OUTSIDE) if here else (FLOATING,)
+        port = view.get(Port, floating.fixed_port_id)
+        balanced = port is not None and port.device_owner == LOAD_BALANCER
+        asking = () if balanced else (FLOATING,)  # those see the active gateway, whoever asks
+        sources = (*asking, OUTSIDE) if here else asking
         taken = [(rungs, {**to_floating_ip, SOURCE: source}) for source in sources]
         if stands:
             at_gateway: Match = {**to_floating_ip, FLAGS: (GATEWAY_HERE, GATEWAY_HERE)}
@@ -312,7 +316,7 @@ def _translated(
     if helpers:
         opened = CT_NEW | CT_RELATED | CT_TRACKED
         expected: Match = {**router_ipv4, "ct_state": (opened, opened)}
-        commit = (Ct(zone, Table.ROUTE, Nat(), commit=True),)
+        commit = (Ct(zone, Table.ROUTER_NAT_IN_DONE.next, Nat(), commit=True),)
         yield Flow(Table.ROUTER_NAT_IN_DONE, RouterNatInDonePriority.EXPECTED, expected, commit)
     shared = Nat("src", address, *SHARED_PORTS)
     from_inside: Match = {**router_ipv4, NAT: TRANSLATE, SOURCE: INSIDE, **taken_here}

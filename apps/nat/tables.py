@@ -59,12 +59,14 @@ class RouterNatInDonePriority(Priorities):
 class RouterNatOutPriority(Priorities):
     """ROUTER_NAT_OUT: sources."""
 
+    BALANCED = 300  # a load balancer answers, or its router for it
     FLOATING_FRAGMENT = 202
     FORWARDED = 202  # answers of what is forwarded by port
     FLOATING_OUTSIDE = 201
     FLOATING = 200
     PROXIED = 200  # IPv6, for which the router answers
     SAME_SCOPE = 102  # addresses mean the same there and here
+    FLOATING_ELSEWHERE = 103  # another switch translates its floating IP; but it came here
     HELPED = 101  # connections that open others
     SHARED = 100  # by an address that many share
     NOT_PROXIED = 100

@@ -41,15 +41,17 @@ from tenantry.apps.routing.tables import (
 from tenantry.apps.routing.unrouted import nevers
 from tenantry.controller.model import View
 from tenantry.controller.network.failover import (
-    LEAVING,
     groups,
     is_ha_gateway,
     is_primary,
-    lead_to,
 )
 from tenantry.controller.network.priorities import RoutePriority
 from tenantry.controller.network.records import Router
-from tenantry.controller.network.router_entry import for_itself
+from tenantry.controller.network.router_entry import (
+    LEAVE_BY_GATEWAY,
+    for_itself,
+    leave_by_gateway,
+)
 from tenantry.controller.network.routers import (
     RouterInterface,
     own_gateway_address,
@@ -95,7 +97,6 @@ from tenantry.controller.openflow.pipeline import (
     ROUTED,
     ROUTER,
     SOURCE,
-    TO_GATEWAY,
     TRANSLATE,
     TRANSLATED,
     Table,
@@ -138,7 +139,8 @@ def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
     yield Flow(
         Table.ROUTER_IN, RouterInPriority.FAMILY, {"eth_type": IPV4}, (Goto(Table.ROUTER_IN.next),)
     )
-    yield Flow(Table.ROUTER_IN, RouterInPriority.FAMILY, {"eth_type": IPV6}, (Goto(Table.ROUTE),))
+    past_nat = (Goto(Table.ROUTER_NAT_IN_DONE.next),)
+    yield Flow(Table.ROUTER_IN, RouterInPriority.FAMILY, {"eth_type": IPV6}, past_nat)
 
     yield Flow(Table.ROUTER_IN, RouterInPriority.MISS, {}, drop(NOT_IP))
     for never in nevers():
@@ -203,7 +205,7 @@ def compile_router(view: View, switch: int, router_id: str) -> Iterator[Item]:
         yield from entering(view, switch, router, leg, at_home or stands)
         if router.admin_state_up:
             shared = None if at_home else shared_snat_address(view, router)
-            leave = _leave_by_gateway(view, switch, router)
+            leave = leave_by_gateway(view, switch, router)
             yield from _own_addresses(router, leg, shared, leave if stands else None)
     if router.admin_state_up:
         yield from _routes(view, switch, router)
@@ -265,21 +267,11 @@ def _to(version: int, address: int) -> Actions:
     return (SetField(NEXT_HOP, mapped(version, address)), Goto(Table.ROUTE.next))
 
 
-LEAVE_BY_GATEWAY: Actions = (SetField(OUT_PORT, TO_GATEWAY), Goto(Table.FLOOD.next))
-"""As it came, and by the network that it is in."""
-
-
-def _leave_by_gateway(view: View, switch: int, router: Router) -> Actions:
-    """One that stands in for the home sends there what it can, and takes the rest itself."""
-    stands = is_ha_gateway(view, switch, router.id)
-    return lead_to(view, switch, router, LEAVING) if stands else LEAVE_BY_GATEWAY
-
-
 def _routes(view: View, switch: int, router: Router) -> Iterator[Flow]:
     """One flow a prefix, or two where what shares an address has to go to the router's gateway, or
     all that leaves a router that is not distributed."""
     at_home, stands = is_primary(view, switch, router.id), is_ha_gateway(view, switch, router.id)
-    leave = _leave_by_gateway(view, switch, router)
+    leave = leave_by_gateway(view, switch, router)
     largest = max((leg.network.mtu for leg in router_interfaces(view, router.id)), default=0)
     shared = shared_snat_address(view, router) is not None
     seen: set[tuple[int, int, int]] = set()

@@ -149,7 +149,7 @@ TABLES = {
         priorities=RouterInPriority,
         matches=fields("eth_type ip_proto icmpv6_type"),
         sets=fields(PUNT_REASON),
-        leads_to=(Table.PUNT_LIMIT, Table.ROUTE),
+        leads_to=(Table.PUNT_LIMIT, Table.ROUTER_NAT_IN_DONE.next),
         drops=(NOT_IP,),
     ),
     Table.ROUTE: About(

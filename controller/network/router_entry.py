@@ -11,6 +11,7 @@ from tenantry.controller.model import Network, View
 from tenantry.controller.network.failover import (
     FROM_GUESTS,
     FROM_WIRE,
+    LEAVING,
     is_ha_gateway,
     is_primary,
     lead_to,
@@ -48,6 +49,7 @@ from tenantry.controller.openflow.pipeline import (
     ROUTER,
     SOURCE,
     TENANT,
+    TO_GATEWAY,
     TUNNEL,
     UNKNOWN,
     Table,
@@ -103,6 +105,16 @@ def entry_flows(
     if_active = (*_entered(router, leg, GATEWAY_HERE), *lead_to(view, switch, router, FROM_WIRE))
     from_wire: Match = {**to_router_mac, IN_PORT: PHYSICAL}
     yield Flow(Table.ROUTER_ADMIT, RouterAdmitPriority.FROM_OUTSIDE_SWITCH, from_wire, if_active)
+
+
+LEAVE_BY_GATEWAY: Actions = (SetField(OUT_PORT, TO_GATEWAY), Goto(Table.FLOOD.next))
+"""As it came, and by the network that it is in."""
+
+
+def leave_by_gateway(view: View, switch: int, router: Router) -> Actions:
+    """One that stands in for the home sends there what it can, and takes the rest itself."""
+    stands = is_ha_gateway(view, switch, router.id)
+    return lead_to(view, switch, router, LEAVING) if stands else LEAVE_BY_GATEWAY
 
 
 def for_itself(router: Router, match: Match) -> Iterator[Flow]:

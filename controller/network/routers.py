@@ -129,6 +129,9 @@ def _routers_from(view: View, network_id: str) -> frozenset[str]:
 
 # --- where -----------------------------------------------------------------------------------
 
+LOAD_BALANCER = "Octavia"
+"""device_owner of the port that has a load balancer's addresses."""
+
 MOST_GATEWAYS = 3
 """Switches that may be a router's gateway, one for another."""
 
@@ -221,11 +224,13 @@ def routers_with_gateway(view: View, switch: int) -> frozenset[str]:
 
 def translating_switches(view: View, floating: FloatingIp) -> tuple[int, ...]:
     """The switches that translate a floating IP: the port's own if it reaches the external network
-    and the router is distributed, else the router's gateways."""
+    and the router is distributed, else the router's gateways. That of a load balancer is always
+    theirs: there its connections are known."""
     router = view.get(Router, floating.router_id) if floating.router_id else None
     if router is None:
         return ()
-    here = router.distributed and floating.fixed_port_id
+    port = view.get(Port, floating.fixed_port_id) if floating.fixed_port_id else None
+    here = router.distributed and port is not None and port.device_owner != LOAD_BALANCER
     at = view.get(Binding, floating.fixed_port_id) if here else None
     if at is not None and at.switch in switches_at(view, floating.network_id):
         return (at.switch,)

@@ -79,10 +79,12 @@ class Table(Enum):
     ROUTER_SOURCE = 44, "nat", Miss.NEXT, Path.ROUTED
     ROUTER_NAT_IN = 45, "nat", Miss.NEXT, Path.ROUTED
     ROUTER_NAT_IN_DONE = 46, "nat", Miss.NEXT, Path.ROUTED
+    ROUTER_LB = 47, "load_balancer", Miss.NEXT, Path.ROUTED
     METERING = 48, "metering", Miss.RETURN, Path.VISITED
     METERING_RULES = 49, "metering", Miss.RETURN, Path.VISITED
     LB_SPLIT = 50, "load_balancer", Miss.RETURN, Path.VISITED
     LB_MEMBER = 51, "load_balancer", Miss.OWN, Path.SWITCHED_ASIDE
+    ROUTER_LB_BACK = 54, "load_balancer", Miss.OWN, Path.ROUTED_ASIDE
     ROUTE = 55, "routing", Miss.OWN, Path.ROUTED
     ROUTE_PATH = 56, "routing", Miss.OWN, Path.ROUTED_ASIDE
     ROUTER_REPLY = 57, "routing", Miss.OWN, Path.ROUTED_ASIDE
@@ -165,6 +167,11 @@ REENTRIES = {
     (Table.VIP, Table.VIP): "one that may be an answer to who has asked itself",
     (Table.LB_MEMBER, Table.VIP): "one that has a member by now",
     (Table.LB_MEMBER, Table.LB_MEMBER): "one whose member is not in rotation: another",
+    (Table.ROUTER_LB, Table.ROUTER_LB): "one whose connection is known by now, or asked elsewhere",
+    (Table.LB_MEMBER, Table.ROUTER_LB): "one that has a member by now, at a gateway",
+    (Table.ROUTER_NAT_OUT, Table.ROUTER_LB_BACK): "an answer to a load balancer's client",
+    (Table.ROUTER_LB_BACK, Table.ROUTER_LB_BACK): "of another load balancer with the same member",
+    (Table.ROUTER_NAT_OUT, Table.ROUTER_NAT_OUT): "what a router says as a load balancer",
     (Table.OUTPUT, Table.OUTPUT): "from a local IP or a load balancer by now, or to be copied then",
     (Table.PVLAN, Table.TO_PORT_CT): "one that the port may get",
     (Table.ROUTE, Table.ROUTE): "one that no other gateway can take: see GATEWAY_HERE",
@@ -260,7 +267,7 @@ ENTERED = Field(
 EXIT = Field(*("reg6", "EXIT", _ROUTER), "key of the router's port that the packet leaves by")
 SOURCE = Field(
     *("reg10", "SOURCE", _ROUTER),
-    "where the packet is from: INSIDE, FLOATING, ITSELF or OUTSIDE",
+    "where the packet is from: INSIDE, FLOATING, ITSELF or OUTSIDE; or BALANCED",
 )
 NAT = Field(
     *("reg9", "NAT", _ROUTER),
@@ -342,6 +349,9 @@ LARGER, GATEWAY_HERE, PINNED = 1, 2, 4
 INSIDE, FLOATING, ITSELF, OUTSIDE = range(4)
 """SOURCE: a network of the router; there, with a floating IP that this switch translates; the
 router; by its gateway port, whatever the address."""
+
+BALANCED = 4 | FLOATING
+"""SOURCE of a member's answer to a load balancer's client: it is to leave from here, as that."""
 
 TRANSLATE, TRANSLATED, UNPROVEN = 1, 2, 3
 """NAT: the source is to be translated, if INSIDE or FLOATING; or it is a floating IP by now; or
