@@ -45,8 +45,7 @@ from tenantry.controller.feature.effects import (
 from tenantry.controller.feature.probes import Unreachable
 from tenantry.controller.model import Change, Model, Option
 from tenantry.controller.opening import CannotServe, listen_at, listening, open_store
-from tenantry.controller.service import local_worker, supervisor
-from tenantry.controller.service import workers as processes
+from tenantry.controller.service import desk, local_worker, supervisor
 from tenantry.controller.service.announcements import Announcements, Repeated
 from tenantry.controller.service.audit import Audit
 from tenantry.controller.service.conntrack_limits import Limits
@@ -121,7 +120,7 @@ class Controller:
         self.inbox.submit([Change(Option, option.id, option) for option in options])
         wants = [part.processes for part in parts if part.processes]
         rows = {app.name: part.rows for app, part in built.items() if part.rows}
-        rows |= {"workers": processes.rows(wants)} if wants else {}
+        rows |= {"workers": desk.rows(wants)} if wants else {}
         self.engine = Engine(self.model, built, rows)
         self.progress = Progress(self.model)
         self.inventory = Inventory(

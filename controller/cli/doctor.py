@@ -90,6 +90,7 @@ def _commands() -> Iterator[Finding]:
         ("ip", "iproute2", True),
         ("ovs-vsctl", "openvswitch-switch", True),
         ("ethtool", "ethtool", False),
+        ("nsenter", "util-linux", False),
         ("mn", "mininet", False),
     ):
         path = shutil.which(command)
@@ -206,6 +207,7 @@ def _controller(client: Client) -> Iterator[Finding]:
         yield Finding("controller", True, f"{client.url}, revision {told['revision']}")
         yield from _who_reaches(told["api"])
         yield from _descriptors(told["descriptors"])
+        yield from _workers(told.get("workers", []))
         return
     except NoController as error:
         detail, remedy = f"{client.url}: {error.reason}", f"{tenantry()} serve"
@@ -215,6 +217,18 @@ def _controller(client: Client) -> Iterator[Finding]:
         detail, remedy = f"{client.url}: what answers is no Tenantry controller", "--url"
     yield Finding("controller", False, detail, remedy)
     yield from _descriptors(descriptors.highest_limit())
+
+
+def _workers(workers: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Those who run processes for features: nobody need have any."""
+    for each in workers:
+        wrong = [process for process in each["processes"] if not process["confirmed"]]
+        detail = f"{len(each['processes'])} processes" if each["alive"] else "is silent"
+        if wrong:
+            detail += f"; {wrong[0]['name']} is {wrong[0]['state']}: {wrong[0]['reason']}"
+        remedy = f"systemctl start tenantry-worker there, or {tenantry()} worker list"
+        ok = each["alive"] and not wrong
+        yield Finding(f"worker {each['name']}", ok, detail, remedy, needed=False)
 
 
 _BACK = "[api] listen = 127.0.0.1:9696"

@@ -9,13 +9,11 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from tenantry.controller import runtime
 from tenantry.controller.engine.engine import Engine
 from tenantry.controller.feature.app import Processes
-from tenantry.controller.feature.ovsdb_rows import InterfaceRow, Row
 from tenantry.controller.feature.processes import (
     FAILED,
     REFUSED,
@@ -33,8 +31,8 @@ from tenantry.controller.model import (
     Switch,
     View,
     Worker,
-    derived,
 )
+from tenantry.controller.service.desk import Desk, Question, processes_on
 from tenantry.controller.service.follower import Follower, Passed
 from tenantry.controller.store import Unavailable
 
@@ -46,69 +44,12 @@ POLL_SECONDS = 1.0
 DEAD_SECONDS = 3.0
 """For so long a worker that is alive may be silent."""
 
-START_SECONDS = 2.0
-"""So much longer after a start of ours."""
-
 LOOK_SECONDS = 0.25
 
 ANSWER_SECONDS = 5.0
 """For what a process is asked."""
 
 REASON = 500  # characters
-
-
-@derived
-def processes_on(view: View, wants: Processes, host: str) -> tuple[Process, ...]:
-    """What a feature wants on a worker's host."""
-    return tuple(wants(view, host))
-
-
-def rows(wants: Iterable[Processes]) -> Callable[[View, int], Iterator[Row]]:
-    """The interfaces that processes need on a switch: of its host's worker."""
-    every = tuple(wants)
-
-    def rows_of(view: View, switch: int) -> Iterator[Row]:
-        record = view.get(Switch, switch)
-        if record is None or not (record.integration and record.host):
-            return
-        for processes in every:
-            for process in processes_on(view, processes, record.host):
-                for plug in process.plugs:
-                    ids = (("attached-mac", plug.mac), ("iface-id", plug.port_id))
-                    yield InterfaceRow(
-                        plug.interface,
-                        record.name,
-                        "internal",
-                        external_ids=ids,
-                        mac=plug.mac.lower(),
-                        mtu=plug.mtu,
-                    )
-
-    return rows_of
-
-
-class Question(NamedTuple):
-    process: str
-    report: str
-
-
-@dataclass
-class Desk:
-    """Where one worker is served."""
-
-    wanted: dict[str, Process] = field(default_factory=dict)
-    changed: dict[str, int] = field(default_factory=dict)
-    """By process: the generation in which it came, became another, or went."""
-    generation: int = 0
-    heard: float = field(default_factory=lambda: time.monotonic() + START_SECONDS)
-    told: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What the worker says of each process."""
-    questions: dict[str, Question] = field(default_factory=dict)
-    waiting: list[runtime.Signal] = field(default_factory=list)
-
-    def wake(self) -> None:
-        for signal in self.waiting:
-            signal.set()
 
 
 class Workers(Follower):
@@ -132,12 +73,15 @@ class Workers(Follower):
         self._note = note
         self._renew = renew
         self._epoch = secrets.token_hex(4)
-        self._desks: dict[str, Desk] = {}
+        self.desks: dict[str, Desk] = {}
+        """By worker."""
         self._seen: dict[tuple[str, Processes], tuple[Process, ...]] = {}
         self._begun = False
         """Whether the model has what is stored."""
         self._known: frozenset[str] = frozenset()
         self._alive: frozenset[str] = frozenset()
+        self._moved = False
+        """Whether some worker is to run something else than when ports were placed."""
         self._placed: dict[str, str] = {}
         self._answers: dict[str, tuple[runtime.Signal, dict[str, Any]]] = {}
 
@@ -153,7 +97,7 @@ class Workers(Follower):
         changes: list[Change] = []
         for host in self._known - known.keys():
             changes += self._want(host, {})
-            del self._desks[host]
+            del self.desks[host]
             self._seen = {key: of for key, of in self._seen.items() if key[0] != host}
         self._known = frozenset(known)
         for host in sorted(known):
@@ -164,14 +108,16 @@ class Workers(Follower):
         for host in [host for host, alive in known.items() if alive and host not in self._alive]:
             self._desk(host).wake()
         self._alive = frozenset(host for host, alive in known.items() if alive)
-        changes += self._place()
+        if self._moved:
+            self._moved = False
+            changes += self._place()
         if changes:
             self._submit(changes)
 
     def _is_another(self, view: View, host: str) -> bool:
         """Whether other processes are wanted of a worker than before. Of a feature that fails at
         it, all stay that there were."""
-        found = host not in self._desks
+        found = host not in self.desks
         for wants in self._wants:
             try:
                 now = processes_on(view, wants, host)
@@ -184,7 +130,7 @@ class Workers(Follower):
         return found
 
     def _desk(self, host: str) -> Desk:
-        return self._desks.setdefault(host, Desk())
+        return self.desks.setdefault(host, Desk())
 
     def _want(self, host: str, wanted: dict[str, Process]) -> Iterator[Change]:
         desk = self._desk(host)
@@ -195,6 +141,7 @@ class Workers(Follower):
         }
         if not differ:
             return
+        self._moved = True
         desk.generation += 1
         desk.changed.update(dict.fromkeys(differ, desk.generation))
         desk.wanted = wanted
@@ -209,7 +156,7 @@ class Workers(Follower):
         """Where ports are that we plug in."""
         placed = {
             plug.port_id: host
-            for host, desk in sorted(self._desks.items())
+            for host, desk in sorted(self.desks.items())
             for process in desk.wanted.values()
             for plug in process.plugs
         }
@@ -287,7 +234,10 @@ class Workers(Follower):
         if changes:
             self._submit(changes)
         ours = {plug.interface for process in desk.wanted.values() for plug in process.plugs}
-        for interface in said.get("missing") or ():
+        missing = said.get("missing", [])
+        if not isinstance(missing, list):
+            raise ValueError("missing must be a list of interfaces")
+        for interface in missing:
             if interface in ours:
                 self._renew(host, interface)
         for id, answer in _objects(said, "answers").items():
@@ -320,7 +270,7 @@ class Workers(Follower):
             runtime.sleep(LOOK_SECONDS)
             now = time.monotonic()
             if now - before > 2 * LOOK_SECONDS:  # it was we who were busy
-                for desk in self._desks.values():
+                for desk in self.desks.values():
                     desk.heard += now - before - LOOK_SECONDS
             before = now
             for host in sorted(self._alive):
@@ -335,7 +285,7 @@ class Workers(Follower):
 
     def ask(self, name: str, report: str) -> str:
         """See :meth:`tenantry.controller.feature.routes.Running.ask_process`."""
-        host = next((h for h, desk in self._desks.items() if name in desk.wanted), None)
+        host = next((h for h, desk in self.desks.items() if name in desk.wanted), None)
         if host is None:
             raise Silent("no worker has it")
         if host not in self._alive:
@@ -355,42 +305,10 @@ class Workers(Follower):
             raise Silent(f"worker {host}: {printable(str(answer.get('error')))[:REASON]}")
         return str(answer["text"])
 
-    def listed(self) -> list[dict[str, Any]]:
-        """Every worker, with what it says of its processes."""
-        found = []
-        now = time.monotonic()
-        for host, worker in sorted(self._model.all(Worker).items(), key=lambda item: str(item[0])):
-            desk = self._desk(str(host))
-            found.append(
-                {
-                    "name": host,
-                    "alive": worker.alive,
-                    "heard_seconds": round(now - desk.heard, 1),
-                    "processes": [
-                        _shown(process, desk.told.get(name, {}))
-                        for name, process in sorted(desk.wanted.items())
-                    ],
-                }
-            )
-        return found
-
-
-def _shown(process: Process, told: Mapping[str, Any]) -> dict[str, Any]:
-    right = told.get("confirmed") == process.digest
-    return {
-        "name": process.name,
-        "state": told.get("state"),
-        "reason": told.get("reason", ""),
-        "confirmed": right,
-        "pid": told.get("pid"),
-        "restarts": told.get("restarts"),
-        "ports": [plug.port_id for plug in process.plugs],
-    }
-
 
 def _objects(said: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
     """Errors: ValueError, if it is no object of objects."""
-    value = said.get(name) or {}
+    value = said.get(name, {})
     if not isinstance(value, dict) or not all(isinstance(each, dict) for each in value.values()):
         raise ValueError(f"{name} must be an object of objects")
     return value

@@ -34,10 +34,6 @@ def main(name: str, directory: Path, url: str | None, cloud: str | None, child: 
     logging.basicConfig(format="%(asctime)s %(levelname)s worker: %(message)s", level=logging.INFO)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     token = os.environ.pop("TENANTRY_WORKER_TOKEN", "")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os._exit(0))
-    if child:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
     os.umask(0o022)  # the modes of files are said one by one
     try:
         check_rights()
@@ -45,6 +41,10 @@ def main(name: str, directory: Path, url: str | None, cloud: str | None, child: 
         place.prepare()
         lock = _lock(directory)
         host = name or own_name()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: _end(place))
+        if child:
+            threading.Thread(target=_end_with_parent, args=(place,), daemon=True).start()
     except (Trouble, OSError) as error:
         raise click.ClickException(str(error)) from None
     LOG.info("this is %s, in %s", host, directory)
@@ -87,8 +87,14 @@ def _lock(directory: Path) -> int:
     return descriptor
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(place: Place) -> None:
     sys.stdin.buffer.read()
+    _end(place)
+
+
+def _end(place: Place) -> None:
+    """At once: what runs is not ours to end."""
+    place.leave()
     os._exit(0)
 
 

@@ -32,9 +32,6 @@ from tenantry.controller.worker.plan import (
 )
 from tenantry.controller.worker.there import NETNS, Place, Trouble, run
 
-LONGEST_LOG = 1 << 20
-"""Octets. What is longer begins anew."""
-
 LONGEST_ANSWER = 1 << 19
 """Octets of what a process is asked."""
 
@@ -98,7 +95,7 @@ class Hands:
             (NETNS / netns).unlink()
         run("ip", "netns", *(("attach", netns, str(pid)) if pid else ("add", netns)))
         run("ip", "-n", netns, "link", "set", "lo", "up")
-        run("nsenter", f"--net={NETNS / netns}", "sysctl", "-eqw", *_SYSCTLS)
+        run(*_inside(netns, ("sysctl", "-eqw", *_SYSCTLS)))
 
     def _remove(self, netns: str) -> None:
         for pid in run("ip", "netns", "pids", netns).split():
@@ -139,8 +136,6 @@ class Hands:
             _end_group(netns, before)  # what it has left behind
         words = _inside(netns, process.command)
         with open(state / "log", "ab") as log:
-            if log.tell() > LONGEST_LOG:
-                log.truncate(0)
             try:
                 child = subprocess.Popen(
                     ["sh", "-c", _BEGIN, str(state / "started"), how_started(process), *words],

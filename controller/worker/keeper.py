@@ -157,6 +157,8 @@ class Keeper:
                 signature = self._place.signature(namespace, self._wanted[namespace])
                 if signature != outcome.signature:
                     self._dirty.add(namespace)
+                for name in self._wanted[namespace].processes:
+                    self._place.trim(name)
         with self._lock:
             late = any(time.monotonic() - s > MISSING_SECONDS for s in self._missing.values())
         if late:

@@ -33,25 +33,37 @@ SECONDS = 20.0
 """For any command of ours."""
 
 
+LONGEST_LOG = 1 << 20
+"""Octets of what a process says."""
+
+
 class Trouble(Exception):
     """Something cannot be done; why, in words."""
 
 
 def run(*words: str, input: str | None = None, seconds: float = SECONDS, **options: Any) -> str:
-    """What a command printed. Errors: Trouble."""
+    """What a command printed. Errors: Trouble, which names the command without what takes it into a
+    namespace."""
+    shown = " ".join(words[words.index("--") + 1 :] if words[0] == "nsenter" else words)
     try:
         done = subprocess.run(
-            words, input=input, capture_output=True, text=True, timeout=seconds, **options
+            words,
+            input=input,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            **options,
         )
     except FileNotFoundError:
         raise Trouble(f"there is no command {words[0]} here: install it") from None
     except subprocess.TimeoutExpired:
-        raise Trouble(f"`{' '.join(words)}` has not ended for {seconds:g} s") from None
+        raise Trouble(f"`{shown}` has not ended for {seconds:g} s") from None
     except OSError as error:
         raise Trouble(f"{words[0]}: {error.strerror or error}") from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise Trouble(f"`{' '.join(words)}`: {said[-1] if said else f'exit {done.returncode}'}")
+        raise Trouble(f"`{shown}`: {said[-1] if said else f'exit {done.returncode}'}")
     return str(done.stdout)
 
 
@@ -87,6 +99,17 @@ class Place:
 
     def log(self, name: str) -> Path:
         return self.state(name) / "log"
+
+    def leave(self) -> None:
+        """Nothing of ours stays, if nothing runs here."""
+        if not self.namespaces():
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def trim(self, name: str) -> None:
+        """What is too long of a log begins anew, also while somebody writes it."""
+        with suppress(OSError):
+            if self.log(name).stat().st_size > LONGEST_LOG:
+                os.truncate(self.log(name), 0)
 
     def clear(self, name: str) -> None:
         """Errors: OSError."""

@@ -14,6 +14,7 @@ from tenantry.controller.model import (
     Change,
     Interface,
     Model,
+    Placed,
     Port,
     Record,
     Standby,
@@ -55,6 +56,23 @@ def place(model: Model, port_id: str = "p") -> tuple[int, int] | None:
     """Switch and OpenFlow port where a port is."""
     binding = model.get(Binding, port_id)
     return (binding.switch, binding.ofport) if binding else None
+
+
+@pytest.mark.parametrize("wished", ["", "host1"])
+def test_where_we_have_it_plugged_in_it_is(wished: str) -> None:
+    """A host that is lost cannot let go of a port that a worker elsewhere has taken over."""
+    model = Model()
+    put(model, port(host=wished), plug(1, "wk", 3, "p"), Placed("p", "host1"))
+    put(model, Placed("p", "host2"))
+    assert place(model) == (1, 3), "nobody else has it yet"
+    put(model, plug(2, "wk", 4, "p"))
+    assert place(model) == (2, 4)
+    put(model, Placed("p", "host1"))
+    assert place(model) == (1, 3)
+    change(model, Change(Placed, "p", None))
+    put(model, Placed("p", "host2"))
+    unplug(model, 2, "wk")
+    assert place(model) == (1, 3)
 
 
 def test_port_first() -> None:

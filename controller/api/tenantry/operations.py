@@ -15,7 +15,7 @@ from typing import Any
 
 from tenantry.controller.api import wsgi
 from tenantry.controller.api.access import Access
-from tenantry.controller.api.tenantry import hosts, permissions, reachability
+from tenantry.controller.api.tenantry import hosts, permissions, reachability, workers
 from tenantry.controller.api.tenantry.running import Running
 from tenantry.controller.api.tenantry.serving import served
 from tenantry.controller.api.tenantry.verify import SETTLE_SECONDS, diff, flows, verify
@@ -46,6 +46,7 @@ def routes(
 def status(running: Running) -> dict[str, Any]:
     """Revisions, switches, hosts, ports, and what is wrong if anything is."""
     expires, api_expires = running.certificate_expires(), running.api_expires()
+    view, connections = running.view, running.progress.connections
     return {
         "revision": running.store.head,
         "realised": running.status.revision(),
@@ -62,11 +63,13 @@ def status(running: Running) -> dict[str, Any]:
             kind: {"connected": len(clients), "most": clients.most}
             for kind, clients in running.clients.items()
         },
-        "warnings": list(
-            reachability.warnings(running.view, running.progress.connections, expires, api_expires)
-        ),
+        "warnings": [
+            *reachability.warnings(view, connections, expires, api_expires),
+            *workers.warnings(running),
+        ],
         "certificate_expires": _date(expires),
         "hosts": hosts.listed(running),
+        "workers": workers.listed(running),
         "ports": [
             running.shown(port)
             for port in running.model.all(Port).values()

@@ -16,7 +16,7 @@ from tenantry.controller.feature.policies import (
 
 STATUS = (
     *("absent", "waiting_for", "left_alone", "failed", "switches", "service_port", "api"),
-    *("descriptors", "connections", "warnings", "certificate_expires", "hosts"),
+    *("descriptors", "connections", "warnings", "certificate_expires", "hosts", "workers"),
 )
 
 POLICIES = (
