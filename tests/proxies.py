@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from tenantry.apps.haproxy.configuration import SOCKET, configuration
 from tenantry.apps.load_balancer.records import (
@@ -62,7 +65,7 @@ def view_of(*records: Any) -> View:
 
 def accepted(text: str, directory: Path, files: Mapping[str, str] = {}) -> str:
     """What HAProxy has to say against a configuration: "" if nothing at all."""
-    _write(text, directory, files)
+    _write({"haproxy.cfg": text, **files}, directory)
     done = subprocess.run(
         ["haproxy", "-c", "-f", "haproxy.cfg"], cwd=directory, capture_output=True, text=True
     )
@@ -71,40 +74,58 @@ def accepted(text: str, directory: Path, files: Mapping[str, str] = {}) -> str:
     return "\n".join(complaints)
 
 
-def _write(text: str, directory: Path, files: Mapping[str, str]) -> None:
-    for name, content in {"haproxy.cfg": text, **files}.items():
+def _write(files: Mapping[str, str], directory: Path) -> None:
+    for name, content in files.items():
         (directory / name).write_text(content)
 
 
+class Proxy:
+    """A HAProxy that runs in a directory, as a worker runs it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.socket = directory / SOCKET
+        self._directory = directory
+        self._changes = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def tell(self, view: View, files: Mapping[str, str] = {}) -> None:
+        """Start it, or give it other files; and wait until it goes by these."""
+        self._changes += 1
+        told = f"description {self._changes}"
+        text = {"haproxy.cfg": configuration(view, BALANCER), "revision.cfg": f"global\n {told}\n"}
+        _write({**text, **files}, self._directory)
+        if self._process is None:
+            with open(self._directory / "log", "w") as log:
+                words = ["haproxy", "-W", "-S", "unix@master.sock,mode,600", "-f", "haproxy.cfg", "-f", "revision.cfg"]
+                self._process = subprocess.Popen(words, cwd=self._directory, stdout=log, stderr=log)
+        else:
+            self._process.send_signal(signal.SIGUSR2)
+        while f"description: {self._changes}\n" not in self.ask("@1 show info", "master.sock"):
+            assert self._process.poll() is None, (self._directory / "log").read_text()
+
+    def ask(self, line: str, name: str = SOCKET) -> str:
+        """What it says to a line at its socket; "" while it is not there."""
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self._directory / name))
+            connection.sendall(line.encode() + b"\n")
+            return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+        return ""
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+
+
 @contextmanager
-def running(view: View, directory: Path, files: Mapping[str, str] = {}) -> Iterator[Path]:
-    """HAProxy, until the block ends; its socket."""
-    _write(configuration(view, BALANCER), directory, files)
-    with open(directory / "log", "w") as log:
-        process = subprocess.Popen(
-            ["haproxy", "-W", "-f", "haproxy.cfg"], cwd=directory, stdout=log, stderr=log
-        )
+def running(view: View, directory: Path, files: Mapping[str, str] = {}) -> Iterator[Proxy]:
+    """HAProxy, until the block ends."""
+    proxy = Proxy(directory)
     try:
-        while not _answers(directory / SOCKET):
-            assert process.poll() is None, (directory / "log").read_text()
-        yield directory / SOCKET
+        proxy.tell(view, files)
+        yield proxy
     finally:
-        process.terminate()
-        process.wait()
-
-
-def _answers(path: Path) -> bool:
-    with suppress(OSError):
-        return bool(asked(path, "show info"))
-    return False
-
-
-def asked(path: Path, line: str) -> str:
-    """What HAProxy says to a line at its socket."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(path))
-        connection.sendall(line.encode() + b"\n")
-        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+        proxy.close()
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -118,6 +139,9 @@ class _Answer(BaseHTTPRequestHandler):
         said = "\n".join(lines).encode("latin-1")
         self.send_response(200)
         self.send_header("Content-Length", str(len(said)))
+        _, asked, cookie = self.path.partition("?set-cookie=")
+        if asked:
+            self.send_header("Set-Cookie", unquote(cookie))
         self.end_headers()
         self.wfile.write(said)
 
@@ -132,9 +156,11 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def answering(ports: Iterable[int]) -> Iterator[None]:
+def answering(ports: Iterable[int], tls: ssl.SSLContext | None = None) -> Iterator[None]:
     """Web servers at these ports of all addresses here, which say which they are."""
     servers = [_Server(("::", port), _Answer) for port in ports]
+    for server in servers if tls else ():
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

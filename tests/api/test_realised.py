@@ -47,6 +47,16 @@ NOTES = {
     ("firewall_policy", "audited"): "whether somebody has read the policy",
     **dict.fromkeys(
         [
+            ("certificate", name)
+            for name in (
+                *("certificate", "private_key", "intermediates", "crl", "pkcs12", "passphrase"),
+                *("project_id", "tenant_id"),
+            )
+        ],
+        "proxies show it, or believe it: tests/netns/test_haproxy.py",
+    ),
+    **dict.fromkeys(
+        [
             (kind, name)
             for kind in (
                 "segment",
