@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -96,17 +97,21 @@ class Proxy:
         _write({**text, **files}, self._directory)
         if self._process is None:
             with open(self._directory / "log", "w") as log:
-                words = ["haproxy", "-W", "-S", "unix@master.sock,mode,600", "-f", "haproxy.cfg", "-f", "revision.cfg"]
+                words = ["haproxy", "-W", "-f", "haproxy.cfg", "-f", "revision.cfg"]
                 self._process = subprocess.Popen(words, cwd=self._directory, stdout=log, stderr=log)
-        else:
-            self._process.send_signal(signal.SIGUSR2)
-        while f"description: {self._changes}\n" not in self.ask("@1 show info", "master.sock"):
+        asked = 0
+        while f"description: {self._changes}\n" not in self.ask("show info"):
             assert self._process.poll() is None, (self._directory / "log").read_text()
+            # Once more now and then: while it begins, a signal may be lost.
+            if self._changes > 1 and asked % 100 == 0:
+                self._process.send_signal(signal.SIGUSR2)
+            asked += 1
+            time.sleep(0.01)
 
-    def ask(self, line: str, name: str = SOCKET) -> str:
+    def ask(self, line: str) -> str:
         """What it says to a line at its socket; "" while it is not there."""
         with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(self._directory / name))
+            connection.connect(str(self.socket))
             connection.sendall(line.encode() + b"\n")
             return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
         return ""

@@ -129,7 +129,7 @@ def _global(listeners: list[Listener], threads: int) -> Iterator[str]:
         yield f"nbthread {threads}"
 
 
-_TABLES = (f"peers {_PEERS}", f"bind unix@{_PEERS}.sock", f"server {_PEERS}")
+_TABLES = (f"peers {_PEERS}", "bind 127.0.0.1:10000", f"server {_PEERS}")
 
 _DEFAULTS = (
     "defaults",
@@ -137,6 +137,7 @@ _DEFAULTS = (
     "retries 3",
     "option redispatch",
     "option allbackups",
+    "option idle-close-on-response",
     "option splice-request",
     "option splice-response",
     "hash-type consistent",

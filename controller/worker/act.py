@@ -29,6 +29,7 @@ from tenantry.controller.worker.plan import (
     Take,
     files_digest,
     how_started,
+    is_reloaded,
 )
 from tenantry.controller.worker.there import NETNS, Place, Trouble, run
 
@@ -187,6 +188,11 @@ class Hands:
         else:
             os.kill(pid, signal.Signals[process.reload_signal])
         (self._place.state(process.name) / "loaded").write_text(files_digest(process))
+
+    def tell_again(self, process: Process) -> None:
+        """Have it take its files once more, the next time that somebody looks."""
+        if is_reloaded(process):
+            (self._place.state(process.name) / "loaded").unlink(missing_ok=True)
 
     def _command(self, process: Process, netns: str, words: Iterable[str]) -> str:
         where = self._place.files(process.name)

@@ -54,6 +54,10 @@ AGAIN_SECONDS, LONGEST_SECONDS = 0.5, 30.0
 LIVED_SECONDS = 10.0
 """Who has lived for so long, is started again at once."""
 
+TOLD_AGAIN = 7
+"""Questions in vain, after about half a second, until a process is told of its files once more: a
+signal is lost on one that has only just begun."""
+
 MISSING_SECONDS = 2.0
 """For how long an interface may be on its way."""
 
@@ -365,6 +369,8 @@ class Keeper:
                 self._hands.ask(process, process.ready)
         except (Trouble, OSError) as error:
             known.asked += 1
+            if known.asked % TOLD_AGAIN == 0:
+                self._hands.tell_again(process)
             return _words(error)
         known.confirmed, known.asked = process.digest, 0
         return ""
