@@ -137,7 +137,6 @@ _DEFAULTS = (
     "retries 3",
     "option redispatch",
     "option allbackups",
-    "option idle-close-on-response",
     "option splice-request",
     "option splice-response",
     "hash-type consistent",
@@ -160,6 +159,8 @@ def _frontend(view: View, balancer: LoadBalancer, listener: Listener) -> Iterato
     if is_http(listener):
         # Who sends a request drop by drop is no less idle than who sends nothing.
         yield f"timeout http-request {listener.timeout_client_data}"
+        # Nor is an idle connection closed under its next request, when another proxy takes over.
+        yield "option idle-close-on-response"
     if listener.timeout_tcp_inspect:
         yield f"tcp-request inspect-delay {listener.timeout_tcp_inspect}"
     if listener.allowed_cidrs:
