@@ -7,74 +7,52 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tenantry.apps.load_balancer import records
-from tenantry.controller.model import Change
-from tenantry.controller.model.record import parser
-from tests.lab import Lab
+from tenantry.apps.load_balancer.records import (
+    TCP,
+    UDP,
+    HealthMonitor,
+    Member,
+    MemberHealth,
+    Pool,
+)
+from tests.balancers import Balancers
 from tests.namespace import Guest
-
-_KEYS = itertools.count(1)
 
 NAME = "web.example"
 
 
-class Balanced:
-    """A load balancer with its address on a network. Its pools have monitors that ask every
-    second, and believe what they are told."""
+class Monitored:
+    """A load balancer with its address on a network. Its pools have listeners, which switches do,
+    and monitors that ask every second, and believe what they are told."""
 
-    def __init__(self, net: Lab, network: Any, known_to: Iterable[Guest] = ()) -> None:
-        self.net = net
-        self.vip = net.port(network)
-        first, *more = self.vip["fixed_ips"]
-        self.id = self._add(
-            records.LoadBalancer,
-            vip_port_id=self.vip["id"],
-            vip_network_id=network["id"],
-            vip_subnet_id=first["subnet_id"],
-            vip_address=first["ip_address"],
-            additional_vips=more,
-        )
-        for guest in known_to:
-            for ip in self.vip["fixed_ips"]:
-                mac = self.vip["mac_address"]
-                guest.run("ip", "neigh", "replace", ip["ip_address"], "lladdr", mac, "dev", "eth0")
+    def __init__(self, made: Balancers, network: Any) -> None:
+        self.made = made
+        self.balancer = made.balancer(network)
+        self._ports = itertools.count(256)  # of listeners: from there monitors ask, too
 
-    def _add(self, kind: Any, **attributes: Any) -> str:
-        body = {"id": str(uuid4()), "key": next(_KEYS), "project_id": "demo", "name": ""}
-        body |= {"admin_state_up": True, **attributes}
-        self.net.controller.inbox.submit([Change(kind, body["id"], parser(kind)(body))])
-        self.net.settle()
-        return str(body["id"])
-
-    def pool(self, **monitor: Any) -> str:
-        pool = self._add(
-            records.Pool, loadbalancer_id=self.id, protocol="TCP", lb_algorithm="ROUND_ROBIN"
-        )
-        plan = {"delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1}
-        self._add(records.HealthMonitor, pool_id=pool, **{**plan, **monitor})
+    def pool(self, type: str, **monitor: Any) -> Pool:
+        made = self.made
+        pool = made.pool(self.balancer, UDP if type == "UDP-CONNECT" else TCP)
+        made.listener(pool, next(self._ports))
+        plan = {"delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1, **monitor}
+        of = (pool.project_id, pool.id, type)
+        made.put(HealthMonitor(str(uuid4()), *of, admin_state_up=True, **plan))
         return pool
 
-    def member(self, pool: str, port: Any, number: int, **more: Any) -> str:
+    def member(self, pool: Pool, port: Any, number: int, **more: Any) -> Member:
+        """At the first address of a port, or at an address."""
         address = port if isinstance(port, str) else port["fixed_ips"][0]["ip_address"]
-        return self._add(
-            records.Member,
-            slot=0,
-            pool_id=pool,
-            address=address,
-            protocol_port=number,
-            **{"weight": 1, "backup": False, **more},
-        )
+        return self.made.member(pool, 0, address, number, **more)
 
-    def until(self, member: str, reason: str = "") -> None:
+    def until(self, member: Member, reason: str = "") -> None:
         """Wait until it is found alive, or dead for a reason."""
-        wanted = records.MemberHealth(member, not reason, reason)
-        model = self.net.controller.model
-        self.net.until(lambda: model.get(records.MemberHealth, member) == wanted)
+        wanted = MemberHealth(member.id, not reason, reason)
+        model = self.made.net.controller.model
+        self.made.net.until(lambda: model.get(MemberHealth, member.id) == wanted)
 
 
 _SERVER = """

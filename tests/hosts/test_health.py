@@ -11,9 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.farm import Machine, machines
-from tests.health import Balanced, says
+from tenantry.controller.model import View
+from tenantry.controller.network.routers import active, gateways
+from tests.balancers import Balancers
+from tests.farm import Beyond, Machine, machines
+from tests.health import Monitored, says
+from tests.hosts.test_gateways import address6
 from tests.hosts.test_services import CARRIED, joined
+from tests.outside import SERVER, SERVER6
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def test_members_of_tenants_with_equal_addresses_on_every_host(
     """On the VIP's network and on another one, in both families; one of two tenants serves."""
     with ExitStack() as stack:
         net = joined(stack, tmp_path, started)
-        wanted = []
+        wanted, made = [], Balancers(net)
         for number, (project, reason) in enumerate((("red", ""), ("blue", "refused"))):
             carried = [dict(CARRIED[kind]) for _ in range(2)]
             if kind == "vlan":
@@ -45,7 +50,7 @@ def test_members_of_tenants_with_equal_addresses_on_every_host(
                 plugged.append((guest, port))
                 if not reason:
                     says(guest, 80, "200")
-            balancer = Balanced(net, near, known_to=[plugged[0][0]])
+            balancer = Monitored(made, near)
             for _, port in plugged:
                 for ip in port["fixed_ips"]:
                     for question, said in (
@@ -53,9 +58,40 @@ def test_members_of_tenants_with_equal_addresses_on_every_host(
                         ("UDP-CONNECT", "refused"),
                         ("PING", ""),
                     ):
-                        pool = balancer.pool(type=question)
+                        pool = balancer.pool(question)
                         member = balancer.member(pool, ip["ip_address"], 80)
                         wanted.append((balancer, member, said))
         for balancer, member, said in wanted:
             balancer.until(member, said)
         net.verify()
+
+
+def test_a_member_outside_is_asked_by_the_gateway_that_is_active(
+    started: list[Machine], tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        net = joined(stack, tmp_path, started, overlay__bfd_multiplier="15")
+        beyond = Beyond(net)
+        network = net.network("10.0.0.0/24", "fd00:a::/64")
+        router = net.router(network, outside=beyond.network)
+        beyond.router.run("ip", "route", "add", "fd00:a::/64", "via", address6(router))
+        net.plug(started[0], net.port(network))
+        view = View(net.controller.model)
+        net.until(lambda: len(gateways(view, router["id"])) == 2)
+        net.until(lambda: net.controller.holddown.settled())
+        balancer = Monitored(Balancers(net), network)
+        server = says(beyond.server, 80, "200")
+        pool = balancer.pool("HTTP")
+        members = [balancer.member(pool, address, 80) for address in (SERVER, SERVER6)]
+        for member in members:
+            balancer.until(member)
+        first = active(view, router["id"])
+        lost = next(machine for machine in started if net._dpid(machine) == first)
+        lost.crash()
+        net.until(lambda: active(view, router["id"]) != first)
+        server.kill()
+        for member in members:
+            balancer.until(member, "refused")
+        says(beyond.server, 80, "200")
+        for member in members:
+            balancer.until(member)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tenantry.controller.sockets import certificates
-from tests.health import NAME, Balanced, listens, says
+from tests.balancers import Balancers, vip
+from tests.health import NAME, Monitored, listens, says
 from tests.lab import Lab, lab
 from tests.namespace import Guest
 from tests.openvswitch import OpenVSwitch
@@ -39,7 +40,7 @@ def test_what_becomes_of_members(net: Lab, version: int) -> None:
     """Each kind of question, with answers that are good, bad, late, or none."""
     network = net.network(CIDRS[version])
     (one, port), (two, other) = (plugged(net, network) for _ in range(2))
-    balancer = Balanced(net, network, known_to=(one, two))
+    balancer = Monitored(Balancers(net), network)
     good = says(one, 80, "200")
     for guest, number, answer in ((two, 80, "503"), (one, 81, "hangs"), (two, 81, "404")):
         says(guest, number, answer)
@@ -52,14 +53,14 @@ def test_what_becomes_of_members(net: Lab, version: int) -> None:
         ("PING", 80, ("", "")),
         ("UDP-CONNECT", 80, ("refused", "refused")),
     ):
-        pool = balancer.pool(type=kind)
+        pool = balancer.pool(kind)
         members = [balancer.member(pool, each, number) for each in (port, other)]
         for member, reason in zip(members, expected, strict=True):
             balancer.until(member, reason)
-    codes = balancer.pool(type="HTTP", expected_codes="200,400-404")
+    codes = balancer.pool("HTTP", expected_codes="200,400-404")
     balancer.until(balancer.member(codes, other, 80, monitor_port=81))
     # It dies, and comes back.
-    member = balancer.member(balancer.pool(type="HTTP"), port, 80)
+    member = balancer.member(balancer.pool("HTTP"), port, 80)
     balancer.until(member)
     good.kill()
     balancer.until(member, "refused")
@@ -71,8 +72,8 @@ def test_what_becomes_of_members(net: Lab, version: int) -> None:
 def test_datagrams_that_somebody_takes(net: Lab, version: int) -> None:
     network = net.network(CIDRS[version])
     guest, port = plugged(net, network)
-    balancer = Balanced(net, network, known_to=(guest,))
-    member = balancer.member(balancer.pool(type="UDP-CONNECT"), port, 53)
+    balancer = Monitored(Balancers(net), network)
+    member = balancer.member(balancer.pool("UDP-CONNECT"), port, 53)
     balancer.until(member, "refused")
     server = listens(guest, 53)
     balancer.until(member)
@@ -88,16 +89,17 @@ def test_tls_with_a_certificate_and_a_name(net: Lab, tmp_path: Path) -> None:
     made = sorted((tmp_path / "pki").iterdir())
     pem.write_text("".join(path.read_text() for path in made if "controller" in path.name))
     says(guest, 443, "200", pem, NAME)
-    balancer = Balanced(net, network, known_to=(guest,))
+    balancer = Monitored(Balancers(net), network)
     named = {"domain_name": NAME, "http_version": 1.1}
     for kind in ("TLS-HELLO", "HTTPS"):
-        balancer.until(balancer.member(balancer.pool(type=kind, **named), port, 443))
-        unnamed = balancer.member(balancer.pool(type=kind), port, 443)
+        balancer.until(balancer.member(balancer.pool(kind, **named), port, 443))
+        unnamed = balancer.member(balancer.pool(kind), port, 443)
         balancer.until(unnamed, "TLS: tlsv1 unrecognized name")
 
 
 def test_tenants_with_equal_addresses(net: Lab) -> None:
     """Two networks of two tenants, with a router each: members have the same addresses."""
+    made = Balancers(net)
     for project, answers in (("red", ("", "refused")), ("blue", ("refused", ""))):
         near = net.network(*CIDRS.values(), project=project)
         far = net.network(*FURTHER.values(), project=project)
@@ -111,12 +113,12 @@ def test_tenants_with_equal_addresses(net: Lab) -> None:
                 ],
             )
             guest = machine(net, port)
-            balancer = Balanced(net, near, known_to=(guest,) if network is near else ())
+            balancer = Monitored(made, near)
             if not reason:
                 says(guest, 80, "200")
             for ip in port["fixed_ips"]:
                 for kind, number in (("HTTP", 80), ("UDP-CONNECT", 9), ("PING", 9)):
-                    member = balancer.member(balancer.pool(type=kind), ip["ip_address"], number)
+                    member = balancer.member(balancer.pool(kind), ip["ip_address"], number)
                     said = {"HTTP": reason, "UDP-CONNECT": "refused", "PING": ""}[kind]
                     wanted.append((balancer, member, said))
         for balancer, member, said in wanted:
@@ -133,11 +135,11 @@ def test_members_outside(net: Lab) -> None:
     plugged(net, network)
     router = net.router(network, outside=outside.network)
     outside.routes_to(router, CIDRS[6])
-    balancer = Balanced(net, network)
+    balancer = Monitored(Balancers(net), network)
     server = says(outside.server, 80, "200")
-    pool = balancer.pool(type="HTTP")
+    pool = balancer.pool("HTTP")
     members = [balancer.member(pool, address, 80) for address in (SERVER, SERVER6)]
-    pings = balancer.pool(type="PING")
+    pings = balancer.pool("PING")
     members += [balancer.member(pings, address, 80) for address in (SERVER, SERVER6)]
     for member in members:
         balancer.until(member)
@@ -155,11 +157,11 @@ def test_security_groups_of_members_judge_the_vip(net: Lab) -> None:
             net.api("DELETE", f"/v2.0/security-group-rules/{rule['id']}")
     guest, port = plugged(net, network, security_groups=[group["id"]])
     says(guest, 80, "200")
-    balancer = Balanced(net, network, known_to=(guest,))
-    member = balancer.member(balancer.pool(type="HTTP"), port, 80)
+    balancer = Monitored(Balancers(net), network)
+    member = balancer.member(balancer.pool("HTTP"), port, 80)
     balancer.until(member, "no answer")
     rule = {"direction": "ingress", "protocol": "tcp", "port_range_min": 80, "port_range_max": 80}
-    vip = balancer.vip["fixed_ips"][0]["ip_address"]
+    address = vip(balancer.balancer)
     net.api(
         "POST",
         "/v2.0/security-group-rules",
@@ -167,7 +169,7 @@ def test_security_groups_of_members_judge_the_vip(net: Lab) -> None:
             "security_group_rule": {
                 **rule,
                 "security_group_id": group["id"],
-                "remote_ip_prefix": vip,
+                "remote_ip_prefix": address,
             }
         },
     )
