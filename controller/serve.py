@@ -244,6 +244,7 @@ class Controller:
             self.packets,
             self.service_port,
             self.workers,
+            self.prober,
             clients={
                 "switches": self.channel.clients,
                 "hosts": self.hosts.clients,
@@ -325,7 +326,6 @@ class Controller:
             greenlet.kill()
         self.hosts.stop()
         self.service_port.close()
-        self.prober.close()
         self._api.close()
         channel.stop(self.channel)
         self.store.close()

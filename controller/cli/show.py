@@ -41,6 +41,11 @@ def _show_hosts(output: Output, answer: Json) -> None:
         output.console.print(f"[red]{unit} does not compile[/]: {error}")
     if answer["service_port"] not in ("up", "off"):
         output.console.print(f"[yellow]service port[/]: {escape(answer['service_port'])}")
+    if asked := answer["probes"]["asked"]:
+        output.console.print(
+            f"load balancers: {asked:,} members are asked whether they are alive, "
+            f"{answer['probes']['dead']:,} are dead"
+        )
     if answer["certificate_expires"]:
         until = answer["certificate_expires"].partition("T")[0]
         output.console.print(f"TLS: hosts need a certificate; the controller's runs out on {until}")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The load balancer of the sample topology."""
+"""The load balancer of the sample topology, whose members are asked whether they are alive."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tenantry.apps.load_balancer.records import (
     TCP,
     UDP,
     UNLIMITED,
+    HealthMonitor,
     Listener,
     LoadBalancer,
     Member,
@@ -36,6 +37,8 @@ def load_balancer() -> Iterator[Record]:
             to = (4, 0x0A000033 + slot, port + 8000, weight, False, True)
             id = f"{name}-{slot + 1}"
             yield Member(id, 2 * key + slot, slot, "project", id, name, *to)
+    for name, kind in (("http", "HTTP"), ("dns", "UDP-CONNECT")):
+        yield HealthMonitor(f"{name}-monitor", "project", name, kind, 5, 3, 2, 3, True)
     office = (Prefix(4, 0x0A000000, 26),)
     secure = Listener("https", 3, "project", "web", HTTPS, 443, True, *no_limit)
     yield replace(secure, allowed_cidrs=office)

@@ -114,14 +114,17 @@ class Prober(Follower):
 
     def run(self) -> None:
         """For as long as the process lives."""
-        while True:
-            try:
-                self.turn()
-            except Exception:
-                LOG.exception("asking who is alive failed")
-                runtime.sleep(LATE_SECONDS)
+        try:
+            while True:
+                try:
+                    self.turn()
+                except Exception:
+                    LOG.exception("asking who is alive failed")
+                    runtime.sleep(LATE_SECONDS)
+        finally:
+            self._close()
 
-    def close(self) -> None:
+    def _close(self) -> None:
         for asked in self._everybody.values():
             self._forget(asked)
         self._questions.close()

@@ -176,6 +176,7 @@ def _controller(running: Running) -> Iterator[Metric]:
     for kind, clients in running.clients.items():
         connections.add_metric([kind], len(clients))
     yield connections
+    yield from _probes(running)
     yield CounterMetricFamily(
         "tenantry_engine_differences",
         "Flows about which the engine's audit found it wrong.",
@@ -215,6 +216,33 @@ def _controller(running: Running) -> Iterator[Metric]:
     for status, count in sorted(statuses.items()):
         ports.add_metric([status], count)
     yield ports
+
+
+def _probes(running: Running) -> Iterator[Metric]:
+    """Who is asked whether it is alive: members of load balancers."""
+    prober = running.prober
+    probes = CounterMetricFamily(
+        "tenantry_probes",
+        "Questions to members of load balancers whether they are alive, by what is asked, and "
+        "whether it was answered well (alive) or not (dead).",
+        labels=("kind", "outcome"),
+    )
+    for kind, number in prober.asked.items():
+        failed = prober.failed[kind]
+        probes.add_metric([kind, "alive"], number - failed)
+        probes.add_metric([kind, "dead"], failed)
+    yield probes
+    yield CounterMetricFamily(
+        "tenantry_probes_late",
+        "How often one was asked later than was due, as many were being asked already.",
+        prober.late,
+    )
+    for name, help, value in (
+        ("under_way", "Questions that are under way.", prober.under_way),
+        ("asked", "Members that are asked.", len(prober)),
+        ("dead", "Of these, those that were found dead.", prober.dead),
+    ):
+        yield GaugeMetricFamily(f"tenantry_probes_{name}", help, value)
 
 
 _RUN_LABELS = ("app", "kind", "cause")

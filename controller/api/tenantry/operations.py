@@ -57,6 +57,12 @@ def status(running: Running) -> dict[str, Any]:
         "failed": {str(unit): error for unit, error in running.engine.failed.items()},
         "switches": [switch_status(running, switch) for switch in running.status.switches()],
         "service_port": running.service_port.state,
+        "probes": {
+            "asked": len(running.prober),
+            "dead": running.prober.dead,
+            "under_way": running.prober.under_way,
+            "most": running.prober.most,
+        },
         "api": {**running.api, "certificate_expires": _date(api_expires)},
         "descriptors": descriptors.limit(),
         "connections": {

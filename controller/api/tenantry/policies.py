@@ -17,6 +17,7 @@ from tenantry.controller.feature.policies import (
 STATUS = (
     *("absent", "waiting_for", "left_alone", "failed", "switches", "service_port", "api"),
     *("descriptors", "connections", "warnings", "certificate_expires", "hosts", "workers"),
+    "probes",
 )
 
 POLICIES = (

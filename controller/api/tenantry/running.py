@@ -22,6 +22,7 @@ from tenantry.controller.openflow.pipeline import Table
 from tenantry.controller.service.audit import Audit
 from tenantry.controller.service.loop import Loop
 from tenantry.controller.service.packet_in import PacketIns
+from tenantry.controller.service.prober import Prober
 from tenantry.controller.service.progress import Progress
 from tenantry.controller.service.service_port import ServicePort
 from tenantry.controller.service.status import Status
@@ -55,6 +56,7 @@ class Running:
     packets: PacketIns
     service_port: ServicePort
     workers: Workers
+    prober: Prober
     clients: Mapping[str, Clients]
     """By kind: those that are connected, and how many may be."""
     certificate_expires: Callable[[], datetime | None]
