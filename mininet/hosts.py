@@ -106,6 +106,36 @@ class Machine(Switch):
         super().stop(deleteIntfs)
 
 
+class OwnHost:
+    """The controller's own Open vSwitch, in our namespace: where it has its service port, by which
+    it reaches what is in tenants' networks."""
+
+    ADDRESS = "192.168.77.254"
+
+    def __init__(self, directory, cleanup):
+        self.ovs = OpenVSwitch(directory / "own")
+        cleanup.callback(self.ovs.stop)
+        self.ovs.start(hostname="controller", tenantry_encap_ip=self.ADDRESS)
+
+    @property
+    def options(self):
+        """In the place of :data:`OPTIONS`."""
+        return OPTIONS.replace("connections =", f"connections = {self.ovs.remote}")
+
+    def attach(self):
+        """To what tunnels go by; when the machines are there."""
+        run("ip", "link", "add", "own", "type", "veth", "peer", "name", "own-under")
+        run("ip", "link", "set", "own-under", "master", "under", "up")
+        run("ip", "link", "set", "own", "up")
+        self.ovs.vsctl(
+            *("add-br", "br-phy", "--", "set", "bridge", "br-phy", "datapath_type=netdev"),
+            *("--", "add-port", "br-phy", "own"),
+        )
+        run("ip", "address", "add", f"{self.ADDRESS}/24", "dev", "br-phy")
+        run("ip", "link", "set", "br-phy", "up")
+        run("ethtool", "-K", "br-phy", "tx", "off")
+
+
 class Hosts(NeutronTopo):
     """So many machines, the first ``uplinks`` of which reach the outside."""
 

@@ -58,8 +58,10 @@ def main():
 def experiment(arguments, cleanup):
     directory = stage.enter(cleanup)
     say("building three hosts")
-    tenantry = stage.Tenantry(arguments.tenantry, directory, hosts.OPTIONS, cleanup)
+    own = hosts.OwnHost(directory, cleanup)  # from where members are monitored
+    tenantry = stage.Tenantry(arguments.tenantry, directory, own.options, cleanup)
     net = stage.build(Balanced(tenantry.neutron, directory), cleanup)
+    own.attach()
     hosts.join(net, tenantry)
     services = {name: web.Service(net.get(name), name) for name in WEB}
     for name in WEB:
@@ -67,7 +69,7 @@ def experiment(arguments, cleanup):
     say("creating the load balancer")
     balancer = create(tenantry, [net.get(name).params["neutron_port"] for name in WEB])
     until(
-        lambda: states(tenantry, balancer) != [],
+        lambda: states(tenantry, balancer) == ["ONLINE"] * len(WEB),
         lambda: f"members are {' '.join(states(tenantry, balancer))}",
         tenantry,
     )
@@ -76,11 +78,11 @@ def experiment(arguments, cleanup):
     asking, moments = web.Asker(client, address, PORT, PER_SECOND), []
     for phase, seconds in PHASES.items():
         say(phase)
+        moments.append(time.monotonic())
         if phase.endswith("dead"):
             services[DIES].stop()
         elif phase.endswith("back"):
             services[DIES] = web.Service(net.get(DIES), DIES)
-        moments.append(time.monotonic())
         time.sleep(seconds)
     answers = asking.result()
     picture = {

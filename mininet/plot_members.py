@@ -22,7 +22,7 @@ def main():
     figure, (shares, waits) = pyplot.subplots(
         2, figsize=(8, 5.5), layout="constrained", sharex=True, height_ratios=(1, 1.4)
     )
-    seconds = range(int(min(asked for asked, *_ in answers)), 1 + int(answers[-1][0]))
+    seconds = range(int(answers[-1][0]))  # whole ones
     below = [0] * len(seconds)
     for name in (*names, None):
         mine = [(asked, waited) for asked, waited, of in answers if of == name]
@@ -47,7 +47,8 @@ def main():
     waits.yaxis.set_major_formatter("{x:g}")
     waits.set_ylabel("answered after, ms")
     waits.set_xlabel("asked, s")
-    waits.legend(loc="upper right", ncols=len(names) + 1)
+    waits.set_ylim(top=8 * max(waited for _, waited, _ in answers))
+    waits.legend(loc="upper center", ncols=len(names) + 1)
     waits.grid(alpha=0.3)
     figure.suptitle("A member of a load balancer dies, and comes back")
     figure.savefig(sys.argv[1], dpi=120)

@@ -83,6 +83,7 @@ def serve(name):
             pass
 
     server = http.server.ThreadingHTTPServer(("", PORT), Handler)
+    server.handle_error = lambda *_: None  # who asks may hang up
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(READY, end="", flush=True)
     sys.stdin.read()

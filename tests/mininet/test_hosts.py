@@ -22,3 +22,10 @@ def test_a_port_moves(experiment: Experiment) -> None:
     (run,) = re.findall(rf"moved: {NUMBERS}", output)
     assert 0 < int(run[2]) <= int(run[0]) < int(run[1])
     assert "The port is on host2." in output
+
+
+def test_a_member_of_a_load_balancer_dies(experiment: Experiment) -> None:
+    output = experiment("load_balancer")
+    assert "All as expected." in output
+    (dead,) = re.findall(r"^web2 is dead +(\d+) +(\d+) +(\d+) +(\d+)$", output, re.MULTILINE)
+    assert int(dead[0]) > 100 and int(dead[2]) > 100
