@@ -41,25 +41,25 @@ from tenantry.apps.load_balancer.places import (
     balancers_on,
     next_hop,
     places,
-    port_at,
     services,
-    subnet_on,
 )
 from tenantry.apps.load_balancer.records import Listener, LoadBalancer, Member, Pool
 from tenantry.apps.load_balancer.routed import routed_balancers_on
 from tenantry.apps.load_balancer.tables import (
+    ASKED,
     MEMBER_GONE,
+    NO_LISTENER,
     NO_MEMBER,
-    NOT_A_CONNECTION,
     NOT_ALLOWED,
     SWAP,
     TRANSLATED_BACK,
+    ItselfPriority,
     RouterLbBackPriority,
     VipPriority,
 )
 from tenantry.apps.punt.tables import TrapPriority
 from tenantry.controller.model import Binding, Port, View, derived
-from tenantry.controller.network.conntrack import ASKING, INVALID, NEW, REPLY
+from tenantry.controller.network.conntrack import ASKING, NEW, REPLY
 from tenantry.controller.openflow.drops import UNFORESEEN, drop
 from tenantry.controller.openflow.flow import (
     CLEAR_IN_PORT,
@@ -85,8 +85,11 @@ from tenantry.controller.openflow.pipeline import (
     NETWORK,
     ORIGIN_PORT,
     OUT_PORT,
+    OWN,
+    OWNED,
     TENANT,
     Table,
+    version_bits,
 )
 from tenantry.controller.packets.addresses import BITS, mapped, prefix_value
 from tenantry.controller.packets.frames import ICMP, ICMPV6, TCP
@@ -101,6 +104,16 @@ ON: Actions = (CtClear(), Goto(Table.VIP.next))
 def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
     """What is the same for all load balancers."""
     yield Flow(Table.VIP, VipPriority.MISS, {}, drop(MEMBER_GONE))
+    table, rung = Table.LB_ITSELF, ItselfPriority
+    yield Flow(table, rung.MISS, {}, ON)
+    for version, bits in BITS.items():
+        ask: Actions = (
+            *(SetField(MAC, version_bits(version)), Move("eth_src", MAC, 48)),
+            *(SetField(ADDRESS, mapped(4, 0)), Move(f"ipv{version}_dst", ADDRESS, bits)),
+            *(SetField(OWNED, ASKED), Resubmit(Table.IDENTITY), Resubmit(table)),
+        )
+        unasked: Match = {OWNED: 0, "eth_type": ETH_TYPES[version]}
+        yield Flow(table, rung.ASK, unasked, ask)
     yield Flow(Table.LB_MEMBER, VipPriority.MISS, {}, drop(UNFORESEEN))
     yield Flow(Table.ROUTER_LB_BACK, RouterLbBackPriority.MISS, {}, drop(UNFORESEEN))
 
@@ -131,51 +144,48 @@ def _splits_of(view: View, balancer_id: str) -> frozenset[tuple[int, int]]:
 def compile_balancer(view: View, switch: int, id: str) -> Iterator[Flow]:
     """A load balancer, in all networks here from which it is reached."""
     balancer = view.get(LoadBalancer, id)
-    if balancer is None or not balancer.admin_state_up:
+    port = view.get(Port, balancer.vip_port_id) if balancer else None
+    if balancer is None or port is None or not balancer.admin_state_up:
         return
     found = list(places(view, switch, balancer))
     does = answering(view, id)
-    absent = view.get(Binding, balancer.vip_port_id) is None
+    absent = view.get(Binding, port.id) is None
     if not found or not (does or absent):
         return
-    own = OfOne(view, switch, balancer)
+    own = OfOne(view, switch, balancer, port)
     for place in found:
         yield from own.reached(place)
+        for service in services(view, id):
+            if service.version in own.vips:
+                yield from own.member(place, service)
     yield from own.begun(does)
     yield from own.begun_for_others(absent)
-    there = [one for one in services(view, id) if one.version in own.vips]
-    addresses = dict.fromkeys((one.version, one.address) for one in there)
-    for place in found:
-        for service in there:
-            yield from own.member(place, service)
-        for address in addresses:
-            yield from own.to_itself(place, *address)
+    yield from own.to_itself()
 
 
 class OfOne:
     """The flows of one load balancer on one switch."""
 
-    def __init__(self, view: View, switch: int, balancer: LoadBalancer) -> None:
-        self.view, self.switch, self.balancer = view, switch, balancer
+    def __init__(self, view: View, switch: int, balancer: LoadBalancer, port: Port) -> None:
+        self.view, self.switch, self.balancer, self.port = view, switch, balancer, port
         self.zone = Zone.shared(balancer.key)
         self.itself = Zone.forwarded(balancer.key)  # of members that reach themselves
         self.vips = {vip.version: vip.address for vip in reversed(balancer.vips)}
 
     def reached(self, place: Place) -> Iterator[Flow]:
         """What is for its addresses, in a network; and who has them."""
-        network, zone = place.network, self.zone
-        port = self.view.get(Port, self.balancer.vip_port_id)
+        network = place.network
         for vip in self.balancer.vips:
             for mac in place.macs:
                 match: Match = {NETWORK: network.key, IN_PORT: TENANT, "eth_dst": mac}
                 match |= {"eth_type": ETH_TYPES[vip.version]}
                 match |= {f"ipv{vip.version}_dst": vip.address}
-                known = (CtClear(), Ct(zone, Table.VIP, Nat()))
+                known = (CtClear(), Ct(self.zone, Table.VIP, Nat()))
                 yield Flow(Table.TRAP, TrapPriority.VIP, match, known)
-            if port is not None and network.id == self.balancer.vip_network_id:
+            if network.id == self.balancer.vip_network_id:
                 address = mapped(vip.version, vip.address)
                 asked: Match = {NETWORK: network.key, ADDRESS: address, IN_PORT: TENANT}
-                its = (SetField(MAC, port.mac),)
+                its = (SetField(MAC, self.port.mac),)
                 yield Flow(Table.NEIGHBOURS, NeighboursPriority.VIP, asked, its)
 
     def begun(self, does: tuple[Answering, ...]) -> Iterator[Flow]:
@@ -230,21 +240,20 @@ class OfOne:
             yield Flow(Table.VIP, VipPriority.OTHER, match, maybe)
             if absent:
                 yield from self._echo(vip.version, vip.address)
-        port = self.view.get(Port, self.balancer.vip_port_id)
         for version in self.vips:
             of_itself: Match = {"ct_zone": self.itself, "eth_type": ETH_TYPES[version]}
-            yield Flow(Table.VIP, VipPriority.NOT_TO_ITSELF, of_itself, ON)
-            if absent:
-                invalid: Match = {**of_itself, "ct_state": INVALID}
-                nothing = drop(NOT_A_CONNECTION)
-                yield Flow(Table.VIP, VipPriority.ANSWER_TO_ITSELF, invalid, nothing)
-            back: Actions = (
-                *(Move(IN_PORT, OUT_PORT, 32), Move("eth_src", "eth_dst", 48)),
-                *((SetField("eth_src", port.mac),) if port else ()),
-                *(CLEAR_IN_PORT, Ct(self.zone, Table.OUTPUT, Nat())),
-            )
+            rest = drop(NO_LISTENER) if absent else ON
+            yield Flow(Table.VIP, VipPriority.NOT_TO_ITSELF, of_itself, rest)
             answer = {**of_itself, "ct_state": REPLY}
+            back = (*self._around(), Ct(self.zone, Table.OUTPUT, Nat()))
             yield Flow(Table.VIP, VipPriority.ANSWER_TO_ITSELF, answer, back)
+
+    def _around(self) -> Actions:
+        """Back to where it came from, from the load balancer."""
+        return (
+            *(Move(IN_PORT, OUT_PORT, 32), Move("eth_src", "eth_dst", 48)),
+            *(SetField("eth_src", self.port.mac), CLEAR_IN_PORT),
+        )
 
     def _new(self, version: int, address: int) -> Match:
         match: Match = {"ct_zone": self.zone, "ct_state": NEW, "eth_type": ETH_TYPES[version]}
@@ -259,10 +268,8 @@ class OfOne:
             *(Move(source, SWAP, bits), Move(destination, source, bits)),
             Move(SWAP, destination, bits),
         )
-        swap = (Move("eth_src", SWAP, 48), Move("eth_dst", "eth_src", 48))
         back: Actions = (
-            *(*swap, Move(SWAP, "eth_dst", 48), SetField("ip_ttl", TTL)),
-            *(Move(IN_PORT, OUT_PORT, 32), CtClear(), CLEAR_IN_PORT, Goto(Table.OUTPUT)),
+            *(SetField("ip_ttl", TTL), CtClear(), *self._around(), Goto(Table.OUTPUT)),
         )
         asked: Match = {**match, "ip_proto": protocol, field: request}
         answer = (*turned, SetField(field, reply), *back)
@@ -273,22 +280,27 @@ class OfOne:
 
     def member(self, place: Place, service: Service) -> Iterator[Flow]:
         """There and back, for clients in a network."""
-        view, (network, _) = self.view, place
+        view, network = self.view, place.network
         protocol, version, address, port = service
-        ports, whole = PORT_FIELDS[protocol], protocol == TCP
         on: Match = {NETWORK: network.key, "eth_type": ETH_TYPES[version]}
-        at_home = network.id == self.balancer.vip_network_id
-        subnet = subnet_on(view, network.id, version, address)
-        mac: int | None = None
-        if at_home or subnet is not None:
+        its = place.port_at(view, version, address)
+        mac = its.mac if its else None
+        if its is None and network.id == self.balancer.vip_network_id:
             mac = next_hop(view, network.id, version, address)
-            if mac is None and at_home:
+            if mac is None:
                 return
-        to_it: Match = {**on, "ct_zone": self.zone, f"ipv{version}_dst": address}
-        by_port = {"ip_proto": protocol, f"{ports}_dst": port} if whole else {}
         hop = (SetField("eth_dst", mac),) if mac is not None else ()
-        rung = VipPriority.TRANSLATED if whole else VipPriority.TRANSLATED_ADDRESS
-        yield Flow(Table.VIP, rung, {**to_it, **by_port}, (*hop, *ON))
+        to_it: Match = {**on, "ct_zone": self.zone, f"ipv{version}_dst": address}
+        if protocol == TCP:
+            to_it |= {"ip_proto": protocol, "tcp_dst": port}
+        rung = VipPriority.TRANSLATED if protocol == TCP else VipPriority.TRANSLATED_ADDRESS
+        there = (*hop, SetField(OWNED, 0), Goto(Table.LB_ITSELF))
+        yield Flow(Table.VIP, rung, to_it, there)
+        if its is not None and not its.port_security:
+            match: Match = {IN_PORT: its.key, "ct_zone": self.zone}
+            match |= {"eth_type": ETH_TYPES[version], f"ipv{version}_dst": address}
+            turned = self._turned(version)
+            yield Flow(Table.LB_ITSELF, ItselfPriority.OF_A_LEARNER, match, turned)
         yield from self._back(network.id, on, service)
 
     def _back(self, network_id: str, on: Match, service: Service) -> Iterator[Flow]:
@@ -320,24 +332,17 @@ class OfOne:
         asked: Match = {**match, ORIGIN_PORT: TRANSLATED_BACK, "ct_zone": before}
         return Flow(Table.OUTPUT, other, asked, back)
 
-    def to_itself(self, place: Place, version: int, address: int) -> Iterator[Flow]:
-        """A member here that was chosen for itself sees the load balancer as its client: else it
-        would answer itself."""
-        view, network = self.view, place.network
-        subnet = subnet_on(view, network.id, version, address)
-        port = port_at(view, subnet, address) if subnet else None
-        binding = view.get(Binding, port.id) if port else None
-        if port is None or binding is None or binding.switch != self.switch:
-            return
-        match: Match = {NETWORK: network.key, IN_PORT: port.key, "ct_zone": self.zone}
-        match |= {"eth_type": ETH_TYPES[version], f"ipv{version}_dst": address}
+    def to_itself(self) -> Iterator[Flow]:
+        """A member that was chosen for itself sees the load balancer as its client: else it would
+        answer itself."""
+        for version in self.vips:
+            match: Match = {OWNED: OWN, "ct_zone": self.zone, "eth_type": ETH_TYPES[version]}
+            turned = self._turned(version)
+            yield Flow(Table.LB_ITSELF, ItselfPriority.ITSELF, match, turned)
+
+    def _turned(self, version: int) -> Actions:
         source = Nat("src", self.vips[version], version=version)
-        turned: Actions = (
-            *(SetField(OUT_PORT, port.key), Move("eth_dst", "eth_src", 48)),
-            *(SetField("eth_dst", port.mac), CLEAR_IN_PORT),
-            Ct(self.itself, Table.OUTPUT, source, commit=True),
-        )
-        yield Flow(Table.VIP, VipPriority.TO_ITSELF, match, turned)
+        return (*self._around(), Ct(self.itself, Table.OUTPUT, source, commit=True))
 
 
 def _begun(priority: int, match: Match, chosen: Actions | None) -> Flow:

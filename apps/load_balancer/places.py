@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from tenantry.apps.load_balancer.records import (
@@ -70,6 +70,12 @@ class Place(NamedTuple):
 
     network: Network
     macs: tuple[int, ...]
+    subnets: tuple[Subnet, ...]
+
+    def port_at(self, view: View, version: int, address: int) -> Port | None:
+        """The port there that has an address."""
+        subnet = _subnet(self.subnets, version, address)
+        return port_at(view, subnet, address) if subnet else None
 
 
 def places(view: View, switch: int, balancer: LoadBalancer) -> Iterator[Place]:
@@ -80,7 +86,7 @@ def places(view: View, switch: int, balancer: LoadBalancer) -> Iterator[Place]:
     if port is None or network is None or not network.admin_state_up:
         return
     if network.id in here:
-        yield Place(network, (port.mac,))
+        yield _place(view, network, (port.mac,))
     macs: dict[str, list[int]] = {}
     for router_id in sorted(routers_in(view, network.id)):
         for id, outside in networks_of(view, router_id):
@@ -90,7 +96,11 @@ def places(view: View, switch: int, balancer: LoadBalancer) -> Iterator[Place]:
     for id in sorted(macs):
         client = view.get(Network, id)
         if client is not None and macs[id]:
-            yield Place(client, tuple(macs[id]))
+            yield _place(view, client, tuple(macs[id]))
+
+
+def _place(view: View, network: Network, macs: tuple[int, ...]) -> Place:
+    return Place(network, macs, tuple(view.find(Subnet, network_id=network.id)))
 
 
 def _inside(view: View, router_id: str) -> list[RouterInterface]:
@@ -143,10 +153,9 @@ def services(view: View, balancer_id: str) -> tuple[Service, ...]:
     )
 
 
-@derived
-def subnet_on(view: View, network_id: str, version: int, address: int) -> Subnet | None:
-    """The subnet of a network that an address is of."""
-    for subnet in view.find(Subnet, network_id=network_id):
+def _subnet(subnets: Iterable[Subnet], version: int, address: int) -> Subnet | None:
+    """That which an address is of."""
+    for subnet in subnets:
         within = (version, subnet.first, subnet.prefix_length)
         if subnet.version == version and is_within(address, *within):
             return subnet
@@ -161,12 +170,9 @@ def port_at(view: View, subnet: Subnet, address: int) -> Port | None:
 
 @derived
 def next_hop(view: View, network_id: str, version: int, address: int) -> int | None:
-    """The MAC address to which a host of a network sends what is for an address; None: it does not
-    know any."""
-    subnet = subnet_on(view, network_id, version, address)
-    port = port_at(view, subnet, address) if subnet else None
-    if port is not None:
-        return port.mac
+    """The MAC address to which a host of a network sends what is for none of its ports: that of a
+    router that has the network of the address, if there is one, or of the subnet's gateway. None:
+    there is no way."""
     legs = [
         leg
         for router_id in sorted(routers_in(view, network_id))
@@ -175,10 +181,10 @@ def next_hop(view: View, network_id: str, version: int, address: int) -> int | N
     ]
     for leg in legs:
         for other in router_interfaces(view, leg.port.router_id):
-            if subnet_on(view, other.network.id, version, address):
+            if _subnet(other.subnets, version, address):
                 return leg.port.mac
-    for one in view.find(Subnet, network_id=network_id):
-        way = gateway_port(view, one) if one.version == version else None
+    for subnet in view.find(Subnet, network_id=network_id):
+        way = gateway_port(view, subnet) if subnet.version == version else None
         if way is not None:
             return way.mac
     return None

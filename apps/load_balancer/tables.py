@@ -15,6 +15,7 @@ from tenantry.controller.openflow.pipeline import (
     NETWORK,
     ORIGIN_PORT,
     OUT_PORT,
+    OWNED,
     ROUTER,
     SOURCE,
     Field,
@@ -48,6 +49,9 @@ BY_ROUTER = 1 << 29
 UNEQUAL = 1 << 29
 """The bit of PART beside what is in POOL."""
 
+ASKED = 1 << 2
+"""OWNED of what IDENTITY has no row for."""
+
 TRANSLATED_BACK = 1 << 31
 """ORIGIN_PORT, in OUTPUT, of what a load balancer's zone was asked about already."""
 
@@ -64,9 +68,9 @@ MEMBER_GONE = Cause(
     "its connection is with a member that the load balancer has no more, or that is switched off, "
     "or cannot be reached from its network",
 )
-NOT_A_CONNECTION = Cause(
-    *(0x1D04, "not_a_connection", Whose.SENDER),
-    "it is for a load balancer, and part of no connection that can be tracked",
+NO_LISTENER = Cause(
+    *(0x1D04, "no_listener", Whose.SENDER),
+    "it is for no listener of the load balancer, or part of no connection that can be tracked",
 )
 
 
@@ -75,7 +79,6 @@ class VipPriority(Priorities):
 
     ANSWER_TO_ITSELF = 601  # of a member, by the zone of those
     NOT_TO_ITSELF = 600
-    TO_ITSELF = 500  # the member that was chosen is the client
     TRANSLATED = 401  # to a member's address and port
     TRANSLATED_ADDRESS = 400  # to a member's address, whatever its ports are
     ECHO = 360  # a ping, and nobody is there but the address
@@ -111,6 +114,15 @@ class RouterLbBackPriority(Priorities):
     MISS = 0
 
 
+class ItselfPriority(Priorities):
+    """LB_ITSELF: whether the member that was chosen is the client."""
+
+    OF_A_LEARNER = 300  # as the port's own addresses say: it has no port security
+    ITSELF = 200
+    ASK = 100
+    MISS = 0  # it is not
+
+
 class SplitPriority(Priorities):
     """LB_SPLIT: rows of a tier go before those that they cut."""
 
@@ -129,7 +141,7 @@ TABLES = {
         job="What was for an address of a load balancer, and is for a member if its connection is "
         "known. If it begins, and is for a listener that a switch can do, a member is chosen, and "
         "the connection is translated, if the sender may have one more; nobody there, the "
-        "controller refuses it. What a member says to itself turns around here, pings to an "
+        "controller refuses it. Answers of a member to itself turn around here, pings to an "
         "address that no interface has are answered, and the rest goes on as it is.",
         priorities=VipPriority,
         matches=fields(
@@ -144,6 +156,7 @@ TABLES = {
             SWAP,
             ORIGIN_PORT,
             OUT_PORT,
+            OWNED,
             "nxm_in_port eth_src eth_dst ipv4_src ipv4_dst ipv6_src ipv6_dst ip_ttl",
             "icmpv4_type icmpv6_type",
         ),
@@ -153,9 +166,18 @@ TABLES = {
             Table.PUNT_LIMIT,
             Table.LB_SPLIT,
             Table.LB_MEMBER,
+            Table.LB_ITSELF,
             Table.OUTPUT,
         ),
-        drops=(NO_MEMBER, NOT_ALLOWED, MEMBER_GONE, NOT_A_CONNECTION),
+        drops=(NO_MEMBER, NOT_ALLOWED, MEMBER_GONE, NO_LISTENER),
+    ),
+    Table.LB_ITSELF: About(
+        job="Whether the member that was chosen is the client itself, by whether it may call the "
+        "address its own: then what it says turns around, as if the load balancer said it.",
+        priorities=ItselfPriority,
+        matches=fields(IN_PORT, OWNED, "eth_type ipv4_dst ipv6_dst ct_zone"),
+        sets=fields(ADDRESS, MAC, OWNED, OUT_PORT, "nxm_in_port eth_src eth_dst"),
+        leads_to=(Table.IDENTITY, Table.LB_ITSELF, Table.VIP.next, Table.OUTPUT),
     ),
     Table.ROUTER_LB: About(
         job="At a router's gateways, what comes from outside for an address of a load balancer, or "

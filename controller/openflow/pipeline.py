@@ -50,6 +50,7 @@ class Table(Enum):
     FROM_PORT_PACKETS = 6, "qos", Miss.NEXT, Path.SWITCHED_ASIDE
     PORT_SECURITY = 10, "port_security", Miss.OWN, Path.SWITCHED
     SENDER = 12, "port_security", Miss.OWN, Path.SWITCHED_ASIDE
+    LB_ITSELF = 14, "load_balancer", Miss.OWN, Path.SWITCHED_ASIDE
     TRAP = 15, "punt", Miss.NEXT, Path.SWITCHED
     PUNT_LIMIT = 16, "punt", Miss.OWN, Path.VISITED
     VIP = 17, "load_balancer", Miss.OWN, Path.SWITCHED_ASIDE
@@ -164,6 +165,8 @@ REENTRIES = {
     (Table.ROUTER_IN, Table.ROUTER_IN): "one whose connection has become known",
     (Table.TO_PORT_CT, Table.TO_PORT_CT): "one of which nothing is known any more",
     (Table.LOCAL_IP, Table.LOCAL_IP): "one whose connection is known by now",
+    (Table.VIP, Table.LB_ITSELF): "one that may be for who has asked",
+    (Table.LB_ITSELF, Table.LB_ITSELF): "one of which it is known whether it goes back",
     (Table.VIP, Table.VIP): "one that may be an answer to who has asked itself",
     (Table.LB_MEMBER, Table.VIP): "one that has a member by now",
     (Table.LB_MEMBER, Table.LB_MEMBER): "one whose member is not in rotation: another",
@@ -212,7 +215,7 @@ class Field(str):
 
 _ALWAYS = "CLASSIFY..OUTPUT"
 _COUNTED = "DROP..DROPPED"
-_SENDER = "PORT_SECURITY..SENDER ARP_ND..ND_REPLY"
+_SENDER = "PORT_SECURITY..SENDER LB_ITSELF..LB_ITSELF ARP_ND..ND_REPLY"
 _ROUTER = "ROUTER_ADMIT..ROUTER_OUT"
 JUDGED = "FROM_PORT_CT..RULES TO_PORT_CT..TO_PORT_VERDICT"
 """Spans of the fields with which what leaves a port, and what enters it, is judged."""
@@ -232,7 +235,7 @@ IN_PORT = Field(
     "if from another switch",
 )
 OUT_PORT = Field(
-    *("reg15", "OUT_PORT", f"VIP..VIP ARP_ND..OUTPUT {_COUNTED}"),
+    *("reg15", "OUT_PORT", f"VIP..VIP LB_ITSELF..LB_ITSELF ARP_ND..OUTPUT {_COUNTED}"),
     "key of the logical port the packet goes to; 0 while undecided; PHYSICAL, TUNNEL and so on",
 )
 ORIGIN_PORT = Field(
@@ -256,7 +259,7 @@ MAC = Field(
     bits=64,
 )
 OWNED = Field(
-    *("reg9", "OWNED", _SENDER),
+    *("reg9", "OWNED", f"{_SENDER} VIP..VIP"),
     "OWN if IN_PORT may call MAC and ADDRESS its own; OTHERS",
 )
 ROUTER = Field(*("reg12", "ROUTER", _ROUTER), "key of the router that has the packet")

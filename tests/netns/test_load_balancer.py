@@ -18,13 +18,14 @@ import pytest
 
 from tenantry.apps.load_balancer.records import ROUND_ROBIN, SOURCE_IP, TCP, UDP, Pool
 from tenantry.controller.model import parse
-from tests import large
+from tests import echo, large
 from tests.balancers import Balancers, vip
 from tests.lab import Lab, lab
 from tests.namespace import Guest
 from tests.netns.test_l2 import addresses
 from tests.netns.test_security_groups import group
 from tests.openvswitch import OpenVSwitch
+from tests.outside import machine
 
 PORT, SERVICE = 80, 8080
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -319,3 +320,34 @@ def test_datagrams_of_any_size_and_who_refuses_them(net: Lab) -> None:
             asking.send(b"question")
             with pytest.raises(ConnectionRefusedError):
                 asking.recv(64)
+
+
+def test_clients_and_members_in_networks_that_a_router_joins(net: Lab) -> None:
+    """Each end is in the load balancer's network, in the other's, or in one of its own."""
+    open = group(net, "open", {})
+    cidrs = [(f"10.{number}.0.0/24", f"fd00:{number}::/64") for number in range(3)]
+    networks = [net.network(*some) for some in cidrs]
+    net.router(*networks)
+    made = Balancers(net)
+    balancer = made.balancer(networks[0])
+    ports = [net.port(network, security_groups=[open]) for network in networks]
+    members = [net.port(network, security_groups=[open]) for network in networks]
+    clients, servers = ([machine(net, port) for port in some] for some in (ports, members))
+    with ExitStack() as stack:
+        for server in servers:
+            stack.enter_context(echo.serving(server))
+        for number, member in enumerate(members):
+            pools = [made.pool(balancer, protocol) for protocol in (TCP, UDP)]
+            for pool in pools:
+                made.members(pool, addresses(member), echo.PORT)
+                made.listener(pool, PORT + number)
+        net.take_effect()
+        for client, port in zip(clients, ports, strict=True):
+            both = [vip(balancer, version) for version in (4, 6)]
+            seen = [own for own in addresses(port) for _ in echo.KINDS]
+            for number in range(3):
+                assert echo.asked(client, *both, port=PORT + number) == seen
+            assert all(client.pings(address) for address in both)
+        # A member in another network that is chosen for itself.
+        seen = [address for address in both for _ in echo.KINDS]
+        assert echo.asked(servers[1], *both, port=PORT + 1) == seen

@@ -68,6 +68,7 @@ def test_table_ids_never_change() -> None:
         6: "FROM_PORT_PACKETS",
         10: "PORT_SECURITY",
         12: "SENDER",
+        14: "LB_ITSELF",
         15: "TRAP",
         16: "PUNT_LIMIT",
         17: "VIP",
