@@ -19,7 +19,7 @@ themselves by it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tenantry.apps.arp_nd.tables import NeighboursPriority
 from tenantry.apps.l2.tables import OutputPriority
@@ -37,13 +37,14 @@ from tenantry.apps.load_balancer.places import (
     Place,
     Service,
     answering,
-    balancers_met,
     balancers_on,
     next_hop,
     places,
     services,
+    sharing,
+    sharing_address,
 )
-from tenantry.apps.load_balancer.records import Listener, LoadBalancer, Member, Pool
+from tenantry.apps.load_balancer.records import Listener, LoadBalancer, Pool
 from tenantry.apps.load_balancer.routed import routed_balancers_on
 from tenantry.apps.load_balancer.tables import (
     ASKED,
@@ -51,6 +52,7 @@ from tenantry.apps.load_balancer.tables import (
     NO_LISTENER,
     NO_MEMBER,
     NOT_ALLOWED,
+    REFUSED_IN,
     SWAP,
     TRANSLATED_BACK,
     ItselfPriority,
@@ -59,11 +61,12 @@ from tenantry.apps.load_balancer.tables import (
 )
 from tenantry.apps.punt.tables import TrapPriority
 from tenantry.controller.model import Binding, Port, View, derived
-from tenantry.controller.network.conntrack import ASKING, NEW, REPLY
+from tenantry.controller.network.conntrack import ASKING, NEW, REPLY, STATE
 from tenantry.controller.openflow.drops import UNFORESEEN, drop
 from tenantry.controller.openflow.flow import (
     CLEAR_IN_PORT,
     CONTROLLER,
+    Action,
     Actions,
     Ct,
     CtClear,
@@ -104,6 +107,10 @@ ON: Actions = (CtClear(), Goto(Table.VIP.next))
 def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
     """What is the same for all load balancers."""
     yield Flow(Table.VIP, VipPriority.MISS, {}, drop(MEMBER_GONE))
+    gone = (*_tell(Move("ct_zone", REFUSED_IN, 16)), *drop(MEMBER_GONE))
+    for eth_type in ETH_TYPES.values():
+        to_it: Match = {"eth_type": eth_type, "ct_state": STATE}
+        yield Flow(Table.VIP, VipPriority.GONE, to_it, gone)
     table, rung = Table.LB_ITSELF, ItselfPriority
     yield Flow(table, rung.MISS, {}, ON)
     for version, bits in BITS.items():
@@ -116,6 +123,15 @@ def compile_common(view: View, switch: int, id: str) -> Iterator[Flow]:
         yield Flow(table, rung.ASK, unasked, ask)
     yield Flow(Table.LB_MEMBER, VipPriority.MISS, {}, drop(UNFORESEEN))
     yield Flow(Table.ROUTER_LB_BACK, RouterLbBackPriority.MISS, {}, drop(UNFORESEEN))
+
+
+def _tell(*zone: Action) -> Actions:
+    """The controller refuses it."""
+    return (SetField(REFUSED_IN, 0), *zone, Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
+
+
+def _swapped(one: str, other: str, bits: int) -> Actions:
+    return (Move(one, SWAP, bits), Move(other, one, bits), Move(SWAP, other, bits))
 
 
 def splits_on(view: View, switch: int) -> frozenset[str]:
@@ -264,10 +280,7 @@ class OfOne:
         protocol, field, request, reply = ECHOES[version]
         source, destination, bits = f"ipv{version}_src", f"ipv{version}_dst", BITS[version]
         match = self._new(version, address)
-        turned: Actions = (
-            *(Move(source, SWAP, bits), Move(destination, source, bits)),
-            Move(SWAP, destination, bits),
-        )
+        turned = _swapped(source, destination, bits)
         back: Actions = (
             *(SetField("ip_ttl", TTL), CtClear(), *self._around(), Goto(Table.OUTPUT)),
         )
@@ -294,7 +307,7 @@ class OfOne:
         if protocol == TCP:
             to_it |= {"ip_proto": protocol, "tcp_dst": port}
         rung = VipPriority.TRANSLATED if protocol == TCP else VipPriority.TRANSLATED_ADDRESS
-        there = (*hop, SetField(OWNED, 0), Goto(Table.LB_ITSELF))
+        there = (*hop, SetField(OWNED, 0), Resubmit(Table.LB_ITSELF))
         yield Flow(Table.VIP, rung, to_it, there)
         if its is not None and not its.port_security:
             match: Match = {IN_PORT: its.key, "ct_zone": self.zone}
@@ -348,43 +361,6 @@ class OfOne:
 def _begun(priority: int, match: Match, chosen: Actions | None) -> Flow:
     """What begins and is for a listener: it is accounted for, and led to a member, or refused."""
     if chosen is None:
-        refused = (Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER), *drop(NO_MEMBER))
-        return Flow(Table.VIP, priority, match, refused)
+        return Flow(Table.VIP, priority, match, (*_tell(), *drop(NO_MEMBER)))
     one_more = (Move(IN_PORT, ORIGIN_PORT, 32), Resubmit(Table.CONNECTION_LIMIT))
     return Flow(Table.VIP, priority, match, (*one_more, *chosen))
-
-
-@derived
-def sharing(view: View, network_id: str, service: Service) -> tuple[int, ...]:
-    """The keys of all load balancers that lead from a network to where a member answers."""
-    found = view.find(Member, version=service.version, address=service.address)
-    same = {m.pool_id for m in found if m.port == service.port}
-    return _balancers(view, network_id, same, lambda one: one == service)
-
-
-MOST_SHARING = 4
-"""Load balancers whose zones are asked about fragments and errors from an address."""
-
-
-@derived
-def sharing_address(view: View, network_id: str, version: int, address: int) -> tuple[int, ...]:
-    """Likewise, to any port of a member's that is not TCP's: the first few."""
-    found = view.find(Member, version=version, address=address)
-    pools = {m.pool_id for m in found}
-
-    def there(one: Service) -> bool:
-        return one.protocol != TCP and (one.version, one.address) == (version, address)
-
-    return _balancers(view, network_id, pools, there)[:MOST_SHARING]
-
-
-def _balancers(
-    view: View, network_id: str, pools: set[str], there: Callable[[Service], bool]
-) -> tuple[int, ...]:
-    ids = {pool.load_balancer_id for id in pools if (pool := view.get(Pool, id))}
-    keys = []
-    for id in ids & balancers_met(view, network_id):
-        balancer = view.get(LoadBalancer, id)
-        if balancer is not None and any(map(there, services(view, id))):
-            keys.append(balancer.key)
-    return tuple(sorted(keys))

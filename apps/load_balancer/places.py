@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from tenantry.apps.load_balancer.records import (
@@ -188,3 +188,40 @@ def next_hop(view: View, network_id: str, version: int, address: int) -> int | N
         if way is not None:
             return way.mac
     return None
+
+
+@derived
+def sharing(view: View, network_id: str, service: Service) -> tuple[int, ...]:
+    """The keys of all load balancers that lead from a network to where a member answers."""
+    _, version, address, port = service
+    found = view.find(Member, version=version, address=address, port=port)
+    same = {member.pool_id for member in found}
+    return _balancers(view, network_id, same, lambda one: one == service)
+
+
+MOST_SHARING = 4
+"""Load balancers whose zones are asked about fragments and errors from an address."""
+
+
+@derived
+def sharing_address(view: View, network_id: str, version: int, address: int) -> tuple[int, ...]:
+    """Likewise, to any port of a member's that is not TCP's: the first few."""
+    found = view.find(Member, version=version, address=address)
+    pools = {m.pool_id for m in found}
+
+    def there(one: Service) -> bool:
+        return one.protocol != frames.TCP and (one.version, one.address) == (version, address)
+
+    return _balancers(view, network_id, pools, there)[:MOST_SHARING]
+
+
+def _balancers(
+    view: View, network_id: str, pools: set[str], there: Callable[[Service], bool]
+) -> tuple[int, ...]:
+    ids = {pool.load_balancer_id for id in pools if (pool := view.get(Pool, id))}
+    keys = []
+    for id in ids & balancers_met(view, network_id):
+        balancer = view.get(LoadBalancer, id)
+        if balancer is not None and any(map(there, services(view, id))):
+            keys.append(balancer.key)
+    return tuple(sorted(keys))

@@ -156,7 +156,13 @@ class Member:
     """Who answers."""
 
     KIND: ClassVar = "member"
-    INDEXES: ClassVar[Indexes] = (("key",), ("pool_id",), ("version", "address"), ("subnet_id",))
+    INDEXES: ClassVar[Indexes] = (
+        ("key",),
+        ("pool_id",),
+        ("version", "address"),
+        ("version", "address", "port"),
+        ("subnet_id",),
+    )
 
     id: str
     key: int  # small, unique, permanent

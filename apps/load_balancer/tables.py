@@ -34,7 +34,12 @@ PART = Field(
     "then, which part a connection is in, or the slot of a member",
 )
 SWAP = Field(*("xxreg0", "SWAP", "VIP..VIP"), "an address while it changes places", bits=128)
-FIELDS = (POOL, PART, SWAP)
+REFUSED_IN = Field(
+    *("reg6", "REFUSED_IN", "VIP..VIP"),
+    "on the way to the controller: the zone that knows the connection; 0: none does",
+    bits=16,
+)
+FIELDS = (POOL, PART, SWAP, REFUSED_IN)
 
 OF_SIX = 1 << 31
 """The bit of POOL that says that the members are those of IPv6."""
@@ -66,7 +71,7 @@ NOT_ALLOWED = Cause(
 MEMBER_GONE = Cause(
     *(0x1D03, "member_gone", Whose.SENDER),
     "its connection is with a member that the load balancer has no more, or that is switched off, "
-    "or cannot be reached from its network",
+    "or cannot be reached from its network: its sender is told",
 )
 NO_LISTENER = Cause(
     *(0x1D04, "no_listener", Whose.SENDER),
@@ -86,6 +91,7 @@ class VipPriority(Priorities):
     NEW = range(100, 357, 2)  # for a listener: by the length of the client's prefix, if that counts
     NOT_ALLOWED = 60  # for one that is not for everybody
     OTHER = 50  # for no listener that is here
+    GONE = 40  # for a member that is no more
     MISS = 0
 
 
@@ -154,6 +160,7 @@ TABLES = {
             POOL,
             PART,
             SWAP,
+            REFUSED_IN,
             ORIGIN_PORT,
             OUT_PORT,
             OWNED,
