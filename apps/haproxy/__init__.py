@@ -10,7 +10,7 @@ flows are. Who is dead is what the monitors say, to the proxy as to switches.
 
 from oslo_config import cfg
 
-from tenantry.apps.haproxy import statistics
+from tenantry.apps.haproxy import provisioning, statistics
 from tenantry.apps.haproxy.processes import processes
 from tenantry.controller.feature.app import App, Parts
 from tenantry.controller.feature.secrets import Secrets
@@ -32,7 +32,7 @@ def _build(conf: cfg.ConfigOpts) -> Parts:
     secrets = Secrets(conf.certificates.key_file)
     return Parts(
         processes=processes(secrets, conf.haproxy.threads),
-        observed=statistics.OBSERVED,
+        observed={**statistics.OBSERVED, **provisioning.OBSERVED},
     )
 
 

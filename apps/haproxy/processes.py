@@ -40,12 +40,18 @@ def processes(secrets: Secrets, threads: int) -> Callable[[View, str], Iterable[
 
     def wanted(view: View, host: str) -> Iterator[Process]:
         for id in sorted(view.ids(LoadBalancer)):
-            if needs_proxy(view, id) and worker_of(view, id) == host:
+            if needs_proxy(view, id) and _worker(view, id) == host:
                 process = process_of(view, id, secrets, threads)
                 if process is not None:
                     yield process
 
     return wanted
+
+
+@derived
+def _worker(view: View, id: str) -> str | None:
+    balancer = view.get(LoadBalancer, id)
+    return worker_of(view, id, balancer.failovers) if balancer else None
 
 
 @derived

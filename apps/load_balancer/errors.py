@@ -39,13 +39,6 @@ class ProviderNotEnabled(exceptions.BadRequest):
     message = "Provider '%(prov)s' is not enabled."
 
 
-class CertificateRetrievalException(exceptions.BadRequest):
-    message = (
-        "Could not retrieve certificate: %(ref)s. A reference is the URL that a POST to "
-        "/tenantry/v1/certificates has answered."
-    )
-
-
 class ListenerNoChildren(exceptions.BadRequest):
     message = "Protocol %(protocol)s listeners cannot have child objects."
 

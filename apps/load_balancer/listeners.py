@@ -34,7 +34,6 @@ from tenantry.apps.load_balancer.errors import (
     ListenerNoChildren,
     NotFound,
     invalid,
-    unsupported,
 )
 from tenantry.apps.load_balancer.load_balancers import check_judged
 from tenantry.apps.load_balancer.records import (
@@ -58,7 +57,6 @@ from tenantry.apps.load_balancer.tls import (
     VERSIONS,
     check_alpn,
     check_ciphers,
-    check_refs,
     check_versions,
 )
 from tenantry.apps.load_balancer.vips import LOAD_BALANCER
@@ -116,7 +114,7 @@ class ListenerHooks(OctaviaHooks):
             body["alpn_protocols"] = (
                 ALPN if body["alpn_protocols"] is None else body["alpn_protocols"]
             )
-        self._check(draft, context, balancer, body)
+        self._check(draft, balancer, body)
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         for name, usual in (
@@ -126,26 +124,15 @@ class ListenerHooks(OctaviaHooks):
         ):
             if body[name] is None and takes_tls(body):
                 body[name] = usual
-        self._check(draft, context, _balancer(draft, body), body)
+        self._check(draft, _balancer(draft, body), body)
 
-    def _check(self, draft: Draft, context: Context, balancer: Body, body: Body) -> None:
+    @staticmethod
+    def _check(draft: Draft, balancer: Body, body: Body) -> None:
         _check_tls(body)
         _check_headers(body)
         _check_cidrs(balancer, body)
-        _check_switched(body)
         check_judged(balancer, body)
         _check_default(draft, body)
-        check_refs(
-            self.kinds,
-            draft,
-            context,
-            [
-                body["default_tls_container_ref"],
-                *body["sni_container_refs"],
-                body["client_ca_tls_container_ref"],
-                body["client_crl_container_ref"],
-            ],
-        )
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
         for id in draft.linked(body["id"], "l7policy"):
@@ -250,23 +237,6 @@ def _check_cidrs(balancer: Body, body: Body) -> None:
     for each in body["allowed_cidrs"]:
         if netaddr.IPNetwork(each).version not in versions:
             raise invalid(f"CIDR {each} IP version incompatible with all VIPs {vips} IP version.")
-
-
-def _check_switched(body: Body) -> None:
-    """There is no proxy of UDP and SCTP to do what switches cannot."""
-    if body["protocol"] not in (UDP, SCTP):
-        return
-    if body["connection_limit"] != UNLIMITED:
-        raise unsupported(
-            f"connection_limit of a {body['protocol']} listener: switches do not count its flows; "
-            "leave it out, or say -1"
-        )
-    odd = [name for name, usual in TIMEOUTS.items() if body[name] != usual]
-    if odd:
-        raise unsupported(
-            f"{', '.join(odd)} of a {body['protocol']} listener: switches have one time-out for "
-            "all of these; leave it out"
-        )
 
 
 def _check_default(draft: Draft, body: Body) -> None:

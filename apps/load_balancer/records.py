@@ -45,6 +45,10 @@ def _vips(body: Body) -> tuple[FixedIp, ...]:
     return parse.fixed_ips([first, *(body.get("additional_vips") or ())])
 
 
+def _judges(body: Body) -> bool:
+    return bool(body.get("vip_sg_ids") or body.get("vip_qos_policy_id"))
+
+
 def _headers(asked: Body) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, str(value)) for name, value in asked.items()))
 
@@ -68,6 +72,9 @@ class LoadBalancer:
     vip_network_id: str
     vips: tuple[FixedIp, ...] = stored(of_body=_vips)  # that of vip_address is the first
     admin_state_up: bool
+    # vip_sg_ids, vip_qos_policy_id: whether its port judges what goes through a proxy there
+    judges: bool = stored(of_body=_judges, default=False)
+    failovers: int = 0  # how often somebody has asked for another worker
     provider: str = ""
     flavor_id: str = ""
     availability_zone: str = ""
@@ -302,11 +309,14 @@ def in_switch(view: View, listener_id: str) -> bool:
     listener = view.get(Listener, listener_id)
     if listener is None or listener.protocol not in _BY_PORT:
         return False
-    pool = view.get(Pool, listener.default_pool_id) if listener.default_pool_id else None
     if listener.protocol in (UDP, SCTP):
         return True  # there is no proxy for these
+    pool = view.get(Pool, listener.default_pool_id) if listener.default_pool_id else None
+    balancer = view.get(LoadBalancer, listener.load_balancer_id)
     return (
-        listener.connection_limit == UNLIMITED
+        balancer is not None
+        and not balancer.judges
+        and listener.connection_limit == UNLIMITED
         and all(getattr(listener, name) == usual for name, usual in TIMEOUTS.items())
         and not view.ids(L7Policy, listener_id=listener_id)
         and (

@@ -5,13 +5,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tenantry.apps.load_balancer.errors import CertificateRetrievalException, invalid, unsupported
-from tenantry.controller.feature.context import Context
-from tenantry.controller.feature.extension import Maker
-from tenantry.controller.store import Draft
+from tenantry.apps.load_balancer.errors import invalid, unsupported
 
 VERSIONS = ["TLSv1.2", "TLSv1.3"]
 ALPN = ["h2", "http/1.1", "http/1.0"]
@@ -63,17 +59,3 @@ def check_ciphers(ciphers: str | None) -> None:
             "Invalid characters in cipher string. Only alphanumeric, -, +, !, :, @, =, _, and . "
             "are allowed."
         )
-
-
-def check_refs(
-    kinds: Mapping[str, Maker], draft: Draft, context: Context, refs: Iterable[str | None]
-) -> None:
-    """What is referred to is there, and the caller's. Errors: CertificateRetrievalException."""
-    missing = []
-    for ref in filter(None, refs):
-        id = ref.rstrip("/").rpartition("/")[2]
-        found = draft.get("certificate", id) if "certificate" in kinds else None
-        if found is None or not context.owns(found):
-            missing.append(ref)
-    if missing:
-        raise CertificateRetrievalException(ref=", ".join(missing))

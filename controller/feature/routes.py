@@ -138,6 +138,10 @@ class Running(Protocol):
         (``processes.py``): its statistics, say. Waits for it, some seconds at the most. Errors:
         Silent."""
 
+    def process_state(self, name: str) -> str:
+        """What the worker that has a process says of it (see ``processes.py``): READY only if it is
+        there as it is wanted now; "" if nobody says anything of it."""
+
     def port_status(self, id: str) -> str:
         """What has become of a port: ACTIVE, BUILD, DOWN, ERROR."""
 

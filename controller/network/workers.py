@@ -13,11 +13,13 @@ from tenantry.controller.model import ProcessState, View, Worker, derived
 
 
 @derived
-def worker_of(view: View, key: str) -> str | None:
+def worker_of(view: View, key: str, turn: int = 0) -> str | None:
     """The host of the worker that has what this key stands for: the id of a load balancer, say.
-    While none is alive, it is as if all were, for what they have goes on. None if there is none."""
+    With each ``turn`` it is the next one's. While none is alive, it is as if all were, for what
+    they have goes on. None if there is none."""
     workers = view.ids(Worker, alive=True) or view.ids(Worker)
-    return max(workers, key=lambda host: (_weight(host, key), host), default=None)
+    ranked = sorted(workers, key=lambda host: (_weight(host, key), host), reverse=True)
+    return ranked[turn % len(ranked)] if ranked else None
 
 
 def _weight(host: str, key: str) -> bytes:

@@ -16,6 +16,7 @@ from tenantry.controller.engine.engine import Engine
 from tenantry.controller.feature.app import Processes
 from tenantry.controller.feature.processes import (
     FAILED,
+    READY,
     REFUSED,
     STATES,
     Process,
@@ -304,6 +305,17 @@ class Workers(Follower):
         if "text" not in answer:
             raise Silent(f"worker {host}: {printable(str(answer.get('error')))[:REASON]}")
         return str(answer["text"])
+
+    def state(self, name: str) -> str:
+        """See :meth:`tenantry.controller.feature.routes.Running.process_state`."""
+        for host, desk in self._desks.items():
+            process = desk.wanted.get(name)
+            if process is not None and host in self._alive:
+                told = desk.told.get(name, {})
+                right = told.get("confirmed") == process.digest
+                state = str(told.get("state") or "")
+                return state if right or state != READY else ""
+        return ""
 
 
 def _objects(said: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:

@@ -142,6 +142,9 @@ class Running:
     def ask_process(self, name: str, report: str) -> str:
         return self.workers.ask(name, report)
 
+    def process_state(self, name: str) -> str:
+        return self.workers.state(name)
+
     def wanted(self, units: Iterable[UnitName]) -> Iterator[tuple[int, UnitName, int, Flow]]:
         kinds = {
             (app.name, each.kind): (app, each) for app in self.engine.apps for each in app.units
