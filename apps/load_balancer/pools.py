@@ -99,7 +99,7 @@ class PoolHooks(OctaviaHooks):
                 raise ListenerHasDefaultPool()
         asked = body["session_persistence"]
         body["session_persistence"] = session_persistence.completed(asked, None)
-        self._check(draft, context, body)
+        self._check(body)
 
     def created(self, draft: Draft, body: Body) -> None:
         if is_set(body["listener_id"]):
@@ -112,9 +112,10 @@ class PoolHooks(OctaviaHooks):
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
         asked, there = body["session_persistence"], before["session_persistence"]
         body["session_persistence"] = session_persistence.completed(asked, there)
-        self._check(draft, context, body)
+        self._check(body)
 
-    def _check(self, draft: Draft, context: Context, body: Body) -> None:
+    @staticmethod
+    def _check(body: Body) -> None:
         """What is said fits together. Errors: Octavia's."""
         session_persistence.check(body["session_persistence"], body["protocol"])
         if body["crl_container_ref"] and not body["ca_tls_container_ref"]:
@@ -124,7 +125,6 @@ class PoolHooks(OctaviaHooks):
         tls.check_ciphers(body["tls_ciphers"])
         tls.check_versions(body["tls_versions"])
         tls.check_alpn(body["alpn_protocols"])
-        tls.check_refs(self.kinds, draft, context, map(body.get, _REFERENCES))
         if body["tls_enabled"]:
             body |= {name: body[name] or usual for name, usual in _USUAL.items()}
 
@@ -177,8 +177,6 @@ def listener_ids(reader: Reader, pool_id: str) -> list[str]:
     policies = (reader.get(POLICY, id) for id in reader.linked(pool_id, POLICY))
     return [*dict.fromkeys([*found, *(each["listener_id"] for each in policies if each)])]
 
-
-_REFERENCES = ("tls_container_ref", "ca_tls_container_ref", "crl_container_ref")
 
 _USUAL = {
     "tls_ciphers": tls.CIPHERS,
