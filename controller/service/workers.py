@@ -308,7 +308,7 @@ class Workers(Follower):
 
     def state(self, name: str) -> str:
         """See :meth:`tenantry.controller.feature.routes.Running.process_state`."""
-        for host, desk in self._desks.items():
+        for host, desk in self.desks.items():
             process = desk.wanted.get(name)
             if process is not None and host in self._alive:
                 told = desk.told.get(name, {})
