@@ -307,7 +307,7 @@ SPEC = ResourceSpec(
             **choice(("NONE", "OPTIONAL", "MANDATORY"), default="NONE"),
         },
         "client_crl_container_ref": {**GIVEN, **text()},
-        "allowed_cidrs": {**GIVEN, "convert_to": _cidrs, "default": []},
+        "allowed_cidrs": {**GIVEN, "convert_to": _cidrs, "default": [], "is_filter": False},
         "tls_ciphers": {**GIVEN, **text(2048)},
         "tls_versions": {**GIVEN, "default": None},
         "alpn_protocols": {**GIVEN, "default": None},

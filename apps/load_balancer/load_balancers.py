@@ -179,7 +179,7 @@ SPEC = ResourceSpec(
         "vip_qos_policy_id": {**GIVEN, **UUID},
         "vip_sg_ids": {**GIVEN, **texts(), "enforce_policy": True},
         "vip_vnic_type": SHOWN,
-        "additional_vips": {**FIXED, "convert_to": _vips_of, "default": []},
+        "additional_vips": {**FIXED, "convert_to": _vips_of, "default": [], "is_filter": False},
         "provider": {**FIXED, **text(64)},
         "flavor_id": {**FIXED, **UUID},
         "availability_zone": {**FIXED, **text()},

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from neutron_lib import exceptions
 
@@ -167,6 +168,13 @@ _NOBODYS: Mapping[str, Attribute] = {
 """Whose they are: of nobody."""
 
 
+def _in_url(name: Any) -> Any:
+    """A name that can be a segment of a URL. Errors: Octavia's 400."""
+    if isinstance(name, str) and (not name or "/" in name):
+        raise invalid(f"'{name}' cannot be in a URL: a zone is asked for by its name")
+    return name
+
+
 def _specs(offer: Offer) -> Iterator[ResourceSpec]:
     name = required(text())
     yield ResourceSpec(
@@ -197,7 +205,7 @@ def _specs(offer: Offer) -> Iterator[ResourceSpec]:
         attributes={
             **_NOBODYS,
             "id": {**ID, "is_visible": not named},
-            "name": {**(FIXED if named else GIVEN), **name},
+            "name": {**FIXED, **name, "convert_to": _in_url} if named else {**GIVEN, **name},
             "description": {**GIVEN, **text(default="")},
             "enabled": {**GIVEN, **flag(True)},
             offer.profile_id: {**FIXED, **required(UUID)},

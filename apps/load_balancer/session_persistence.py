@@ -63,7 +63,7 @@ def _mask(value: Any) -> str:
     raise Wrong(f"'{value}' is not a netmask")
 
 
-ATTRIBUTE: Spec = spec(_read, None)
+ATTRIBUTE: Spec = spec(_read, None, is_filter=False, is_sort_key=False)
 
 
 def completed(asked: Body | None, before: Body | None) -> Body | None:

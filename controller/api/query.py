@@ -149,7 +149,9 @@ class Query:
 
 
 def _sort_key(value: Any) -> tuple[bool, Any]:
-    """Nothing sorts before anything."""
+    """Nothing sorts before anything; what has parts, by how it is written."""
+    if isinstance(value, dict | list):
+        value = str(value)
     return (False, 0) if value is None else (True, value)
 
 

@@ -64,7 +64,7 @@ class ServiceQuery(Query):
         if text == "infinite":
             return 0
         try:
-            return max(0, int(text))
+            return min(max(0, int(text)), MOST_LISTED)
         except ValueError:
             raise HTTPBadRequest(f"Supplied pagination limit '{text}' is not valid.") from None
 
@@ -72,6 +72,9 @@ class ServiceQuery(Query):
         there = super()._links(page) if page else []
         return [link for link in there if link["rel"] == "next" or self.marker is not None]
 
+
+MOST_LISTED = 1 << 31
+"""More than there are of anything."""
 
 _NOT_FILTERS = frozenset(
     {"fields", "sort", "sort_key", "sort_dir", "limit", "marker", "page_reverse"}
@@ -112,11 +115,12 @@ class ServiceCollection(Collection):
         query = ServiceQuery(request, self._kind.attributes)
         self._store.catch_up()
         allows, policy = self._access.policy.allows, self._access.policy
-        project = query.project
+        project = wanted = query.project
         whole = self._find_parent(self._store, context, parent)
         if whole is not None:
             project = whole["project_id"]
             query.filters.append((self._parent_id, lambda id: id == parent))
+            query.filters.append(("project_id", lambda id: wanted in (None, id)))
         all_rule = self._kind.rule_to("list_all")
         read = {"project_id": project}.get
         if whole or not (policy.knows(all_rule) and allows(context, all_rule, read)):

@@ -27,7 +27,8 @@ class World:
 
     def id(self, kind: str) -> str:
         *_, parent, _, name = self.urls[kind].split("/")
-        return self.api.kinds[kind].named(self.api.store, parent, name)
+        found = self.api.kinds[kind]
+        return found.named(self.api.store, parent if found.parent else "", name)
 
     def name(self, kind: str, shown: Body) -> str:
         """What a resource is called in its URL."""
@@ -37,8 +38,12 @@ class World:
     def shown(self, kind: str) -> Body:
         status, answer = self.api.request("GET", self.urls[kind])
         assert status == 200, answer
-        body: Body = answer[kind]
+        body: Body = answer[self.called(kind)]
         return body
+
+    def called(self, kind: str) -> str:
+        """What a kind is called in bodies."""
+        return self.api.kinds[kind].singular
 
     def _make(self, kind: str, another: Body, parent: str = "", **attributes: Any) -> str:
         """Make one; ``another`` is what the next differs in."""
@@ -49,9 +54,10 @@ class World:
         return id
 
     def _post(self, url: str, kind: str, attributes: Body) -> str:
-        status, answer = self.api.request("POST", url, {kind: attributes})
+        called = self.called(kind)
+        status, answer = self.api.request("POST", url, {called: attributes})
         assert status == 201, (kind, answer)
-        return self.name(kind, answer[kind])
+        return self.name(kind, answer[called])
 
     def other(self, kind: str, parent: str = "", **attributes: Any) -> str:
         """One more, that is no example of its kind."""
@@ -344,4 +350,88 @@ def one_of_each(api: Api) -> World:
     for kind, url in world.urls.items():
         if "tags" in api.kinds[kind].attributes:
             assert api.request("PUT", f"{url}/tags", {"tags": ["a", "b"]})[0] == 200
+    return world
+
+
+def one_of_each_balanced(api: Api) -> World:
+    """The same of load balancers and what is part of them."""
+    world = World(api)
+    make, other, id = world._make, world.other, world.id
+    notes = {"name": "one", "description": "the first"}
+    network = api.create("network")["id"]
+    ranges = ({"cidr": "10.1.0.0/24", "ip_version": 4}, {"cidr": "2001:db8::/64", "ip_version": 6})
+    subnet, six = (api.create("subnet", network_id=network, **each)["id"] for each in ranges)
+    nothing = {"provider_name": "tenantry"}
+    for kind, named, data in (
+        ("load_balancer_flavor", "flavor", "flavor_data"),
+        ("load_balancer_zone", "availability_zone", "availability_zone_data"),
+    ):
+        profile = f"{kind}_profile"
+        make(profile, {"name": "two"}, name="one", **nothing, **{data: "{}"})
+        make(kind, {"name": "two"}, **notes, **{f"{named}_profile_id": id(profile)})
+    common = {**notes, "tags": ["a", "b"]}
+    make(
+        "loadbalancer",
+        {"vip_address": "10.1.0.61", "additional_vips": []},
+        **{**common, "vip_subnet_id": subnet, "vip_address": "10.1.0.60"},
+        additional_vips=[{"subnet_id": six, "ip_address": "2001:db8::60"}],
+        flavor_id=id("load_balancer_flavor"),
+        availability_zone="one",
+    )
+    of_it = {"loadbalancer_id": id("loadbalancer")}
+    web = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
+    make(
+        "pool", {"name": "two"}, **common, **of_it, **web, session_persistence={"type": "SOURCE_IP"}
+    )
+    other("pool", **of_it, **web)
+    make(
+        "listener",
+        {"protocol_port": 81},
+        **{**common, **of_it, "protocol": "HTTP", "protocol_port": 80, "connection_limit": 99},
+        default_pool_id=id("pool"),
+        allowed_cidrs=["10.1.0.0/24", "2001:db8::/64"],
+        insert_headers={"X-Forwarded-For": "true"},
+    )
+    make(
+        "member",
+        {"protocol_port": 8081},
+        id("pool"),
+        name="one",
+        tags=["a", "b"],
+        address="10.1.0.9",
+        protocol_port=8080,
+        weight=7,
+        subnet_id=subnet,
+        monitor_address="10.1.0.8",
+        monitor_port=99,
+    )
+    unwatched = other("pool", **of_it, **web)
+    asked = {"type": "HTTP", "delay": 7, "timeout": 3, "max_retries": 2, "max_retries_down": 4}
+    make(
+        "healthmonitor",
+        {"pool_id": unwatched},
+        **{"name": "one", "tags": ["a", "b"], "pool_id": id("pool"), **asked},
+        http_method="HEAD",
+        url_path="/a",
+        expected_codes="200-204",
+        http_version=1.1,
+        domain_name="www.example.org",
+    )
+    make(
+        "l7policy",
+        {},
+        **{**common, "listener_id": id("listener"), "action": "REDIRECT_TO_URL"},
+        redirect_url="https://example.org/",
+        redirect_http_code=301,
+    )
+    make(
+        "l7rule",
+        {},
+        id("l7policy"),
+        type="HEADER",
+        compare_type="EQUAL_TO",
+        key="X-A",
+        value="b",
+        tags=["a", "b"],
+    )
     return world
