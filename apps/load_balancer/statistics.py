@@ -5,22 +5,35 @@ of what proxies have counted (``apps/haproxy/statistics.py``).
 
 Nothing is installed for it: connections are counted by the flows that choose a member, octets by
 those that lead to members and back. So octets are those of frames, and count from when a flow came;
-what a member's port says to a client of its network counts as sent, whichever address was asked.
+what a member's port says to a client here counts as sent, whichever address was asked. What goes
+outside is counted of a load balancer, not of its listeners: each of these has it.
 How many connections are open now is not known of switches: null, once there was one.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from tenantry.apps.l2.tables import OutputPriority
-from tenantry.apps.load_balancer.records import Listener, Member, Pool, in_switch
-from tenantry.apps.load_balancer.tables import VipPriority
+from tenantry.apps.load_balancer.places import PORT_FIELDS, PROTOCOLS
+from tenantry.apps.load_balancer.records import (
+    Listener,
+    LoadBalancer,
+    Member,
+    in_switch,
+)
+from tenantry.apps.load_balancer.tables import (
+    RouterLbBackPriority,
+    RouterLbPriority,
+    VipPriority,
+)
 from tenantry.controller.feature.extension import Sight
 from tenantry.controller.feature.routes import Counted, Running, UnitName
-from tenantry.controller.model import View
+from tenantry.controller.network.routers import routers_in
 from tenantry.controller.openflow.flow import Flow
+from tenantry.controller.openflow.oxm import LATER_FRAGMENT
 from tenantry.controller.openflow.pipeline import Table
 from tenantry.controller.store import Body
 
@@ -29,21 +42,32 @@ NAMES = (
     *("request_errors", "total_connections"),
 )
 
-_BEGUN = frozenset({*VipPriority.NEW, *VipPriority.NEW_IN_FRAGMENTS})
-_TO_MEMBERS = frozenset({VipPriority.TRANSLATED, VipPriority.TRANSLATED_ADDRESS})
-_FROM_MEMBERS = frozenset(
-    {
-        *(OutputPriority.BALANCED, OutputPriority.BALANCED_ELSE),
-        *(OutputPriority.BALANCED_ADDRESS, OutputPriority.BALANCED_ADDRESS_ELSE),
-    }
-)
+_BEGUN, _TO_MEMBERS, _FROM_MEMBERS = "begun", "to members", "from members"
 
-_PORTS = ("tcp", "udp", "sctp")
+_COUNTING: Mapping[tuple[Table, int], str] = {
+    **{(Table.VIP, each): _BEGUN for each in VipPriority.NEW},
+    **{(Table.VIP, each): _BEGUN for each in VipPriority.NEW_IN_FRAGMENTS},
+    **{(Table.ROUTER_LB, each): _BEGUN for each in RouterLbPriority.NEW},
+    (Table.VIP, VipPriority.TRANSLATED): _TO_MEMBERS,
+    (Table.VIP, VipPriority.TRANSLATED_ADDRESS): _TO_MEMBERS,
+    (Table.ROUTER_LB, RouterLbPriority.TRANSLATED): _TO_MEMBERS,
+    (Table.OUTPUT, OutputPriority.BALANCED): _FROM_MEMBERS,
+    (Table.OUTPUT, OutputPriority.BALANCED_ELSE): _FROM_MEMBERS,
+    (Table.OUTPUT, OutputPriority.BALANCED_ADDRESS): _FROM_MEMBERS,
+    (Table.OUTPUT, OutputPriority.BALANCED_ADDRESS_ELSE): _FROM_MEMBERS,
+    (Table.ROUTER_LB_BACK, RouterLbBackPriority.TRANSLATED): _FROM_MEMBERS,
+}
+"""What flows count, by where they stand: packets that begin a connection, and all that go there and
+back."""
+
+_TABLES = tuple(dict.fromkeys(table for table, _ in _COUNTING))
+_UNITS = ("load_balancer", "behind_router")
+"""Kinds of the units that have them: of clients here, and of those outside."""
 
 
 def of_load_balancer(running: Running, body: Body) -> Mapping[str, int | None]:
     """What switches do of one."""
-    return _added(_counted(running, body["id"]), lambda flow: True)
+    return _added(_counted(running, body["id"]), lambda flow, counting: True)
 
 
 def of_listener(running: Running, body: Body) -> Mapping[str, int | None]:
@@ -53,60 +77,60 @@ def of_listener(running: Running, body: Body) -> Mapping[str, int | None]:
     listener = view.get(Listener, body["id"])
     if listener is None or not in_switch(view, listener.id):
         return {}
-    members = {*_members(view, listener)}
+    protocol = PROTOCOLS[listener.protocol]
+    members = view.find(Member, pool_id=listener.default_pool_id)
+    ends = {(each.version, each.address, each.port) for each in members}
 
-    def is_its(flow: Flow) -> bool:
-        if flow.table is Table.VIP and flow.priority in _BEGUN:
-            return _port(flow, "dst") in (listener.port, None)
-        way = "dst" if flow.table is Table.VIP else "src"
-        at = [(v, flow.match.get(f"ipv{v}_{way}"), _port(flow, way)) for v in (4, 6)]
+    def is_its(flow: Flow, counting: str) -> bool:
+        match = flow.match
+        if match.get("ip_proto", protocol) != protocol:
+            return False
+        if counting == _BEGUN:
+            return match.get(f"{PORT_FIELDS[protocol]}_dst") == listener.port
+        if flow.table is Table.ROUTER_LB_BACK:
+            return True
+        way = "dst" if counting == _TO_MEMBERS else "src"
+        port = match.get(f"{PORT_FIELDS[protocol]}_{way}")
         return any(
-            (version, address) == (its_version, its_address) and port in (its_port, None)
-            for version, address, port in at
-            for its_version, its_address, its_port in members
+            match.get(f"ipv{version}_{way}") == address and port in (None, its)
+            for version, address, its in ends
         )
 
     return _added(_counted(running, listener.load_balancer_id), is_its)
 
 
-def _members(view: View, listener: Listener) -> Iterator[tuple[int, int, int]]:
-    pool = view.get(Pool, listener.default_pool_id)
-    for member in view.find(Member, pool_id=pool.id) if pool is not None else ():
-        yield member.version, member.address, member.port
-
-
-def _port(flow: Flow, way: str) -> Any:
-    """Which port a flow is about; None if whichever."""
-    return next((p for t in _PORTS if (p := flow.match.get(f"{t}_{way}")) is not None), None)
-
-
-def _counted(running: Running, id: str) -> list[tuple[Flow, Counted]]:
-    """The flows of a load balancer, with what they have counted."""
-    units, tables = [UnitName("load_balancer", "load_balancer", id)], (Table.VIP, Table.OUTPUT)
+def _counted(running: Running, id: str) -> Iterator[tuple[Flow, str, Counted]]:
+    """The flows of a load balancer that count something, with that, and what they have counted."""
+    view = running.view
+    balancer = view.get(LoadBalancer, id)
+    routers = routers_in(view, balancer.vip_network_id) if balancer is not None else ()
+    here, routed = _UNITS
+    units = [UnitName("load_balancer", here, id)]
+    units += [UnitName("load_balancer", routed, f"{router_id} {id}") for router_id in routers]
     flows = {(switch, cookie): flow for switch, _, cookie, flow in running.wanted(units)}
-    counts = running.counts(units, tables).flows
-    return [
-        (flow, each)
-        for each in counts
-        if (flow := flows.get((each.switch, each.cookie))) is not None
-    ]
+    for counts in running.counts(units, _TABLES).flows:
+        flow = flows.get((counts.switch, counts.cookie))
+        if flow is None or flow.match.get("ip_frag") == LATER_FRAGMENT:
+            continue  # no other packet than its first fragment
+        counting = _COUNTING.get((flow.table, flow.priority))
+        if counting is not None:
+            yield flow, counting, counts
 
 
 def _added(
-    counted: Iterable[tuple[Flow, Counted]], chosen: Callable[[Flow], bool]
+    counted: Iterable[tuple[Flow, str, Counted]], chosen: Callable[[Flow, str], bool]
 ) -> Mapping[str, int | None]:
-    begun = sent = received = 0
-    for flow, counts in counted:
-        if not chosen(flow):
-            continue
-        if flow.table is Table.OUTPUT and flow.priority in _FROM_MEMBERS:
-            sent += counts.octets
-        elif flow.table is Table.VIP and flow.priority in _BEGUN:
-            begun += counts.packets
-        elif flow.table is Table.VIP and flow.priority in _TO_MEMBERS:
-            received += counts.octets
-    active = None if begun else 0
-    return dict(zip(NAMES, (active, received, sent, 0, begun), strict=True))
+    added = Counter[str]()
+    for flow, counting, counts in counted:
+        if chosen(flow, counting):
+            added[counting] += counts.packets if counting == _BEGUN else counts.octets
+    return {
+        "active_connections": None if added[_BEGUN] else 0,
+        "bytes_in": added[_TO_MEMBERS],
+        "bytes_out": added[_FROM_MEMBERS],
+        "request_errors": 0,
+        "total_connections": added[_BEGUN],
+    }
 
 
 def stats(*what: str) -> Callable[[Sight, Body], Body]:

@@ -16,10 +16,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tenantry.apps.load_balancer.records import MemberHealth
+from tenantry.apps.load_balancer.records import Listener, MemberHealth
+from tenantry.apps.load_balancer.statistics import of_listener, of_load_balancer
 from tenantry.controller.cli.main import main
 from tenantry.controller.model import Change
+from tests.balancers import vip
 from tests.lab import Lab, lab
+from tests.netns.test_load_balancer_outside import Stage, many
 from tests.openvswitch import OpenVSwitch
 
 LBAAS = "/load-balancer/v2.0/lbaas"
@@ -162,3 +165,29 @@ def test_how_members_are_is_told(net: Lab) -> None:
     assert balancer["listeners"][0]["by"] == "switch"
     shown = CliRunner().invoke(main, ["--url", net.controller.api_url, "load-balancers"])
     assert "HTTP 503" in shown.output and "TCP:80" in shown.output, shown.output
+
+
+def test_connections_from_outside_are_counted(net: Lab) -> None:
+    """At the gateway, of both families, and of no other listener."""
+    with ExitStack() as stack:
+        on = Stage(net, stack)
+        on.pool()
+        running = net.controller.running
+
+        def counted(kind: str, id: str) -> dict[str, Any]:
+            net.ovs.appctl("revalidator/purge")
+            found = of_listener if kind == "listener" else of_load_balancer
+            return dict(found(running, {"id": id}))
+
+        six = vip(on.balancer, 6)
+        assert many(on.outside.server, on.floating, 12) == 12
+        assert many(on.outside.server, six, 8) == 8
+        told = counted("load balancer", on.balancer.id)
+        assert told["total_connections"] == 20
+        least = 20 * 4 * 60  # four packets each way, at the least: to begin, to say, to end
+        assert told["bytes_in"] > least and told["bytes_out"] > least
+        listeners = {
+            one.protocol: counted("listener", one.id)["total_connections"]
+            for one in running.view.find(Listener, load_balancer_id=on.balancer.id)
+        }
+        assert listeners == {"TCP": 20, "UDP": 0}
