@@ -32,7 +32,7 @@ from tenantry.apps.load_balancer.tables import (
     RouterLbBackPriority,
     RouterLbPriority,
 )
-from tenantry.apps.nat.tables import RouterNatOutPriority
+from tenantry.apps.nat.tables import RouterNatOutPriority, RouterSourcePriority
 from tenantry.controller.model import Binding, View, derived
 from tenantry.controller.network.conntrack import ERRORS_4, ERRORS_6, NEW, REPLY
 from tenantry.controller.network.failover import is_primary
@@ -68,6 +68,7 @@ from tenantry.controller.openflow.pipeline import (
     BALANCED,
     FLAGS,
     FLOATING,
+    FROM_NETWORKS,
     GATEWAY_HERE,
     INSIDE,
     ITSELF,
@@ -81,9 +82,6 @@ from tenantry.controller.openflow.pipeline import (
 )
 from tenantry.controller.packets.addresses import prefix_value
 from tenantry.controller.packets.frames import TCP
-
-FROM_NETWORKS = (INSIDE, 0xFFFFFFFF ^ FLOATING)
-"""SOURCE of what a network of the router has sent, whether or not that has a floating IP."""
 
 UNREACHABLE = {4: ERRORS_4[0], 6: ERRORS_6[0]}
 """By IP version, what a member says if nothing listens there, but for TCP."""
@@ -224,6 +222,7 @@ class AtRouter:
         """What comes from where its members answer, on a switch that could send it outside."""
         leave = leave_by_gateway(self.view, self.switch, self.router)
         yield from self._staying_inside()
+        yield from self._not_floating()
         for service in self.services:
             for match, _ in self._from(service):
                 yield Flow(Table.ROUTER_LB, RouterLbPriority.FROM_MEMBER, match, leave)
@@ -241,6 +240,7 @@ class AtRouter:
         other = {**of_zone, SOURCE: FROM_NETWORKS}
         yield Flow(table, rung.NO_ANSWER, other, (CtClear(), ON))
         if not is_primary(self.view, self.switch, self.router.id):
+            yield from self._not_floating()
             left: Match = {**other, FLAGS: (0, GATEWAY_HERE)}
             leave = leave_by_gateway(self.view, self.switch, self.router)
             yield Flow(table, rung.HAND_OVER, left, (CtClear(), *leave))
@@ -250,6 +250,28 @@ class AtRouter:
             back = self._known(self._of(vip.version, src=vip.address))
             on = (SetField(SOURCE, FLOATING), *CLEAR_CONNTRACK, Resubmit(Table.ROUTER_NAT_OUT))
             yield Flow(Table.ROUTER_LB_BACK, RouterLbBackPriority.TRANSLATED, back, on)
+
+    def _not_floating(self) -> Iterator[Flow]:
+        """Members that have a floating IP here do not answer with it, until the gateway has seen
+        whom."""
+        floating = self._floating(here=True)
+        for service in self.services:
+            for match, _ in self._from(service) if service.address in floating else ():
+                inside = {**match, SOURCE: INSIDE}
+                on = (Goto(Table.ROUTER_SOURCE.next),)
+                yield Flow(Table.ROUTER_SOURCE, RouterSourcePriority.MEMBER, inside, on)
+
+    def _floating(self, *, here: bool) -> dict[int, FloatingIp]:
+        """The floating IPs of members, by their fixed addresses: those that are translated here, or
+        elsewhere."""
+        found = self.view.find(FloatingIp, router_id=self.router.id)
+        fixed = {address for version, address in self.addresses if version == 4}
+        return {
+            one.fixed_address: one
+            for one in found
+            if one.fixed_address in fixed
+            and (self.switch in translating_switches(self.view, one)) == here
+        }
 
     def _staying_inside(self) -> Iterator[Flow]:
         """From network to network it goes as ever: clients' own switches see to that."""
@@ -296,16 +318,15 @@ class AtRouter:
             rung = RouterLbBackPriority.OTHER_ZONE
             yield Flow(Table.ROUTER_LB_BACK, rung, before, translate)
         # What was no answer, but was sent here to see: as on the member's own switch.
-        for id in self.view.ids(FloatingIp, router_id=self.router.id, fixed_address=address):
-            floating = self.view.get(FloatingIp, id)
-            if floating and self.switch not in translating_switches(self.view, floating):
-                leaving = {**of, NAT: TRANSLATE, SOURCE: INSIDE}
-                as_floating: Actions = (
-                    *(SetField("ipv4_src", floating.address), SetField(NAT, TRANSLATED)),
-                    *(*CLEAR_CONNTRACK, Goto(Table.ROUTER_OUT)),
-                )
-                rung = RouterNatOutPriority.FLOATING_ELSEWHERE
-                yield Flow(Table.ROUTER_NAT_OUT, rung, leaving, as_floating)
+        floating = self._floating(here=False).get(address) if version == 4 else None
+        if floating is not None:
+            leaving = {**of, NAT: TRANSLATE, SOURCE: INSIDE}
+            as_floating: Actions = (
+                *(SetField("ipv4_src", floating.address), SetField(NAT, TRANSLATED)),
+                *(*CLEAR_CONNTRACK, Goto(Table.ROUTER_OUT)),
+            )
+            rung = RouterNatOutPriority.FLOATING_ELSEWHERE
+            yield Flow(Table.ROUTER_NAT_OUT, rung, leaving, as_floating)
 
 
 @derived

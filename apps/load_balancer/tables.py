@@ -237,6 +237,13 @@ ADDS_TO = {
         matches=fields(ROUTER, "eth_type ip_frag ipv4_dst ipv6_dst"),
         leads_to=(Table.ROUTER_REPLY,),
     ),
+    Table.ROUTER_SOURCE: Adds(
+        matches=fields(
+            ROUTER,
+            SOURCE,
+            "eth_type ip_proto ipv4_src icmpv4_type tcp_src udp_src sctp_src",
+        ),
+    ),
     Table.ROUTER_NAT_OUT: Adds(
         matches=fields(ROUTER, SOURCE, NAT, "eth_type ipv4_src ipv6_src"),
         sets=fields(SOURCE, NAT, ORIGIN_PORT, "ipv4_src"),

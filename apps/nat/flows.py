@@ -18,6 +18,7 @@ from tenantry.apps.nat.tables import (
     RouterNatInPriority,
     RouterNatOutPriority,
     RouterNatReplyPriority,
+    RouterSourcePriority,
 )
 from tenantry.controller.model import Network, Port, View, derived
 from tenantry.controller.network.conntrack import ERRORS_4
@@ -29,6 +30,7 @@ from tenantry.controller.network.router_entry import (
     enter_router,
     entry_flows,
     for_itself,
+    leave_by_gateway,
 )
 from tenantry.controller.network.routers import (
     LOAD_BALANCER,
@@ -43,7 +45,6 @@ from tenantry.controller.network.routers import (
     shared_snat_address,
     translating_switches,
 )
-from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.drops import drop
 from tenantry.controller.openflow.flow import (
     CONTROLLER,
@@ -66,6 +67,7 @@ from tenantry.controller.openflow.pipeline import (
     ADDRESS,
     FLAGS,
     FLOATING,
+    FROM_NETWORKS,
     GATEWAY_HERE,
     INSIDE,
     MAC,
@@ -198,8 +200,13 @@ def _to_fixed(
         # Others' packets go to the router's home first, for there their sources are translated.
         port = view.get(Port, floating.fixed_port_id)
         balanced = port is not None and port.device_owner == LOAD_BALANCER
-        asking = () if balanced else (FLOATING,)  # those see the active gateway, whoever asks
-        sources = (*asking, OUTSIDE) if here else asking
+        sources = [OUTSIDE] if here else []
+        if not balanced:
+            sources.append(FLOATING)
+        else:  # whoever asks, the active gateway knows the connection
+            inside: Match = {**to_floating_ip, SOURCE: FROM_NETWORKS, FLAGS: (0, GATEWAY_HERE)}
+            leave = leave_by_gateway(view, switch, router)
+            yield Flow(Table.ROUTER_NAT_IN, rung.BALANCED, inside, leave)
         taken = [(rungs, {**to_floating_ip, SOURCE: source}) for source in sources]
         if stands:
             at_gateway: Match = {**to_floating_ip, FLAGS: (GATEWAY_HERE, GATEWAY_HERE)}
@@ -224,7 +231,7 @@ def _from_fixed(
     from_fixed_ip: Match = {**router_ipv4, "ipv4_src": floating.fixed_address}
     yield Flow(
         Table.ROUTER_SOURCE,
-        OneRung.ORDINARY,
+        RouterSourcePriority.FLOATING,
         {**from_fixed_ip, SOURCE: INSIDE},
         (SetField(SOURCE, FLOATING), Goto(Table.ROUTER_SOURCE.next)),
     )

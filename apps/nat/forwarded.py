@@ -18,13 +18,13 @@ from tenantry.apps.nat.tables import (
     RouterNatInPriority,
     RouterNatOutPriority,
     RouterNatReplyPriority,
+    RouterSourcePriority,
 )
 from tenantry.controller.feature.effects import PacketIn, PacketOut
 from tenantry.controller.model import View
 from tenantry.controller.network.conntrack import ERRORS_4, NEW
 from tenantry.controller.network.records import FloatingIp, Router
 from tenantry.controller.network.router_entry import CLEAR_CONNTRACK
-from tenantry.controller.openflow.contract import OneRung
 from tenantry.controller.openflow.flow import (
     CONTROLLER,
     CT_REPLY,
@@ -103,7 +103,7 @@ def forwarded(
         match = {**answers, **end, SOURCE: INSIDE}
         if pinned:
             pin = (SetField(FLAGS, PINNED), Goto(Table.ROUTER_SOURCE.next))
-            yield Flow(Table.ROUTER_SOURCE, OneRung.ORDINARY, match, pin)
+            yield Flow(Table.ROUTER_SOURCE, RouterSourcePriority.FORWARDED, match, pin)
         yield Flow(
             Table.ROUTER_NAT_OUT,
             RouterNatOutPriority.FORWARDED,

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from tenantry.controller.network.failover import NOT_THE_GATEWAY
-from tenantry.controller.openflow.contract import About, Adds, OneRung, Priorities, fields
+from tenantry.controller.openflow.contract import About, Adds, Priorities, fields
 from tenantry.controller.openflow.drops import Cause, Whose
 from tenantry.controller.openflow.pipeline import (
     ADDRESS,
@@ -34,9 +34,18 @@ NOT_PROXIED = Cause(
 )
 
 
+class RouterSourcePriority(Priorities):
+    """ROUTER_SOURCE: sources."""
+
+    MEMBER = 200  # of a load balancer, with a floating IP: the gateway must see it as it is
+    FLOATING = 100
+    FORWARDED = 100  # by port
+
+
 class RouterNatInPriority(Priorities):
     """ROUTER_NAT_IN: destinations."""
 
+    BALANCED = 204  # a load balancer's floating IP: the active gateway alone takes it
     GATEWAY_FRAGMENT = 203  # as AT_GATEWAY, in fragments
     FLOATING_FRAGMENT = 202  # as FLOATING, in fragments
     AT_GATEWAY = 201  # a floating IP, whoever asks: others could not take it
@@ -93,7 +102,7 @@ class RouterNatDonePriority(Priorities):
 TABLES = {
     Table.ROUTER_SOURCE: About(
         job="Whether the source has a floating IP that is translated on this switch.",
-        priorities=OneRung,
+        priorities=RouterSourcePriority,
         matches=fields(ROUTER, SOURCE, "eth_type ip_proto ip_frag ipv4_src tcp_src udp_src"),
         sets=fields(SOURCE, FLAGS),
     ),
@@ -104,7 +113,8 @@ TABLES = {
         matches=fields(
             ROUTER, SOURCE, FLAGS, "eth_type ip_proto ip_frag ipv4_dst tcp_dst udp_dst icmpv4_type"
         ),
-        sets=fields(NAT, ORIGIN_PORT, "ipv4_dst"),
+        sets=fields(NAT, FLAGS, ORIGIN_PORT, OUT_PORT, "ipv4_dst"),
+        leads_to=(Table.FLOOD.next, Table.ROUTE),
     ),
     Table.ROUTER_NAT_IN_DONE: About(
         job="What was translated; errors about what went out by a floating IP need more than that.",

@@ -353,6 +353,10 @@ INSIDE, FLOATING, ITSELF, OUTSIDE = range(4)
 """SOURCE: a network of the router; there, with a floating IP that this switch translates; the
 router; by its gateway port, whatever the address."""
 
+FROM_NETWORKS = (INSIDE, 0xFFFFFFFF ^ FLOATING)
+"""SOURCE of what a network of the router has sent, with a floating IP or without, as (value,
+mask)."""
+
 BALANCED = 4 | FLOATING
 """SOURCE of a member's answer to a load balancer's client: it is to leave from here, as that."""
 
