@@ -12,6 +12,7 @@ Run by the system's Python, which has Mininet; the controller runs from the virt
 
 import sys
 
+import balanced
 import checks
 import demo_hosts
 import stage
@@ -54,9 +55,11 @@ def demo(arguments, cleanup):
     tenantry.wait_for_ports()
     say("asking every address from every host")
     good = show_checks(net, tenantry.neutron)
+    balanced_well, vip = balanced.show(net, tenantry, *balanced.OF_RED, cleanup)
+    good &= balanced_well
     status = stage.conclude(good, tenantry, "status")
     if not arguments.check:
-        stay(net, tenantry, api)
+        stay(net, tenantry, api, vip)
     return status
 
 
@@ -81,13 +84,14 @@ def show_checks(net, neutron):
     return checks.show_inside(inside) and good
 
 
-def stay(net, tenantry, api):
+def stay(net, tenantry, api, vip):
     """What a person can do now, until Ctrl-C."""
-    red1 = net.get("red1")
+    red1, red4 = net.get("red1", "red4")
     stage.stay(
         *(tenantry, api, "port list"),
         f"nsenter -t {red1.pid} -n ping 10.0.0.13            # from red1 to red3",
         f"nsenter -t {red1.pid} -n traceroute -n 198.51.100.7  # to the server outside",
+        f"nsenter -t {red4.pid} -n curl http://{vip}/        # who answers? ask again",
         f"OVS_RUNDIR={tenantry.directory}/ovs ovs-ofctl -O OpenFlow14 --names dump-flows s1",
     )
 

@@ -12,6 +12,7 @@ both routers, and stand in for each other.
 
 import itertools
 
+import balanced
 import checks
 import hosts
 import stage
@@ -53,6 +54,7 @@ def demo(arguments, cleanup):
     hosts.join(net, tenantry)
     say("asking every address from every host")
     good = show_checks(net, tenantry)
+    good &= balanced.show(net, tenantry, *balanced.OF_RED, cleanup)[0]
     status = stage.conclude(good, tenantry, "host list", "status")
     if not arguments.check:
         stay(net, tenantry, api)

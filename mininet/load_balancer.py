@@ -22,6 +22,7 @@ import sys
 import time
 from collections import Counter
 
+import balanced
 import hosts
 import stage
 import web
@@ -30,7 +31,7 @@ from stage import say, until
 NETWORK, CLIENTS = ("10.0.0.0/24",), ("10.0.1.0/24",)
 WEB = ("web1", "web2", "web3")
 DIES = "web2"
-PORT, PER_SECOND = 80, 100
+PER_SECOND = 100
 DELAY, RETRIES = 1, 1  # of the monitor: seconds, and questions
 AT_MOST = DELAY * RETRIES + 1  # seconds until a member that is dead gets nobody any more
 PHASES = {"all are there": 3.0, f"{DIES} is dead": 5.0, f"{DIES} is back": 5.0}
@@ -67,15 +68,18 @@ def experiment(arguments, cleanup):
     for name in WEB:
         cleanup.callback(lambda name=name: services[name].stop())
     say("creating the load balancer")
-    balancer = create(tenantry, [net.get(name).params["neutron_port"] for name in WEB])
+    ports = [net.get(name).params["neutron_port"] for name in WEB]
+    monitor = {"type": "HTTP", "delay": DELAY, "timeout": DELAY}
+    monitor |= dict.fromkeys(("max_retries", "max_retries_down"), RETRIES)
+    balancer = balanced.create(tenantry, "web", ports, **monitor)
     until(
-        lambda: states(tenantry, balancer) == ["ONLINE"] * len(WEB),
-        lambda: f"members are {' '.join(states(tenantry, balancer))}",
+        lambda: balanced.states(tenantry, balancer) == ["ONLINE"] * len(WEB),
+        lambda: f"members are {' '.join(balanced.states(tenantry, balancer))}",
         tenantry,
     )
     client, address = net.get("client"), balancer["vip_address"]
     say(f"asking {address} {PER_SECOND} times a second")
-    asking, moments = web.Asker(client, address, PORT, PER_SECOND), []
+    asking, moments = web.Asker(client, address, balanced.PORT, PER_SECOND), []
     for phase, seconds in PHASES.items():
         say(phase)
         moments.append(time.monotonic())
@@ -93,49 +97,6 @@ def experiment(arguments, cleanup):
     }
     stage.draw(arguments.tenantry, "plot_members.py", arguments.png, picture)
     return judge(answers, moments)
-
-
-def create(tenantry, ports):
-    """A load balancer of all these, with a monitor: one request."""
-    members = [
-        {"name": port["name"], "address": ip["ip_address"], "protocol_port": web.PORT}
-        for port in ports
-        for ip in port["fixed_ips"]
-    ]
-    monitor = {"type": "HTTP", "delay": DELAY, "timeout": DELAY, "max_retries": RETRIES}
-    pool = {
-        "name": "web",
-        "protocol": "TCP",
-        "lb_algorithm": "ROUND_ROBIN",
-        "members": members,
-        "healthmonitor": {**monitor, "max_retries_down": RETRIES},
-    }
-    listener = {"name": "web", "protocol": "TCP", "protocol_port": PORT, "default_pool": pool}
-    wanted = {
-        "name": "web",
-        "project_id": ports[0]["project_id"],
-        "vip_subnet_id": ports[0]["fixed_ips"][0]["subnet_id"],
-        "listeners": [listener],
-    }
-    made = ask(tenantry, "POST", "loadbalancers", {"loadbalancer": wanted})["loadbalancer"]
-
-    def status():
-        found = ask(tenantry, "GET", f"loadbalancers/{made['id']}")["loadbalancer"]
-        return found["provisioning_status"]
-
-    until(lambda: status() == "ACTIVE", lambda: f"it is {status()}", tenantry)
-    return made
-
-
-def states(tenantry, balancer):
-    """What is known of each member."""
-    tree = ask(tenantry, "GET", f"loadbalancers/{balancer['id']}/status")["statuses"]
-    (listener,) = tree["loadbalancer"]["listeners"]
-    return [m["operating_status"] for pool in listener["pools"] for m in pool["members"]]
-
-
-def ask(tenantry, method, path, body=None):
-    return tenantry.neutron.request(method, f"load-balancer/v2.0/lbaas/{path}", body)
 
 
 def judge(answers, moments):

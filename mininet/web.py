@@ -20,6 +20,8 @@ import threading
 import time
 from typing import NamedTuple
 
+from namespaces import inside
+
 PORT = 8080  # where the service is
 PATIENCE = 2.0  # seconds for an answer
 READY = "ready\n"
@@ -55,6 +57,21 @@ class Asker:
     def result(self):
         told, _ = self._process.communicate()
         return [Answer(*one) for one in json.loads(told)]
+
+
+def asked(node, address, port, times):
+    """Ask so many times, one after the other: who has answered."""
+    return inside(node.pid, lambda: [question(address, port) for _ in range(times)]).result()
+
+
+def question(address, port):
+    """Ask once, by a connection of its own: who has answered, or None."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        connection = http.client.HTTPConnection(address, port, timeout=PATIENCE)
+        with contextlib.closing(connection):
+            connection.request("GET", "/")
+            return connection.getresponse().read().decode()
+    return None
 
 
 def _start(node, *words):
@@ -93,12 +110,8 @@ def ask(address, port, per_second):
     answers, asking = [], []
 
     def one():
-        asked, name = time.monotonic(), None
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection(address, port, timeout=PATIENCE)
-            with contextlib.closing(connection):
-                connection.request("GET", "/")
-                name = connection.getresponse().read().decode()
+        asked = time.monotonic()
+        name = question(address, port)
         answers.append((asked, 1000 * (time.monotonic() - asked), name))
 
     ended = threading.Event()

@@ -35,6 +35,17 @@ def demo(mininet: Path, tenantry: Path, tmp_path: Path) -> Iterator[list[str]]:
     assert processes_that_mention(str(here)) == []
 
 
+def assert_balanced(output: str) -> None:
+    """Each member has been asked, by each client."""
+    answers = re.findall(r"120 connections from (\w+): (.*)$", output, re.MULTILINE)
+    assert [name for name, _ in answers] == ["red4", "red1"]
+    for _, told in answers:
+        shares = dict(each.split() for each in told.split(", "))
+        assert sorted(shares) == ["red1", "red2", "red3"]
+        assert sum(map(int, shares.values())) == 120
+    assert "from blue1, of another tenant: nobody answers" in output
+
+
 def processes_that_mention(text: str) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -69,6 +80,7 @@ def test_check(demo: list[str]) -> None:
     assert re.search(r"frames on the trunk .*VLAN \d+ red: [1-9].*foreign: 0", done.stdout)
     assert re.search(r"frames on the uplink .*VLAN 200 provider: [1-9].*foreign: 0", done.stdout)
     assert "inside the 11 hosts: 0" in done.stdout
+    assert_balanced(done.stdout)
 
 
 def test_check_of_three_hosts(demo: list[str]) -> None:
@@ -89,6 +101,7 @@ def test_check_of_three_hosts(demo: list[str]) -> None:
         assert network != "red" or "host3" not in carried[1]
     assert "has no business with: 0" in done.stdout
     assert "inside the 10 hosts: 0" in done.stdout
+    assert_balanced(done.stdout)
     up = re.findall(r"^(host\d) +yes .*\b2 up", done.stdout, re.MULTILINE)
     assert {*up} == {"host1", "host2", "host3"}
     assert "wanted equals installed" in done.stdout
