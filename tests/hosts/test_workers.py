@@ -200,7 +200,7 @@ class Web(Farm):
 
 
 @contextmanager
-def web(directory: Path, count: int) -> Iterator[Web]:
+def web(directory: Path, count: int, **options: str) -> Iterator[Web]:
     before = serve.APPS
     serve.APPS = (*APPS, WEB)
     # The paths of Unix sockets are short, and those of namespaces' names are everybody's.
@@ -208,7 +208,7 @@ def web(directory: Path, count: int) -> Iterator[Web]:
     try:
         with (
             machines(count) as started,
-            farm(directory, started, api__listen=f"{CONTROLLER}:9696") as net,
+            farm(directory, started, api__listen=f"{CONTROLLER}:9696", **options) as net,
         ):
             net.__class__ = Web
             assert isinstance(net, Web)
