@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +61,10 @@ def net(own_netns: None, tmp_path: Path) -> Iterator[Web]:
 
 
 class Site:
-    """A load balancer of HTTP on a network of two families, with a member on each of two hosts, one
-    known by IPv4 and one by IPv6, and a client."""
+    """A load balancer of HTTP on a network of two families, with a member on each host (two at
+    least, one known by IPv4 and one by IPv6), and a client."""
 
-    def __init__(self, net: Web) -> None:
+    def __init__(self, net: Web, serve: Callable[[Guest, str], object]) -> None:
         self.net = net
         self.network = net.network("10.0.0.0/24", "fd00::/64")
         net.open_default_groups()
@@ -84,8 +83,8 @@ class Site:
             lb_algorithm="ROUND_ROBIN",
         )
         self.members = []
-        for machine, name, version in zip(net.machines, ("one", "two"), (4, 6), strict=True):
-            port = net.port(self.network)
+        for number, name, version in ((0, "one", 4), (-1, "two", 6)):
+            port, machine = net.port(self.network), net.machines[number]
             serve(net.plug(machine, port), name)
             address = next(a for a in addresses(port) if (":" in a) == (version == 6))
             of = f"pools/{self.pool['id']}/member"
@@ -147,7 +146,7 @@ def serve(guest: Guest, name: str) -> None:
 
 @pytest.fixture
 def site(net: Web) -> Site:
-    return Site(net)
+    return Site(net, serve)
 
 
 def test_a_listener_is_active_when_its_proxy_answers(site: Site) -> None:
@@ -227,27 +226,30 @@ def test_another_host_takes_over(site: Site) -> None:
     site.until_active()
     vips, before = site.vips, site.proxy_host
     assert all(site.curl(url(vip)) for vip in vips)
-    place = site.net.directory / before / "files"
-    killed = time.monotonic()
-    site.net.kill_worker(before)
-    machine = next(m for m in site.net.machines if m.name == before)
-    for pid in pids(machine.guest, place):
-        machine.guest.run("kill", "-KILL", pid)
+    kill_host(site, before)
 
-    def answers() -> bool:
-        words = ("curl", "-sS", "-m", "1", url(vips[0]))
-        asking = site.client.start(*words)
-        asking.communicate()
-        return asking.returncode == 0
-
-    assert eventually(answers)
-    print(f"answered again after {time.monotonic() - killed:.1f} s")
+    assert eventually(lambda: is_answered(site))
     assert site.proxy_host != before
     assert all(site.curl(url(vip)) for vip in vips)
     site.until_active()
 
 
-def pids(guest: Guest, place: Path) -> list[str]:
+def kill_host(site: Site, name: str) -> None:
+    """A host's worker, and all that it runs."""
+    files = site.net.directory / name / "files"
+    site.net.kill_worker(name)
+    machine = next(m for m in site.net.machines if m.name == name)
+    for pid in pids(files):
+        machine.guest.run("kill", "-KILL", pid)
+
+
+def is_answered(site: Site) -> bool:
+    asking = site.client.start("curl", "-sS", "-m", "1", url(site.vips[0]))
+    asking.communicate()
+    return asking.returncode == 0
+
+
+def pids(place: Path) -> list[str]:
     """The processes that were started in a worker's directories."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cwd"):
