@@ -13,7 +13,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tenantry.apps.load_balancer.records import SOURCE_IP, Member, Pool, in_rotation
+from tenantry.apps.load_balancer.records import (
+    SCTP,
+    SOURCE_IP,
+    UDP,
+    UNLIMITED,
+    Listener,
+    Member,
+    Pool,
+    in_rotation,
+)
 from tenantry.apps.load_balancer.split import Row, Split, cut, parts, split
 from tenantry.apps.load_balancer.tables import (
     AMONG_THE_OTHERS,
@@ -32,12 +41,15 @@ from tenantry.controller.openflow.flow import (
     Ct,
     Flow,
     Goto,
+    Limit,
     Match,
+    Meter,
     Multipath,
     Nat,
     Resubmit,
     SetField,
 )
+from tenantry.controller.openflow.keys import MeterUse
 from tenantry.controller.openflow.pipeline import Table
 from tenantry.controller.packets.frames import IPV4, IPV6
 
@@ -99,6 +111,27 @@ def choose(
     else:
         part = (SetField(PART, _split_number(pool, version, found)), Resubmit(Table.LB_SPLIT))
     return (which, *part, Goto(Table.LB_MEMBER))
+
+
+SECONDS = 60
+"""For which a switch remembers a UDP connection that has fallen silent (see
+``security_groups/connection_limits.py``)."""
+
+
+def limit_of(listener: Listener) -> Limit | None:
+    """How many connections may begin with a listener of UDP or SCTP, on a switch: half of its limit
+    at once, and then as many in a minute as it says, for no longer are they remembered. So no more
+    are known at any time, but for those that go on."""
+    most = listener.connection_limit
+    if most == UNLIMITED or listener.protocol not in (UDP, SCTP):
+        return None
+    meter = MeterUse.BALANCED.meter(listener.key)
+    return Limit(meter, max(1, most // SECONDS), max(1, most // 2))
+
+
+def within(limit: Limit | None, begun: Actions) -> Actions:
+    """What is done with a connection that begins, if it may."""
+    return (Meter(limit.meter), *begun) if limit else begun
 
 
 class Tracked(NamedTuple):

@@ -30,6 +30,8 @@ from tenantry.apps.load_balancer.choice import (
     choose,
     compile_pool,
     equal_parts,
+    limit_of,
+    within,
 )
 from tenantry.apps.load_balancer.places import (
     PORT_FIELDS,
@@ -72,6 +74,7 @@ from tenantry.controller.openflow.flow import (
     CtClear,
     Flow,
     Goto,
+    Limit,
     Match,
     Move,
     Nat,
@@ -157,7 +160,7 @@ def _splits_of(view: View, balancer_id: str) -> frozenset[tuple[int, int]]:
     )
 
 
-def compile_balancer(view: View, switch: int, id: str) -> Iterator[Flow]:
+def compile_balancer(view: View, switch: int, id: str) -> Iterator[Flow | Limit]:
     """A load balancer, in all networks here from which it is reached."""
     balancer = view.get(LoadBalancer, id)
     port = view.get(Port, balancer.vip_port_id) if balancer else None
@@ -204,12 +207,14 @@ class OfOne:
                 its = (SetField(MAC, self.port.mac),)
                 yield Flow(Table.NEIGHBOURS, NeighboursPriority.VIP, asked, its)
 
-    def begun(self, does: tuple[Answering, ...]) -> Iterator[Flow]:
+    def begun(self, does: tuple[Answering, ...]) -> Iterator[Flow | Limit]:
         """What begins, and is for a listener."""
         pools: dict[tuple[str, int], Pool] = {}
         tracked = Tracked(self.zone, Table.VIP)
         protocols = Counter(one.protocol for one in does)
         for one in does:
+            if (limit := limit_of(one.listener)) is not None:
+                yield limit
             pools |= {(one.pool.id, one.protocol): one.pool} if one.pool else {}
             alone = one.protocol != TCP and protocols[one.protocol] == 1
             for vip in self.balancer.vips:
@@ -235,16 +240,16 @@ class OfOne:
         self, listener: Listener, version: int, match: Match, rung: range, chosen: Actions | None
     ) -> Iterator[Flow]:
         """What begins, from whoever may."""
-        allowed = listener.allowed_cidrs
+        allowed, limit = listener.allowed_cidrs, limit_of(listener)
         if not allowed:
-            yield _begun(rung[0], match, chosen)
+            yield _begun(rung[0], match, chosen, limit)
             return
         yield Flow(Table.VIP, VipPriority.NOT_ALLOWED, match, drop(NOT_ALLOWED))
         for cidr in allowed:
             if cidr.version == version:
                 source = prefix_value(version, cidr.first, cidr.length)
                 some = {**match, f"ipv{version}_src": source} if cidr.length else match
-                yield _begun(rung[cidr.length], some, chosen)
+                yield _begun(rung[cidr.length], some, chosen, limit)
 
     def begun_for_others(self, absent: bool) -> Iterator[Flow]:
         """What is for no listener: the answer of a member to itself, or for whatever interface has
@@ -358,9 +363,9 @@ class OfOne:
         return (*self._around(), Ct(self.itself, Table.OUTPUT, source, commit=True))
 
 
-def _begun(priority: int, match: Match, chosen: Actions | None) -> Flow:
+def _begun(priority: int, match: Match, chosen: Actions | None, limit: Limit | None) -> Flow:
     """What begins and is for a listener: it is accounted for, and led to a member, or refused."""
     if chosen is None:
         return Flow(Table.VIP, priority, match, (*_tell(), *drop(NO_MEMBER)))
     one_more = (Move(IN_PORT, ORIGIN_PORT, 32), Resubmit(Table.CONNECTION_LIMIT))
-    return Flow(Table.VIP, priority, match, (*one_more, *chosen))
+    return Flow(Table.VIP, priority, match, within(limit, (*one_more, *chosen)))

@@ -34,6 +34,7 @@ from tenantry.apps.load_balancer.errors import (
     ListenerNoChildren,
     NotFound,
     invalid,
+    unsupported,
 )
 from tenantry.apps.load_balancer.load_balancers import check_judged
 from tenantry.apps.load_balancer.records import (
@@ -131,6 +132,7 @@ class ListenerHooks(OctaviaHooks):
         _check_tls(body)
         _check_headers(body)
         _check_cidrs(balancer, body)
+        _check_switched(body)
         check_judged(balancer, body)
         _check_default(draft, body)
 
@@ -237,6 +239,31 @@ def _check_cidrs(balancer: Body, body: Body) -> None:
     for each in body["allowed_cidrs"]:
         if netaddr.IPNetwork(each).version not in versions:
             raise invalid(f"CIDR {each} IP version incompatible with all VIPs {vips} IP version.")
+
+
+MOST_SILENCE = 60_000
+"""Milliseconds of silence that a UDP connection is remembered for at least by Open vSwitch
+(ovs-vsctl(8), "CT Timeout Policies"); those of SCTP, longer."""
+
+_SILENCE = ("timeout_client_data", "timeout_member_data")
+"""How long one may be silent. The other time-outs are of what only streams have."""
+
+
+def _check_switched(body: Body) -> None:
+    """There is no proxy of UDP and SCTP to do what switches cannot."""
+    if body["protocol"] not in (UDP, SCTP):
+        return
+    if not body["connection_limit"]:
+        raise unsupported(
+            f"connection_limit 0 of a {body['protocol']} listener: to let nobody in, switch it off "
+            "by admin_state_up"
+        )
+    longer = [name for name in _SILENCE if body[name] > MOST_SILENCE]
+    if longer:
+        raise unsupported(
+            f"{', '.join(longer)} of a {body['protocol']} listener: switches forget what has been "
+            f"silent for {MOST_SILENCE} ms; ask for no more"
+        )
 
 
 def _check_default(draft: Draft, body: Body) -> None:

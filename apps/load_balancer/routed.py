@@ -22,7 +22,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenantry.apps.load_balancer.choice import ETH_TYPES, Tracked, choose, compile_pool
+from tenantry.apps.load_balancer.choice import (
+    ETH_TYPES,
+    Tracked,
+    choose,
+    compile_pool,
+    limit_of,
+    within,
+)
 from tenantry.apps.load_balancer.places import PORT_FIELDS, Answering, Service, answering, services
 from tenantry.apps.load_balancer.records import LoadBalancer, Pool
 from tenantry.apps.load_balancer.tables import (
@@ -58,6 +65,7 @@ from tenantry.controller.openflow.flow import (
     CtClear,
     Flow,
     Goto,
+    Limit,
     Match,
     Nat,
     Resubmit,
@@ -118,7 +126,7 @@ def routed_balancers_on(view: View, switch: int) -> frozenset[str]:
     return frozenset[str]().union(*behind)
 
 
-def compile_routed(view: View, switch: int, id: str) -> Iterator[Flow]:
+def compile_routed(view: View, switch: int, id: str) -> Iterator[Flow | Limit]:
     """A load balancer behind a router."""
     router_id, balancer_id = id.split()
     router, balancer = view.get(Router, router_id), view.get(LoadBalancer, balancer_id)
@@ -156,7 +164,7 @@ class AtRouter:
 
     # --- there -------------------------------------------------------------------------------
 
-    def arrived(self) -> Iterator[Flow]:
+    def arrived(self) -> Iterator[Flow | Limit]:
         """What comes for its addresses."""
         table, rung = Table.ROUTER_LB, RouterLbPriority
         for vip in self.balancer.vips:
@@ -188,14 +196,18 @@ class AtRouter:
             for version in {vip.version: 0 for vip in self.balancer.vips}:
                 yield from compile_pool(self.view, pool, protocol, version, tracked)
 
-    def _begun(self, one: Answering) -> Iterator[Flow]:
+    def _begun(self, one: Answering) -> Iterator[Flow | Limit]:
         """What begins, and is for a listener: without members it is for nobody."""
+        limit = limit_of(one.listener)
+        if limit is not None:
+            yield limit
         for vip in self.balancer.vips:
             version = vip.version
             match = self._known(self._of(version, dst=vip.address))
             match |= {"ct_state": NEW, "ip_proto": one.protocol}
             match[f"{PORT_FIELDS[one.protocol]}_dst"] = one.listener.port
-            chosen = choose(self.view, one.pool, version, bits=BY_ROUTER) or (CtClear(), ON)
+            begun = choose(self.view, one.pool, version, bits=BY_ROUTER) or (CtClear(), ON)
+            chosen = within(limit, begun)
             allowed = one.listener.allowed_cidrs
             if not allowed:
                 yield Flow(Table.ROUTER_LB, RouterLbPriority.NEW[0], match, chosen)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from tenantry.controller.openflow.contract import About, Adds, Priorities, fields
 from tenantry.controller.openflow.drops import UNFORESEEN, Cause, Whose
+from tenantry.controller.openflow.keys import MeterUse
 from tenantry.controller.openflow.pipeline import (
     ADDRESS,
     FLAGS,
@@ -76,6 +77,12 @@ MEMBER_GONE = Cause(
 NO_LISTENER = Cause(
     *(0x1D04, "no_listener", Whose.SENDER),
     "it is for no listener of the load balancer, or part of no connection that can be tracked",
+)
+
+TOO_MANY_FOR_LISTENER = Cause(
+    *(0x1D05, "too_many_for_listener", Whose.METER),
+    "more connections begin with a load balancer's listener than its connection limit allows",
+    (("load_balancer", MeterUse.BALANCED),),
 )
 
 
@@ -176,7 +183,7 @@ TABLES = {
             Table.LB_ITSELF,
             Table.OUTPUT,
         ),
-        drops=(NO_MEMBER, NOT_ALLOWED, MEMBER_GONE, NO_LISTENER),
+        drops=(NO_MEMBER, NOT_ALLOWED, MEMBER_GONE, NO_LISTENER, TOO_MANY_FOR_LISTENER),
     ),
     Table.LB_ITSELF: About(
         job="Whether the member that was chosen is the client itself, by whether it may call the "
@@ -201,7 +208,7 @@ TABLES = {
         ),
         sets=fields(POOL, PART, SOURCE, FLAGS, ORIGIN_PORT, OUT_PORT),
         leads_to=(Table.ROUTER_LB, Table.LB_SPLIT, Table.LB_MEMBER, Table.FLOOD.next),
-        drops=(NOT_ALLOWED, MEMBER_GONE),
+        drops=(NOT_ALLOWED, MEMBER_GONE, TOO_MANY_FOR_LISTENER),
     ),
     Table.ROUTER_LB_BACK: About(
         job="The source of a member's answer is the load balancer's address by now.",

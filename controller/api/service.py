@@ -42,7 +42,7 @@ class ServiceQuery(Query):
 
     def _parse_sorts(self, attributes: AttributeMap) -> list[tuple[str, bool]]:
         """``sort=KEY:DIRECTION,KEY``, or ``sort_key=KEY,KEY`` and ``sort_dir=DIRECTION,...``; by
-        age in the end."""
+        age in the end, or, of what has none, by id."""
         asked = [each.split(":") for each in (self._last("sort") or "").split(",") if each]
         if not asked:
             keys = [key for key in (self._last("sort_key") or "").split(",") if key]
@@ -57,7 +57,7 @@ class ServiceQuery(Query):
             if said not in ("asc", "desc"):
                 raise HTTPBadRequest(f"Supplied sort direction '{said}' is not valid.")
             sorts.append((key, said == "desc"))
-        return [*sorts, ("created_at", False)] if "created_at" in attributes else sorts
+        return [*sorts, ("created_at" if "created_at" in attributes else "id", False)]
 
     def _parse_limit(self) -> int:
         text = self._last("limit") or "infinite"

@@ -24,6 +24,7 @@ class MeterUse(IntEnum):
     TO_PORT_PACKETS = 4
     TO_MANY = 5  # what a port says to many
     CAPTURE = 6  # what somebody captures of a port
+    BALANCED = 7  # connections that begin with a listener of a load balancer
 
     def meter(self, key: int) -> int:
         """The id of somebody's meter."""

@@ -333,6 +333,20 @@ def test_groups_of_the_vip_judge_what_a_proxy_gets(api: Api, octavia: Octavia, s
     octavia.refused_change(501, "loadbalancer", made["id"], vip_sg_ids=[group])
 
 
+@pytest.mark.parametrize("protocol", ["UDP", "SCTP"])
+def test_what_switches_can_do_of_limits(octavia: Octavia, subnet: Any, protocol: str) -> None:
+    made = octavia.create("loadbalancer", vip_subnet_id=subnet["id"])
+    asked = {"loadbalancer_id": made["id"], "protocol": protocol, "protocol_port": 53}
+    times = {"timeout_client_data": 1000, "timeout_member_data": 60_000}
+    least = {"timeout_member_connect": 1000, "timeout_tcp_inspect": 50}
+    one = octavia.create("listener", **asked, connection_limit=200, **times, **least)
+    assert one["connection_limit"] == 200
+    id = one["id"]
+    said = octavia.refused_change(501, "listener", id, timeout_client_data=60_001)
+    assert "timeout_client_data" in said and "timeout_member_data" not in said
+    assert "admin_state_up" in octavia.refused_change(501, "listener", id, connection_limit=0)
+
+
 def test_a_floating_ip_leads_to_it(api: Api, octavia: Octavia, subnet: Any) -> None:
     outside = api.create("network", **{"router:external": True})["id"]
     api.create("subnet", network_id=outside, cidr="203.0.113.0/24", ip_version=4)
