@@ -48,7 +48,10 @@ def _record(id: str, verdict: Verdict | None) -> Change:
 def _build(conf: cfg.ConfigOpts) -> Parts:
     return Parts(
         packet_in=handle,
-        probing=Probing(monitored.READS, monitored.wanted, _record, conf.health.file),
+        probing=Probing(
+            *(monitored.READS, monitored.whole, monitored.wanted, _record),
+            file=conf.health.file,
+        ),
     )
 
 

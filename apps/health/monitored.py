@@ -10,12 +10,12 @@ from typing import NamedTuple
 from tenantry.apps.load_balancer.records import HealthMonitor, LoadBalancer, Member, Pool
 from tenantry.controller.feature import probes
 from tenantry.controller.feature.probes import Probe, Question
-from tenantry.controller.model import View, derived
+from tenantry.controller.model import Record, View, derived
 from tenantry.controller.packets import frames
 from tenantry.controller.packets.own_addresses import probed
 
 READS = (LoadBalancer, Pool, Member, HealthMonitor)
-"""What :func:`wanted` depends on."""
+"""What it depends on whom they ask."""
 
 _ICMP = {4: frames.ICMP, 6: frames.ICMPV6}
 _PROTOCOLS = {probes.UDP: frames.UDP, probes.SCTP: frames.SCTP}  # of all others TCP
@@ -109,25 +109,35 @@ def target(view: View, id: str) -> tuple[LoadBalancer, Target] | None:
     return None
 
 
-def wanted(view: View) -> Iterator[Probe]:
-    """Who is to be asked: every member that is switched on of a pool with a monitor."""
-    for balancer_id in sorted(balancers_monitored(view)):
-        keys = {(one.version, one.address): one.key for one in targets(view, balancer_id)}
-        for pool_id in sorted(view.ids(Pool, load_balancer_id=balancer_id)):
-            for monitor in monitors_of(view, pool_id):
-                for member in view.find(Member, pool_id=pool_id):
-                    if member.admin_state_up:
-                        version, address, port = _asked_at(member)
-                        yield Probe(
-                            id=member.id,
-                            version=version,
-                            address=probed(version, keys[version, address]),
-                            question=question(monitor, port),
-                            delay=max(monitor.delay, 1),
-                            timeout=max(min(monitor.timeout, monitor.delay), 0.1),
-                            rise=max(monitor.max_retries, 1),
-                            fall=max(monitor.max_retries_down, 1),
-                        )
+def whole(view: View, record: Record) -> str | None:
+    """The load balancer that a record is about."""
+    if isinstance(record, LoadBalancer):
+        return record.id
+    if isinstance(record, Member | HealthMonitor):
+        pool = view.get(Pool, record.pool_id)
+        return pool.load_balancer_id if pool is not None else None
+    return record.load_balancer_id if isinstance(record, Pool) else None
+
+
+def wanted(view: View, balancer_id: str) -> Iterator[Probe]:
+    """Who is to be asked of a load balancer: every member that is switched on of a pool with a
+    monitor."""
+    keys = {(one.version, one.address): one.key for one in targets(view, balancer_id)}
+    for pool_id in sorted(view.ids(Pool, load_balancer_id=balancer_id)):
+        for monitor in monitors_of(view, pool_id):
+            for member in view.find(Member, pool_id=pool_id):
+                if member.admin_state_up:
+                    version, address, port = _asked_at(member)
+                    yield Probe(
+                        id=member.id,
+                        version=version,
+                        address=probed(version, keys[version, address]),
+                        question=question(monitor, port),
+                        delay=max(monitor.delay, 1),
+                        timeout=max(min(monitor.timeout, monitor.delay), 0.1),
+                        rise=max(monitor.max_retries, 1),
+                        fall=max(monitor.max_retries_down, 1),
+                    )
 
 
 def question(monitor: HealthMonitor, port: int) -> Question:

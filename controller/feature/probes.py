@@ -56,13 +56,18 @@ class Verdict(NamedTuple):
 
 
 class Probing(NamedTuple):
-    """A feature that has somebody asked. ``reads`` are the types of records that ``wanted`` depends
-    on: it is asked again when one of them changes. ``record`` makes of a verdict, or of the id of
-    somebody who is asked no more (None), what becomes of the model. Verdicts of those who are dead
-    are kept in ``file``, so that they hold over a restart; "" is nowhere."""
+    """A feature that has somebody asked.
+
+    Who is asked is said by ``wanted``, for one thing at a time that they are parts of: when a
+    record of one of the types ``reads`` changes, ``whole`` tells the id of what it is about (None:
+    of nothing that is there), and of that ``wanted`` is asked again. ``record`` makes of a verdict,
+    or of the id of somebody who is asked no more (None), what becomes of the model. Who is dead is
+    kept in ``file``, so that it holds over a restart; "" is nowhere.
+    """
 
     reads: tuple[type[Record], ...]
-    wanted: Callable[[View], Iterable[Probe]]
+    whole: Callable[[View, Record], str | None]
+    wanted: Callable[[View, str], Iterable[Probe]]
     record: Callable[[str, Verdict | None], Change]
     file: str = ""
 

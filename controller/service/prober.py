@@ -13,9 +13,10 @@ import heapq
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from time import monotonic, perf_counter
+from typing import TypeAlias
 from zlib import crc32
 
 from tenantry.controller import runtime
@@ -44,11 +45,15 @@ WRITE_SECONDS = 1.0
 """How long verdicts may wait until they are written, so that many are written together."""
 
 
+_Whole: TypeAlias = tuple[int, str]
+"""Of which feature's, by its place among them, and the id of what they are parts of."""
+
+
 @dataclass(eq=False)
 class _Asked:
     """Somebody, with what was found so far; and the question that is under way."""
 
-    place: int  # of its feature's
+    of: _Whole
     probe: Probe
     judge: Judge
     due: float = 0.0
@@ -89,27 +94,38 @@ class Prober(Follower):
         self._submit = submit
         self._ready = ready
         self._questions = Questions(interface)
-        self._everybody: dict[tuple[int, str], _Asked] = {}
+        self._wholes: dict[_Whole, dict[str, _Asked]] = {}
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
-        self._stale = True
+        self._stale: set[_Whole] = set()
+        self._changed = False  # whether to look whom to ask
+        self._begun = False  # whether all is known that was there at the start
         self._broken = ""
         self._kept = [Kept(probing.file) for probing in self._probings]
         for probing, kept in zip(self._probings, self._kept, strict=True):
             submit([probing.record(id, Verdict(id, False, why)) for id, why in kept.dead.items()])
 
     def __len__(self) -> int:
-        return len(self._everybody)
+        return sum(map(len, self._wholes.values()))
 
     @property
     def dead(self) -> int:
         """How many are."""
-        return sum(asked.judge.alive is False for asked in self._everybody.values())
+        return sum(asked.judge.alive is False for asked in self._everybody())
+
+    def _everybody(self) -> Iterator[_Asked]:
+        return (asked for some in self._wholes.values() for asked in some.values())
 
     def passed(self, passed: Passed) -> None:
-        reads = {kind for probing in self._probings for kind in probing.reads}
-        if any(change.type in reads for change in passed.changes):
-            self._stale = True
+        view = View(self._model)
+        for place, probing in enumerate(self._probings):
+            for change in passed.changes:
+                if change.type in probing.reads:
+                    for record in (change.record, passed.before.get((change.type, change.id))):
+                        if record is not None and (id := probing.whole(view, record)) is not None:
+                            self._stale.add((place, id))
+        if self._stale or not self._begun:
+            self._changed = True
             self._questions.wake()
 
     def run(self) -> None:
@@ -125,7 +141,7 @@ class Prober(Follower):
             self._close()
 
     def _close(self) -> None:
-        for asked in self._everybody.values():
+        for asked in self._everybody():
             self._forget(asked)
         self._questions.close()
         for kept in self._kept:
@@ -133,8 +149,8 @@ class Prober(Follower):
 
     def turn(self) -> None:
         """Wait until there is something to do, and do some of it."""
-        if self._stale:
-            self._stale = False
+        if self._changed:
+            self._changed = False
             self._look()
         wait = max(0.0, self._heap[0][0] - monotonic()) if self._heap else None
         self._questions.wait(wait)
@@ -150,27 +166,37 @@ class Prober(Follower):
     # --- whom -----------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """See who is to be asked by now."""
-        view, left = View(self._model), set(self._everybody)
-        for place, probing in enumerate(self._probings):
-            for probe in runtime.paced(probing.wanted(view)):
-                left.discard((place, probe.id))
-                self._want(place, probe)
-        for place, id in left:
-            asked = self._everybody.pop((place, id))
-            asked.token = object()
-            self._forget(asked)
-            if asked.judge.alive is not None:
-                self._found(place, id, None)
-        for place, kept in enumerate(self._kept):
-            for id in [id for id in kept.dead if (place, id) not in self._everybody]:
-                self._found(place, id, None)
+        """See who is to be asked by now, where that may have changed."""
+        stale, self._stale = self._stale, set()
+        for whole in runtime.paced(sorted(stale)):
+            place, id = whole
+            there = self._wholes.setdefault(whole, {})
+            left = set(there)
+            for probe in self._probings[place].wanted(View(self._model), id):
+                left.discard(probe.id)
+                self._want(whole, there, probe)
+            for gone in left:
+                self._leave(there.pop(gone))
+            if not there:
+                del self._wholes[whole]
+        if not self._begun:
+            self._begun = True
+            known = {asked.probe.id for asked in self._everybody()}
+            for place, kept in enumerate(self._kept):
+                for id in kept.dead.keys() - known:
+                    self._found(place, id, None)
 
-    def _want(self, place: int, probe: Probe) -> None:
-        now, asked = monotonic(), self._everybody.get((place, probe.id))
+    def _leave(self, asked: _Asked) -> None:
+        asked.token = object()
+        self._forget(asked)
+        if asked.judge.alive is not None:
+            self._found(asked.of[0], asked.probe.id, None)
+
+    def _want(self, whole: _Whole, there: dict[str, _Asked], probe: Probe) -> None:
+        now, asked = monotonic(), there.get(probe.id)
         if asked is None:
-            judge = Judge(probe.rise, probe.fall, self._kept[place].dead.get(probe.id))
-            asked = self._everybody[place, probe.id] = _Asked(place, probe, judge)
+            judge = Judge(probe.rise, probe.fall, self._kept[whole[0]].dead.get(probe.id))
+            asked = there[probe.id] = _Asked(whole, probe, judge)
             # Everybody at a time of its own, whenever they have come.
             self._plan(asked, now + probe.delay * crc32(probe.id.encode()) / (1 << 32))
         elif asked.probe != probe:
@@ -230,7 +256,7 @@ class Prober(Follower):
         self.failed[kind] += bool(reason)
         if asked.judge.heard(reason):
             id, judge = asked.probe.id, asked.judge
-            self._found(asked.place, id, Verdict(id, bool(judge.alive), judge.reason))
+            self._found(asked.of[0], id, Verdict(id, bool(judge.alive), judge.reason))
 
     def _forget(self, asked: _Asked) -> None:
         asking, asked.asking = asked.asking, None

@@ -260,7 +260,7 @@ class Asker:
 
         monkeypatch.setattr(probers, "Questions", Questions)
         monkeypatch.setattr(probers, "monotonic", self.clock)
-        probing = Probing((Member,), lambda view: self.wanted, _record, file)
+        probing = Probing((Member,), lambda *_: "all", lambda *_: self.wanted, _record, file)
         self.prober = Prober(
             Model(),
             [probing],
@@ -272,7 +272,8 @@ class Asker:
 
     def want(self, *probes: Probe) -> None:
         self.wanted = list(probes)
-        self.prober.passed(Passed([], [Change(Member, "m", None)], {}, 1))
+        change = Change(Member, "m", MemberHealth("m", True, ""))
+        self.prober.passed(Passed([], [change], {}, 1))
         self.prober.turn()
 
     def run(self, seconds: float, step: float = 0.05) -> None:
