@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -32,12 +31,14 @@ class Monitored:
     def __init__(self, made: Balancers, network: Any) -> None:
         self.made = made
         self.balancer = made.balancer(network)
-        self._ports = itertools.count(256)  # of listeners: from there monitors ask, too
+        self.ports: dict[str, int] = {}
+        """Those of listeners, by the pool: from there monitors ask, too."""
 
     def pool(self, type: str, **monitor: Any) -> Pool:
         made = self.made
         pool = made.pool(self.balancer, UDP if type == "UDP-CONNECT" else TCP)
-        made.listener(pool, next(self._ports))
+        self.ports[pool.id] = 256 + len(self.ports)
+        made.listener(pool, self.ports[pool.id])
         plan = {"delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1, **monitor}
         of = (pool.project_id, pool.id, type)
         made.put(HealthMonitor(str(uuid4()), *of, admin_state_up=True, **plan))
@@ -46,7 +47,7 @@ class Monitored:
     def member(self, pool: Pool, port: Any, number: int, **more: Any) -> Member:
         """At the first address of a port, or at an address."""
         address = port if isinstance(port, str) else port["fixed_ips"][0]["ip_address"]
-        return self.made.member(pool, 0, address, number, **more)
+        return self.made.member(pool, more.pop("slot", 0), address, number, **more)
 
     def until(self, member: Member, reason: str = "") -> None:
         """Wait until it is found alive, or dead for a reason."""

@@ -5,6 +5,7 @@ controller is."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,11 +14,13 @@ import pytest
 
 from tenantry.controller.model import View
 from tenantry.controller.network.routers import active, gateways
-from tests.balancers import Balancers
+from tests.balancers import Balancers, vip
 from tests.farm import Beyond, Machine, machines
 from tests.health import Monitored, says
 from tests.hosts.test_gateways import address6
 from tests.hosts.test_services import CARRIED, joined
+from tests.namespace import Guest
+from tests.netns.test_l2 import addresses
 from tests.outside import SERVER, SERVER6
 
 
@@ -95,3 +98,58 @@ def test_a_member_outside_is_asked_by_the_gateway_that_is_active(
         says(beyond.server, 80, "200")
         for member in members:
             balancer.until(member)
+
+
+def test_who_dies_is_out_of_rotation_on_every_host(own_netns: None, tmp_path: Path) -> None:
+    """A member, and a client, on each of three hosts."""
+    with machines(3) as started, ExitStack() as stack:
+        net = joined(stack, tmp_path, started)
+        network = net.network("10.0.0.0/24", "fd00:a::/64")
+        ports = [net.port(network) for _ in range(6)]
+        guests = [net.plug(started[n % 3], port) for n, port in enumerate(ports)]
+        servers, clients = guests[:3], guests[3:]
+        running = [says(guest, 80, str(201 + n)) for n, guest in enumerate(servers)]
+        monitored = Monitored(Balancers(net), network)
+        for version in (4, 6):
+            pool = monitored.pool("HTTP", expected_codes="200-299", max_retries_down=2)
+            members = [
+                monitored.member(pool, addresses(port)[version == 6], 80, slot=n)
+                for n, port in enumerate(ports[:3])
+            ]
+            for member in members:
+                monitored.until(member)
+            net.take_effect()
+            at = (vip(monitored.balancer, version), monitored.ports[pool.id])
+            assert all(_codes(client, *at) == {"201", "202", "203"} for client in clients)
+            running[1].kill()
+            monitored.until(members[1], "refused")
+            net.take_effect()
+            assert all(_codes(client, *at) == {"201", "203"} for client in clients)
+            running[1] = says(servers[1], 80, "202")
+            monitored.until(members[1])
+            net.take_effect()
+            print(
+                [_codes(client, *at) for client in clients],
+                net.ovs.ofctl("dump-flows", "br-int", "table=50"),
+                net.machines[0].ofctl("dump-flows", "br-int", "table=50"),
+                net.machines[0].ofctl("dump-flows", "br-int", "table=51"),
+            )
+            assert all(_codes(client, *at) == {"201", "202", "203"} for client in clients)
+        net.verify()
+
+
+def _codes(client: Guest, address: str, port: int) -> set[str]:
+    """Who answers connections from many ports, by the code that each has."""
+    found, family = set(), socket.AF_INET6 if ":" in address else socket.AF_INET
+    for number in range(40000, 41024, 24):
+        with client.socket(socket.SOCK_STREAM, family) as stream:
+            stream.settimeout(20)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            stream.bind(("", number))
+            stream.connect((address, port))
+            stream.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            answer = b""
+            while more := stream.recv(4096):
+                answer += more
+            found.add(answer.split()[1].decode())
+    return found

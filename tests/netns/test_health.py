@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from webob import Request
 
+from tenantry.apps.load_balancer.records import MemberHealth
+from tenantry.controller.cli import features
+from tenantry.controller.model import Change
+from tenantry.controller.serve import Controller
+from tenantry.controller.service.follower import Passed
+from tenantry.controller.service.prober import Prober
 from tenantry.controller.sockets import certificates
 from tests.balancers import Balancers, vip
 from tests.health import NAME, Monitored, listens, says
@@ -174,3 +181,112 @@ def test_security_groups_of_members_judge_the_vip(net: Lab) -> None:
         },
     )
     balancer.until(member)
+
+
+def test_a_vip_that_is_plugged_in_keeps_its_own_connections(net: Lab) -> None:
+    """As a proxy's is: it is the monitor's neighbour, and neither hears of the other."""
+    network = net.network(CIDRS[4])
+    guest, port = plugged(net, network)
+    says(guest, 80, "200")
+    monitored = Monitored(Balancers(net), network)
+    vip_port = net.api("GET", f"/v2.0/ports/{monitored.balancer.vip_port_id}")["port"]
+    proxy = net.guest(vip_port)
+    member = monitored.member(monitored.pool("HTTP"), port, 80)
+    pings = monitored.member(monitored.pool("PING"), port, 80)
+    for each in (member, pings):
+        monitored.until(each)
+    url = f"http://{port['fixed_ips'][0]['ip_address']}/"
+    asked = net.controller.prober.asked
+    before = asked["HTTP"]
+    while asked["HTTP"] < before + 3:
+        code = proxy.run("curl", "-sS", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}", url)
+        assert code == "200"
+    assert net.controller.prober.failed["HTTP"] == 0
+    # But for pings: answers to those have no port that says whose they are.
+    monitored.made.remove(pings)
+    net.take_effect()
+    assert proxy.pings(port["fixed_ips"][0]["ip_address"])
+
+
+LBAAS = "/load-balancer/v2/lbaas"
+
+
+def lbaas(net: Lab, kind: str, path: str, **attributes: Any) -> Any:
+    return net.api("POST", f"{LBAAS}/{path}", {kind: attributes})[kind]
+
+
+def test_by_the_api_and_over_a_restart(
+    ovs: OpenVSwitch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is dead stays so until it has answered the new controller, and is never thought alive;
+    who is deleted is asked no more."""
+    with lab(ovs, tmp_path) as net:
+        assert net.controller.service_port.up.wait(10)
+        network = net.network(CIDRS[4])
+        guests = [plugged(net, network) for _ in range(2)]
+        says(guests[0][0], 80, "200")
+        subnet = net.subnets(network)[0]["id"]
+        balancer = lbaas(net, "loadbalancer", "loadbalancers", vip_subnet_id=subnet)
+        pool = lbaas(
+            *(net, "pool", "pools"),
+            loadbalancer_id=balancer["id"],
+            protocol="TCP",
+            lb_algorithm="ROUND_ROBIN",
+        )
+        listener = {"protocol": "TCP", "protocol_port": 443, "default_pool_id": pool["id"]}
+        lbaas(net, "listener", "listeners", loadbalancer_id=balancer["id"], **listener)
+        plan = {"delay": 1, "timeout": 1, "max_retries": 2, "max_retries_down": 2}
+        monitor = lbaas(
+            net, "healthmonitor", "healthmonitors", type="HTTP", pool_id=pool["id"], **plan
+        )
+        path = f"pools/{pool['id']}/members"
+        alive, dead = (
+            lbaas(net, "member", path, address=port["fixed_ips"][0]["ip_address"], protocol_port=80)
+            for _, port in guests
+        )
+
+        def told(net: Lab) -> dict[str, tuple[str, str, bool]]:
+            (found,) = net.api("GET", "/tenantry/v1/load-balancers")
+            return {
+                each["id"]: (each["operating_status"], each["reason"], each["in_rotation"])
+                for each in found["pools"][0]["members"]
+            }
+
+        found = {alive["id"]: ("ONLINE", "", True), dead["id"]: ("ERROR", "refused", False)}
+        model = net.controller.model
+        net.until(lambda: len(model.all(MemberHealth)) == 2 and told(net) == found)
+        shown = net.api("GET", f"{LBAAS}/{path}/{dead['id']}")["member"]
+        assert shown["operating_status"] == "ERROR"
+        status = net.api("GET", "/tenantry/v1/status")["probes"]
+        assert (status["asked"], status["dead"]) == (2, 1)
+        metrics = Request.blank("/metrics", headers={"X-Project-Id": "demo"}).get_response(
+            net.controller.application
+        )
+        assert "tenantry_probes_dead 1.0" in metrics.text
+        assert 'tenantry_probes_total{kind="HTTP",outcome="dead"}' in metrics.text
+        net.controller.stop()
+        seen: list[Change] = []
+
+        def passed(prober: Prober, passed: Passed) -> None:
+            seen.extend(change for change in passed.changes if change.type is MemberHealth)
+            follow(prober, passed)
+
+        follow = Prober.passed
+        monkeypatch.setattr(Prober, "passed", passed)
+        net.controller = Controller(features.load([str(tmp_path / "tenantry.conf")]))
+        net.until(lambda: bool(net.controller.progress.reconcilers))
+        net.settle()
+        assert told(net)[dead["id"]] == ("ERROR", "refused", False)
+        assert net.controller.service_port.up.wait(10)
+        model = net.controller.model
+        net.until(lambda: model.get(MemberHealth, alive["id"]) is not None)
+        says(guests[1][0], 80, "200")
+        net.until(
+            lambda: told(net) == dict.fromkeys((alive["id"], dead["id"]), ("ONLINE", "", True))
+        )
+        verdicts = [(change.id, change.record and change.record.alive) for change in seen]
+        assert verdicts == [(dead["id"], False), (alive["id"], True), (dead["id"], True)]
+        net.api("DELETE", f"{LBAAS}/healthmonitors/{monitor['id']}")
+        net.until(lambda: not model.all(MemberHealth) and not len(net.controller.prober))
+        assert {status for status, _, _ in told(net).values()} == {"NO_MONITOR"}
+        net.verify()
