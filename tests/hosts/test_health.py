@@ -128,12 +128,6 @@ def test_who_dies_is_out_of_rotation_on_every_host(own_netns: None, tmp_path: Pa
             running[1] = says(servers[1], 80, "202")
             monitored.until(members[1])
             net.take_effect()
-            print(
-                [_codes(client, *at) for client in clients],
-                net.ovs.ofctl("dump-flows", "br-int", "table=50"),
-                net.machines[0].ofctl("dump-flows", "br-int", "table=50"),
-                net.machines[0].ofctl("dump-flows", "br-int", "table=51"),
-            )
             assert all(_codes(client, *at) == {"201", "202", "203"} for client in clients)
         net.verify()
 

@@ -260,6 +260,7 @@ class Asker:
 
         monkeypatch.setattr(probers, "Questions", Questions)
         monkeypatch.setattr(probers, "monotonic", self.clock)
+        monkeypatch.setattr(probers, "SLICE_SECONDS", 60)  # no real time counts
         probing = Probing((Member,), lambda *_: "all", lambda *_: self.wanted, _record, file)
         self.prober = Prober(
             Model(),
