@@ -166,6 +166,7 @@ class Member:
     INDEXES: ClassVar[Indexes] = (
         ("key",),
         ("pool_id",),
+        ("pool_id", "version"),
         ("version", "address"),
         ("version", "address", "port"),
         ("subnet_id",),
@@ -326,6 +327,9 @@ def in_switch(view: View, listener_id: str) -> bool:
                 and pool.lb_algorithm != LEAST_CONNECTIONS
                 and not pool.tls_enabled
                 and pool.persistence in (None, SOURCE_IP)
+                # Only a proxy speaks another version to members than its clients do.
+                and view.distinct(Member, "version", pool_id=pool.id)
+                <= {vip.version for vip in balancer.vips}
             )
         )
     )

@@ -18,8 +18,9 @@ from tenantry.apps.load_balancer.records import (
     Member,
     MemberHealth,
     Pool,
+    in_switch,
 )
-from tenantry.controller.model import Change, Model, Record, View
+from tenantry.controller.model import Change, FixedIp, Model, Record, View
 
 BALANCER = LoadBalancer("lb", 1, "p", "web", "port", "net", (), True)
 LISTENER = Listener(
@@ -113,3 +114,16 @@ def test_what_is_switched_off() -> None:
     assert statuses.of(view, "pool", {"id": "pool"}) == "OFFLINE"
     assert statuses.of(view, "member", {"id": "1"}) == "NO_MONITOR"
     assert statuses.of(view, "member", {"id": "of no model yet"}) == "OFFLINE"
+
+
+def test_who_translates_between_ip_versions() -> None:
+    """Switches lead IPv4 to IPv4, and IPv6 to IPv6; a proxy does all else."""
+    four, six = (FixedIp("subnet", version, 1) for version in (4, 6))
+    members = {4: (A,), 6: (replace(B, version=6),), 46: (A, replace(B, version=6)), 0: ()}
+    for vips, versions, by_switch in (
+        *(((four,), 4, True), ((four,), 6, False), ((four,), 46, False), ((four,), 0, True)),
+        *(((six,), 6, True), ((six,), 4, False)),
+        *(((four, six), 4, True), ((four, six), 46, True)),
+    ):
+        view = seen(replace(BALANCER, vips=vips), LISTENER, POOL, *members[versions])
+        assert in_switch(view, LISTENER.id) is by_switch, (vips, versions)
