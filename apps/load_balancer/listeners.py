@@ -60,7 +60,7 @@ from tenantry.apps.load_balancer.tls import (
     check_ciphers,
     check_versions,
 )
-from tenantry.apps.load_balancer.vips import LOAD_BALANCER
+from tenantry.apps.load_balancer.vips import LOAD_BALANCER, check_reachable
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import Reader, ResourceSpec
 from tenantry.controller.store import Body, Claim, Draft, Link
@@ -276,6 +276,9 @@ def _check_default(draft: Draft, body: Body) -> None:
     if pool is None or pool["loadbalancer_id"] != body["loadbalancer_id"]:
         raise NotFound(resource="Pool", id=body["default_pool_id"])
     check_fits(body["protocol"], pool["protocol"])
+    members = (draft.get("member", id) for id in draft.linked(pool["id"], "member"))
+    addresses = [member["address"] for member in members if member is not None]
+    check_reachable(_balancer(draft, body), body["protocol"], addresses)
 
 
 def check_fits(listener: str, pool: str) -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import count
 
+import netaddr
 from neutron_lib import exceptions
 
 from tenantry.apps.load_balancer.attributes import COMMON, STANDARD, OctaviaHooks
-from tenantry.apps.load_balancer.errors import NotFound, unsupported
-from tenantry.apps.load_balancer.parents import POOL
-from tenantry.apps.load_balancer.pools import MEMBER
-from tenantry.apps.load_balancer.records import SCTP, UDP
+from tenantry.apps.load_balancer.errors import NotFound
+from tenantry.apps.load_balancer.parents import POOL, find
+from tenantry.apps.load_balancer.pools import MEMBER, listener_ids
 from tenantry.apps.load_balancer.service import OCTAVIA
 from tenantry.apps.load_balancer.values import (
     SHOWN,
@@ -24,7 +24,7 @@ from tenantry.apps.load_balancer.values import (
     reference,
     text,
 )
-from tenantry.apps.load_balancer.vips import LOAD_BALANCER
+from tenantry.apps.load_balancer.vips import LOAD_BALANCER, check_reachable
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     Reader,
@@ -87,7 +87,10 @@ class MemberHooks(OctaviaHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         if body["request_sriov"]:
             raise NoDirectMembers()
-        _check_version(draft, body)
+        if listener_ids(draft, body["pool_id"]):
+            pool = find(draft, POOL, body["pool_id"])
+            balancer = find(draft, LOAD_BALANCER, pool["loadbalancer_id"])
+            check_reachable(balancer, pool["protocol"], [body["address"]])
         _check_subnet(draft, context, body)
         free = (n for n in count() if draft.owner(_slot(body["pool_id"], n)) is None)
         body["slot"] = next(free)
@@ -97,7 +100,7 @@ class MemberHooks(OctaviaHooks):
             _check_subnet(draft, context, body)
 
     def claims(self, body: Body) -> Iterable[Claim]:
-        yield Claim(_PLACE, body["pool_id"], f"{body['address']} {body['protocol_port']}")
+        yield Claim(_PLACE, body["pool_id"], " ".join(map(str, _place(body))))
         yield _slot(body["pool_id"], body["slot"])
 
     def taken(self, claim: Claim, body: Body) -> Exception | None:
@@ -140,21 +143,6 @@ class MemberHooks(OctaviaHooks):
                 maker.make(draft, context, item, pool)
 
 
-def _check_version(draft: Draft, body: Body) -> None:
-    """Only a proxy speaks IPv6 to the one and IPv4 to the other; there is none of datagrams."""
-    pool = draft.get(POOL, body["pool_id"])
-    balancer = pool and draft.get(LOAD_BALANCER, pool["loadbalancer_id"])
-    if pool is None or balancer is None or pool["protocol"] not in (UDP, SCTP):
-        return
-    extra = (vip["ip_address"] for vip in balancer["additional_vips"])
-    vips = [*dict.fromkeys(":" in address for address in (balancer["vip_address"], *extra))]
-    if (":" in body["address"]) not in vips:
-        raise unsupported(
-            f"a member of {pool['protocol']} pools has an address of the same IP version as the "
-            "load balancer, or as one of its additional_vips"
-        )
-
-
 def _check_subnet(draft: Draft, context: Context, body: Body) -> None:
     if is_set(body["subnet_id"]):
         subnet = draft.get("subnet", body["subnet_id"])
@@ -180,7 +168,8 @@ def members_of(reader: Reader, pool_id: str) -> list[Body]:
 
 
 def _place(member: Body) -> tuple[str, int]:
-    return member["address"], member["protocol_port"]
+    """Address and port, however the address is written."""
+    return str(netaddr.IPAddress(member["address"])), member["protocol_port"]
 
 
 _HOOKS = MemberHooks()

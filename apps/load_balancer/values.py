@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, TypeAlias
 
-import netaddr
 from neutron_lib import exceptions
 from neutron_lib.api import validators
 from neutron_lib.api.converters import convert_to_boolean
@@ -133,12 +132,12 @@ def reference(default: Any = None, **more: Any) -> Spec:
 
 
 def address(default: Any = REQUIRED, **more: Any) -> Spec:
-    """An IP address, in the notation that all have in common."""
+    """An IP address, as it is written."""
 
     def read(value: Any) -> str:
         if validators.validate_ip_address(value):
             raise Wrong(f"'{value}' is not an IP address")
-        return str(netaddr.IPAddress(value))
+        return str(value)
 
     return spec(read, default, **more)
 

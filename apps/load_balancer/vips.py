@@ -8,13 +8,19 @@ stays, as it was before. Who asks may name a port, a network or a subnet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import netaddr
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer.errors import InvalidSubresource, VipMissing, invalid
+from tenantry.apps.load_balancer.errors import (
+    InvalidSubresource,
+    VipMissing,
+    invalid,
+    unsupported,
+)
+from tenantry.apps.load_balancer.records import SCTP, UDP
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import SYSTEM, Maker, ResourceHooks, may_use
 from tenantry.controller.store import Body, Draft
@@ -56,6 +62,22 @@ def take(ports: Maker, draft: Draft, context: Context, body: Body) -> None:
         {"subnet_id": vip["subnet_id"], "ip_address": has[vip["subnet_id"]], "port_id": port["id"]}
         for vip in body["additional_vips"]
     ]
+
+
+def check_reachable(balancer: Body, protocol: str, members: Iterable[str]) -> None:
+    """Whether a listener of a protocol may lead to these addresses. Only a proxy speaks another IP
+    version to members than its clients do, and of datagrams there is none. Errors: Octavia's
+    501."""
+    if protocol not in (UDP, SCTP):
+        return
+    vips = [balancer["vip_address"], *(vip["ip_address"] for vip in balancer["additional_vips"])]
+    versions = {":" in vip for vip in vips}
+    for address in members:
+        if (":" in address) not in versions:
+            raise unsupported(
+                f"member {address}, of an IP version that the load balancer has no address of, "
+                f"behind a {protocol} listener: give it one of additional_vips"
+            )
 
 
 def change(ports: Maker, draft: Draft, body: Body) -> None:

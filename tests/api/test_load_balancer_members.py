@@ -80,7 +80,13 @@ def test_an_address_and_port_once(lbaas: Lbaas, pool: Any) -> None:
     """However it is written; in another pool, or at another port, it may be again."""
     lbaas.member(pool, "2001:db8::9")
     same = {"address": "2001:DB8:0::9", "protocol_port": 80}
-    lbaas.not_created(409, "already using ip 2001:db8::9", "member", of(pool), **same)
+    lbaas.not_created(409, "already using ip 2001:DB8:0::9", "member", of(pool), **same)
+    path = f"{of(pool)}members"
+    lbaas.answer(202, "PUT", path, {"members": [{**same, "name": "the same"}]})
+    (only,) = lbaas.members(pool)
+    assert (only["address"], only["name"]) == ("2001:db8::9", "the same")
+    lbaas.delete("member", only["id"], of(pool))
+    assert lbaas.member(pool, same["address"])["address"] == same["address"]
     lbaas.member(pool, "2001:db8::9", 81)
     lbaas.member(lbaas.pool(lbaas.balancer("10.0.1.0/24"), "TCP"), "2001:db8::9")
 

@@ -155,9 +155,15 @@ def test_what_neither_switches_nor_proxies_do(lbaas: Lbaas, balancer: Any) -> No
         lbaas.not_created(501, "passed on unread", "pool", **of, **said)
     for protocol in ("UDP", "SCTP"):
         lbaas.not_created(501, "over TCP", "pool", **of, protocol=protocol, tls_enabled=True)
-        pool = lbaas.pool(balancer, protocol)
+        # A pool that waits may have any members; behind a listener it may not.
+        waiting = lbaas.pool(balancer, protocol)
+        lbaas.member(waiting, "2001:db8::9")
+        listener = lbaas.listener(balancer, protocol)
+        leads = {"default_pool_id": waiting["id"]}
+        lbaas.not_updated(501, "of an IP version", "listener", listener["id"], **leads)
+        pool = lbaas.pool(listener, protocol)
         six = {"address": "2001:db8::9", "protocol_port": 80}
-        lbaas.not_created(501, "same IP version", "member", f"pools/{pool['id']}/", **six)
+        lbaas.not_created(501, "of an IP version", "member", f"pools/{pool['id']}/", **six)
 
 
 def test_sessions(lbaas: Lbaas, balancer: Any) -> None:
