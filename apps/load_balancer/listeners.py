@@ -94,6 +94,9 @@ SSL_HEADERS = (
 )
 
 _TLS = ("default_tls_container_ref", "sni_container_refs", "client_ca_tls_container_ref")
+_OF_TLS = {"tls_ciphers": CIPHERS, "tls_versions": VERSIONS, "alpn_protocols": ALPN}
+"""What is so where TLS ends, if nobody says otherwise."""
+
 _DAYS_24 = 24 * 24 * 60 * 60 * 1000
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]{1,255}")
 
@@ -109,26 +112,15 @@ class ListenerHooks(OctaviaHooks):
 
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         balancer = _balancer(draft, body)
-        if takes_tls(body):
-            for name, usual in (("tls_ciphers", CIPHERS), ("tls_versions", VERSIONS)):
-                body[name] = usual if body[name] is None else body[name]
-            body["alpn_protocols"] = (
-                ALPN if body["alpn_protocols"] is None else body["alpn_protocols"]
-            )
         self._check(draft, balancer, body)
 
     def update(self, draft: Draft, context: Context, before: Body, body: Body) -> None:
-        for name, usual in (
-            ("tls_ciphers", CIPHERS),
-            ("tls_versions", VERSIONS),
-            ("alpn_protocols", ALPN),
-        ):
-            if body[name] is None and takes_tls(body):
-                body[name] = usual
         self._check(draft, _balancer(draft, body), body)
 
     @staticmethod
     def _check(draft: Draft, balancer: Body, body: Body) -> None:
+        if takes_tls(body):
+            body |= {name: usual for name, usual in _OF_TLS.items() if body[name] is None}
         _check_tls(body)
         _check_headers(body)
         _check_cidrs(balancer, body)
@@ -205,6 +197,11 @@ def _check_tls(body: Body) -> None:
     check_ciphers(body["tls_ciphers"])
     check_versions(body["tls_versions"])
     check_alpn(body["alpn_protocols"])
+    said = [name for name in _OF_TLS if body[name] is not None]
+    if said and not takes_tls(body):
+        raise invalid(
+            f"{', '.join(said)}: TLS does not end at {protocol} protocol listeners; leave it out"
+        )
     if body["hsts_max_age"] is None and (body["hsts_include_subdomains"] or body["hsts_preload"]):
         raise invalid(
             "HSTS configuration options hsts_include_subdomains and hsts_preload only make sense "

@@ -74,11 +74,12 @@ NOTES = {
 
 
 def attributes() -> list[tuple[str, str, str]]:
+    """Of Neutron's kinds; of Octavia's, see ``test_load_balancers_realised.py``."""
     kinds = neutron.kinds(e for app in APPS if (e := app.build(CONF).extension))
     return [
         (method, kind.name, name)
         for kind in kinds.values()
-        if not kind.internal
+        if not kind.internal and kind.service is None
         for name, spec in kind.attributes.items()
         for method, allowed in (("POST", "allow_post"), ("PUT", "allow_put"))
         if spec.get(allowed) and name not in NOTES and (kind.name, name) not in NOTES
