@@ -7,7 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tenantry.apps.haproxy.processes import process_name
-from tenantry.apps.load_balancer.records import Listener, in_switch, needs_proxy
+from tenantry.apps.load_balancer.records import (
+    PROXY_STATUS,
+    Listener,
+    in_switch,
+    needs_proxy,
+)
 from tenantry.controller.feature.processes import FAILED, READY, REFUSED
 from tenantry.controller.feature.routes import Observe, Running
 from tenantry.controller.store import Body
@@ -31,7 +36,7 @@ def _of(running: Running, load_balancer_id: str) -> Mapping[str, str]:
     if state == READY:
         return {}
     failed = state in (FAILED, REFUSED)
-    return {"provisioning_status": "ERROR" if failed else "PENDING_UPDATE"}
+    return {PROXY_STATUS: "ERROR" if failed else "PENDING_UPDATE"}
 
 
 OBSERVED: Mapping[str, Observe] = {"loadbalancer": of_load_balancer, "listener": of_listener}

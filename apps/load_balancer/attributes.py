@@ -11,6 +11,7 @@ import netaddr
 from neutron_lib import exceptions
 from neutron_lib.api.converters import convert_to_boolean, convert_to_int_if_not_none
 
+from tenantry.apps.load_balancer.records import PROXY_STATUS
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import Reader, ResourceHooks
 from tenantry.controller.store import Body
@@ -136,5 +137,8 @@ class OctaviaHooks(ResourceHooks):
     def present(self, reader: Reader, context: Context, body: Body, shown: Body) -> None:
         shown.setdefault("provisioning_status", "PENDING_CREATE")
         shown.setdefault("operating_status", "OFFLINE")
+        proxy = shown.pop(PROXY_STATUS, None)
+        if proxy is not None and (proxy == "ERROR" or shown["provisioning_status"] == "ACTIVE"):
+            shown["provisioning_status"] = proxy
         for name in self.overrides[:2]:
             shown[name] = str(body[name]).removesuffix("Z")

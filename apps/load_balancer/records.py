@@ -36,6 +36,9 @@ TIMEOUTS: Mapping[str, int] = {
 }
 """What a listener's time-outs are if nobody says otherwise, in milliseconds."""
 
+PROXY_STATUS = "proxy_status"
+"""What is observed of who is done by a proxy that is not there yet, for ``provisioning_status``."""
+
 UNLIMITED = -1
 """Connections of a listener."""
 
