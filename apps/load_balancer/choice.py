@@ -56,7 +56,7 @@ from tenantry.controller.packets.frames import IPV4, IPV6
 ETH_TYPES = {4: IPV4, 6: IPV6}
 """By IP version."""
 
-COMMON_SPLITS = range(1, 17)
+COMMON_SPLITS = range(2, 17)
 """Numbers of equal parts whose rows are wherever there are load balancers: a member more is then a
 matter of its own flows."""
 
@@ -110,6 +110,7 @@ def choose(
         part = (Multipath(len(found.shares), PART, ports=False),)
     else:
         part = (SetField(PART, _split_number(pool, version, found)), Resubmit(Table.LB_SPLIT))
+        part = part if len(found.shares) > 1 else (SetField(PART, 0),)
     return (which, *part, Goto(Table.LB_MEMBER))
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tenantry.apps.load_balancer.records import ROUND_ROBIN, SOURCE_IP, TCP, UDP, Pool
+from tenantry.apps.load_balancer.split import cut
 from tenantry.controller.model import parse
 from tests import echo, large
 from tests.balancers import Balancers, vip
@@ -146,6 +147,25 @@ def test_a_member_answers_and_sees_who_asks(net: Lab) -> None:
                 server, _ = service.listening[version][0].accept()
                 with closing(Pair(direct, server, 0)) as pair:
                     assert pair.talks()
+
+
+def test_the_port_and_the_weights_say_which_member(net: Lab) -> None:
+    with ExitStack() as stack:
+        service = Service(net, stack)
+        service.pool()
+        weights = (1, 2, 3)
+        for number, member in enumerate(service.members):
+            service.made.change(member, weight=weights[number % 3])
+        net.take_effect()
+        rows = cut(weights)
+        for version in FAMILIES:
+            counted: Counter[int] = Counter()
+            for source in range(33_024, 33_024 + 16 * 60, 16):
+                with closing(service.connect(version, port=source)) as pair:
+                    part = next(row.part for row in rows if source & row.mask == row.value)
+                    assert pair.member == part
+                    counted[part] += 1
+            assert 2 < counted[2] / counted[0] < 4.5, counted
 
 
 def test_a_member_that_asks_may_be_answered_by_itself(net: Lab) -> None:
