@@ -6,6 +6,9 @@ ROUND_ROBIN (and SOURCE_IP_PORT) cut the space of the client's ports into parts 
 each of which is a member's. SOURCE_IP hashes the client's address over the slots of a pool, so that
 nobody else's member changes when one is out of rotation or comes back; the clients of who is out
 are hashed over those who are in.
+
+With session persistence, switches learn which member a client's address was led to (LB_STICKY), and
+forget it when it has begun nothing for so long, or when the member is out of rotation.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from tenantry.apps.load_balancer.records import (
 from tenantry.apps.load_balancer.split import Row, Split, cut, parts, split
 from tenantry.apps.load_balancer.tables import (
     AMONG_THE_OTHERS,
+    BY_SLOT,
     OF_SIX,
     PART,
     POOL,
@@ -33,7 +37,7 @@ from tenantry.apps.load_balancer.tables import (
     MemberPriority,
     SplitPriority,
 )
-from tenantry.controller.model import View, derived
+from tenantry.controller.model import View, derived, parse
 from tenantry.controller.network.conntrack import NEW
 from tenantry.controller.openflow.flow import (
     Action,
@@ -41,6 +45,7 @@ from tenantry.controller.openflow.flow import (
     Ct,
     Flow,
     Goto,
+    Learn,
     Limit,
     Match,
     Meter,
@@ -49,8 +54,10 @@ from tenantry.controller.openflow.flow import (
     Resubmit,
     SetField,
 )
-from tenantry.controller.openflow.keys import MeterUse
+from tenantry.controller.openflow.keys import Cookie, MeterUse
+from tenantry.controller.openflow.oxm import Leading
 from tenantry.controller.openflow.pipeline import Table
+from tenantry.controller.packets.addresses import BITS
 from tenantry.controller.packets.frames import IPV4, IPV6
 
 ETH_TYPES = {4: IPV4, 6: IPV6}
@@ -63,7 +70,7 @@ matter of its own flows."""
 
 def by_source(pool: Pool) -> bool:
     """Whether a client's address alone says which member it gets."""
-    return SOURCE_IP in (pool.lb_algorithm, pool.persistence)
+    return pool.lb_algorithm == SOURCE_IP
 
 
 @derived
@@ -111,7 +118,35 @@ def choose(
     else:
         part = (SetField(PART, _split_number(pool, version, found)), Resubmit(Table.LB_SPLIT))
         part = part if len(found.shares) > 1 else (SetField(PART, 0),)
-    return (which, *part, Goto(Table.LB_MEMBER))
+    before = (Resubmit(Table.LB_STICKY),) if pool.persistence == SOURCE_IP else ()
+    return (which, *part, *before, Goto(Table.LB_MEMBER))
+
+
+STICKY_SECONDS, MOST_SECONDS = 3600, 0xFFFF
+"""For how long a client is remembered if nobody says, and at most (OpenFlow has 16 bits)."""
+
+MOST_STICKY = 10_000
+"""Clients that a switch remembers of a member."""
+
+
+def _learn(pool: Pool, number: int, member: Member) -> Learn:
+    """The client's next connections go there, too; for all addresses of a network, if the pool has
+    a granularity."""
+    source = f"ipv{member.version}_src"
+    bits = BITS[member.version]
+    if pool.persistence_granularity and parse.address(pool.persistence_granularity)[0] == (
+        member.version
+    ):
+        bits = parse.ip(pool.persistence_granularity).bit_count()
+    clients = ((source, Leading(source, bits)),) if bits else ()
+    return Learn(
+        table=Table.LB_STICKY,
+        match=((POOL, number), ("eth_type", ETH_TYPES[member.version]), *clients),
+        load=((POOL, number | BY_SLOT), (PART, member.slot)),
+        idle_timeout=min(pool.persistence_timeout or STICKY_SECONDS, MOST_SECONDS),
+        limit=MOST_STICKY,
+        cookie=Cookie.learned(member.key, 0),
+    )
 
 
 SECONDS = 60
@@ -153,11 +188,18 @@ def compile_pool(
     members = members_in(view, pool.id, version)
     number = _number(pool, version) | tracked.bits
 
-    def row(part: int, member: Member, among: int = 0) -> Flow:
-        match: Match = {POOL: number | among, PART: part, "eth_type": ETH_TYPES[version]}
+    sticky = pool.persistence == SOURCE_IP
+
+    def row(part: int, member: Member, bits: int = 0) -> Flow:
+        match: Match = {POOL: number | bits, PART: part, "eth_type": ETH_TYPES[version]}
         nat = Nat("dst", member.address, member.port, member.port, version)
-        actions = (Ct(tracked.zone, tracked.on, nat, commit=True),)
+        learn = (_learn(pool, number, member),) if sticky and bits != BY_SLOT else ()
+        actions = (*learn, Ct(tracked.zone, tracked.on, nat, commit=True))
         return Flow(Table.LB_MEMBER, MemberPriority.MEMBER, match, actions)
+
+    if sticky:
+        for slot, member in sorted(members.items()):
+            yield row(slot, member, BY_SLOT)
 
     if not by_source(pool):
         for part, slot in enumerate(found.slots):

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from tenantry.controller.openflow.contract import About, Adds, Priorities, fields
+from tenantry.controller.openflow.contract import About, Adds, OneRung, Priorities, fields
 from tenantry.controller.openflow.drops import UNFORESEEN, Cause, Whose
 from tenantry.controller.openflow.keys import MeterUse
 from tenantry.controller.openflow.pipeline import (
@@ -23,7 +23,7 @@ from tenantry.controller.openflow.pipeline import (
     Table,
 )
 
-_CHOICE = "VIP..VIP ROUTER_LB..ROUTER_LB LB_SPLIT..LB_MEMBER"
+_CHOICE = "VIP..VIP ROUTER_LB..ROUTER_LB LB_SPLIT..LB_STICKY"
 
 POOL = Field(
     *("reg4", "POOL", _CHOICE),
@@ -51,6 +51,9 @@ not."""
 
 BY_ROUTER = 1 << 29
 """The bit of POOL that says that the connection is known to a router, not to a client's switch."""
+
+BY_SLOT = 1 << 28
+"""The bit of POOL that says that PART is the slot of a member: the client has it since before."""
 
 UNEQUAL = 1 << 29
 """The bit of PART beside what is in POOL."""
@@ -179,6 +182,7 @@ TABLES = {
             Table.CONNECTION_LIMIT,
             Table.PUNT_LIMIT,
             Table.LB_SPLIT,
+            Table.LB_STICKY,
             Table.LB_MEMBER,
             Table.LB_ITSELF,
             Table.OUTPUT,
@@ -207,7 +211,13 @@ TABLES = {
             "tcp_src udp_src sctp_src tcp_dst udp_dst sctp_dst ct_state ct_zone",
         ),
         sets=fields(POOL, PART, SOURCE, FLAGS, ORIGIN_PORT, OUT_PORT),
-        leads_to=(Table.ROUTER_LB, Table.LB_SPLIT, Table.LB_MEMBER, Table.FLOOD.next),
+        leads_to=(
+            Table.ROUTER_LB,
+            Table.LB_SPLIT,
+            Table.LB_STICKY,
+            Table.LB_MEMBER,
+            Table.FLOOD.next,
+        ),
         drops=(NOT_ALLOWED, MEMBER_GONE, TOO_MANY_FOR_LISTENER),
     ),
     Table.ROUTER_LB_BACK: About(
@@ -225,12 +235,19 @@ TABLES = {
         matches=fields(PART, "ct_state ct_nw_proto ct_tp_src"),
         sets=fields(PART),
     ),
+    Table.LB_STICKY: About(
+        job="The members that clients of pools with session persistence have since before; visited "
+        "by resubmit, sets POOL and PART.",
+        priorities=OneRung,
+        matches=fields(POOL, "eth_type ipv4_src ipv6_src"),
+        sets=fields(POOL, PART),
+    ),
     Table.LB_MEMBER: About(
         job="Whose a part is: the connection becomes known, translated to that member.",
         priorities=MemberPriority,
         matches=fields(POOL, PART, "eth_type"),
         sets=fields(POOL, PART),
-        leads_to=(Table.VIP, Table.ROUTER_LB, Table.LB_MEMBER),
+        leads_to=(Table.LB_STICKY, Table.VIP, Table.ROUTER_LB, Table.LB_MEMBER),
         drops=(UNFORESEEN,),
     ),
 }

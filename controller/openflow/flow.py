@@ -17,6 +17,8 @@ from typing import NamedTuple, TypeAlias
 from tenantry.controller.openflow.oxm import (
     NXM_NAME,
     OFCTL_NAME,
+    OXM,
+    Leading,
     Value,
     match_text,
     span,
@@ -149,8 +151,9 @@ class Learn(NamedTuple):
     """Add a flow to ``table``, made of the packet that passes. See ovs-actions(7), "learn".
 
     It matches fields that have the value that another field has now (``{"eth_dst": "eth_src"}``),
-    or a constant, and writes fields likewise. At most ``limit`` flows carry ``cookie``; they go
-    when this flow goes. ``idle_timeout`` is in seconds.
+    or a constant, or the first bits that a field has now (Leading), and writes fields likewise. At
+    most ``limit`` flows carry ``cookie``; they go when this flow goes. ``idle_timeout`` is in
+    seconds.
     """
 
     table: Table
@@ -173,6 +176,8 @@ class Learn(NamedTuple):
 def _learned_match(field: str, source: str | int) -> str:
     if isinstance(source, int):
         return f"{OFCTL_NAME.get(field, field)}={value_text(field, source)}"
+    if isinstance(source, Leading):
+        return span(field, OXM[field].bytes * 8 - source.bits, source.bits)
     same = source == field
     return f"{NXM_NAME[field]}[]" if same else f"{NXM_NAME[field]}[]={NXM_NAME[source]}[]"
 

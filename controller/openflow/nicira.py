@@ -9,7 +9,7 @@ import struct
 
 from tenantry.controller.openflow.fields import nicira_header, oxm_header
 from tenantry.controller.openflow.flow import CheckLarger, Ct, Learn, Multipath, Nat
-from tenantry.controller.openflow.oxm import OXM
+from tenantry.controller.openflow.oxm import OXM, Leading
 
 NICIRA = 0x00002320
 """The vendor's number, in the head of each action."""
@@ -45,6 +45,10 @@ def _learn_spec(field: str, source: str | int, kind: int) -> bytes:
     if isinstance(source, int):
         value = source.to_bytes(size + size % 2, "big")  # it fills whole 16 bits
         return (_IMMEDIATE | kind | bits).to_bytes(2, "big") + value + destination
+    if isinstance(source, Leading):
+        start = (bits - source.bits).to_bytes(2, "big")
+        of_it = nicira_header(field).to_bytes(4, "big") + start
+        return (kind | source.bits).to_bytes(2, "big") + of_it + of_it
     whole = nicira_header(source).to_bytes(4, "big") + b"\0\0"
     return (kind | bits).to_bytes(2, "big") + whole + destination
 

@@ -125,6 +125,19 @@ _OFCTL_MATCH_NAME = {
 }
 
 
+class Leading(str):
+    """The first ``bits`` of a field."""
+
+    __slots__ = ("bits",)
+
+    bits: int
+
+    def __new__(cls, field: str, bits: int) -> Leading:
+        self = super().__new__(cls, field)
+        self.bits = bits
+        return self
+
+
 def value_text(field: str, value: int) -> str:
     """An integer in the notation of its field: ``fa:16:3e:00:00:01``, ``10.0.0.1``, ``0x5``."""
     notation = OXM[field].notation

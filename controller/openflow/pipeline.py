@@ -85,6 +85,7 @@ class Table(Enum):
     METERING_RULES = 49, "metering", Miss.RETURN, Path.VISITED
     LB_SPLIT = 50, "load_balancer", Miss.RETURN, Path.VISITED
     LB_MEMBER = 51, "load_balancer", Miss.OWN, Path.SWITCHED_ASIDE
+    LB_STICKY = 52, "load_balancer", Miss.RETURN, Path.LEARNED
     ROUTER_LB_BACK = 54, "load_balancer", Miss.OWN, Path.ROUTED_ASIDE
     ROUTE = 55, "routing", Miss.OWN, Path.ROUTED
     ROUTE_PATH = 56, "routing", Miss.OWN, Path.ROUTED_ASIDE

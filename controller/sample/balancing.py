@@ -32,7 +32,10 @@ def load_balancer() -> Iterator[Record]:
         (("http", TCP, 80, ROUND_ROBIN), ("dns", UDP, 53, SOURCE_IP)), 1
     ):
         yield Listener(name, key, "project", "web", protocol, port, True, *no_limit, name)
-        yield Pool(name, key, "project", "web", protocol, algorithm, True)
+        pool = Pool(name, key, "project", "web", protocol, algorithm, True)
+        if protocol == UDP:
+            pool = replace(pool, persistence=SOURCE_IP, persistence_timeout=60)
+        yield replace(pool, persistence_granularity="255.255.255.240")
         for slot, weight in enumerate((1, 2) if key == 1 else (1, 0)):
             to = (4, 0x0A000033 + slot, port + 8000, weight, False, True)
             id = f"{name}-{slot + 1}"

@@ -372,3 +372,40 @@ def test_clients_and_members_in_networks_that_a_router_joins(net: Lab) -> None:
         # A member in another network that is chosen for itself.
         seen = [address for address in both for _ in echo.KINDS]
         assert echo.asked(servers[1], *both, port=PORT + 1) == seen
+
+
+def test_who_has_a_member_keeps_it(net: Lab) -> None:
+    """With session persistence, whatever member a client's port says: as long as it is in rotation,
+    also if others come."""
+    with ExitStack() as stack:
+        service = Service(net, stack, members=4)
+        pool = service.made.pool(service.balancer, TCP, persistence=SOURCE_IP)
+        service.made.listener(pool, PORT)
+        servers = [addresses(port)[0] for port in service.ports]
+        members = service.made.members(pool, servers[:3], SERVICE)
+        net.take_effect()
+        ports = iter(range(33_024, 60_000, 16))
+
+        def who(count: int = 6) -> set[int]:
+            found = set()
+            for _ in range(count):
+                with closing(service.connect(port=next(ports))) as pair:
+                    assert pair.talks()
+                    found.add(pair.member)
+            return found
+
+        (first,) = who()
+        service.made.member(pool, 3, servers[3], SERVICE)
+        net.take_effect()
+        assert who() == {first}
+        net.verify()  # What the switch has learned is no fault.
+        service.made.judge(members[first], alive=False)
+        net.take_effect()
+        (second,) = who()
+        assert second != first
+        service.made.judge(members[first], alive=True)
+        net.take_effect()
+        assert who() == {second}
+        service.made.change(pool, persistence=None)
+        net.take_effect()
+        assert len(who(24)) > 2

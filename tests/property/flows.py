@@ -41,7 +41,14 @@ from tenantry.controller.openflow.flow import (
     SetQueue,
 )
 from tenantry.controller.openflow.keys import Cookie
-from tenantry.controller.openflow.oxm import FRAGMENT, LATER_FRAGMENT, OXM, VLAN_PRESENT, Value
+from tenantry.controller.openflow.oxm import (
+    FRAGMENT,
+    LATER_FRAGMENT,
+    OXM,
+    VLAN_PRESENT,
+    Leading,
+    Value,
+)
 from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, OUT_PORT, Table
 
 _BITS = {"vlan_vid": 13, "vlan_pcp": 3, "ip_dscp": 6}
@@ -142,6 +149,7 @@ learns = st.builds(
         [
             ((NETWORK, NETWORK), ("eth_dst", "eth_src")),
             (("eth_type", 0x0800), ("ip_proto", 6), ("tcp_src", 80)),
+            (("eth_type", 0x0800), ("ipv4_src", Leading("ipv4_src", 20))),
         ]
     ),
     load=st.tuples(

@@ -103,6 +103,7 @@ def test_table_ids_never_change() -> None:
         49: "METERING_RULES",
         50: "LB_SPLIT",
         51: "LB_MEMBER",
+        52: "LB_STICKY",
         54: "ROUTER_LB_BACK",
         55: "ROUTE",
         56: "ROUTE_PATH",
