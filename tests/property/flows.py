@@ -149,7 +149,6 @@ learns = st.builds(
         [
             ((NETWORK, NETWORK), ("eth_dst", "eth_src")),
             (("eth_type", 0x0800), ("ip_proto", 6), ("tcp_src", 80)),
-            (("eth_type", 0x0800), ("ipv4_src", Leading("ipv4_src", 20))),
         ]
     ),
     load=st.tuples(
@@ -180,9 +179,7 @@ later_tables = tables.filter(lambda table: table.id > 0)
 ip_actions: st.SearchStrategy[Action] = st.one_of(
     st.just(DecTtl()),
     st.builds(lambda *words: Ct(*words), numbers(16), later_tables, st.just(Nat()), st.booleans()),
-    st.builds(
-        lambda *words: Ct(*words, commit=True), numbers(16), later_tables, st.one_of(nats, nats6)
-    ),
+    st.builds(lambda *words: Ct(*words, commit=True), numbers(16), later_tables, nats),
     later_tables.map(lambda table: Ct("reg6", table)),
     st.builds(
         lambda zone, nat, mark: Ct(zone, nat=nat, commit=True, mark=mark),
@@ -191,6 +188,14 @@ ip_actions: st.SearchStrategy[Action] = st.one_of(
         st.one_of(st.none(), st.just(Move("reg13", "ct_mark", 32)), st.just(MARK)),
     ),
     st.just(CtClear()),
+    st.builds(
+        lambda table, bits: Learn(
+            *(table, (("eth_type", 0x0800), ("ipv4_src", Leading("ipv4_src", bits)))),
+            *((("reg4", 7),), 60, 100, Cookie.learned(7, 0)),
+        ),
+        tables,
+        st.integers(1, 32),
+    ),
     st.builds(Punt, st.integers(1, 0xFFFF)),
     st.builds(
         Multipath,
@@ -318,6 +323,11 @@ def valid_flows(draw: st.DrawFn) -> Flow:
         actions += draw(st.lists(ip_actions, max_size=3))
         if first.get("ip_proto") == 6 and draw(st.booleans()):
             actions.append(Ct(draw(numbers(16)), Table.OUTPUT, Nat(), commit=True, alg=21))
+    if first.get("eth_type") == 0x86DD:
+        tracked = st.builds(
+            lambda zone, table, nat: Ct(zone, table, nat, commit=True), numbers(16), tables, nats6
+        )
+        actions += draw(st.lists(tracked, max_size=1))
     actions += draw(st.sampled_from([[], [SetField("nxm_in_port", 0)], [CLEAR_IN_PORT]]))
     if draw(st.booleans()):
         vlan = SetField("vlan_vid", VLAN_PRESENT | draw(st.integers(0, 4095)))

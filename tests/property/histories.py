@@ -50,6 +50,8 @@ from tenantry.controller.model import (
 from tenantry.controller.model.binding import dpid_text, rebind
 from tenantry.controller.model.values import FixedIp
 from tenantry.controller.network.records import FloatingIp, HeldDown, Neighbour, Router, Segment
+from tests.property.balancing import KINDS as BALANCING
+from tests.property.balancing import balancing
 
 SWITCHES = (1, 2, 3, 4)  # 3 has no OVSDB; the others can be joined by tunnels
 NETWORKS = ("blue", "green", "red")
@@ -186,6 +188,7 @@ def legs(draw: st.DrawFn) -> Port:
     owner = draw(st.sampled_from(["router_interface", "router_gateway"]))
     return Port(
         *(id, key, network, "project", "", 0xFA163E000000 + key, ips, True, False, "", ""),
+        addresses=frozenset(ips),
         device_id=draw(st.sampled_from(ROUTERS)),
         device_owner=f"network:{owner}",
     )
@@ -263,6 +266,7 @@ def ports(draw: st.DrawFn) -> Port:
         name=draw(st.sampled_from(["", "web"])),
         mac=mac,
         fixed_ips=tuple(FixedIp(f"{network}{v}", v, _first(network, v) + key) for v in (4, 6)),
+        addresses=frozenset(FixedIp(f"{network}{v}", v, _first(network, v) + key) for v in (4, 6)),
         admin_state_up=draw(st.booleans()) or draw(st.booleans()),
         port_security=draw(st.booleans()),
         host=draw(st.sampled_from(["", "host1", "host2", dpid_text(3)])),
@@ -434,6 +438,7 @@ records: st.SearchStrategy[Record] = st.one_of(
     *(switches, networks(), ports(), interfaces()),
     *(subnets(), legs(), routers(), translations(), groups(), groups(), hosts(), hosts()),
     *(local_ips(), taps(), metering(), policies()),
+    *[balancing(NETWORKS, PORTS, lambda network, port, v: _first(network, v) + _key(port))] * 3,
 )
 changes = st.one_of(records.map(_now), records.map(_now), records.map(_gone))
 batches = st.lists(st.lists(changes, min_size=1, max_size=8), min_size=1, max_size=12)
@@ -449,6 +454,7 @@ KINDS: tuple[type[Record], ...] = (
     *(BandwidthLimit, PacketRateLimit, DscpMarking, MinimumBandwidth),
     *(tap.TapService, tap.TapFlow, tap.TapMirror, tap.Capture, Membership, Asked),
     *(MeteringLabel, MeteringLabelRule),
+    *BALANCING,
 )
 """All kinds of records but bindings, which follow from them."""
 

@@ -504,4 +504,5 @@ def test_headers_read_back(kind: int, xid: int, body: bytes) -> None:
 
 
 def test_learned_tables() -> None:
-    assert {Table.SERVICE_BACK.id, Table.L2_LEARNED.id, Table.DROPPED.id} == codec.LEARNED_TABLES
+    learned = (Table.SERVICE_BACK, Table.LB_STICKY, Table.L2_LEARNED, Table.DROPPED)
+    assert {table.id for table in learned} == codec.LEARNED_TABLES
