@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import click
@@ -34,6 +35,8 @@ def main(name: str, directory: Path, url: str | None, cloud: str | None, child: 
     logging.basicConfig(format="%(asctime)s %(levelname)s worker: %(message)s", level=logging.INFO)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     token = os.environ.pop("TENANTRY_WORKER_TOKEN", "")
+    if token:  # our parent is at the other end, on this machine: see Client
+        warnings.filterwarnings("ignore", message="Unverified HTTPS request")
     os.umask(0o022)  # the modes of files are said one by one
     try:
         check_rights()

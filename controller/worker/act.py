@@ -87,7 +87,7 @@ class Hands:
             case Load(process, pid):
                 self._load(process, netns, pid)
             case Clear(name):
-                self._place.clear(name)
+                self._place.clear(namespace, name)
 
     # --- namespaces ----------------------------------------------------------------------------
 
@@ -129,10 +129,9 @@ class Hands:
     def _start(self, process: Process, netns: str) -> None:
         place, name = self._place, process.name
         state = place.state(name)
-        for path in (state, place.files(name)):
-            path.mkdir(exist_ok=True, mode=0o711)
-        (state / "namespace").write_text(process.namespace)
-        (state / "loaded").write_text(files_digest(process))
+        place.begin(process.namespace, name)
+        # What it is told after its start, it has not loaded by that.
+        (state / "loaded").write_text("" if process.loads else files_digest(process))
         if (before := _noted(state / "started")) is not None:
             _end_group(netns, before)  # what it has left behind
         words = _inside(netns, process.command)
@@ -153,15 +152,11 @@ class Hands:
         inode = place.inode(process.namespace)
         while child.poll() is None and not ((it := place.alive(name, inode)) and it.inside):
             time.sleep(0.002)  # until it has noted itself, and gone where it belongs
-        if process.loads:
-            self._command(process, netns, process.reload)
 
     def _put(self, process: Process, netns: str) -> None:
         place, name = self._place, process.name
         following, files = place.next(name), place.files(name)
-        for path in (place.state(name), files):
-            path.mkdir(exist_ok=True, mode=0o711)
-        (place.state(name) / "namespace").write_text(process.namespace)
+        place.begin(process.namespace, name)
         with suppress(FileNotFoundError):
             shutil.rmtree(following)
         following.mkdir(mode=0o700)

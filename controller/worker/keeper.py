@@ -45,6 +45,9 @@ LOOK_SECONDS = 1.0
 """How long it may take to notice what nobody tells: a file that was changed, a namespace whose name
 was taken away."""
 
+COMPANY_SECONDS = 0.1
+"""How long news of a namespace waits for more."""
+
 ROUNDS = 5
 """Looks and plans until nothing differs. If it still does, somebody works against us."""
 
@@ -132,12 +135,13 @@ class Keeper:
             self._begin()
             now = time.monotonic()
             due = min([looked + LOOK_SECONDS, *self._due.values()])
-            news = self._watch.wait(due - now)
+            news, ended = self._watch.wait(due - now)
             self._hands.reap()
             self._take_done()
             now = time.monotonic()
-            for namespace in news:
-                self._dirty |= {namespace} if namespace else self._arrived()
+            self._dirty |= ended | (self._arrived() if "" in news else set())
+            for namespace in news - {""}:  # several come together, above all of what we do
+                self._look_in(namespace, COMPANY_SECONDS)
             for namespace, when in list(self._due.items()):
                 if when <= now:
                     del self._due[namespace]
@@ -145,6 +149,10 @@ class Keeper:
             if now - looked >= LOOK_SECONDS:
                 looked = now
                 self._look()
+
+    def _look_in(self, namespace: str, seconds: float) -> None:
+        when = time.monotonic() + seconds
+        self._due[namespace] = min(when, self._due.get(namespace, when))
 
     def _arrived(self) -> set[str]:
         """Those whose interfaces are on the host itself, where switches make them."""
@@ -208,7 +216,7 @@ class Keeper:
             self._busy.discard(namespace)
             self._watch.follow(namespace, self._place.netns(namespace), outcome.pids)
             if outcome.again is not None:
-                self._due[namespace] = time.monotonic() + outcome.again
+                self._look_in(namespace, outcome.again)
             if namespace not in self._wanted:
                 self._outcomes.pop(namespace, None)
                 continue

@@ -10,6 +10,7 @@ So a worker that starts finds what it had, and nothing has to be remembered::
     files/NAME/       the files of a process; it runs here
     next/NAME/        new ones, until they are checked
     state/NAME/       started: how, and /proc/PID/stat as it began; loaded: which files; log
+    of/NAMESPACE/     an empty file NAME for each process of a namespace
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Place:
     def prepare(self) -> None:
         """Errors: OSError."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o711)
-        for name in ("files", "next", "state"):
+        for name in ("files", "next", "state", "of"):
             (self.directory / name).mkdir(exist_ok=True, mode=0o711)
 
     def netns(self, namespace: str) -> str:
@@ -111,31 +112,34 @@ class Place:
             if self.log(name).stat().st_size > LONGEST_LOG:
                 os.truncate(self.log(name), 0)
 
-    def clear(self, name: str) -> None:
+    def begin(self, namespace: str, name: str) -> None:
+        """Errors: OSError."""
+        of = self.directory / "of" / namespace
+        for path in (of, self.state(name), self.files(name)):
+            path.mkdir(exist_ok=True, mode=0o711)
+        (of / name).touch()
+
+    def clear(self, namespace: str, name: str) -> None:
         """Errors: OSError."""
         for path in (self.files(name), self.next(name), self.state(name)):
             with suppress(FileNotFoundError):
                 shutil.rmtree(path)
+        of = self.directory / "of" / namespace
+        (of / name).unlink(missing_ok=True)
+        if not _listed(of):
+            of.rmdir()
 
     # --- what there is -------------------------------------------------------------------------
 
     def namespaces(self) -> set[str]:
         """Ours, also those of processes whose namespace has lost its name."""
         names = {name for name in _listed(NETNS) if name.startswith(self.mark)}
-        found = {name[len(self.mark) :] for name in names}
-        return found | {of for name in self.directories() if (of := self.namespace_of(name))}
-
-    def directories(self) -> list[str]:
-        """The processes that have a directory."""
-        return _listed(self.directory / "state")
-
-    def namespace_of(self, name: str) -> str:
-        return _read(self.state(name) / "namespace")
+        return {name[len(self.mark) :] for name in names} | {*_listed(self.directory / "of")}
 
     def there(self, namespace: str, wanted: Group) -> There:
         """Errors: Trouble."""
         netns, inode = self.netns(namespace), self.inode(namespace)
-        mine = {name for name in self.directories() if self.namespace_of(name) == namespace}
+        mine = {*_listed(self.directory / "of" / namespace)}
         processes = {}
         for name in mine | wanted.processes.keys():
             if (alive := self.alive(name, inode)) is not None:
@@ -175,14 +179,14 @@ class Place:
         return frozenset(found)
 
     def signature(self, namespace: str, wanted: Group) -> object:
-        """What is another when somebody has changed something: cheap, for every second."""
+        """What is another when somebody has changed something of which the kernel does not tell:
+        cheap, for every second."""
         files = [
             _stamp(self.files(name) / each.name)
             for name, process in wanted.processes.items()
             for each in process.files
         ]
-        pids = [self.alive(name) for name in wanted.processes]
-        return self.inode(namespace), files, pids
+        return self.inode(namespace), files
 
     def last_words(self, name: str) -> str:
         """The end of a process's log."""

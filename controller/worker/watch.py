@@ -40,23 +40,25 @@ class Watch:
         with suppress(BlockingIOError):
             os.write(self._write, b".")
 
-    def wait(self, seconds: float) -> set[str]:
-        """The namespaces of which there is news; "" if it is of the host's interfaces."""
-        found = set()
+    def wait(self, seconds: float) -> tuple[set[str], set[str]]:
+        """The namespaces of which there is news, "" if it is of the host's interfaces; and those
+        in which a process has ended."""
+        found, ended = set[str](), set[str]()
         for key, _ in self._selector.select(max(0.0, seconds)):
             if key.data is None:
                 with suppress(BlockingIOError):
                     os.read(self._read, 65536)
                 continue
             namespace, news = key.data
-            found.add(namespace)
             if news is None:
+                ended.add(namespace)
                 self._selector.unregister(key.fileobj)  # a process that has ended says so once
             else:
+                found.add(namespace)
                 with suppress(OSError):  # more than the socket holds: that is news, too
                     while news.recv(65536):
                         pass
-        return found
+        return found, ended
 
     def follow(self, namespace: str, netns: str, pids: Iterable[int]) -> None:
         """Follow a namespace, if it is there, and these processes of it."""

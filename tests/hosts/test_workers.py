@@ -25,7 +25,8 @@ from tenantry.controller.feature.processes import File, Plug, Probe, Process, Ro
 from tenantry.controller.feature.routes import Silent
 from tenantry.controller.model import Network, Port, ProcessState, Subnet, View, Worker
 from tenantry.controller.network.dns_names import address_text
-from tenantry.controller.network.workers import is_ready, worker_of
+from tenantry.controller.network.workers import is_ready as ready
+from tenantry.controller.network.workers import worker_of
 from tenantry.controller.openflow.oxm import value_text
 from tenantry.controller.worker.there import Place
 from tests.farm import CONTROLLER, Farm, Machine, farm, machines
@@ -105,10 +106,28 @@ def process_of(view: View, port: Port) -> Process:
     )
 
 
+def told_of(view: View, port: Port) -> Process:
+    """Beside the server, in its namespace: it is told its files by a command, after each start and
+    change."""
+    return Process(
+        name=f"told-{port.id}",
+        namespace=port.id,
+        command=("sleep", "100000"),
+        files=(File("greeting", port.name),),
+        reload=("sh", "-c", 'echo "$LOUD $(cat greeting)" >> loaded'),
+        environment=(("LOUD", "VERY"),),
+        loads=True,
+        ready=Probe(command=("tail", "-n1", "loaded"), expect=f"^VERY {port.name}$"),
+        stop_seconds=1.0,
+    )
+
+
 def processes(view: View, worker: str) -> Iterable[Process]:
     for port in view.find(Port):
         if port.device_owner == OWNER and worker_of(view, port.id) == worker:
             yield process_of(view, port)
+            if port.device_id == "told":
+                yield told_of(view, port)
 
 
 WEB = App(id=250, name="web", build=lambda conf: Parts(processes=processes))
@@ -135,8 +154,8 @@ class Web(Farm):
         worker.kill()
         worker.wait()
 
-    def web(self, network: Any, name: str) -> Any:
-        return self.port(network, name=name, device_owner=OWNER)
+    def web(self, network: Any, name: str, device_id: str = "") -> Any:
+        return self.port(network, name=name, device_owner=OWNER, device_id=device_id)
 
     def state(self, port: Any) -> ProcessState | None:
         return self.controller.model.get(ProcessState, f"web-{port['id']}")
@@ -144,7 +163,7 @@ class Web(Farm):
     def is_ready(self, port: Any) -> bool:
         view = View(self.controller.model)
         record = view.get(Port, port["id"])
-        return record is not None and is_ready(view, process_of(view, record))
+        return record is not None and ready(view, process_of(view, record))
 
     def until_ready(self, *ports: Any) -> None:
         self.settle()  # what was asked for is in the model
@@ -200,7 +219,9 @@ class Web(Farm):
 
 
 @contextmanager
-def web(directory: Path, count: int, **options: str) -> Iterator[Web]:
+def web(directory: Path, count: int, size: str = "", **options: str) -> Iterator[Web]:
+    """``size``: of the disk that workers have, if they are to have one of their own. Options as in
+    :func:`tests.farm.farm`."""
     before = serve.APPS
     serve.APPS = (*APPS, WEB)
     # The paths of Unix sockets are short, and those of namespaces' names are everybody's.
@@ -215,6 +236,9 @@ def web(directory: Path, count: int, **options: str) -> Iterator[Web]:
             net.workers, net.directory = {}, where
             try:
                 for machine in started:
+                    if size:
+                        (where / machine.name).mkdir(parents=True)
+                        run("mount", "-t", "tmpfs", "-o", f"size={size}", "t", where / machine.name)
                     net.start_worker(machine)
                 assert eventually(lambda: len(net.alive()) == count)
                 yield net
@@ -237,6 +261,8 @@ def clean(where: Path) -> None:
                     with suppress(ProcessLookupError):
                         os.kill(int(pid), signal.SIGKILL)
                 run("ip", "netns", "delete", name)
+        if directory.is_mount():
+            run("umount", "--lazy", directory)
     shutil.rmtree(where, ignore_errors=True)
 
 
@@ -466,3 +492,55 @@ def test_a_worker_of_another_store_is_left_alone(net: Web, tmp_path: Path) -> No
     net.start_worker(host)
     assert eventually(lambda: net.controller.model.get(Worker, host.name).alive)  # type: ignore[union-attr]
     assert Path(f"/proc/{pid}").exists()
+
+
+def test_two_in_one_namespace_and_one_that_is_told_by_a_command(net: Web) -> None:
+    network = net.network("10.0.0.0/24")
+    port = net.web(network, "one", "told")
+    told = lambda: net.controller.model.get(ProcessState, f"told-{port['id']}")  # noqa: E731
+
+    def is_ready() -> bool:
+        view = View(net.controller.model)
+        record = view.get(Port, port["id"])
+        return record is not None and ready(view, told_of(view, record))
+
+    net.until_ready(port)
+    assert eventually(is_ready), told()
+    loaded = net.place(port).files(f"told-{port['id']}") / "loaded"
+    assert loaded.read_text() == "VERY one\n"
+    assert set(run("ip", "netns", "pids", net.place(port).netns(port["id"])).split()) >= {
+        str(net.pid(port))
+    }
+    port = net.update("port", port["id"], name="two")
+    net.settle()
+    assert eventually(is_ready), told()
+    assert loaded.read_text() == "VERY one\nVERY two\n"
+    shown = [p for w in net.api("GET", "/tenantry/v1/workers") for p in w["processes"]]
+    (pid,) = (p["pid"] for p in shown if p["name"].startswith("told-"))
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: loaded.read_text() == "VERY one\nVERY two\nVERY two\n")
+    port = net.update("port", port["id"], device_id="")
+    net.settle()
+    assert eventually(lambda: not loaded.parent.exists())
+    net.until_ready(port)
+
+
+def test_a_full_disk_costs_nothing_that_runs(own_netns: None, tmp_path: Path) -> None:
+    with web(tmp_path, 1, size="512k") as net:
+        network = net.network("10.0.0.0/24")
+        guest = net.plug(net.machines[0], net.port(network))
+        port = net.web(network, "one")
+        net.until_ready(port)
+        assert eventually(lambda: get(guest, port).startswith("one "))
+        pid = net.pid(port)
+        filler = net.directory / net.machines[0].name / "filler"
+        with suppress(OSError), filler.open("wb") as file:
+            while True:
+                file.write(bytes(4096))
+                file.flush()
+        port = net.update("port", port["id"], name="two")
+        assert eventually(lambda: net.is_told(port, "failed", "No space left"))
+        assert get(guest, port).split() == ["one", str(pid)]
+        filler.unlink()
+        net.until_ready(port)
+        assert get(guest, port).split() == ["two", str(pid)]
