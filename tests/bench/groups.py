@@ -114,9 +114,9 @@ def bench_members() -> Iterator[Figure]:
         }
         for name, (there, back) in changes.items():
             count, bar, reference = ONE_MORE[name]
-            sent = _sent(controller, there)
+            flows = sent(controller, there)
             controller.confirmed(back)
-            yield Figure(f"groups.{name}.flows", sent, "flows changed", count)
+            yield Figure(f"groups.{name}.flows", flows, "flows changed", count)
             times = peers.beside_plain(plain, controller, there, back)
             yield ratio(f"groups.{name}.time", *times, plain.NAME, bar, reference=reference)
 
@@ -162,7 +162,7 @@ def _ports(networks: list[str], count: int, groups: list[str]) -> list[dict[str,
     ]
 
 
-def _sent(controller: Served, change: Change) -> int:
+def sent(controller: Served, change: Change) -> int:
     """How many flows a change sends."""
     before: int = controller.call("counts")["sent"]
     controller.confirmed(change)
