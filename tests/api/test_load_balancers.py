@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tenantry.controller.api.access import Access
+from tenantry.controller.api.tenantry import permissions
 from tenantry.controller.feature.context import Context
 from tests.api.conftest import Api, caller
 from tests.api.octavia import LBAAS, Octavia
@@ -125,6 +128,30 @@ def test_who_may(make_api: Callable[..., Api], anybody: list[Context]) -> None:
     anybody.append(caller("blue"))
     assert api.request("DELETE", path)[0] == 403
     assert api.request("GET", f"{LBAAS}/loadbalancers/nowhere")[0] == 404
+
+
+def test_who_may_is_told(api: Api, octavia: Octavia, subnet: Any) -> None:
+    """``tenantry policy check``, by what is asked of the API."""
+    made = octavia.create("loadbalancer", vip_subnet_id=subnet["id"])["id"]
+    running: Any = SimpleNamespace(store=api.store)
+    one, of_it = f"{LBAAS}/loadbalancers/{made}", f'{{"loadbalancer_id": "{made}"}}'
+    required = of_it.replace("}", ', "protocol": "TCP", "protocol_port": 80}')
+    for method, path, body, rule, allowed in (
+        ("GET", f"{LBAAS}/loadbalancers", "", "loadbalancer:get_all", True),
+        ("GET", one, "", "loadbalancer:get_one", True),
+        ("GET", f"{one}/status", "", "loadbalancer:get_status", True),
+        ("PUT", one, "{}", "loadbalancer:put", False),
+        ("PUT", one, '{"vip_sg_ids": []}', "loadbalancer:put", False),
+        ("PUT", f"{one}/failover", "", "loadbalancer:put_failover", False),
+        ("DELETE", one, "", "loadbalancer:delete", False),
+        ("POST", f"{LBAAS}/listeners", required, "listener:post", False),
+    ):
+        asked = {"method": method, "path": path, "body": body or None}
+        said = permissions.check(
+            Access(api.kinds), running, project="default", roles="reader", **asked
+        )
+        expected = (allowed, f"os_load-balancer_api:{rule}")
+        assert (said["allowed"], said["rule"]) == expected, (method, path, said)
 
 
 # --- load balancers ------------------------------------------------------------------------------

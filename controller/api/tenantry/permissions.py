@@ -135,8 +135,11 @@ def _question(access: Access, method: str, path: str) -> Question:
             rule = access.tag_rule(verb, kind)
         elif found["below"]:
             rule = found["below"]
-            if rule not in kind.actions:
+            if rule not in kind.actions and rule not in kind.spec.views:
                 break
+            rule = kind.rule_to(rule) if kind.service else rule
+        elif kind.service and verb == "get" and not found["id"]:
+            rule = kind.rule_to("list")
         else:
             rule = kind.rule_to(verb)
         return Question(kind, verb, rule, found["id"], found.get("parent", ""))
@@ -157,6 +160,7 @@ def _ask(access: Access, store: Store, caller: Context, question: Question, give
         if question.verb == "create":
             new = kind.new_body(kind.parse_new(caller, given))
             new |= {f"{kind.parent}_id": question.parent} if kind.parent else {}
+            new["project_id"] = kind.project(store, new)
             access.check_create(store, caller, kind, new)
         else:
             own = {"id": "", "project_id": caller.project_id}
