@@ -23,12 +23,13 @@ from typing import Any
 
 import pytest
 
-from tenantry.apps.load_balancer.records import TCP, UDP
+from tenantry.apps.load_balancer.records import ROUND_ROBIN, SOURCE_IP, TCP, UDP
 from tenantry.controller.model import Prefix, parse
 from tests.balancers import Balancers, vip
 from tests.echo import PORT, asked, serving
 from tests.lab import Lab, lab
 from tests.namespace import Guest
+from tests.netns.test_firewall import Wall
 from tests.netns.test_l2 import addresses
 from tests.netns.test_load_balancer import Pair
 from tests.openvswitch import OpenVSwitch
@@ -69,11 +70,11 @@ class Stage:
         port = net.api("GET", f"/v2.0/ports/{self.balancer.vip_port_id}")["port"]
         self.floating = net.floating_ip(self.outside.network, port)["floating_ip_address"]
 
-    def pool(self, *, to: int = PORT, **more: Any) -> list[Any]:
+    def pool(self, algorithm: str = ROUND_ROBIN, *, to: int = PORT, **more: Any) -> list[Any]:
         """The same members for TCP and for UDP."""
         found = []
         for protocol in (TCP, UDP):
-            pool = self.made.pool(self.balancer, protocol)
+            pool = self.made.pool(self.balancer, protocol, algorithm)
             its = [ip for port in self.ports for ip in addresses(port)]
             found += self.made.members(pool, sorted(its, key=lambda ip: ":" in ip), to)
             self.made.listener(pool, SERVICE, **more)
@@ -189,6 +190,34 @@ def test_connections_go_on_while_members_come_and_go(net: Lab) -> None:
         going_on = [pair for pair in held if pair.member == 1]
         assert 0 < len(going_on) < len(held)
         assert all(pair.talks() for pair in going_on)
+
+
+def test_firewalls_see_client_and_member(net: Lab) -> None:
+    """The routers' rules name the members and their ports, not those of the load balancer; answers
+    are known for what they are."""
+    with ExitStack() as stack:
+        on = Stage(net, stack)
+        on.pool()
+        query = f"/v2.0/ports?device_id={on.router['id']}&network_id={on.network['id']}"
+        wall = Wall(net, *(port["id"] for port in net.api("GET", query)["ports"]))
+        server, both = on.outside.server, (on.floating, vip(on.balancer, 6))
+        assert asked(server, *both, port=SERVICE) == ["-"] * 4
+        for version in (4, 6):
+            said = {"protocol": "tcp", "destination_port": str(PORT), "ip_version": version}
+            wall.rule(wall.ingress, "allow", **said)
+        assert asked(server, *both, port=SERVICE) == [SERVER, "-", SERVER6, "-"]
+
+
+def test_a_client_outside_keeps_its_member(net: Lab) -> None:
+    """By its address, whatever its ports are; another's may be another."""
+    with ExitStack() as stack:
+        on = Stage(net, stack)
+        listening = [listen(stack, guest) for guest in on.members]
+        on.pool(SOURCE_IP, to=LISTENING)
+        for to in (on.floating, vip(on.balancer, 6)):
+            held = [connect(stack, on.outside.server, to, listening) for _ in range(12)]
+            assert len({pair.member for pair in held}) == 1
+            assert all(pair.talks() for pair in held)
 
 
 LISTENING = 8080
