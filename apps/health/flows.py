@@ -34,6 +34,7 @@ from tenantry.controller.openflow.flow import (
     Flow,
     Goto,
     Match,
+    Move,
     Output,
     Resubmit,
     SetField,
@@ -44,6 +45,7 @@ from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, ROUTER, TENA
 from tenantry.controller.packets import frames
 from tenantry.controller.packets.frames import IPV4, IPV6
 from tenantry.controller.packets.own_addresses import (
+    OWN_PROBE_PORTS,
     PROBE_PORTS,
     PROBED,
     SERVICE_MAC,
@@ -173,20 +175,29 @@ def compile_target(view: View, switch: int, id: str) -> Iterator[Flow]:
     if found is None or way is None or home is None:
         return
     _, one = found
-    if switch in (home, way.switch):
-        there = (
-            _begin(one, way) if switch == way.switch else _through_tunnel(view, switch, way.switch)
-        )
-        asked: Match = {
-            "eth_type": ETH_TYPES[one.version],
-            f"ipv{one.version}_dst": probed(one.version, one.key),
-        }
-        if there:
-            yield Flow(Table.HEALTH, HealthPriority.MEMBER, asked, there)
-    if switch in way.back_at:
-        back = _to_service_port(view, switch, home)
-        if back:
-            yield from _answers(one, way, (*_as_answer(one), *back))
+    asked: Match = {
+        "eth_type": ETH_TYPES[one.version],
+        f"ipv{one.version}_dst": probed(one.version, one.key),
+    }
+    if switch == way.switch:
+        for protocol in sorted({each.protocol for each in one.asked}):
+            match = {**asked, "ip_proto": protocol}
+            begin = (*_port(protocol, "src", PROBE_PORTS), *_begin(one, way))
+            yield Flow(Table.HEALTH, HealthPriority.MEMBER, match, begin)
+    elif switch == home and (there := _through_tunnel(view, switch, way.switch)):
+        yield Flow(Table.HEALTH, HealthPriority.MEMBER, asked, there)
+    if switch in way.back_at and (back := _to_service_port(view, switch, home)):
+        yield from _answers(one, way, (*_as_answer(one), *back))
+
+
+def _port(protocol: int, end: str, ports: range) -> Actions:
+    """One of these ports, for one of the others: the lower octets are the same."""
+    if protocol not in _PORTS:
+        return ()
+    return (
+        SetField(MONITORED, ports[0] >> 8),
+        Move(MONITORED, f"{_PORTS[protocol]}_{end}", 8, 0, 8),
+    )
 
 
 def _begin(one: Target, way: Way) -> Actions:
@@ -233,8 +244,13 @@ def _answers(one: Target, way: Way, back: Actions) -> Iterator[Flow]:
         f"ipv{one.version}_dst": way.vip,
     }
     told = (SetField(MONITORED, one.key), Resubmit(Table.PUNT_LIMIT), Output(CONTROLLER))
-    answers = [({**ends, **_answer(asked)}, back) for asked in one.asked]
+    answers: list[tuple[Match, Actions]] = []
+    for asked in one.asked:
+        if asked.protocol != frames.UDP:
+            own = _port(asked.protocol, "dst", OWN_PROBE_PORTS)
+            answers.append(({**ends, **_answer(asked)}, (*own, *back)))
     if any(asked.protocol == frames.UDP for asked in one.asked):
+        # What a datagram is answered is nobody's business: that it is not refused is enough.
         answers.append(({**ends, **_PORT_UNREACHABLE[one.version]}, told))
     for match, actions in answers:
         if way.leaves is not None:

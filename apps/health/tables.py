@@ -9,8 +9,9 @@ from tenantry.controller.openflow.drops import Cause, Whose
 from tenantry.controller.openflow.pipeline import IN_PORT, NETWORK, ROUTER, Field, Table
 
 MONITORED = Field(
-    *("reg5", "MONITORED", "ROUTE..ROUTE L2_LOOKUP..L2_LOOKUP"),
-    "key of the member that an error about a monitor's datagram comes from",
+    *("reg5", "MONITORED", "HEALTH..HEALTH ROUTE..ROUTE L2_LOOKUP..L2_LOOKUP"),
+    "key of the member that an error about a monitor's datagram comes from; of what is no error, "
+    "the higher octet of the port at which the controller, or the VIP, is",
 )
 FIELDS = (MONITORED,)
 
@@ -33,10 +34,12 @@ TABLES = {
         "member: to the switch where it begins as if from the VIP, and there on its way in the "
         "tenant's network.",
         priorities=HealthPriority,
-        matches=fields("eth_type ipv4_dst ipv6_dst"),
+        matches=fields("eth_type ip_proto ipv4_dst ipv6_dst"),
         sets=fields(
             NETWORK,
             IN_PORT,
+            MONITORED,
+            "tcp_src udp_src sctp_src",
             "nxm_in_port tunnel_id tun_dst tun_ipv6_dst eth_src eth_dst ipv4_src ipv4_dst ipv6_src",
             "ipv6_dst",
         ),
@@ -51,6 +54,7 @@ _ANSWERS = fields(
 )
 _BACK = fields(
     MONITORED,
+    "tcp_dst sctp_dst",
     "nxm_in_port tunnel_id tun_dst tun_ipv6_dst eth_src eth_dst ipv4_src ipv4_dst ipv6_src",
     "ipv6_dst",
 )

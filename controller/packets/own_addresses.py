@@ -45,8 +45,13 @@ PROBE_BIT = 1 << KEY_BITS - 1
 alive (PROBED); the others stand for ports, whose keys are smaller."""
 
 PROBE_PORTS = range(256, 512)
-"""From which it asks. Nothing else takes them to begin a connection: they are below what clients
-use (RFC 6335, 6), and below those with which old ones showed that they were root (512 to 1023)."""
+"""From which those who are asked see it ask. Nothing else takes them to begin a connection: they
+are below what clients use (RFC 6335, 6), and below those with which old ones showed that they were
+root (512 to 1023)."""
+
+OWN_PROBE_PORTS = range(0xEF00, 0xF000)
+"""From which it does ask; switches write one octet for the other. Answers are what somebody else
+has made: at these ports of our host nobody listens, whatever he listens at."""
 
 
 def probed(version: int, key: int) -> int:

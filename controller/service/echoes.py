@@ -24,7 +24,7 @@ from tenantry.controller.feature.probes import SCTP, Probe
 from tenantry.controller.network.dns_names import address_text
 from tenantry.controller.packets.frames import ICMP, ICMPV6, checksum
 from tenantry.controller.packets.frames import SCTP as SCTP_PROTOCOL
-from tenantry.controller.packets.own_addresses import PROBE_PORTS, SERVICE_PORT_ADDRESSES
+from tenantry.controller.packets.own_addresses import OWN_PROBE_PORTS, SERVICE_PORT_ADDRESSES
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _REQUEST = {4: 8, 6: 128}
@@ -63,7 +63,7 @@ class Echoes:
         number = self._number & 0xFFFF
         if sctp:
             number = self._number << 16 & 0xFFFFFFFF | self._id or 1  # a tag is not 0
-            here = PROBE_PORTS[self._number % len(PROBE_PORTS)]
+            here = OWN_PROBE_PORTS[self._number % len(OWN_PROBE_PORTS)]
             data = _init(here, probe.question.port, number)
         else:
             data = _request(probe.version, self._id, number)

@@ -23,7 +23,7 @@ from tenantry.controller import runtime
 from tenantry.controller.feature import probes
 from tenantry.controller.feature.probes import Probe, Question
 from tenantry.controller.network.dns_names import address_text
-from tenantry.controller.packets.own_addresses import PROBE_PORTS, SERVICE_PORT_ADDRESSES
+from tenantry.controller.packets.own_addresses import OWN_PROBE_PORTS, SERVICE_PORT_ADDRESSES
 from tenantry.controller.service.echoes import Echoes
 from tenantry.controller.sockets import conversations
 from tenantry.controller.sockets.conversations import Conversation
@@ -127,9 +127,9 @@ class Questions:
         here = address_text(probe.version, SERVICE_PORT_ADDRESSES[probe.version])
         there = address_text(probe.version, probe.address)
         to = (probe.version, probe.address)
-        for _ in PROBE_PORTS:
+        for _ in OWN_PROBE_PORTS:
             self._ports[to] += 1
-            port = PROBE_PORTS[self._ports[to] % len(PROBE_PORTS)]
+            port = OWN_PROBE_PORTS[self._ports[to] % len(OWN_PROBE_PORTS)]
             try:
                 stream.bind((here, port))
             except OSError as error:

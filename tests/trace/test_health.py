@@ -19,6 +19,9 @@ from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
 
 HERE = {version: str(ip_address(address)) for version, address in SERVICE_PORT_ADDRESSES.items()}
+OWN = 0xEF00 | 300 & 0xFF
+"""The controller's port, where members see 300."""
+
 WORDS = {4: ("tcp", "udp", "icmp", "nw"), 6: ("tcp6", "udp6", "icmp6", "ipv6")}
 
 _ICMP = {
@@ -67,7 +70,7 @@ class Asked:
     def question(self) -> tuple[str, str]:
         tcp, _, _, prefix = WORDS[self.version]
         ends = f"{prefix}_src={HERE[self.version]},{prefix}_dst={self.keyed}"
-        return traced(self.net, "tenantry0", f"{tcp},{ends},nw_ttl=64,tp_src=300,tp_dst=80")
+        return traced(self.net, "tenantry0", f"{tcp},{ends},nw_ttl=64,tp_src={OWN},tp_dst=80")
 
     def says(self, words: str, what: str = "", to: str = "") -> tuple[str, str]:
         prefix = WORDS[self.version][3]
@@ -83,9 +86,11 @@ def test_there_and_back(net: Lab, version: int) -> None:
     final, out = asked.question()
     assert f"{prefix}_src={asked.vip},{prefix}_dst={asked.address}" in final
     assert f"dl_src={asked.mac},dl_dst={asked.port['mac_address']}" in final
+    assert "tp_src=300,tp_dst=80" in final
     assert out.endswith(asked.interface)
     final, out = asked.says(tcp, ",tp_src=80,tp_dst=300")
     assert f"{prefix}_src={asked.keyed},{prefix}_dst={HERE[version]}" in final
+    assert f"tp_src=80,tp_dst={OWN}" in final
     assert out.endswith("tenantry0")
 
 
@@ -124,10 +129,10 @@ def test_what_nobody_is_asked_by_goes_nowhere(net: Lab) -> None:
     asked = Asked(net, 4, "TCP")
     other: dict[str, Any] = {"version": 4, "key": asked.member.key + 1}
     nobody = str(ip_address(probed(**other)))
-    tcp = f"tcp,nw_src={HERE[4]},nw_dst={nobody},tp_src=300,tp_dst=80"
+    tcp = f"tcp,nw_src={HERE[4]},nw_dst={nobody},tp_src={OWN},tp_dst=80"
     assert "output" not in traced(net, "tenantry0", tcp)[1]
     # A guest that takes such an address for its own reaches nobody by it.
-    to_member = f"tcp,nw_src={HERE[4]},nw_dst={asked.keyed},tp_src=300,tp_dst=80"
+    to_member = f"tcp,nw_src={HERE[4]},nw_dst={asked.keyed},tp_src={OWN},tp_dst=80"
     _, out = traced(net, asked.interface, to_member)
     assert out == "drop" or "meter" in out
     assert "tenantry0" not in out
