@@ -124,7 +124,7 @@ class Echoes:
         if chunk == _INIT_ACK and len(data) >= _SCTP.size + 4:
             theirs = int.from_bytes(data[_SCTP.size : _SCTP.size + 4], "big")
             with suppress(OSError):
-                abort = _summed(_SCTP.pack(here, there, theirs, 0, _ABORT, 0, 4))
+                abort = summed(_SCTP.pack(here, there, theirs, 0, _ABORT, 0, 4))
                 self._sockets[version, protocol].sendto(abort, (sender, 0))
         self._answered(question, "" if chunk == _INIT_ACK else "refused")
 
@@ -162,10 +162,10 @@ def _request(version: int, id: int, number: int) -> bytes:
 
 def _init(here: int, there: int, tag: int) -> bytes:
     chunk = _INIT.pack(tag, 1 << 16, 1, 1, tag)
-    return _summed(_SCTP.pack(here, there, 0, 0, _INIT_CHUNK, 0, 4 + _INIT.size) + chunk)
+    return summed(_SCTP.pack(here, there, 0, 0, _INIT_CHUNK, 0, 4 + _INIT.size) + chunk)
 
 
-def _summed(packet: bytes) -> bytes:
+def summed(packet: bytes) -> bytes:
     """RFC 9260, 6.8: little-endian, of the packet with zeros there."""
     return packet[:8] + struct.pack("<I", crc32c(packet)) + packet[12:]
 

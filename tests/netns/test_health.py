@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -290,3 +291,36 @@ def test_by_the_api_and_over_a_restart(
         net.until(lambda: not model.all(MemberHealth) and not len(net.controller.prober))
         assert {status for status, _, _ in told(net).values()} == {"NO_MONITOR"}
         net.verify()
+
+
+_SCTP = """
+import socket, struct, sys
+from tenantry.controller.service.echoes import summed
+version, chunk = int(sys.argv[1]), int(sys.argv[2])
+stream = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_RAW, 132)
+print("up", flush=True)
+while True:
+    data, sender = stream.recvfrom(4096)
+    data = data[20:] if version == 4 else data
+    there, here, _, _, kind, _, _ = struct.unpack_from("!HHIIBBH", data)
+    if kind == 1:
+        tag = data[16:20]
+        answer = struct.pack("!HH", here, there) + tag + bytes(4)
+        answer += bytes([chunk, 0, 0, 20]) + tag + bytes(12)
+        stream.sendto(summed(answer), (sender[0], 0))
+"""
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize(("chunk", "reason"), [(2, ""), (6, "refused")])
+def test_sctp(net: Lab, version: int, chunk: int, reason: str) -> None:
+    """Of a machine whose kernel need not know it: INIT is answered by INIT ACK, or ABORT."""
+    network = net.network(CIDRS[version])
+    guest, port = plugged(net, network)
+    monitored = Monitored(Balancers(net), network)
+    member = monitored.member(monitored.pool("SCTP"), port, 80)
+    monitored.until(member, "no answer")
+    server = guest.start(sys.executable, "-c", _SCTP, version, chunk)
+    assert server.stdout is not None
+    assert server.stdout.readline() == "up\n"
+    monitored.until(member, reason)
