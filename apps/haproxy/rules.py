@@ -9,6 +9,7 @@ the one. A policy without rules does nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from tenantry.apps.haproxy.quoting import fetch, text_format, word
@@ -98,7 +99,7 @@ def backend_name(pool_id: str, listener: Listener) -> str:
 
 def _samples(rule: L7Rule) -> Iterator[str]:
     """What is looked at, and what it must be. Of several, any one will do."""
-    match = f"-m {_MATCHES[rule.compare_type]} -- {word(rule.value)}"
+    match = f"-m {_MATCHES[rule.compare_type]} -- {word(_value(rule))}"
     if rule.type == "HOST_NAME":
         # With the port, if the client names it, and without.
         yield f"req.hdr(host) -i {match}"
@@ -107,7 +108,7 @@ def _samples(rule: L7Rule) -> Iterator[str]:
         yield f"path {match}"
     elif rule.type == "FILE_TYPE":
         if rule.compare_type == "EQUAL_TO":
-            yield f"path -m end -- {word('.' + rule.value.removeprefix('.'))}"
+            yield f"path -m end -- {word('.' + _value(rule).removeprefix('.'))}"
         else:
             yield f"path {match}"
     elif rule.type == "HEADER":
@@ -124,3 +125,16 @@ def _samples(rule: L7Rule) -> Iterator[str]:
         yield f"{fetch('ssl_c_s_dn', rule.key)} {match}"
     else:
         raise ValueError(f"there is no rule of type {rule.type}")
+
+
+_QUOTED = ("HOST_NAME", "PATH", "FILE_TYPE", "HEADER")
+
+
+def _value(rule: L7Rule) -> str:
+    """What is compared with. Octavia takes spaces only in double quotes, which mean no more than
+    that; but in an expression all means itself."""
+    value = rule.value
+    is_quoted = len(value) > 2 and value[0] == value[-1] == '"'
+    if rule.type not in _QUOTED or rule.compare_type == "REGEX" or not is_quoted:
+        return value
+    return re.sub(r"\\(.)", r"\1", value[1:-1])

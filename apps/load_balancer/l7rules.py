@@ -10,6 +10,7 @@ from typing import Any
 
 from neutron_lib import exceptions
 
+from tenantry.apps.load_balancer import expressions
 from tenantry.apps.load_balancer.attributes import COMMON, STANDARD, OctaviaHooks
 from tenantry.apps.load_balancer.errors import NotFound
 from tenantry.apps.load_balancer.l7policies import RULE
@@ -117,6 +118,8 @@ def check(rule: Body) -> None:
             re.compile(value)
         except (re.error, RecursionError, OverflowError) as error:
             raise WrongRule(reason=f"'{value}' is not a regular expression: {error}") from error
+        if words := expressions.fault(value):
+            raise WrongRule(reason=f"'{value}' is not a regular expression: {words}")
     elif not (_COOKIE_VALUE if type == COOKIE else _HEADER_VALUE).fullmatch(value):
         raise WrongRule(reason=f"'{value}' cannot be in a request as {type}")
 

@@ -14,6 +14,7 @@ from tenantry.apps.load_balancer.attributes import COMMON, STANDARD, OctaviaHook
 from tenantry.apps.load_balancer.errors import NotFound
 from tenantry.apps.load_balancer.parents import POOL, find
 from tenantry.apps.load_balancer.pools import MEMBER, listener_ids
+from tenantry.apps.load_balancer.records import SCTP, UDP
 from tenantry.apps.load_balancer.service import OCTAVIA
 from tenantry.apps.load_balancer.values import (
     SHOWN,
@@ -24,7 +25,7 @@ from tenantry.apps.load_balancer.values import (
     reference,
     text,
 )
-from tenantry.apps.load_balancer.vips import LOAD_BALANCER, check_reachable
+from tenantry.apps.load_balancer.vips import LOAD_BALANCER, check_reachable, speak
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     Reader,
@@ -87,10 +88,12 @@ class MemberHooks(OctaviaHooks):
     def create(self, draft: Draft, context: Context, body: Body) -> None:
         if body["request_sriov"]:
             raise NoDirectMembers()
-        if listener_ids(draft, body["pool_id"]):
-            pool = find(draft, POOL, body["pool_id"])
-            balancer = find(draft, LOAD_BALANCER, pool["loadbalancer_id"])
+        pool = find(draft, POOL, body["pool_id"])
+        balancer = find(draft, LOAD_BALANCER, pool["loadbalancer_id"])
+        if listener_ids(draft, pool["id"]):
             check_reachable(balancer, pool["protocol"], [body["address"]])
+        if pool["protocol"] not in (UDP, SCTP):
+            speak(self.kinds["port"], draft, balancer, body["address"])
         _check_subnet(draft, context, body)
         free = (n for n in count() if draft.owner(_slot(body["pool_id"], n)) is None)
         body["slot"] = next(free)

@@ -80,6 +80,25 @@ def check_reachable(balancer: Body, protocol: str, members: Iterable[str]) -> No
             )
 
 
+def speak(ports: Maker, draft: Draft, balancer: Body, member: str) -> None:
+    """See to it that the proxy can speak to an address: that the port of the VIPs has one of its IP
+    version. Errors: Octavia's 501."""
+    port = draft.get("port", balancer["vip_port_id"])
+    assert port is not None  # it is linked to
+    six = ":" in member
+    if any((":" in ip["ip_address"]) == six for ip in port["fixed_ips"]):
+        return
+    subnets = (draft.get("subnet", id) for id in draft.linked(port["network_id"], "subnet"))
+    fitting = [one for one in subnets if one and (one["ip_version"] == 6) == six]
+    if not fitting:
+        raise unsupported(
+            f"a proxy would need an address of IPv{6 if six else 4} to reach {member}, and the "
+            "network of the VIP has no such subnet"
+        )
+    more = [*port["fixed_ips"], {"subnet_id": fitting[0]["id"]}]
+    ports.update(draft, SYSTEM, port, {"fixed_ips": more})
+
+
 def change(ports: Maker, draft: Draft, body: Body) -> None:
     """What is asked of a port's groups and QoS has changed."""
     port = draft.get("port", body["vip_port_id"])

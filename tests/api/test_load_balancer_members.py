@@ -76,8 +76,9 @@ def test_what_of_a_member_stays(lbaas: Lbaas, pool: Any) -> None:
         lbaas.not_updated(400, name, "member", member["id"], of(pool), **{name: value})
 
 
-def test_an_address_and_port_once(lbaas: Lbaas, pool: Any) -> None:
+def test_an_address_and_port_once(lbaas: Lbaas) -> None:
     """However it is written; in another pool, or at another port, it may be again."""
+    pool, other = (lbaas.pool(lbaas.balancer(f"fd0{n}::/64"), "TCP") for n in (1, 2))
     lbaas.member(pool, "2001:db8::9")
     same = {"address": "2001:DB8:0::9", "protocol_port": 80}
     lbaas.not_created(409, "already using ip 2001:DB8:0::9", "member", of(pool), **same)
@@ -88,7 +89,7 @@ def test_an_address_and_port_once(lbaas: Lbaas, pool: Any) -> None:
     lbaas.delete("member", only["id"], of(pool))
     assert lbaas.member(pool, same["address"])["address"] == same["address"]
     lbaas.member(pool, "2001:db8::9", 81)
-    lbaas.member(lbaas.pool(lbaas.balancer("10.0.1.0/24"), "TCP"), "2001:db8::9")
+    lbaas.member(other, "2001:db8::9")
 
 
 def test_a_member_is_of_its_pool(lbaas: Lbaas, pool: Any) -> None:
@@ -187,3 +188,21 @@ def test_quota_of_members(make_api: Any) -> None:
     path = f"{of(pool)}members"
     lbaas.refused(403, "Quota has been met", "PUT", path, {"members": [at(1), at(2), at(3)]})
     put(lbaas, pool, at(2), at(3))  # one goes and one comes
+
+
+def test_the_proxy_gets_an_address_of_the_version_of_each_member(lbaas: Lbaas) -> None:
+    api, balancer = lbaas.api, lbaas.balancer("10.0.0.0/24")
+    pool = lbaas.pool(balancer, "HTTP")
+    asked = {"address": "2001:db8::9", "protocol_port": 80}
+    lbaas.not_created(501, "no such subnet", "member", of(pool), **asked)
+    network, port = balancer["vip_network_id"], balancer["vip_port_id"]
+    six = api.create("subnet", network_id=network, cidr="2001:db8::/64", ip_version=6)["id"]
+    lbaas.member(pool, "10.0.0.9", 80)
+    assert len(api.show("port", port)["fixed_ips"]) == 1
+    for last in (9, 10):
+        lbaas.member(pool, f"2001:db8::{last}", 80)
+        before, more = api.show("port", port)["fixed_ips"]
+        assert before["ip_address"] == balancer["vip_address"] and more["subnet_id"] == six
+    assert lbaas.show("loadbalancer", balancer["id"])["additional_vips"] == []
+    lbaas.delete("loadbalancer", f"{balancer['id']}?cascade=true")
+    api.delete("subnet", six)

@@ -64,17 +64,16 @@ class Site:
     """A load balancer of HTTP on a network of two families, with a member on each host (two at
     least, one known by IPv4 and one by IPv6), and a client."""
 
-    def __init__(self, net: Web, serve: Callable[[Guest, str], object]) -> None:
+    def __init__(self, net: Web, serve: Callable[[Guest, str], object], both: bool = True) -> None:
+        """``serve``: what is started in members. With ``both``, there is a VIP of each version."""
         self.net = net
         self.network = net.network("10.0.0.0/24", "fd00::/64")
         net.open_default_groups()
         self.client = net.plug(net.machines[0], net.port(self.network))
         four, six = sorted(net.subnets(self.network), key=lambda subnet: subnet["ip_version"])
+        more = [{"subnet_id": six["id"]}] if both else []
         self.balancer = self.make(
-            "loadbalancer",
-            name="site",
-            vip_subnet_id=four["id"],
-            additional_vips=[{"subnet_id": six["id"]}],
+            "loadbalancer", name="site", vip_subnet_id=four["id"], additional_vips=more
         )
         self.pool = self.make(
             "pool",
@@ -115,7 +114,9 @@ class Site:
     @property
     def vips(self) -> list[str]:
         port = self.net.api("GET", f"/v2.0/ports/{self.balancer['vip_port_id']}")["port"]
-        return addresses(port)
+        asked = [self.balancer["vip_address"]]
+        asked += [vip["ip_address"] for vip in self.balancer["additional_vips"]]
+        return [address for address in addresses(port) if address in asked]
 
     def curl(self, url: str, *words: str) -> str:
         return self.client.run("curl", "-sS", "-m", "20", *words, url)
@@ -161,6 +162,15 @@ def test_a_listener_is_active_when_its_proxy_answers(site: Site) -> None:
     whole = site.shown("loadbalancer", site.balancer["id"], "stats")
     assert whole["total_connections"] == 8 and whole["active_connections"] == 0
     assert site.client.pings(site.vips[0]) and site.client.pings(site.vips[1])
+
+
+def test_a_member_has_another_ip_version_than_the_vip(net: Web) -> None:
+    site = Site(net, serve, both=False)
+    listener = site.listener(80)
+    site.until_active(("listener", listener["id"]))
+    (vip,) = site.vips
+    said = [site.curl(url(vip)).split()[0] for _ in range(4)]
+    assert Counter(said) == {"one": 2, "two": 2}
 
 
 def addresses_of(guest: Guest) -> list[str]:

@@ -101,6 +101,9 @@ def parts(value: str) -> list[str]:
 
 def _compares(rule: L7Rule, found: str) -> bool:
     wanted = rule.value
+    by_quotes = rule.type in ("HOST_NAME", "PATH", "FILE_TYPE", "HEADER")
+    if by_quotes and rule.compare_type != "REGEX" and re.fullmatch('".+"', wanted):
+        wanted = _unquoted(wanted)
     if rule.type == "FILE_TYPE" and rule.compare_type == "EQUAL_TO":
         wanted = wanted.removeprefix(".")
     if rule.type == "HOST_NAME":
@@ -119,3 +122,11 @@ def _compares(rule: L7Rule, found: str) -> bool:
 def _search(expression: str, found: str, flags: int = 0) -> bool:
     """Of octets, as there is no telling in which encoding clients write."""
     return re.search(expression.encode(), found.encode(), flags) is not None
+
+
+def _unquoted(text: str) -> str:
+    """What stands between quotes; a backslash takes the next character as it is."""
+    found, characters = "", iter(text[1:-1])
+    for character in characters:
+        found += next(characters, "\\") if character == "\\" else character
+    return found

@@ -27,7 +27,7 @@ RULES = 10_000
 REQUESTS = 24
 """To each listener."""
 
-FIRST_PORT, SERVERS = 10_000, {"pool-0": 9000, "pool-1": 9001, "pool-2": 9002}
+FIRST_PORT, SERVERS = 11_000, {"pool-0": 9000, "pool-1": 9001, "pool-2": 9002}
 
 SEED = random.SystemRandom().random() if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 18
 
@@ -102,6 +102,8 @@ def _rule(rng: random.Random, id: str, policy: str) -> L7Rule:
         value = _regex(rng, words)
     else:
         value = _text(rng, words, 1 if type.startswith("SSL") else 2)
+    if type == "HEADER" and compare != "REGEX" and rng.random() < 0.3:
+        value = f'"{value}"'
     if type == "PATH" and compare in ("EQUAL_TO", "STARTS_WITH"):
         value = f"/{value}"
     if type == "FILE_TYPE" and compare == "EQUAL_TO":
@@ -151,6 +153,8 @@ def _requests(rng: random.Random, policies: Policies) -> Iterator[Request]:
         path, host, headers, cookies = "/" + _text(rng, WORDS), _text(rng, HOSTS), {}, {}
         for rule in rng.sample(rules, min(len(rules), 2)) if rng.random() < 0.7 else ():
             text = rule.value if rule.compare_type != "REGEX" else _text(rng, WORDS)
+            if text[0] == text[-1] == '"' and rng.random() < 0.8:
+                text = text[1:-1] or "a"
             if rng.random() < 0.3:
                 text += rng.choice(("a", "'", "%"))
             if rule.type == "PATH":

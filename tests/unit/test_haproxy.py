@@ -19,7 +19,14 @@ from tenantry.apps.certificates.records import Certificate, certificate_id
 from tenantry.apps.haproxy.configuration import configuration
 from tenantry.apps.haproxy.processes import process_of, processes
 from tenantry.apps.haproxy.quoting import fetch, text_format, word
-from tenantry.apps.load_balancer.records import L7Policy, L7Rule, Listener, MemberHealth, Pool
+from tenantry.apps.load_balancer.records import (
+    L7Policy,
+    L7Rule,
+    Listener,
+    MemberHealth,
+    Pool,
+    needs_proxy,
+)
 from tenantry.controller.feature.secrets import Secrets
 from tenantry.controller.model import Network, Port, Prefix, Subnet, Worker
 from tenantry.controller.model.values import FixedIp, Route
@@ -190,6 +197,32 @@ def test_versions_and_ciphers_go_together(
 )
 def test_a_word_is_one_word(text: str, quoted: str) -> None:
     assert word(text) == quoted
+
+
+@pytest.mark.parametrize(
+    ("type", "compare", "value", "said"),
+    [
+        ("HEADER", "CONTAINS", '"Mac OS"', "'Mac OS'"),
+        ("HEADER", "EQUAL_TO", r'"a\"b\\c"', r"""'a"b\c'"""),
+        ("HEADER", "REGEX", '"Mac OS"', """'"Mac OS"'"""),
+        ("HEADER", "CONTAINS", '""', """'""'"""),
+        ("COOKIE", "EQUAL_TO", '"a"', """'"a"'"""),
+    ],
+)
+def test_quotes_around_a_value_are_octavias(type: str, compare: str, value: str, said: str) -> None:
+    reject = policy("p", "web", 1, "REJECT")
+    one = rule("r", "p", type, compare, value, key="k")
+    text = configuration(view_of(balancer("192.0.2.1"), listener("web", 80), reject, one), BALANCER)
+    assert f" -- {said}\n" in text
+
+
+def test_a_member_of_the_other_ip_version_is_the_proxys() -> None:
+    common = (balancer("192.0.2.1"), listener("tcp", 25, "TCP", default_pool_id="web"))
+    same, other = (member("m", "web", 0, a, 25) for a in ("192.0.2.2", "2001:db8::2"))
+    assert not needs_proxy(view_of(*common, pool("web", "TCP"), same), BALANCER)
+    view = view_of(*common, pool("web", "TCP"), other)
+    assert needs_proxy(view, BALANCER)
+    assert "server m [2001:db8::2]:25" in configuration(view, BALANCER)
 
 
 def test_a_fetch_has_one_argument() -> None:
