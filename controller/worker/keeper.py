@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -109,10 +109,10 @@ class Keeper:
                     self._missing[name] = now
         return told, late
 
-    def tell_again(self) -> None:
-        """All of it is news: somebody has forgotten it."""
+    def tell_again(self, names: Iterable[str] | None = None) -> None:
+        """What is known of these, or of all, is news, for somebody has forgotten it."""
         with self._lock:
-            self._news |= self._states.keys()
+            self._news |= self._states.keys() & (self._states.keys() if names is None else {*names})
         self.news.set()
 
     def ask(self, name: str, report: str) -> str:

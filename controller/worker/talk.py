@@ -110,8 +110,9 @@ class Talk:
             keeper.want(self._processes())
             self._generation = news["generation"]
             self._save()
-        if news["whole"]:  # it has begun anew
-            keeper.tell_again()
+        # Also of what is wanted as before: it may have been another worker's meanwhile.
+        if names := news["processes"].keys():
+            keeper.tell_again(names)
         for id, question in news["questions"].items():
             threading.Thread(target=self._answer, args=(keeper, id, *question), daemon=True).start()
 

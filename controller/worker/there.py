@@ -34,6 +34,9 @@ SECONDS = 20.0
 """For any command of ours."""
 
 
+LAST_LINES = 4
+"""What is shown of a command that fails: why may come before the last one."""
+
 LONGEST_LOG = 1 << 20
 """Octets of what a process says."""
 
@@ -64,7 +67,8 @@ def run(*words: str, input: str | None = None, seconds: float = SECONDS, **optio
         raise Trouble(f"{words[0]}: {error.strerror or error}") from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise Trouble(f"`{shown}`: {said[-1] if said else f'exit {done.returncode}'}")
+        why = "; ".join(said[-LAST_LINES:])
+        raise Trouble(f"`{shown}`: {why or f'exit {done.returncode}'}")
     return str(done.stdout)
 
 
