@@ -10,15 +10,13 @@ from typing import Any
 
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer.attributes import COMMON, STANDARD, OctaviaHooks
-from tenantry.apps.load_balancer.errors import NotFound, invalid
-from tenantry.apps.load_balancer.parents import POOL, find
-from tenantry.apps.load_balancer.pools import MONITOR
-from tenantry.apps.load_balancer.records import SCTP, UDP
-from tenantry.apps.load_balancer.service import OCTAVIA
-from tenantry.apps.load_balancer.values import (
+from tenantry.apps.load_balancer.attributes import (
+    COMMON,
+    MOST,
     REQUIRED,
     SHOWN,
+    STANDARD,
+    OctaviaHooks,
     Spec,
     Wrong,
     choice,
@@ -27,6 +25,11 @@ from tenantry.apps.load_balancer.values import (
     reference,
     spec,
 )
+from tenantry.apps.load_balancer.errors import NotFound, invalid
+from tenantry.apps.load_balancer.parents import POOL, find
+from tenantry.apps.load_balancer.pools import MONITOR
+from tenantry.apps.load_balancer.records import SCTP, UDP
+from tenantry.apps.load_balancer.service import OCTAVIA
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import Reader, ResourceSpec
 from tenantry.controller.store import Body, Claim, Draft, Link
@@ -71,8 +74,8 @@ ATTRIBUTES = declared(
         **COMMON,
         "pool_id": reference(REQUIRED, fixed=True, is_visible=False),
         "type": choice(TYPES, fixed=True),
-        "delay": number(0, None),
-        "timeout": number(0, None),
+        "delay": number(0, MOST),
+        "timeout": number(0, MOST),
         "max_retries": number(1, 10),
         "max_retries_down": number(1, 10, 3),
         "http_method": choice(METHODS, None),

@@ -15,7 +15,20 @@ from urllib.parse import urlsplit
 
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer.attributes import COMMON, DESCRIPTION, STANDARD, OctaviaHooks
+from tenantry.apps.load_balancer.attributes import (
+    COMMON,
+    DESCRIPTION,
+    REQUIRED,
+    SHOWN,
+    STANDARD,
+    OctaviaHooks,
+    Wrong,
+    choice,
+    declared,
+    number,
+    reference,
+    spec,
+)
 from tenantry.apps.load_balancer.errors import ListenerNoChildren, NotFound, unsupported
 from tenantry.apps.load_balancer.listeners import LISTENER, check_fits
 from tenantry.apps.load_balancer.parents import (
@@ -25,16 +38,6 @@ from tenantry.apps.load_balancer.parents import (
 from tenantry.apps.load_balancer.pools import POLICY
 from tenantry.apps.load_balancer.records import HTTP, PROMETHEUS, TERMINATED_HTTPS
 from tenantry.apps.load_balancer.service import OCTAVIA
-from tenantry.apps.load_balancer.values import (
-    REQUIRED,
-    SHOWN,
-    Wrong,
-    choice,
-    declared,
-    number,
-    reference,
-    spec,
-)
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     Reader,

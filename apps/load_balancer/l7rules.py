@@ -11,12 +11,21 @@ from typing import Any
 from neutron_lib import exceptions
 
 from tenantry.apps.load_balancer import expressions
-from tenantry.apps.load_balancer.attributes import COMMON, STANDARD, OctaviaHooks
+from tenantry.apps.load_balancer.attributes import (
+    COMMON,
+    MAX_TEXT,
+    STANDARD,
+    OctaviaHooks,
+    Wrong,
+    choice,
+    declared,
+    flag,
+    spec,
+)
 from tenantry.apps.load_balancer.errors import NotFound
 from tenantry.apps.load_balancer.l7policies import RULE
 from tenantry.apps.load_balancer.pools import POLICY
 from tenantry.apps.load_balancer.service import OCTAVIA
-from tenantry.apps.load_balancer.values import MAX_TEXT, Wrong, choice, declared, flag, spec
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import ResourceSpec
 from tenantry.controller.store import Body, Draft, Link

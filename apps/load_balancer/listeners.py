@@ -9,22 +9,24 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import netaddr
-from neutron_lib import exceptions
 
 from tenantry.apps.load_balancer.attributes import (
     COMMON,
     DESCRIPTION,
-    FIXED,
-    GIVEN,
+    MOST,
+    REQUIRED,
+    SHOWN,
     STANDARD,
-    UUID,
     OctaviaHooks,
+    Wrong,
     choice,
     cidr,
+    declared,
     flag,
     ids,
     number,
-    required,
+    reference,
+    spec,
     text,
     texts,
 )
@@ -288,13 +290,11 @@ def check_fits(listener: str, pool: str) -> None:
 
 def _headers(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise exceptions.InvalidInput(error_message="insert_headers is an object of texts by name")
+        raise Wrong("insert_headers is an object of texts by name")
     found = {str(name): _text(each) for name, each in value.items()}
     for name, each in found.items():
         if not _HEADER_VALUE.fullmatch(each):
-            raise exceptions.InvalidInput(
-                error_message=f"insert_headers {name}: '{each}' is no text of printable ASCII"
-            )
+            raise Wrong(f"insert_headers {name}: '{each}' is no text of printable ASCII")
     return found
 
 
@@ -304,44 +304,40 @@ def _text(value: Any) -> str:
 
 def _cidrs(values: Any) -> list[str]:
     if not isinstance(values, list):
-        raise exceptions.InvalidInput(error_message="allowed_cidrs is a list of prefixes")
+        raise Wrong("allowed_cidrs is a list of prefixes")
     return list(dict.fromkeys(map(cidr, values)))
 
 
 SPEC = ResourceSpec(
     name=LISTENER,
     collection="listeners",
-    attributes={
-        **COMMON,
-        **DESCRIPTION,
-        "loadbalancer_id": {**FIXED, **required(UUID), "is_visible": False},
-        "loadbalancers": {**FIXED, "allow_post": False, "is_filter": False},
-        "l7policies": {**FIXED, "allow_post": False, "is_filter": False},
-        "protocol": {**FIXED, **required(choice(PROTOCOLS))},
-        "protocol_port": {**FIXED, **required(number(1, 65535))},
-        "connection_limit": {**GIVEN, **number(-1, default=UNLIMITED)},
-        "default_pool_id": {**GIVEN, **UUID},
-        "default_tls_container_ref": {**GIVEN, **text()},
-        "sni_container_refs": {**GIVEN, **texts()},
-        "insert_headers": {**GIVEN, "convert_to": _headers, "default": {}, "is_filter": False},
-        **{
-            name: {**GIVEN, **number(0, _DAYS_24, default=usual)}
-            for name, usual in TIMEOUTS.items()
-        },
-        "client_ca_tls_container_ref": {**GIVEN, **text()},
-        "client_authentication": {
-            **GIVEN,
-            **choice(("NONE", "OPTIONAL", "MANDATORY"), default="NONE"),
-        },
-        "client_crl_container_ref": {**GIVEN, **text()},
-        "allowed_cidrs": {**GIVEN, "convert_to": _cidrs, "default": [], "is_filter": False},
-        "tls_ciphers": {**GIVEN, **text(2048)},
-        "tls_versions": {**GIVEN, "default": None},
-        "alpn_protocols": {**GIVEN, "default": None},
-        "hsts_max_age": {**GIVEN, **number(0)},
-        "hsts_include_subdomains": {**GIVEN, **flag(False)},
-        "hsts_preload": {**GIVEN, **flag(False)},
-    },
+    attributes=declared(
+        {
+            **COMMON,
+            **DESCRIPTION,
+            "loadbalancer_id": reference(REQUIRED, fixed=True, is_visible=False),
+            "loadbalancers": SHOWN,
+            "l7policies": SHOWN,
+            "protocol": choice(PROTOCOLS, fixed=True),
+            "protocol_port": number(1, 65535, fixed=True),
+            "connection_limit": number(UNLIMITED, MOST, UNLIMITED),
+            "default_pool_id": reference(),
+            "default_tls_container_ref": text(None),
+            "sni_container_refs": texts([]),
+            "insert_headers": spec(_headers, {}, is_filter=False),
+            **{name: number(0, _DAYS_24, usual) for name, usual in TIMEOUTS.items()},
+            "client_ca_tls_container_ref": text(None),
+            "client_authentication": choice(("NONE", "OPTIONAL", "MANDATORY"), "NONE"),
+            "client_crl_container_ref": text(None),
+            "allowed_cidrs": spec(_cidrs, [], is_filter=False),
+            "tls_ciphers": text(None, 2048),
+            "tls_versions": texts(None),
+            "alpn_protocols": texts(None),
+            "hsts_max_age": number(0, MOST, None),
+            "hsts_include_subdomains": flag(False),
+            "hsts_preload": flag(False),
+        }
+    ),
     not_found=lambda id: NotFound(resource="Listener", id=id),
     keys=KEYS,
     standard=STANDARD,

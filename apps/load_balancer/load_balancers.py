@@ -7,20 +7,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from neutron_lib import exceptions
-
 from tenantry.apps.load_balancer import graph, offers, vips
 from tenantry.apps.load_balancer.attributes import (
-    ADDRESS,
     COMMON,
     DESCRIPTION,
-    FIXED,
-    GIVEN,
     SHOWN,
     STANDARD,
-    UUID,
     OctaviaHooks,
+    Wrong,
+    address,
+    declared,
     ids,
+    reference,
+    spec,
     text,
     texts,
 )
@@ -150,8 +149,8 @@ def _vips_given(values: Any, valid: Any = None) -> str | None:
 def _vips_of(values: Any) -> list[Body]:
     wrong = _vips_given(values)
     if wrong:
-        raise exceptions.InvalidInput(error_message=f"additional_vips: {wrong}")
-    convert = ADDRESS["convert_to"]
+        raise Wrong(f"additional_vips: {wrong}")
+    convert = address(None)["convert_to"]
     return [
         {"subnet_id": vip["subnet_id"], "ip_address": convert(vip.get("ip_address"))}
         for vip in values
@@ -160,32 +159,34 @@ def _vips_of(values: Any) -> list[Body]:
 
 def _objects(values: Any) -> list[Body]:
     if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
-        raise exceptions.InvalidInput(error_message="listeners and pools are lists of objects")
+        raise Wrong("listeners and pools are lists of objects")
     return values
 
 
-_SPECIFIED = {**FIXED, "is_filter": False, "convert_to": _objects, "default": []}
+_SPECIFIED = spec(_objects, [], fixed=True, is_filter=False)
 
 SPEC = ResourceSpec(
     name=LOAD_BALANCER,
     collection="loadbalancers",
-    attributes={
-        **COMMON,
-        **DESCRIPTION,
-        "vip_address": {**FIXED, **ADDRESS},
-        "vip_port_id": {**FIXED, **UUID},
-        "vip_subnet_id": {**FIXED, **UUID},
-        "vip_network_id": {**FIXED, **UUID},
-        "vip_qos_policy_id": {**GIVEN, **UUID},
-        "vip_sg_ids": {**GIVEN, **texts(), "enforce_policy": True},
-        "vip_vnic_type": SHOWN,
-        "additional_vips": {**FIXED, "convert_to": _vips_of, "default": [], "is_filter": False},
-        "provider": {**FIXED, **text(64)},
-        "flavor_id": {**FIXED, **UUID},
-        "availability_zone": {**FIXED, **text()},
-        "listeners": _SPECIFIED,
-        "pools": _SPECIFIED,
-    },
+    attributes=declared(
+        {
+            **COMMON,
+            **DESCRIPTION,
+            "vip_address": address(None, fixed=True),
+            "vip_port_id": reference(fixed=True),
+            "vip_subnet_id": reference(fixed=True),
+            "vip_network_id": reference(fixed=True),
+            "vip_qos_policy_id": reference(),
+            "vip_sg_ids": texts([], enforce_policy=True),
+            "vip_vnic_type": SHOWN,
+            "additional_vips": spec(_vips_of, [], fixed=True, is_filter=False),
+            "provider": text(None, 64, fixed=True),
+            "flavor_id": reference(fixed=True),
+            "availability_zone": text(None, fixed=True),
+            "listeners": _SPECIFIED,
+            "pools": _SPECIFIED,
+        }
+    ),
     not_found=lambda id: NotFound(resource="Load Balancer", id=id),
     keys=Zone.ROUTERS,
     key_space="router",

@@ -10,14 +10,11 @@ from itertools import count
 import netaddr
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer.attributes import COMMON, STANDARD, OctaviaHooks
-from tenantry.apps.load_balancer.errors import NotFound
-from tenantry.apps.load_balancer.parents import POOL, find
-from tenantry.apps.load_balancer.pools import MEMBER, listener_ids
-from tenantry.apps.load_balancer.records import SCTP, UDP
-from tenantry.apps.load_balancer.service import OCTAVIA
-from tenantry.apps.load_balancer.values import (
+from tenantry.apps.load_balancer.attributes import (
+    COMMON,
     SHOWN,
+    STANDARD,
+    OctaviaHooks,
     address,
     declared,
     flag,
@@ -25,6 +22,11 @@ from tenantry.apps.load_balancer.values import (
     reference,
     text,
 )
+from tenantry.apps.load_balancer.errors import NotFound
+from tenantry.apps.load_balancer.parents import POOL, find
+from tenantry.apps.load_balancer.pools import MEMBER, listener_ids
+from tenantry.apps.load_balancer.records import SCTP, UDP
+from tenantry.apps.load_balancer.service import OCTAVIA
 from tenantry.apps.load_balancer.vips import LOAD_BALANCER, check_reachable, speak
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (

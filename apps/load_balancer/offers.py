@@ -18,14 +18,15 @@ from neutron_lib import exceptions
 
 from tenantry.apps.load_balancer import providers
 from tenantry.apps.load_balancer.attributes import (
-    FIXED,
-    GIVEN,
-    ID,
-    NAME_LENGTH,
-    UUID,
-    Attribute,
+    MAX_TEXT,
+    REQUIRED,
+    SHOWN,
+    Spec,
+    Wrong,
+    declared,
     flag,
-    required,
+    reference,
+    spec,
     text,
 )
 from tenantry.apps.load_balancer.errors import PROVIDER, DisabledOption, NotFound, invalid
@@ -156,40 +157,44 @@ ZONE = Offer(
 )
 OFFERS = (FLAVOR, ZONE)
 
-_NOBODYS: Mapping[str, Attribute] = {
+_NOBODYS: Mapping[str, Spec] = {
     "tenant_id": {
         "allow_post": True,
         "allow_put": False,
         "is_visible": False,
-        "validate": {"type:string": NAME_LENGTH},
+        "validate": {"type:string": MAX_TEXT},
         "required_by_policy": True,
     }
 }
 """Whose they are: of nobody."""
 
 
-def _in_url(name: Any) -> Any:
-    """A name that can be a segment of a URL. Errors: Octavia's 400."""
-    if isinstance(name, str) and (not name or "/" in name):
-        raise invalid(f"'{name}' cannot be in a URL: a zone is asked for by its name")
+def _in_url(name: Any) -> str:
+    """A name that can be a segment of a URL."""
+    if not isinstance(name, str) or not name or "/" in name or len(name) > MAX_TEXT:
+        raise Wrong("a zone is asked for by its name, which cannot be in a URL")
     return name
 
 
+_ID: Spec = {**SHOWN, "is_filter": True, "is_sort_key": True}
+
+
 def _specs(offer: Offer) -> Iterator[ResourceSpec]:
-    name = required(text())
     yield ResourceSpec(
         name=offer.profile_kind,
         collection=f"{offer.profile_name}s",
         singular=offer.profile_name,
         path=f"{offer.profile_name}s".replace("_", ""),
         rule=f"{offer.rule}-profile",
-        attributes={
-            **_NOBODYS,
-            "id": ID,
-            "name": {**GIVEN, **name},
-            PROVIDER_NAME: {**GIVEN, **name},
-            offer.data: {**GIVEN, **required(text(MAX_DATA))},
-        },
+        attributes=declared(
+            {
+                **_NOBODYS,
+                "id": _ID,
+                "name": text(REQUIRED),
+                PROVIDER_NAME: text(REQUIRED),
+                offer.data: text(REQUIRED, MAX_DATA),
+            }
+        ),
         not_found=lambda id: NotFound(resource=f"{offer.title} Profile", id=id),
         quota=None,
         standard=(),
@@ -202,14 +207,16 @@ def _specs(offer: Offer) -> Iterator[ResourceSpec]:
         singular=offer.name,
         path=f"{offer.name}s".replace("_", ""),
         rule=offer.rule,
-        attributes={
-            **_NOBODYS,
-            "id": {**ID, "is_visible": not named},
-            "name": {**FIXED, **name, "convert_to": _in_url} if named else {**GIVEN, **name},
-            "description": {**GIVEN, **text(default="")},
-            "enabled": {**GIVEN, **flag(True)},
-            offer.profile_id: {**FIXED, **required(UUID)},
-        },
+        attributes=declared(
+            {
+                **_NOBODYS,
+                "id": {**_ID, "is_visible": not named},
+                "name": spec(_in_url, fixed=True) if named else text(REQUIRED),
+                "description": text(),
+                "enabled": flag(True),
+                offer.profile_id: reference(REQUIRED, fixed=True),
+            }
+        ),
         not_found=lambda id: NotFound(resource=offer.title, id=id),
         named_by="name" if named else "",
         quota=None,
@@ -218,7 +225,7 @@ def _specs(offer: Offer) -> Iterator[ResourceSpec]:
     )
 
 
-SPECS = tuple(spec for offer in OFFERS for spec in _specs(offer))
+SPECS = tuple(each for offer in OFFERS for each in _specs(offer))
 
 HOOKS: Mapping[str, ResourceHooks] = {
     kind: hooks(offer)

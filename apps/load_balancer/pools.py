@@ -9,7 +9,20 @@ from collections.abc import Iterable, Iterator
 from neutron_lib import exceptions
 
 from tenantry.apps.load_balancer import session_persistence, tls
-from tenantry.apps.load_balancer.attributes import COMMON, DESCRIPTION, STANDARD, OctaviaHooks, ids
+from tenantry.apps.load_balancer.attributes import (
+    COMMON,
+    DESCRIPTION,
+    SHOWN,
+    STANDARD,
+    OctaviaHooks,
+    choice,
+    declared,
+    flag,
+    ids,
+    reference,
+    text,
+    texts,
+)
 from tenantry.apps.load_balancer.errors import NotFound, invalid, unsupported
 from tenantry.apps.load_balancer.listeners import DEFAULT_OF, LISTENER
 from tenantry.apps.load_balancer.parents import POOL, check_leads, find
@@ -27,15 +40,6 @@ from tenantry.apps.load_balancer.records import (
     UDP,
 )
 from tenantry.apps.load_balancer.service import OCTAVIA
-from tenantry.apps.load_balancer.values import (
-    SHOWN,
-    choice,
-    declared,
-    flag,
-    reference,
-    text,
-    texts,
-)
 from tenantry.apps.load_balancer.vips import LOAD_BALANCER
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (

@@ -9,6 +9,7 @@ from typing import Any
 
 import netaddr
 
+from tenantry.apps.load_balancer.attributes import Spec, Wrong, spec, whole
 from tenantry.apps.load_balancer.errors import invalid, unsupported
 from tenantry.apps.load_balancer.records import (
     APP_COOKIE,
@@ -19,7 +20,6 @@ from tenantry.apps.load_balancer.records import (
     TCP,
     UDP,
 )
-from tenantry.apps.load_balancer.values import Spec, Wrong, spec, whole
 from tenantry.controller.store import Body
 
 TYPES = (SOURCE_IP, HTTP_COOKIE, APP_COOKIE)
@@ -63,7 +63,7 @@ def _mask(value: Any) -> str:
     raise Wrong(f"'{value}' is not a netmask")
 
 
-ATTRIBUTE: Spec = spec(_read, None, is_filter=False, is_sort_key=False)
+ATTRIBUTE: Spec = spec(_read, None, is_filter=False)
 
 
 def completed(asked: Body | None, before: Body | None) -> Body | None:

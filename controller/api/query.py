@@ -150,7 +150,9 @@ class Query:
 
 def _sort_key(value: Any) -> tuple[bool, Any]:
     """Nothing sorts before anything; what has parts, by how it is written."""
-    if isinstance(value, dict | list):
+    if isinstance(value, list):
+        value = [str(part) for part in value]
+    elif isinstance(value, dict):
         value = str(value)
     return (False, 0) if value is None else (True, value)
 

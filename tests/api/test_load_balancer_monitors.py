@@ -93,7 +93,7 @@ def test_what_only_http_has(lbaas: Lbaas, pool: Any, type: str, name: str) -> No
     ("attributes", "words"),
     [
         ({"type": "GRPC"}, "none of HTTP"),
-        ({"delay": -1}, "-1 is not 0 to more"),
+        ({"delay": -1}, "-1 is not 0 to 2147483647"),
         ({"delay": None}, "delay"),
         ({"timeout": "soon"}, "not a whole number"),
         ({"max_retries": 0}, "0 is not 1 to 10"),

@@ -132,7 +132,7 @@ class World:
         return (
             flows,
             sorted(map(str, processes(self.secrets, 1)(view, "host1"))),
-            sorted(monitored.wanted(view)),
+            [sorted(monitored.wanted(view, id)) for id in sorted(view.ids(LoadBalancer))],
             [monitored.targets(view, id) for id in sorted(view.ids(LoadBalancer))],
         )
 
