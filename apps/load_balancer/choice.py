@@ -113,7 +113,7 @@ def choose(
     which = SetField(POOL, _number(pool, version) | bits)
     if by_source(pool):
         part: tuple[Action, ...] = (Multipath(_slots(view, pool.id, version), PART, ports=False),)
-    elif not by_port:
+    elif not by_port or pool.protocol == SCTP:  # whose ports not every datapath tracks
         part = (Multipath(len(found.shares), PART, ports=False),)
     else:
         part = (SetField(PART, _split_number(pool, version, found)), Resubmit(Table.LB_SPLIT))
