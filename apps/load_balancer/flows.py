@@ -42,9 +42,11 @@ from tenantry.apps.load_balancer.places import (
     balancers_on,
     next_hop,
     places,
+    router_addresses,
     services,
     sharing,
     sharing_address,
+    sharing_network,
 )
 from tenantry.apps.load_balancer.records import Listener, LoadBalancer, Pool
 from tenantry.apps.load_balancer.routed import routed_balancers_on
@@ -177,6 +179,7 @@ def compile_balancer(view: View, switch: int, id: str) -> Iterator[Flow | Limit]
         for service in services(view, id):
             if service.version in own.vips:
                 yield from own.member(place, service)
+        yield from own.errors(place)
     yield from own.begun(does)
     yield from own.begun_for_others(absent)
     yield from own.to_itself()
@@ -336,6 +339,18 @@ class OfOne:
             by_port: Match = {"ip_proto": protocol, f"{PORT_FIELDS[protocol]}_src": port}
             match = {**out, **by_port}
             yield self._answer(match, rung.BALANCED, rung.BALANCED_ELSE, keys)
+
+    def errors(self, place: Place) -> Iterator[Flow]:
+        """What routers say of packets to members is about the load balancer, to the client."""
+        keys = sharing_network(self.view, place.network.id)
+        if self.balancer.key not in keys:
+            return
+        for version, address in router_addresses(self.view, place.network.id):
+            match: Match = {NETWORK: place.network.key, OUT_PORT: TENANT}
+            match |= {"eth_type": ETH_TYPES[version], f"ipv{version}_src": address}
+            match["ip_proto"] = ECHOES[version][0]
+            rung = OutputPriority
+            yield self._answer(match, rung.BALANCED_ADDRESS, rung.BALANCED_ADDRESS_ELSE, keys)
 
     def _answer(self, match: Match, first: int, other: int, keys: tuple[int, ...]) -> Flow:
         back: Actions = (

@@ -177,7 +177,7 @@ def next_hop(view: View, network_id: str, version: int, address: int) -> int | N
         leg
         for router_id in sorted(routers_in(view, network_id))
         for leg in _inside(view, router_id)
-        if leg.network.id == network_id
+        if leg.network.id == network_id and leg.address(version) is not None
     ]
     for leg in legs:
         for other in router_interfaces(view, leg.port.router_id):
@@ -225,3 +225,22 @@ def _balancers(
         if balancer is not None and any(map(there, services(view, id))):
             keys.append(balancer.key)
     return tuple(sorted(keys))
+
+
+@derived
+def sharing_network(view: View, network_id: str) -> tuple[int, ...]:
+    """The keys of the load balancers that are reached from a network: the first few."""
+    found = (view.get(LoadBalancer, id) for id in balancers_met(view, network_id))
+    return tuple(sorted(one.key for one in found if one and one.admin_state_up))[:MOST_SHARING]
+
+
+@derived
+def router_addresses(view: View, network_id: str) -> tuple[tuple[int, int], ...]:
+    """The addresses of routers on a network, by which its hosts leave it."""
+    return tuple(
+        (ip.version, ip.address)
+        for router_id in sorted(routers_in(view, network_id))
+        for leg in _inside(view, router_id)
+        if leg.network.id == network_id
+        for ip in leg.port.fixed_ips
+    )
