@@ -54,7 +54,7 @@ def next_hop(view: View, network_id: str, version: int, address: int) -> int | N
     port = port_at(view, subnet, address) if subnet else None
     if port is not None:
         return port.mac
-    for leg in _legs(view, network_id):
+    for leg in _legs(view, network_id, version):
         for other in router_interfaces(view, leg.port.router_id):
             if subnet_on(view, other.network.id, version, address):
                 return leg.port.mac
@@ -65,11 +65,11 @@ def next_hop(view: View, network_id: str, version: int, address: int) -> int | N
     return None
 
 
-def _legs(view: View, network_id: str) -> list[RouterInterface]:
-    """The ports that routers have on a network, but for gateways."""
+def _legs(view: View, network_id: str, version: int) -> list[RouterInterface]:
+    """The ports that routers have on a network with an address of a family, but for gateways."""
     return [
         leg
         for router_id in sorted(routers_in(view, network_id))
         for leg in router_interfaces(view, router_id)
-        if leg.network.id == network_id and not leg.gateway
+        if leg.network.id == network_id and not leg.gateway and leg.address(version) is not None
     ]

@@ -18,6 +18,7 @@ from tenantry.apps.load_balancer.records import (
     TIMEOUTS,
     UDP,
     UNLIMITED,
+    HealthMonitor,
     Listener,
     LoadBalancer,
     Member,
@@ -26,7 +27,9 @@ from tenantry.apps.load_balancer.records import (
 )
 from tenantry.controller.model import FixedIp, Prefix, Record
 
-KINDS: tuple[type[Record], ...] = (LoadBalancer, Listener, Pool, Member, MemberHealth)
+KINDS: tuple[type[Record], ...] = (
+    *(LoadBalancer, Listener, Pool, Member, MemberHealth, HealthMonitor),
+)
 BALANCERS = ("lb1", "lb2")
 LISTENERS = ((TCP, 80), (TCP, 81), (UDP, 53), (HTTPS, 443), (SCTP, 9), (HTTP, 8000))
 
@@ -68,6 +71,9 @@ def balancing(
         of_it = ("project", balancer, draw(st.sampled_from([TCP, UDP])), algorithm, up)
         persistence = draw(st.sampled_from([None, SOURCE_IP]))
         return Pool(pool_id, _pool_key(balancer, pool), *of_it, persistence=persistence)
+    if kind is HealthMonitor:
+        asks = draw(st.sampled_from(["TCP", "HTTPS", "UDP-CONNECT", "PING", "SCTP"]))
+        return HealthMonitor(f"{pool_id}-monitor", "project", pool_id, asks, 5, 3, 2, 3, up)
     slot, version = draw(st.integers(0, 2)), draw(st.sampled_from([4, 6]))
     id = f"{pool_id}-{slot}"
     if kind is MemberHealth:
