@@ -137,13 +137,18 @@ def _ninth(subnet: Any) -> str:
     return str(subnet["cidr"].partition("/")[0]).removesuffix("0") + "9"
 
 
-def test_members_outside(net: Lab) -> None:
+@pytest.mark.parametrize("floating", [False, True])
+def test_members_outside(net: Lab, floating: bool) -> None:
+    """By the router's shared address, or by the VIP's floating IP, where clients come in."""
     outside = Outside(net)
     network = net.network(*CIDRS.values())
     plugged(net, network)
     router = net.router(network, outside=outside.network)
     outside.routes_to(router, CIDRS[6])
     balancer = Monitored(Balancers(net), network)
+    if floating:
+        vip_port = net.api("GET", f"/v2.0/ports/{balancer.balancer.vip_port_id}")["port"]
+        net.floating_ip(outside.network, vip_port)
     server = says(outside.server, 80, "200")
     pool = balancer.pool("HTTP")
     members = [balancer.member(pool, address, 80) for address in (SERVER, SERVER6)]
