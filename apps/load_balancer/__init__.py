@@ -18,11 +18,12 @@ from tenantry.apps.load_balancer import (
     statistics,
     tables,
 )
+from tenantry.apps.load_balancer.behind import routed_on
 from tenantry.apps.load_balancer.choice import compile_parts
 from tenantry.apps.load_balancer.flows import compile_balancer, compile_common, splits_on
 from tenantry.apps.load_balancer.places import balancers_on
 from tenantry.apps.load_balancer.provisioning_status import Provisioning
-from tenantry.apps.load_balancer.routed import compile_routed, routed_on
+from tenantry.apps.load_balancer.routed import compile_routed
 from tenantry.controller.feature.app import App, Parts, Units, per_switch
 
 

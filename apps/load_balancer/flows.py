@@ -23,6 +23,7 @@ from collections.abc import Iterator
 
 from tenantry.apps.arp_nd.tables import NeighboursPriority
 from tenantry.apps.l2.tables import OutputPriority
+from tenantry.apps.load_balancer.behind import routed_balancers_on
 from tenantry.apps.load_balancer.choice import (
     COMMON_SPLITS,
     ETH_TYPES,
@@ -49,7 +50,6 @@ from tenantry.apps.load_balancer.places import (
     sharing_network,
 )
 from tenantry.apps.load_balancer.records import Listener, LoadBalancer, Pool
-from tenantry.apps.load_balancer.routed import routed_balancers_on
 from tenantry.apps.load_balancer.tables import (
     ASKED,
     MEMBER_GONE,

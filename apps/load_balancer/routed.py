@@ -20,8 +20,11 @@ no interface has is represented by its router: that answers pings, and refuses w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
+from tenantry.apps.load_balancer.behind import sharing, sharing_address
 from tenantry.apps.load_balancer.choice import (
     ETH_TYPES,
     Tracked,
@@ -31,7 +34,7 @@ from tenantry.apps.load_balancer.choice import (
     within,
 )
 from tenantry.apps.load_balancer.places import PORT_FIELDS, Answering, Service, answering, services
-from tenantry.apps.load_balancer.records import LoadBalancer, Pool
+from tenantry.apps.load_balancer.records import Listener, LoadBalancer, Pool
 from tenantry.apps.load_balancer.tables import (
     BY_ROUTER,
     MEMBER_GONE,
@@ -40,7 +43,7 @@ from tenantry.apps.load_balancer.tables import (
     RouterLbPriority,
 )
 from tenantry.apps.nat.tables import RouterNatOutPriority, RouterSourcePriority
-from tenantry.controller.model import Binding, View, derived
+from tenantry.controller.model import Binding, View
 from tenantry.controller.network.conntrack import ERRORS_4, ERRORS_6, NEW, REPLY
 from tenantry.controller.network.failover import is_primary
 from tenantry.controller.network.records import FloatingIp, Router
@@ -52,9 +55,7 @@ from tenantry.controller.network.router_entry import (
 from tenantry.controller.network.routers import (
     gateway,
     gateways,
-    networks_of,
     router_interfaces,
-    routers_on,
     switches_at,
     translating_switches,
 )
@@ -72,6 +73,7 @@ from tenantry.controller.openflow.flow import (
     SetField,
 )
 from tenantry.controller.openflow.keys import Zone
+from tenantry.controller.openflow.oxm import FIRST_FRAGMENT, FRAGMENT, LATER_FRAGMENT
 from tenantry.controller.openflow.pipeline import (
     BALANCED,
     FLAGS,
@@ -97,35 +99,6 @@ UNREACHABLE = {4: ERRORS_4[0], 6: ERRORS_6[0]}
 ON = Goto(Table.ROUTER_LB.next)
 
 
-@derived
-def balancers_behind(view: View, router_id: str) -> frozenset[str]:
-    """The load balancers on the networks of a router that leads outside."""
-    if gateway(view, router_id) is None:
-        return frozenset()
-    inside = (id for id, outside in networks_of(view, router_id) if not outside)
-    return frozenset[str]().union(*(view.ids(LoadBalancer, vip_network_id=id) for id in inside))
-
-
-def routed_on(view: View, switch: int) -> frozenset[str]:
-    """The ids of routers that packets can meet on a switch, each with that of a load balancer
-    behind it."""
-    return frozenset(
-        f"{router_id} {id}"
-        for router_id in routers_on(view, switch)
-        for id in balancers_behind(view, router_id)
-    )
-
-
-def routed_balancers_on(view: View, switch: int) -> frozenset[str]:
-    """The load balancers for which this switch is a gateway."""
-    behind = (
-        balancers_behind(view, router_id)
-        for router_id in routers_on(view, switch)
-        if switch in gateways(view, router_id)
-    )
-    return frozenset[str]().union(*behind)
-
-
 def compile_routed(view: View, switch: int, id: str) -> Iterator[Flow | Limit]:
     """A load balancer behind a router."""
     router_id, balancer_id = id.split()
@@ -141,6 +114,16 @@ def compile_routed(view: View, switch: int, id: str) -> Iterator[Flow | Limit]:
         yield from of_it.answered()
     elif switch in switches_at(view, leg.network.id):
         yield from of_it.sent_to_gateway()
+
+
+class Sent(NamedTuple):
+    """What a member sends from where it answers, and the keys of the load balancers whose it may
+    be; the rungs where the first of them is asked, and the others."""
+
+    rung: int
+    other_zone: int
+    match: Match
+    keys: tuple[int, ...]
 
 
 class AtRouter:
@@ -189,36 +172,52 @@ class AtRouter:
         yield Flow(table, rung.GONE, gone, drop(MEMBER_GONE))
         pools: dict[tuple[str, int], Pool] = {}
         tracked = Tracked(self.zone, table, BY_ROUTER)
+        protocols = Counter(one.protocol for one in self.does)
         for one in self.does:
             pools |= {(one.pool.id, one.protocol): one.pool} if one.pool else {}
-            yield from self._begun(one)
+            alone = one.protocol != TCP and protocols[one.protocol] == 1
+            yield from self._begun(one, alone=alone)
         for (_, protocol), pool in pools.items():
             for version in {vip.version: 0 for vip in self.balancer.vips}:
                 yield from compile_pool(self.view, pool, protocol, version, tracked)
 
-    def _begun(self, one: Answering) -> Iterator[Flow | Limit]:
-        """What begins, and is for a listener: without members it is for nobody."""
+    def _begun(self, one: Answering, *, alone: bool) -> Iterator[Flow | Limit]:
+        """What begins, and is for a listener: without members it is for nobody. ``alone``: so are
+        fragments of its protocol, whichever port they are for."""
         limit = limit_of(one.listener)
         if limit is not None:
             yield limit
+        port: Match = {f"{PORT_FIELDS[one.protocol]}_dst": one.listener.port}
+        port["ip_proto"] = one.protocol
         for vip in self.balancer.vips:
             version = vip.version
-            match = self._known(self._of(version, dst=vip.address))
-            match |= {"ct_state": NEW, "ip_proto": one.protocol}
-            match[f"{PORT_FIELDS[one.protocol]}_dst"] = one.listener.port
-            begun = choose(self.view, one.pool, version, bits=BY_ROUTER) or (CtClear(), ON)
-            chosen = within(limit, begun)
-            allowed = one.listener.allowed_cidrs
-            if not allowed:
-                yield Flow(Table.ROUTER_LB, RouterLbPriority.NEW[0], match, chosen)
-                continue
-            others = drop(NOT_ALLOWED)
-            yield Flow(Table.ROUTER_LB, RouterLbPriority.NOT_ALLOWED, match, others)
-            for cidr in allowed:
-                if cidr.version == version:
-                    source = prefix_value(version, cidr.first, cidr.length)
-                    some = {**match, f"ipv{version}_src": source} if cidr.length else match
-                    yield Flow(Table.ROUTER_LB, RouterLbPriority.NEW[cidr.length], some, chosen)
+            new: Match = {**self._known(self._of(version, dst=vip.address)), "ct_state": NEW}
+            chosen = choose(self.view, one.pool, version, bits=BY_ROUTER)
+            begun = within(limit, chosen or (CtClear(), ON))
+            rung = RouterLbPriority.NEW
+            yield from self._listens(one.listener, version, {**new, **port}, rung, begun)
+            if alone and chosen is not None:
+                chosen = choose(self.view, one.pool, version, by_port=False, bits=BY_ROUTER)
+                begun = within(limit, chosen or ())
+                rung = RouterLbPriority.NEW_IN_FRAGMENTS
+                first: Match = {**port, "ip_frag": FIRST_FRAGMENT}
+                later: Match = {"ct_nw_proto": one.protocol, "ip_frag": LATER_FRAGMENT}
+                for some in (first, later):
+                    yield from self._listens(one.listener, version, {**new, **some}, rung, begun)
+
+    def _listens(
+        self, listener: Listener, version: int, match: Match, rung: range, begun: Actions
+    ) -> Iterator[Flow]:
+        """What begins, from whoever may."""
+        if not listener.allowed_cidrs:
+            yield Flow(Table.ROUTER_LB, rung[0], match, begun)
+            return
+        yield Flow(Table.ROUTER_LB, RouterLbPriority.NOT_ALLOWED, match, drop(NOT_ALLOWED))
+        for cidr in listener.allowed_cidrs:
+            if cidr.version == version:
+                source = prefix_value(version, cidr.first, cidr.length)
+                some = {**match, f"ipv{version}_src": source} if cidr.length else match
+                yield Flow(Table.ROUTER_LB, rung[cidr.length], some, begun)
 
     def _as_itself(self, version: int, address: int) -> Iterator[Flow]:
         """What its router says for it leaves by its floating IP, if that was asked."""
@@ -236,8 +235,8 @@ class AtRouter:
         yield from self._staying_inside()
         yield from self._not_floating()
         for service in self.services:
-            for match, _ in self._from(service):
-                yield Flow(Table.ROUTER_LB, RouterLbPriority.FROM_MEMBER, match, leave)
+            for sent in self._sent(service):
+                yield Flow(Table.ROUTER_LB, sent.rung, sent.match, leave)
 
     def answered(self) -> Iterator[Flow]:
         """What comes from where its members answer, at a gateway."""
@@ -268,8 +267,8 @@ class AtRouter:
         whom."""
         floating = self._floating(here=True)
         for service in self.services:
-            for match, _ in self._from(service) if service.address in floating else ():
-                inside = {**match, SOURCE: INSIDE}
+            for sent in self._sent(service) if service.address in floating else ():
+                inside = {**sent.match, SOURCE: INSIDE}
                 on = (Goto(Table.ROUTER_SOURCE.next),)
                 yield Flow(Table.ROUTER_SOURCE, RouterSourcePriority.MEMBER, inside, on)
 
@@ -295,26 +294,31 @@ class AtRouter:
                 match |= {f"ipv{version}_dst": there, SOURCE: FROM_NETWORKS, NAT: 0}
                 yield Flow(Table.ROUTER_LB, RouterLbPriority.STAYS_INSIDE, match, (ON,))
 
-    def _from(self, service: Service) -> Iterator[tuple[Match, tuple[int, ...]]]:
-        """What a member sends from there; and the keys of the load balancers whose it may be."""
+    def _sent(self, service: Service) -> Iterator[Sent]:
+        """What a member sends from there."""
+        rung = RouterLbPriority
         protocol, version, address, port = service
         of: Match = {**self._of(version, src=address), SOURCE: FROM_NETWORKS}
         answers: Match = {**of, "ip_proto": protocol, f"{PORT_FIELDS[protocol]}_src": port}
-        yield answers, sharing(self.view, self.router.id, service)
+        keys = sharing(self.view, self.router.id, service)
+        yield Sent(rung.FROM_MEMBER, rung.OTHER_ZONE, answers, keys)
         if protocol != TCP:
-            anyway = sharing_address(self.view, self.router.id, version, address, errors=True)
-            yield {**of, **UNREACHABLE[version]}, anyway
+            keys = sharing_address(self.view, self.router.id, version, address, errors=True)
+            error: Match = {**of, **UNREACHABLE[version]}
+            yield Sent(rung.FROM_MEMBER, rung.OTHER_ZONE, error, keys)
+            cut: Match = {**of, "ip_frag": FRAGMENT}  # those of IPv6 do not say of which protocol
+            yield Sent(rung.FRAGMENT_FROM_MEMBER, rung.OTHER_ZONE_FRAGMENT, cut, keys)
 
     def _asked(self, service: Service) -> Iterator[Flow]:
         """The zones of all that have this member are asked, one by one."""
         lookup = (Ct(self.zone, Table.ROUTER_LB),)
-        for match, keys in self._from(service):
-            place = keys.index(self.balancer.key)
+        for sent in self._sent(service):
+            place = sent.keys.index(self.balancer.key)
             if not place:
-                yield Flow(Table.ROUTER_LB, RouterLbPriority.FROM_MEMBER, match, lookup)
+                yield Flow(Table.ROUTER_LB, sent.rung, sent.match, lookup)
             else:
-                before = {**match, "ct_zone": Zone.routed(keys[place - 1])}
-                yield Flow(Table.ROUTER_LB, RouterLbPriority.OTHER_ZONE, before, lookup)
+                before = {**sent.match, "ct_zone": Zone.routed(sent.keys[place - 1])}
+                yield Flow(Table.ROUTER_LB, sent.other_zone, before, lookup)
 
     def _back(self, version: int, address: int) -> Iterator[Flow]:
         """Sources of answers become the load balancer's."""
@@ -339,35 +343,3 @@ class AtRouter:
             )
             rung = RouterNatOutPriority.FLOATING_ELSEWHERE
             yield Flow(Table.ROUTER_NAT_OUT, rung, leaving, as_floating)
-
-
-@derived
-def sharing(view: View, router_id: str, service: Service) -> tuple[int, ...]:
-    """The keys of the load balancers behind a router that have a member there."""
-    return tuple(key for key, one in _members_behind(view, router_id) if one == service)
-
-
-@derived
-def sharing_address(
-    view: View, router_id: str, version: int, address: int, *, errors: bool = False
-) -> tuple[int, ...]:
-    """Likewise, at any of its ports; or (``errors``) at any that is not TCP's."""
-    there = (
-        key
-        for key, one in _members_behind(view, router_id)
-        if (one.version, one.address) == (version, address) and not (errors and one.protocol == TCP)
-    )
-    return tuple(dict.fromkeys(there))
-
-
-@derived
-def _members_behind(view: View, router_id: str) -> tuple[tuple[int, Service], ...]:
-    """Keys of load balancers behind a router, each with where a member answers."""
-    found = []
-    for id in balancers_behind(view, router_id):
-        balancer = view.get(LoadBalancer, id)
-        if balancer is not None and balancer.admin_state_up:
-            versions = {vip.version for vip in balancer.vips}
-            there = (one for one in services(view, id) if one.version in versions)
-            found += [(balancer.key, one) for one in there]
-    return tuple(sorted(found))

@@ -108,17 +108,20 @@ class VipPriority(Priorities):
 class RouterLbPriority(Priorities):
     """ROUTER_LB: first what a zone has been asked about, then what one is to be asked about."""
 
-    ANSWER = 401  # of a member, to a client of the zone's load balancer
-    OTHER_ZONE = 400  # of a member that several load balancers have
-    TRANSLATED = 301  # to a member's address
-    NEW = range(100, 229)  # for a listener: by the length of the client's prefix, if that counts
+    ANSWER = 502  # of a member, to a client of the zone's load balancer
+    OTHER_ZONE_FRAGMENT = 501
+    OTHER_ZONE = 500  # of a member that several load balancers have
+    TRANSLATED = 400  # to a member's address
+    NEW_IN_FRAGMENTS = range(101, 358, 2)  # as NEW, where all of a packet must be led one way
+    NEW = range(100, 357, 2)  # for a listener: by the length of the client's prefix, if that counts
     NOT_ALLOWED = 60  # for one that is not for everybody
     OTHER = 50  # for no listener that is here
     HAND_OVER = 41  # of a member, and no answer: another gateway could take it
     NO_ANSWER = 40
     GONE = 30  # to what is no member any more
-    ARRIVED = 22  # for a load balancer
-    STAYS_INSIDE = 21  # from a network of the router to another
+    ARRIVED = 23  # for a load balancer
+    STAYS_INSIDE = 22  # from a network of the router to another
+    FRAGMENT_FROM_MEMBER = 21  # of which only the first says from which of its ports
     FROM_MEMBER = 20  # from where a member answers
 
 
@@ -207,8 +210,8 @@ TABLES = {
             SOURCE,
             NAT,
             FLAGS,
-            "eth_type ip_proto ipv4_src ipv4_dst ipv6_src ipv6_dst icmpv4_type icmpv6_type",
-            "tcp_src udp_src sctp_src tcp_dst udp_dst sctp_dst ct_state ct_zone",
+            "eth_type ip_proto ip_frag ipv4_src ipv4_dst ipv6_src ipv6_dst icmpv4_type icmpv6_type",
+            "tcp_src udp_src sctp_src tcp_dst udp_dst sctp_dst ct_state ct_zone ct_nw_proto",
         ),
         sets=fields(POOL, PART, SOURCE, FLAGS, ORIGIN_PORT, OUT_PORT),
         leads_to=(
@@ -265,7 +268,7 @@ ADDS_TO = {
         matches=fields(
             ROUTER,
             SOURCE,
-            "eth_type ip_proto ipv4_src icmpv4_type tcp_src udp_src sctp_src",
+            "eth_type ip_proto ip_frag ipv4_src icmpv4_type tcp_src udp_src sctp_src",
         ),
     ),
     Table.ROUTER_NAT_OUT: Adds(

@@ -25,6 +25,7 @@ import pytest
 
 from tenantry.apps.load_balancer.records import ROUND_ROBIN, SOURCE_IP, TCP, UDP
 from tenantry.controller.model import Prefix, parse
+from tests import large
 from tests.balancers import Balancers, vip
 from tests.echo import PORT, asked, serving
 from tests.lab import Lab, lab
@@ -190,6 +191,21 @@ def test_connections_go_on_while_members_come_and_go(net: Lab) -> None:
         going_on = [pair for pair in held if pair.member == 1]
         assert 0 < len(going_on) < len(held)
         assert all(pair.talks() for pair in going_on)
+
+
+def test_large_datagrams(net: Lab) -> None:
+    """In fragments, both ways, also if they begin a connection."""
+    with ExitStack() as stack:
+        on = Stage(net, stack)
+        for guest in on.members:
+            stack.enter_context(large.serving(guest))
+        pool = on.made.pool(on.balancer, UDP)
+        its = sorted((ip for port in on.ports for ip in addresses(port)), key=lambda ip: ":" in ip)
+        on.made.members(pool, its, large.PORT)
+        on.made.listener(pool, large.PORT)
+        net.take_effect()
+        for to, seen in ((on.floating, SERVER), (vip(on.balancer, 6), SERVER6)):
+            assert large.asked(on.outside.server, to, 100, 4000, 9000) == [seen] * 3
 
 
 def test_firewalls_see_client_and_member(net: Lab) -> None:

@@ -279,6 +279,7 @@ def test_what_follows_from_data_is_these_and_no_other() -> None:
         ("FirewallRulesPriority", "RULE"): 59_900,
         ("VipPriority", "NEW"): 129,
         ("RouterLbPriority", "NEW"): 129,
+        ("RouterLbPriority", "NEW_IN_FRAGMENTS"): 129,
         ("VipPriority", "NEW_IN_FRAGMENTS"): 129,
         ("SplitPriority", "TIER"): 16,
     }
