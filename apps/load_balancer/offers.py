@@ -120,7 +120,7 @@ class OfferHooks(ResourceHooks):
 
     def delete(self, draft: Draft, context: Context, body: Body) -> None:
         if draft.linked(body["id"], LOAD_BALANCER):
-            raise ObjectInUse(kind=self._offer.title, id=body["id"])
+            raise ObjectInUse(kind=self._offer.title, id=body["name"])
 
     def claims(self, body: Body) -> Iterable[Claim]:
         if self._offer is not ZONE:  # which is named by it

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Every command of ``openstack`` for networks, with tokens of a real Keystone, by each role: what
-the API answers is what the policies say, and never an error of its own."""
+"""Every command of ``openstack`` for networks and load balancers, with tokens of a real Keystone,
+by each role: what the API answers is what the policies say, and never an error of its own."""
 
 from __future__ import annotations
 
@@ -21,19 +21,34 @@ from tenantry.controller.api import application, auth
 from tenantry.controller.api.kind import Kinds
 from tenantry.controller.cli import features
 from tests.api.conftest import Api, caller, extensions
-from tests.api.one_of_each import World, one_of_each
+from tests.api.one_of_each import World, one_of_each, one_of_each_balanced
 from tests.clients.keystone import Keystone
 
 PROGRAM = Path(__file__).with_name("commands.py")
 ROLES = ("admin", "manager", "member", "reader")
 
 COMMANDS = sorted(
-    point.name.replace("_", " ") for point in entry_points(group="openstack.network.v2")
+    point.name.replace("_", " ")
+    for group in ("openstack.network.v2", "openstack.load_balancer.v2")
+    for point in entry_points(group=group)
 )
 
 KINDS = {
     "floating ip": "floatingip",
     "floating ip port forwarding": "port_forwarding",
+    "loadbalancer availabilityzone": "load_balancer_zone",
+    "loadbalancer availabilityzoneprofile": "load_balancer_zone_profile",
+    "loadbalancer flavor": "load_balancer_flavor",
+    "loadbalancer flavorprofile": "load_balancer_flavor_profile",
+    "loadbalancer healthmonitor": "healthmonitor",
+    "loadbalancer l7policy": "l7policy",
+    "loadbalancer l7rule": "l7rule",
+    "loadbalancer listener": "listener",
+    "loadbalancer listener stats": "listener",
+    "loadbalancer member": "member",
+    "loadbalancer pool": "pool",
+    "loadbalancer stats": "loadbalancer",
+    "loadbalancer status": "loadbalancer",
     "local ip association": "port_association",
     "network agent": "agent",
     "network flavor": "flavor",
@@ -58,6 +73,8 @@ PARENTS = {
     "port_association": "{local_ip}",
     "conntrack_helper": "{router}",
     "bandwidth_limit_rule": "{policy}",
+    "member": "{pool}",
+    "l7rule": "{l7policy}",
 }
 """What goes before the id of what is a part of something."""
 
@@ -71,6 +88,39 @@ WORDS = {
     "{address} --internal-protocol-port 81 --external-protocol-port 8081 --protocol tcp",
     "floating ip port forwarding list": "{forwarding}",
     "ip availability show": "{network}",
+    "loadbalancer availabilityzone create": "--name made --availabilityzoneprofile "
+    "{load_balancer_zone_profile}",
+    "loadbalancer availabilityzoneprofile create": "--name made --provider tenantry "
+    "--availability-zone-data {{}}",
+    "loadbalancer availabilityzoneprofile delete": "made",
+    "loadbalancer create": "--name made --vip-subnet-id {subnet}",
+    "loadbalancer delete": "{loadbalancer} --cascade",
+    "loadbalancer failover": "{loadbalancer}",
+    "loadbalancer flavor create": "--name made --flavorprofile {load_balancer_flavor_profile}",
+    "loadbalancer flavorprofile create": "--name made --provider tenantry --flavor-data {{}}",
+    "loadbalancer flavorprofile delete": "made",
+    "loadbalancer healthmonitor create": "{unwatched} --type TCP --delay 5 --timeout 3 "
+    "--max-retries 2",
+    "loadbalancer healthmonitor set": "{healthmonitor} --delay 7",
+    "loadbalancer healthmonitor unset": "{healthmonitor} --name",
+    "loadbalancer l7policy create": "{listener} --action REJECT",
+    "loadbalancer l7rule create": "{l7policy} --type PATH --compare-type STARTS_WITH --value /x",
+    "loadbalancer l7rule list": "{l7policy}",
+    "loadbalancer l7rule set": "{l7policy} {l7rule} --value /y",
+    "loadbalancer l7rule unset": "{l7policy} {l7rule} --invert",
+    "loadbalancer listener create": "{loadbalancer} --protocol TCP --protocol-port 99",
+    "loadbalancer member create": "{pool} --address 10.1.0.99 --protocol-port 80",
+    "loadbalancer member list": "{pool}",
+    "loadbalancer member set": "{pool} {member} --weight 2",
+    "loadbalancer member unset": "{pool} {member} --weight",
+    "loadbalancer pool create": "--loadbalancer {loadbalancer} --protocol TCP "
+    "--lb-algorithm ROUND_ROBIN",
+    "loadbalancer provider capability list": "tenantry",
+    "loadbalancer quota defaults show": "",
+    "loadbalancer quota reset": "{project}",
+    "loadbalancer quota set": "{project} --loadbalancer 9",
+    "loadbalancer quota show": "{project}",
+    "loadbalancer quota unset": "{project} --loadbalancer",
     "local ip association create": "{local_ip} {port}",
     "local ip association delete": "{local_ip} {port}",
     "local ip association list": "{local_ip}",
@@ -144,7 +194,10 @@ ELSEWHERE = {
 }
 """Commands that are not run, and why."""
 
-_NAMED = {"address scope", "local ip", "network segment range"}
+_NAMED = {
+    *("address scope", "local ip", "network segment range"),
+    *("loadbalancer flavorprofile", "loadbalancer availabilityzoneprofile"),
+}
 
 
 def words(command: str, places: dict[str, str]) -> list[str]:
@@ -154,6 +207,8 @@ def words(command: str, places: dict[str, str]) -> list[str]:
     kind = KINDS.get(about, about.replace(" ", "_"))
     if command in WORDS:
         line = WORDS[command]
+    elif about.startswith("loadbalancer amphora"):
+        line = "" if verb == "list" else "{port}"  # there is none
     elif verb == "list":
         line = ""
     else:
@@ -161,18 +216,20 @@ def words(command: str, places: dict[str, str]) -> list[str]:
         if verb == "set":
             line += " --name changed" if about in _NAMED else " --description changed"
         elif verb == "unset":
-            line += " --all-tag"
+            line += " --description" if about.startswith("loadbalancer") else " --all-tag"
     return [*command.split(), *line.format(**places).split()]
 
 
 def in_order() -> list[str]:
-    """As far as they are run: what is a part of something is deleted before that."""
+    """As far as they are run: what is a part of something is deleted before that, and what it has
+    been given after it."""
     verbs = ("list", "show", "set", "unset", "create")
 
     def place(command: str) -> tuple[int, int]:
         verb = command.split()[-1]
         if verb == "delete":
-            return len(verbs) + 1, -len(command.split()) - ("rule" in command)
+            offered = command.startswith(("loadbalancer flavor", "loadbalancer availabilityzone"))
+            return len(verbs) + 1 + offered, -len(command.split()) - ("rule" in command)
         return verbs.index(verb) if verb in verbs else len(verbs), 0
 
     return sorted((command for command in COMMANDS if command not in ELSEWHERE), key=place)
@@ -190,8 +247,7 @@ class Cloud:
     def __init__(self, keystone: Keystone, directory: Path, project: str) -> None:
         url = f"sqlite:///{directory}/tenantry.db"
         built = Api(url, application.kinds(extensions()), authenticate=auth.none(project))
-        world = one_of_each(built)
-        self.places = places(world, project)
+        self.places = places(one_of_each(built), one_of_each_balanced(built), project)
         built.store.close()
         door = auth.door(features.load([str(keystone.directory / "tenantry.conf")]))
         self.api = Api(url, application.kinds(extensions()), authenticate=door)
@@ -217,8 +273,9 @@ class Cloud:
         self.api.store.close()
 
 
-def places(world: World, project: str) -> dict[str, str]:
-    found = {kind: url.rpartition("/")[2] for kind, url in world.urls.items()}
+def places(world: World, balanced: World, project: str) -> dict[str, str]:
+    found = {kind: url.rpartition("/")[2] for kind, url in (balanced.urls | world.urls).items()}
+    web = {"loadbalancer_id": found["loadbalancer"], "protocol": "HTTP"}
     api, forwarding = world.api, world.urls["port_forwarding"].split("/")
     return {
         **found,
@@ -226,6 +283,7 @@ def places(world: World, project: str) -> dict[str, str]:
         "forwarding": forwarding[forwarding.index("floatingips") + 1],
         "outside": api.list("network", "name=outside")[0]["id"],
         "free": world.other("port", network_id=found["network"]),
+        "unwatched": balanced.other("pool", **web, lb_algorithm="ROUND_ROBIN"),
         "address": api.show("port", found["port"])["fixed_ips"][0]["ip_address"],
     }
 
@@ -238,7 +296,7 @@ def rule_of(kinds: Kinds, asked: Asked) -> str:
         path = kind.path.format(parent="[^/]+").replace("_", "-")
         below = "" if asked.method == "POST" else "/[^/]+"
         if not kind.internal and re.fullmatch(path + below, asked.path.replace("_", "-")):
-            return f"{verbs[asked.method]}_{kind.rule}"
+            return kind.rule_to(verbs[asked.method])
     return ""
 
 
@@ -250,6 +308,9 @@ def wrong(cloud: Cloud, command: str, role: str, status: int, said: str) -> Iter
         yield f"ended with {status}, without a word"
     if not cloud.asked:
         yield f"asked nothing: {said}"
+    balancing = command.startswith("loadbalancer ") and "amphora" not in command  # there are none
+    if role == "admin" and status and balancing:
+        yield f"ended with {status}: {said}"
     if role == "admin" and any(a.status in (401, 403) for a in cloud.asked):
         yield f"refused an administrator: {cloud.asked}"
     for asked in cloud.asked:
@@ -264,6 +325,7 @@ def wrong(cloud: Cloud, command: str, role: str, status: int, said: str) -> Iter
 
 def test_what_is_said_of_commands_is_said_of_some_that_there_are() -> None:
     assert len(COMMANDS) > 150
+    assert sum(command.startswith("loadbalancer ") for command in COMMANDS) >= 82
     assert {*WORDS, *ELSEWHERE} <= {*COMMANDS}
 
 
