@@ -30,19 +30,19 @@ def test_requests_are_counted_by_listener(tmp_path: Path) -> None:
     with (
         namespace.entered(),
         proxies.answering([SERVER]),
-        proxies.running(view, tmp_path) as path,
+        proxies.running(view, tmp_path) as proxy,
     ):
         sizes = [_ask() for _ in range(REQUESTS)]
         with socket.create_connection(("127.0.0.1", PORT)) as open_one:
-            counted = _until(path, total_connections=REQUESTS + 1)
+            counted = _until(proxy, total_connections=REQUESTS + 1)
             assert counted["active_connections"] == 1
             open_one.sendall(b"what is this?\r\n\r\n")
             assert b" 400 " in open_one.recv(1000)
-        counted = _until(path, request_errors=1, active_connections=0)
+        counted = _until(proxy, request_errors=1, active_connections=0)
         assert counted["bytes_out"] > sum(sizes)
         assert counted["bytes_in"] > REQUESTS * len("GET / HTTP/1.1")
         assert counted["total_connections"] == REQUESTS + 1
-        table = proxies.asked(path, "show stat")
+        table = proxy.ask("show stat")
         assert frontend(table, "idle") == dict.fromkeys(COLUMNS, 0)
         assert frontend(table, "nobody") == {}
 
@@ -55,11 +55,11 @@ def _ask() -> int:
     return size
 
 
-def _until(path: Path, **expected: int) -> dict[str, int]:
+def _until(proxy: proxies.Proxy, **expected: int) -> dict[str, int]:
     """What is counted, once it is so: a thread of HAProxy closes what another has."""
     deadline = time.monotonic() + 60
     while True:
-        counted = dict(frontend(proxies.asked(path, "show stat"), "busy"))
+        counted = dict(frontend(proxy.ask("show stat"), "busy"))
         if expected.items() <= counted.items():
             return counted
         assert time.monotonic() < deadline, counted
