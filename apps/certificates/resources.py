@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from neutron_lib import exceptions
+from neutron_lib.api.converters import convert_to_boolean
 
 from tenantry.apps.certificates import pem
 from tenantry.apps.certificates.policies import PATH, POLICIES
@@ -254,7 +255,8 @@ ATTRIBUTES: AttributeMap = {
         ("subject", "issuer", "names", "serial_number", "fingerprint", "not_before", "not_after"),
         _SEEN,
     ),
-    **dict.fromkeys(("expires_in_days", "has_private_key", "used_by"), _SEEN),
+    **dict.fromkeys(("expires_in_days", "used_by"), _SEEN),
+    "has_private_key": {**_SEEN, "convert_to": convert_to_boolean},
 }
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from typing import Any
 
 from tenantry.apps.load_balancer.errors import invalid, unsupported
@@ -59,3 +60,9 @@ def check_ciphers(ciphers: str | None) -> None:
             "Invalid characters in cipher string. Only alphanumeric, -, +, !, :, @, =, _, and . "
             "are allowed."
         )
+    if ciphers:
+        older = [name for name in ciphers.split(":") if not name.startswith("TLS_")]
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(":".join(older) or "DEFAULT")
+        except ssl.SSLError:
+            raise invalid(f"OpenSSL knows none of the ciphers {':'.join(older)}") from None

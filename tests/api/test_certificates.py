@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from tenantry.apps.certificates import resources
 from tenantry.controller.feature.secrets import Secrets, SecretsError, add_key
 from tests.api.conftest import Api, caller
+from tests.api.test_every_attribute import VALUES
 from tests.certificates import Signed, key_pem, signed
 
 PATH = "/tenantry/v1/certificates"
@@ -202,3 +203,29 @@ def test_a_file_that_is_no_list_of_keys_is_said_so(secrets: Secrets, tmp_path: P
         file.write_text(text)
         with pytest.raises(SecretsError, match="put it back"):
             secrets.seal("x")
+
+
+@pytest.mark.parametrize("name", sorted(resources.ATTRIBUTES))
+def test_no_value_is_an_internal_error(api: Api, name: str) -> None:
+    id, wrong = server(api)["id"], []
+    for value in VALUES:
+        for method, url in (("POST", PATH), ("PUT", f"{PATH}/{id}")):
+            status, answer = api.request(method, url, {"certificate": {name: value}})
+            if status not in (200, 201, 400):
+                wrong.append(f"{method} {value!r:.60}: {status} {answer}")
+    assert not wrong, "\n".join(wrong)
+    assert stored(api, id)["certificate"]
+
+
+def test_a_list_is_filtered_and_sorted(api: Api) -> None:
+    first, second = server(api), add(api, name="ca", certificate=AUTHORITY.pem)
+    for query, ids in (
+        ("name=ca", [second["id"]]),
+        (f"fingerprint={first['fingerprint']}", [first["id"]]),
+        ("sort_key=name&sort_dir=asc", [second["id"], first["id"]]),
+        ("has_private_key=true", [first["id"]]),
+        ("names=www.example", [first["id"]]),
+    ):
+        status, answer = api.request("GET", f"{PATH}?{query}")
+        assert status == 200, (query, answer)
+        assert [one["id"] for one in answer["certificates"]] == ids, query
