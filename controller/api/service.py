@@ -51,7 +51,7 @@ class ServiceQuery(Query):
             asked = [[key, directions[number]] for number, key in enumerate(keys)]
         sorts = []
         for key, *direction in asked:
-            if len(direction) > 1 or not attributes.get(key, {}).get("is_filter"):
+            if len(direction) > 1 or not attributes.get(key, {}).get("is_sort_key"):
                 raise HTTPBadRequest(f"Supplied sort key '{key}' is not valid.")
             said = direction[0].lower() if direction else "asc"
             if said not in ("asc", "desc"):
