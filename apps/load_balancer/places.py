@@ -117,7 +117,11 @@ class Answering(NamedTuple):
 
 @derived
 def answering(view: View, balancer_id: str) -> tuple[Answering, ...]:
-    """What the switch does of a load balancer."""
+    """What the switch does of a load balancer whose network is up."""
+    balancer = view.get(LoadBalancer, balancer_id)
+    network = view.get(Network, balancer.vip_network_id) if balancer else None
+    if network is None or not network.admin_state_up:
+        return ()
     return tuple(
         Answering(listener, PROTOCOLS[listener.protocol], _pool(view, listener.default_pool_id))
         for listener in listeners_of(view, balancer_id)
@@ -229,9 +233,11 @@ def _balancers(
 
 @derived
 def sharing_network(view: View, network_id: str) -> tuple[int, ...]:
-    """The keys of the load balancers that are reached from a network: the first few."""
-    found = (view.get(LoadBalancer, id) for id in balancers_met(view, network_id))
-    return tuple(sorted(one.key for one in found if one and one.admin_state_up))[:MOST_SHARING]
+    """The keys of the load balancers of which switches do something, and that are reached from a
+    network: the first few."""
+    does = (id for id in balancers_met(view, network_id) if answering(view, id))
+    found = (view.get(LoadBalancer, id) for id in does)
+    return tuple(sorted(one.key for one in found if one))[:MOST_SHARING]
 
 
 @derived
