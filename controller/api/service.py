@@ -112,7 +112,8 @@ class ServiceCollection(Collection):
             yield Route("GET", f"{path}/{{id}}/{name}", partial(self.view, name, view))
 
     def index(self, request: Request, context: Context, parent: str = "") -> Answer:
-        query = ServiceQuery(request, self._kind.attributes)
+        of = {self._parent_id: {"is_filter": True}} if self._kind.parent else {}
+        query = ServiceQuery(request, {**self._kind.attributes, **of})
         self._store.catch_up()
         allows, policy = self._access.policy.allows, self._access.policy
         project = wanted = query.project

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""A program: openstacksdk's network proxy makes, finds, gets, lists, changes and removes resources.
+"""A program: openstacksdk's proxies of networks and of load balancers make, find, get, list, change
+and remove resources.
 
 Its input is a line of JSON for each: kind, the body of one that can be made now, the id of what it
 is a part of, if it is a part, whether it has tags, and what must be changed before it may be
@@ -21,7 +22,24 @@ for of_qos in (
     *("packet_rate_limit_rule", "minimum_packet_rate_rule"),
 ):
     SINGULAR[of_qos] = f"qos_{of_qos}"
-PLURAL = {"firewall_policy": "firewall_policies", "rbac_policy": "rbac_policies"}
+BALANCED = {
+    "loadbalancer": "load_balancer",
+    "healthmonitor": "health_monitor",
+    "l7policy": "l7_policy",
+    "l7rule": "l7_rule",
+    "load_balancer_flavor": "flavor",
+    "load_balancer_flavor_profile": "flavor_profile",
+    "load_balancer_zone": "availability_zone",
+    "load_balancer_zone_profile": "availability_zone_profile",
+    **{kind: kind for kind in ("listener", "pool", "member")},
+}
+"""What the proxy of load balancers calls a kind."""
+SINGULAR |= BALANCED
+PLURAL = {
+    "l7policy": "l7_policies",
+    "firewall_policy": "firewall_policies",
+    "rbac_policy": "rbac_policies",
+}
 PLURAL |= {"ndp_proxy": "ndp_proxies", "policy": "qos_policies"}
 CREATE = {"port_forwarding": "floating_ip_port_forwarding"}
 """What the proxy calls a kind, several of it, and one that is made, where Neutron does not."""
@@ -35,7 +53,10 @@ FIXED = {"metering_label"}
 MOVES = {"updated_at", "revision_number", "status", "location"}
 """What the next answer may say otherwise."""
 
-NOT_TOLD = {("floatingip", "subnet_id")}
+NOT_TOLD = {
+    *(("floatingip", "subnet_id"), ("healthmonitor", "pool_id")),
+    *(("listener", "loadbalancer_id"), ("pool", "loadbalancer_id")),
+}
 """What may be asked for, and no answer shows."""
 
 
@@ -66,7 +87,9 @@ def life(
         changed = update(made.id, *above, **{label: "renamed"})
         if changed[label] != "renamed":
             yield f"update: {label} is {changed[label]!r}"
-    if label == "name" and (ids := [each.id for each in every(name="renamed")]) != [made.id]:
+    if label == "name" and (ids := [each.id for each in every(*above, name="renamed")]) != [
+        made.id
+    ]:
         yield f"list by name: {ids}"
     if find and not above:
         for word in [made.id, *(["renamed"] if label == "name" else [])]:
@@ -97,11 +120,12 @@ def _holds(told: Any, sent: Any) -> bool:
 
 
 def main() -> None:
-    network = openstack.connect().network
+    cloud = openstack.connect()
     for line in sys.stdin:
         kind, *rest = json.loads(line)
         try:
-            wrong = [*life(network, kind, *rest)]
+            proxy = cloud.load_balancer if kind in BALANCED else cloud.network
+            wrong = [*life(proxy, kind, *rest)]
         except (SDKException, AttributeError, TypeError) as error:
             wrong = [f"{type(error).__name__}: {error}"]
         print(json.dumps([kind, wrong]), flush=True)
