@@ -189,13 +189,14 @@ GRANTEE = "9" * 32
 
 
 def seen(api: Api, changed: str) -> Any:
-    """What an admin and other projects are shown, but for the resource that has changed."""
+    """What an admin and other projects are shown of Neutron's kinds, but for the resource that has
+    changed."""
     found: dict[str, Any] = {}
     for project in ("", "red", "green", "blue", GRANTEE):
         context = caller(project, "member" if project else "admin")
         app = neutron.application(api.store, api.kinds, lambda request, c=context: c)
         for kind in api.kinds.values():
-            if kind.internal or kind.parent:
+            if kind.internal or kind.parent or kind.service:
                 continue
             answer = Request.blank(kind.path).get_response(app).json
             others = (one for one in answer[kind.collection] if one["id"] != changed)
