@@ -92,7 +92,7 @@ class Pacer:
 
     def __init__(self, node, address, per_second=PER_SECOND):
         self.per_second = per_second
-        self._process = _start(node, "ask", address, per_second)
+        self._process = start(node, __file__, "ask", address, per_second)
 
     def result(self):
         """The :class:`Answers`, once a question from now on was answered; RuntimeError if none is
@@ -108,16 +108,17 @@ class Pacer:
 @contextlib.contextmanager
 def reflecting(node):
     """Somebody who answers, for as long as the block lasts."""
-    process = _start(node, "answer")
+    process = start(node, __file__, "answer")
     try:
         yield
     finally:
         process.communicate()
 
 
-def _start(node, *words):
+def start(node, file, *words):
+    """Run a program like this one in the namespace of a node; its process, once it has begun."""
     process = subprocess.Popen(
-        ["nsenter", f"--net=/proc/{node.pid}/ns/net", sys.executable, "-B", __file__]
+        ["nsenter", f"--net=/proc/{node.pid}/ns/net", sys.executable, "-B", file]
         + [str(word) for word in words],
         stdin=subprocess.PIPE,  # it ends with us, however we end
         stdout=subprocess.PIPE,
@@ -125,7 +126,7 @@ def _start(node, *words):
         start_new_session=True,  # Ctrl-C is for us
     )
     if process.stdout.readline() != READY:
-        raise RuntimeError(f"{__file__} does not run in the namespace of {node}")
+        raise RuntimeError(f"{file} does not run in the namespace of {node}")
     return process
 
 

@@ -14,17 +14,16 @@ import contextlib
 import http.client
 import http.server
 import json
-import subprocess
 import sys
 import threading
 import time
 from typing import NamedTuple
 
 from namespaces import inside
+from pacer import READY, start
 
 PORT = 8080  # where the service is
 PATIENCE = 2.0  # seconds for an answer
-READY = "ready\n"
 
 
 class Answer(NamedTuple):
@@ -40,7 +39,7 @@ class Service:
     """One in a node's namespace, until it is stopped."""
 
     def __init__(self, node, name):
-        self._process = _start(node, "serve", name)
+        self._process = start(node, __file__, "serve", name)
 
     def stop(self):
         """It dies: its connections are reset, and new ones are refused."""
@@ -52,7 +51,7 @@ class Asker:
     """Asks in the background, until the result is wanted."""
 
     def __init__(self, node, address, port, per_second):
-        self._process = _start(node, "ask", address, port, per_second)
+        self._process = start(node, __file__, "ask", address, port, per_second)
 
     def result(self):
         told, _ = self._process.communicate()
@@ -72,20 +71,6 @@ def question(address, port):
             connection.request("GET", "/")
             return connection.getresponse().read().decode()
     return None
-
-
-def _start(node, *words):
-    process = subprocess.Popen(
-        ["nsenter", f"--net=/proc/{node.pid}/ns/net", sys.executable, "-B", __file__]
-        + [str(word) for word in words],
-        stdin=subprocess.PIPE,  # it ends with us, however we end
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C is for us
-    )
-    if process.stdout.readline() != READY:
-        raise RuntimeError(f"{__file__} does not run in the namespace of {node}")
-    return process
 
 
 def serve(name):
