@@ -41,7 +41,6 @@ from tenantry.apps.load_balancer.places import (
     Service,
     answering,
     balancers_on,
-    next_hop,
     places,
     router_addresses,
     services,
@@ -66,6 +65,7 @@ from tenantry.apps.load_balancer.tables import (
 from tenantry.apps.punt.tables import TrapPriority
 from tenantry.controller.model import Binding, Port, View, derived
 from tenantry.controller.network.conntrack import ASKING, NEW, REPLY, STATE
+from tenantry.controller.network.whereabouts import next_hop
 from tenantry.controller.openflow.drops import UNFORESEEN, drop
 from tenantry.controller.openflow.flow import (
     CLEAR_IN_PORT,

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from tenantry.apps.load_balancer.records import (
@@ -20,23 +20,20 @@ from tenantry.apps.load_balancer.records import (
     listeners_of,
 )
 from tenantry.controller.model import (
-    FixedIp,
     Network,
     Port,
-    Subnet,
     View,
     derived,
     networks_with_ports,
 )
-from tenantry.controller.network.gateways import gateway_port
 from tenantry.controller.network.routers import (
     RouterInterface,
     networks_of,
     router_interfaces,
     routers_in,
 )
+from tenantry.controller.network.whereabouts import port_at, subnet_on
 from tenantry.controller.packets import frames
-from tenantry.controller.packets.addresses import is_within
 
 PROTOCOLS = {TCP: frames.TCP, HTTPS: frames.TCP, UDP: frames.UDP, SCTP: frames.SCTP}
 """IP's protocol, by a listener's."""
@@ -70,11 +67,10 @@ class Place(NamedTuple):
 
     network: Network
     macs: tuple[int, ...]
-    subnets: tuple[Subnet, ...]
 
     def port_at(self, view: View, version: int, address: int) -> Port | None:
         """The port there that has an address."""
-        subnet = _subnet(self.subnets, version, address)
+        subnet = subnet_on(view, self.network.id, version, address)
         return port_at(view, subnet, address) if subnet else None
 
 
@@ -86,7 +82,7 @@ def places(view: View, switch: int, balancer: LoadBalancer) -> Iterator[Place]:
     if port is None or network is None or not network.admin_state_up:
         return
     if network.id in here:
-        yield _place(view, network, (port.mac,))
+        yield Place(network, (port.mac,))
     macs: dict[str, list[int]] = {}
     for router_id in sorted(routers_in(view, network.id)):
         for id, outside in networks_of(view, router_id):
@@ -96,11 +92,7 @@ def places(view: View, switch: int, balancer: LoadBalancer) -> Iterator[Place]:
     for id in sorted(macs):
         client = view.get(Network, id)
         if client is not None and macs[id]:
-            yield _place(view, client, tuple(macs[id]))
-
-
-def _place(view: View, network: Network, macs: tuple[int, ...]) -> Place:
-    return Place(network, macs, tuple(view.find(Subnet, network_id=network.id)))
+            yield Place(client, tuple(macs[id]))
 
 
 def _inside(view: View, router_id: str) -> list[RouterInterface]:
@@ -155,43 +147,6 @@ def services(view: View, balancer_id: str) -> tuple[Service, ...]:
             if member.admin_state_up
         )
     )
-
-
-def _subnet(subnets: Iterable[Subnet], version: int, address: int) -> Subnet | None:
-    """That which an address is of."""
-    for subnet in subnets:
-        within = (version, subnet.first, subnet.prefix_length)
-        if subnet.version == version and is_within(address, *within):
-            return subnet
-    return None
-
-
-def port_at(view: View, subnet: Subnet, address: int) -> Port | None:
-    """The port that has an address of a subnet."""
-    found = view.find(Port, addresses=FixedIp(subnet.id, subnet.version, address))
-    return next(iter(found), None)
-
-
-@derived
-def next_hop(view: View, network_id: str, version: int, address: int) -> int | None:
-    """The MAC address to which a host of a network sends what is for none of its ports: that of a
-    router that has the network of the address, if there is one, or of the subnet's gateway. None:
-    there is no way."""
-    legs = [
-        leg
-        for router_id in sorted(routers_in(view, network_id))
-        for leg in _inside(view, router_id)
-        if leg.network.id == network_id and leg.address(version) is not None
-    ]
-    for leg in legs:
-        for other in router_interfaces(view, leg.port.router_id):
-            if _subnet(other.subnets, version, address):
-                return leg.port.mac
-    for subnet in view.find(Subnet, network_id=network_id):
-        way = gateway_port(view, subnet) if subnet.version == version else None
-        if way is not None:
-            return way.mac
-    return None
 
 
 @derived
