@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from oslo_policy.policy import DocumentedRuleDefault, Operation, RuleDefault
 
-from tenantry.apps.load_balancer.service import rule
+from tenantry.apps.load_balancer.resources.service import rule
 from tenantry.controller.feature.policies import ANY_READER, SCOPE, of_route
 
 READ, READ_GLOBAL = "rule:load-balancer:read", "rule:load-balancer:read-global"

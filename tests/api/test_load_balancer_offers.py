@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tenantry.apps.load_balancer import offers, providers
-from tenantry.apps.load_balancer.offers import FLAVOR, OFFERS, ZONE, Offer
+from tenantry.apps.load_balancer.resources import offers, providers
+from tenantry.apps.load_balancer.resources.offers import FLAVOR, OFFERS, ZONE, Offer
 from tenantry.controller.feature.context import Context
 from tests.api.conftest import Api, caller
 from tests.api.octavia import LBAAS, Octavia

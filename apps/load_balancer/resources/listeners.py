@@ -10,7 +10,20 @@ from typing import Any
 
 import netaddr
 
-from tenantry.apps.load_balancer.attributes import (
+from tenantry.apps.load_balancer.records import (
+    HTTP,
+    HTTPS,
+    PROMETHEUS,
+    PROXY,
+    PROXYV2,
+    SCTP,
+    TCP,
+    TERMINATED_HTTPS,
+    TIMEOUTS,
+    UDP,
+    UNLIMITED,
+)
+from tenantry.apps.load_balancer.resources.attributes import (
     COMMON,
     DESCRIPTION,
     MOST,
@@ -30,7 +43,7 @@ from tenantry.apps.load_balancer.attributes import (
     text,
     texts,
 )
-from tenantry.apps.load_balancer.errors import (
+from tenantry.apps.load_balancer.resources.errors import (
     DuplicateListenerEntry,
     InvalidOption,
     ListenerNoChildren,
@@ -38,23 +51,9 @@ from tenantry.apps.load_balancer.errors import (
     invalid,
     unsupported,
 )
-from tenantry.apps.load_balancer.load_balancers import check_judged
-from tenantry.apps.load_balancer.records import (
-    HTTP,
-    HTTPS,
-    PROMETHEUS,
-    PROXY,
-    PROXYV2,
-    SCTP,
-    TCP,
-    TERMINATED_HTTPS,
-    TIMEOUTS,
-    UDP,
-    UNLIMITED,
-)
-from tenantry.apps.load_balancer.service import OCTAVIA
-from tenantry.apps.load_balancer.statistics import stats
-from tenantry.apps.load_balancer.tls import (
+from tenantry.apps.load_balancer.resources.load_balancers import check_judged
+from tenantry.apps.load_balancer.resources.service import OCTAVIA
+from tenantry.apps.load_balancer.resources.tls import (
     ALPN,
     CIPHERS,
     VERSIONS,
@@ -62,7 +61,8 @@ from tenantry.apps.load_balancer.tls import (
     check_ciphers,
     check_versions,
 )
-from tenantry.apps.load_balancer.vips import LOAD_BALANCER, check_reachable
+from tenantry.apps.load_balancer.resources.vips import LOAD_BALANCER, check_reachable
+from tenantry.apps.load_balancer.statistics import stats
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import Reader, ResourceSpec
 from tenantry.controller.store import Body, Claim, Draft, Link

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
-from tenantry.apps.load_balancer import (
+from tenantry.apps.load_balancer.policies import POLICIES
+from tenantry.apps.load_balancer.provisioning_status import Provisioning
+from tenantry.apps.load_balancer.resources import (
     health_monitors,
     l7policies,
     l7rules,
@@ -15,8 +17,6 @@ from tenantry.apps.load_balancer import (
     pools,
     providers,
 )
-from tenantry.apps.load_balancer.policies import POLICIES
-from tenantry.apps.load_balancer.provisioning_status import Provisioning
 from tenantry.controller.feature.extension import Extension
 
 _KINDS = (load_balancers, listeners, pools, members, health_monitors, l7policies, l7rules)

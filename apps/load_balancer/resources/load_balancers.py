@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tenantry.apps.load_balancer import graph, offers, vips
-from tenantry.apps.load_balancer.attributes import (
+from tenantry.apps.load_balancer.resources import graph, offers, vips
+from tenantry.apps.load_balancer.resources.attributes import (
     COMMON,
     DESCRIPTION,
     SHOWN,
@@ -23,15 +23,15 @@ from tenantry.apps.load_balancer.attributes import (
     text,
     texts,
 )
-from tenantry.apps.load_balancer.errors import (
+from tenantry.apps.load_balancer.resources.errors import (
     InvalidSubresource,
     NotFound,
     invalid,
     unsupported,
 )
-from tenantry.apps.load_balancer.service import OCTAVIA
+from tenantry.apps.load_balancer.resources.service import OCTAVIA
+from tenantry.apps.load_balancer.resources.vips import LOAD_BALANCER
 from tenantry.apps.load_balancer.statistics import stats
-from tenantry.apps.load_balancer.vips import LOAD_BALANCER
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     Reader,

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenantry.apps.load_balancer.errors import ListenerNoChildren, NotFound
-from tenantry.apps.load_balancer.listeners import LISTENER, check_fits
 from tenantry.apps.load_balancer.records import PROMETHEUS
-from tenantry.apps.load_balancer.vips import LOAD_BALANCER
+from tenantry.apps.load_balancer.resources.errors import ListenerNoChildren, NotFound
+from tenantry.apps.load_balancer.resources.listeners import LISTENER, check_fits
+from tenantry.apps.load_balancer.resources.vips import LOAD_BALANCER
 from tenantry.controller.feature.extension import Reader
 from tenantry.controller.store import Body
 

@@ -16,8 +16,9 @@ from typing import Any
 
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer import providers
-from tenantry.apps.load_balancer.attributes import (
+from tenantry.apps.load_balancer.policies import ADMIN, READ, of_kind
+from tenantry.apps.load_balancer.resources import providers
+from tenantry.apps.load_balancer.resources.attributes import (
     MAX_TEXT,
     REQUIRED,
     SHOWN,
@@ -29,10 +30,9 @@ from tenantry.apps.load_balancer.attributes import (
     spec,
     text,
 )
-from tenantry.apps.load_balancer.errors import PROVIDER, DisabledOption, NotFound, invalid
-from tenantry.apps.load_balancer.policies import ADMIN, READ, of_kind
-from tenantry.apps.load_balancer.providers import Capability
-from tenantry.apps.load_balancer.service import OCTAVIA
+from tenantry.apps.load_balancer.resources.errors import PROVIDER, DisabledOption, NotFound, invalid
+from tenantry.apps.load_balancer.resources.providers import Capability
+from tenantry.apps.load_balancer.resources.service import OCTAVIA
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import ResourceHooks, ResourceSpec
 from tenantry.controller.store import Body, Claim, Draft, Link

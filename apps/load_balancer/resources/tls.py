@@ -8,7 +8,7 @@ import re
 import ssl
 from typing import Any
 
-from tenantry.apps.load_balancer.errors import invalid, unsupported
+from tenantry.apps.load_balancer.resources.errors import invalid, unsupported
 
 VERSIONS = ["TLSv1.2", "TLSv1.3"]
 ALPN = ["h2", "http/1.1", "http/1.0"]

@@ -10,7 +10,8 @@ from typing import Any
 
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer.attributes import (
+from tenantry.apps.load_balancer.records import SCTP, UDP
+from tenantry.apps.load_balancer.resources.attributes import (
     COMMON,
     MOST,
     REQUIRED,
@@ -25,11 +26,10 @@ from tenantry.apps.load_balancer.attributes import (
     reference,
     spec,
 )
-from tenantry.apps.load_balancer.errors import NotFound, invalid
-from tenantry.apps.load_balancer.parents import POOL, find
-from tenantry.apps.load_balancer.pools import MONITOR
-from tenantry.apps.load_balancer.records import SCTP, UDP
-from tenantry.apps.load_balancer.service import OCTAVIA
+from tenantry.apps.load_balancer.resources.errors import NotFound, invalid
+from tenantry.apps.load_balancer.resources.parents import POOL, find
+from tenantry.apps.load_balancer.resources.pools import MONITOR
+from tenantry.apps.load_balancer.resources.service import OCTAVIA
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import Reader, ResourceSpec
 from tenantry.controller.store import Body, Claim, Draft, Link

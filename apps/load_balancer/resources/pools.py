@@ -8,24 +8,6 @@ from collections.abc import Iterable, Iterator
 
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer import session_persistence, tls
-from tenantry.apps.load_balancer.attributes import (
-    COMMON,
-    DESCRIPTION,
-    SHOWN,
-    STANDARD,
-    OctaviaHooks,
-    choice,
-    declared,
-    flag,
-    ids,
-    reference,
-    text,
-    texts,
-)
-from tenantry.apps.load_balancer.errors import NotFound, invalid, unsupported
-from tenantry.apps.load_balancer.listeners import DEFAULT_OF, LISTENER
-from tenantry.apps.load_balancer.parents import POOL, check_leads, find
 from tenantry.apps.load_balancer.records import (
     HTTP,
     HTTPS,
@@ -39,8 +21,26 @@ from tenantry.apps.load_balancer.records import (
     TCP,
     UDP,
 )
-from tenantry.apps.load_balancer.service import OCTAVIA
-from tenantry.apps.load_balancer.vips import LOAD_BALANCER
+from tenantry.apps.load_balancer.resources import session_persistence, tls
+from tenantry.apps.load_balancer.resources.attributes import (
+    COMMON,
+    DESCRIPTION,
+    SHOWN,
+    STANDARD,
+    OctaviaHooks,
+    choice,
+    declared,
+    flag,
+    ids,
+    reference,
+    text,
+    texts,
+)
+from tenantry.apps.load_balancer.resources.errors import NotFound, invalid, unsupported
+from tenantry.apps.load_balancer.resources.listeners import DEFAULT_OF, LISTENER
+from tenantry.apps.load_balancer.resources.parents import POOL, check_leads, find
+from tenantry.apps.load_balancer.resources.service import OCTAVIA
+from tenantry.apps.load_balancer.resources.vips import LOAD_BALANCER
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     SYSTEM,

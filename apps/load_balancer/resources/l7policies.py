@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer.attributes import (
+from tenantry.apps.load_balancer.records import HTTP, PROMETHEUS, TERMINATED_HTTPS
+from tenantry.apps.load_balancer.resources.attributes import (
     COMMON,
     DESCRIPTION,
     REQUIRED,
@@ -29,15 +30,14 @@ from tenantry.apps.load_balancer.attributes import (
     reference,
     spec,
 )
-from tenantry.apps.load_balancer.errors import ListenerNoChildren, NotFound, unsupported
-from tenantry.apps.load_balancer.listeners import LISTENER, check_fits
-from tenantry.apps.load_balancer.parents import (
+from tenantry.apps.load_balancer.resources.errors import ListenerNoChildren, NotFound, unsupported
+from tenantry.apps.load_balancer.resources.listeners import LISTENER, check_fits
+from tenantry.apps.load_balancer.resources.parents import (
     POOL,
     find,
 )
-from tenantry.apps.load_balancer.pools import POLICY
-from tenantry.apps.load_balancer.records import HTTP, PROMETHEUS, TERMINATED_HTTPS
-from tenantry.apps.load_balancer.service import OCTAVIA
+from tenantry.apps.load_balancer.resources.pools import POLICY
+from tenantry.apps.load_balancer.resources.service import OCTAVIA
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     Reader,

@@ -10,7 +10,8 @@ from itertools import count
 import netaddr
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer.attributes import (
+from tenantry.apps.load_balancer.records import SCTP, UDP
+from tenantry.apps.load_balancer.resources.attributes import (
     COMMON,
     SHOWN,
     STANDARD,
@@ -22,12 +23,11 @@ from tenantry.apps.load_balancer.attributes import (
     reference,
     text,
 )
-from tenantry.apps.load_balancer.errors import NotFound
-from tenantry.apps.load_balancer.parents import POOL, find
-from tenantry.apps.load_balancer.pools import MEMBER, listener_ids
-from tenantry.apps.load_balancer.records import SCTP, UDP
-from tenantry.apps.load_balancer.service import OCTAVIA
-from tenantry.apps.load_balancer.vips import LOAD_BALANCER, check_reachable, speak
+from tenantry.apps.load_balancer.resources.errors import NotFound
+from tenantry.apps.load_balancer.resources.parents import POOL, find
+from tenantry.apps.load_balancer.resources.pools import MEMBER, listener_ids
+from tenantry.apps.load_balancer.resources.service import OCTAVIA
+from tenantry.apps.load_balancer.resources.vips import LOAD_BALANCER, check_reachable, speak
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import (
     Reader,

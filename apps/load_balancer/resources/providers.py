@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 
 from neutron_lib.api import validators
 
-from tenantry.apps.load_balancer.errors import (
+from tenantry.apps.load_balancer.policies import ADMIN, READ, of_kind
+from tenantry.apps.load_balancer.resources.errors import (
     PROVIDER,
     InvalidOption,
     NotFound,
     ProviderNotEnabled,
     unsupported,
 )
-from tenantry.apps.load_balancer.policies import ADMIN, READ, of_kind
-from tenantry.apps.load_balancer.service import OCTAVIA, rule
+from tenantry.apps.load_balancer.resources.service import OCTAVIA, rule
 from tenantry.controller.feature import policies
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import ApiRoute

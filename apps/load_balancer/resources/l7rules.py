@@ -10,8 +10,8 @@ from typing import Any
 
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer import expressions
-from tenantry.apps.load_balancer.attributes import (
+from tenantry.apps.load_balancer.resources import expressions
+from tenantry.apps.load_balancer.resources.attributes import (
     COMMON,
     MAX_TEXT,
     STANDARD,
@@ -22,10 +22,10 @@ from tenantry.apps.load_balancer.attributes import (
     flag,
     spec,
 )
-from tenantry.apps.load_balancer.errors import NotFound
-from tenantry.apps.load_balancer.l7policies import RULE
-from tenantry.apps.load_balancer.pools import POLICY
-from tenantry.apps.load_balancer.service import OCTAVIA
+from tenantry.apps.load_balancer.resources.errors import NotFound
+from tenantry.apps.load_balancer.resources.l7policies import RULE
+from tenantry.apps.load_balancer.resources.pools import POLICY
+from tenantry.apps.load_balancer.resources.service import OCTAVIA
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import ResourceSpec
 from tenantry.controller.store import Body, Draft, Link

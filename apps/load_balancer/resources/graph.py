@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tenantry.apps.load_balancer.errors import SingleCreateDetailsMissing, invalid
+from tenantry.apps.load_balancer.resources.errors import SingleCreateDetailsMissing, invalid
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import Maker, Reader, Sight
 from tenantry.controller.store import Body, Draft

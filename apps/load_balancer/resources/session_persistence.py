@@ -9,8 +9,6 @@ from typing import Any
 
 import netaddr
 
-from tenantry.apps.load_balancer.attributes import Spec, Wrong, spec, whole
-from tenantry.apps.load_balancer.errors import invalid, unsupported
 from tenantry.apps.load_balancer.records import (
     APP_COOKIE,
     HTTP_COOKIE,
@@ -20,6 +18,8 @@ from tenantry.apps.load_balancer.records import (
     TCP,
     UDP,
 )
+from tenantry.apps.load_balancer.resources.attributes import Spec, Wrong, spec, whole
+from tenantry.apps.load_balancer.resources.errors import invalid, unsupported
 from tenantry.controller.store import Body
 
 TYPES = (SOURCE_IP, HTTP_COOKIE, APP_COOKIE)

@@ -14,13 +14,13 @@ from typing import Any
 import netaddr
 from neutron_lib import exceptions
 
-from tenantry.apps.load_balancer.errors import (
+from tenantry.apps.load_balancer.records import SCTP, UDP
+from tenantry.apps.load_balancer.resources.errors import (
     InvalidSubresource,
     VipMissing,
     invalid,
     unsupported,
 )
-from tenantry.apps.load_balancer.records import SCTP, UDP
 from tenantry.controller.feature.context import Context
 from tenantry.controller.feature.extension import SYSTEM, Maker, ResourceHooks, may_use
 from tenantry.controller.store import Body, Draft
