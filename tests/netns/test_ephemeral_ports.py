@@ -34,6 +34,8 @@ def _ports(family: int) -> Iterator[int]:
     with entered(), ExitStack() as stack:
         run("sysctl", "-qw", "net.ipv4.tcp_tw_reuse=0")
         run("ip", "address", "add", f"{address}/{length}", "dev", "lo", *NODAD[family])
+        # Of IPv6 the kernel makes the route to an address a moment after the address.
+        run("sh", "-c", f"until ip route get {address}; do sleep 0.01; done")
         server = stack.enter_context(closing(Socket(family, SOCK_STREAM)))
         server.bind((address, 80))
         server.listen()

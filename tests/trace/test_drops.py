@@ -17,6 +17,7 @@ from tenantry.controller.openflow.drops import Whose, account
 from tenantry.controller.openflow.oxm import value_text
 from tenantry.controller.openflow.pipeline import DROP_CAUSE, IN_PORT, UNPROVEN, Table
 from tenantry.controller.packets.own_addresses import SERVICE_MAC
+from tests.api.lbaas import LBAAS
 from tests.contract import CAUSES, OWNERS
 from tests.lab import Lab, lab
 from tests.openvswitch import OpenVSwitch
@@ -163,6 +164,7 @@ class Stage(Site):
         path = f"/v2.0/local_ips/{self.local_ip['id']}/port_associations"
         behind = {"fixed_port_id": self.ports["local"]["id"]}
         net.api("POST", path, {"port_association": behind})
+        self.balancer = self.balance()
         for router in (self.router, self.lone_router, self.proxy):
             self.macs |= macs(net, router)
         net.settle()
@@ -203,6 +205,31 @@ class Stage(Site):
         actions = ",".join([*sets, f"resubmit(,{table.id})"])
         flow = "in_port=CONTROLLER,udp,nw_ttl=64,nw_dst=239.7.7.7"
         return Dropped(self.net.ovs.appctl("ofproto/trace-packet-out", "br-int", flow, actions))
+
+    def balance(self) -> Any:
+        """A load balancer: nobody answers at port 80, few may ask at 81, and seldom at 53."""
+        pool = {"name": "nobody", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}
+        members = [{"address": self.address("two1"), "protocol_port": 53}]
+        names = {**pool, "name": "names", "protocol": "UDP", "members": members}
+        listeners = [
+            {"protocol": "TCP", "protocol_port": 80, "default_pool": pool},
+            {"protocol": "TCP", "protocol_port": 81, "allowed_cidrs": ["192.0.2.0/24"]},
+            {
+                "protocol": "UDP",
+                "protocol_port": 53,
+                "connection_limit": 200,
+                "default_pool": names,
+            },
+        ]
+        asked = {"vip_network_id": self.one["id"], "listeners": listeners}
+        made = self.net.api("POST", f"{LBAAS}/loadbalancers", {"loadbalancer": asked})
+        return made["loadbalancer"]
+
+    def balanced(self, port: int, kind: str = "tcp", **more: Any) -> Dropped:
+        """What becomes of a packet for the load balancer."""
+        address, id = self.balancer["vip_address"], self.balancer["vip_port_id"]
+        mac = self.net.api("GET", f"/v2.0/ports/{id}")["port"]["mac_address"]
+        return self.says("one1", mac, kind, nw_dst=address, **{f"{kind}_dst": port}, **more)
 
     def group(self) -> str:
         """A security group of nobody else."""
@@ -331,6 +358,12 @@ CASES: dict[str, Case] = {
     "another_behind_it": lambda s: s.says(
         "one1", s.mac("local"), nw_dst=s.local_ip["local_ip_address"], ct="trk,est"
     ),
+    "no_member": lambda s: s.balanced(80),
+    "not_allowed": lambda s: s.balanced(81),
+    "member_gone": lambda s: s.inside(Table.VIP),
+    "no_listener": lambda s: s.balanced(82),
+    "too_many_for_listener": lambda s: s.balanced(53, "udp"),
+    "nobody_there": lambda s: s.inside(Table.HEALTH),
     "old_connection": lambda s: s.inside(Table.ROUTER_NAT_DONE, reg9=UNPROVEN),
     "not_proxied": lambda s: s.trace(
         "uplink0",
