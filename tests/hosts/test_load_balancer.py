@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tenantry.controller.model import View
+from tenantry.apps.load_balancer.records import MemberHealth
+from tenantry.controller.model import Change, View
 from tenantry.controller.network.routers import active, gateways
 from tests.echo import PORT, asked, serving
 from tests.farm import Beyond, Farm, Machine, farm, machines
@@ -100,6 +101,15 @@ class Stage:
         members = [{"address": ip, "protocol_port": to, **more} for ip in its]
         self.ask("PUT", f"pools/{pool['id']}/members", body={"members": members})
 
+    def judge(self, pool: Any, port: Any, alive: bool) -> None:
+        """What a monitor says of the member that a port is, by both of its addresses."""
+        there = self.net.api("GET", f"{LBAAS}/pools/{pool['id']}/members")["members"]
+        for member in there:
+            if member["address"] in addresses(port):
+                judged = MemberHealth(member["id"], alive, "" if alive else "no answer")
+                self.net.controller.running.learn(Change(MemberHealth, judged.id, judged))
+        self.net.take_effect()
+
     @property
     def active(self) -> Machine:
         dpid = active(View(self.net.controller.model), self.router["id"])
@@ -161,8 +171,9 @@ CONNECTIONS = 1_000
 def test_connections_outlive_members_and_the_controller(
     started: list[Machine], tmp_path: Path
 ) -> None:
-    """Of 1,000, from every host and from outside, of both families, only those with the member that
-    is removed end; and none because the controller is restarted meanwhile."""
+    """Of 1,000, from every host and from outside, of both families, none ends because a member is
+    found dead, or because the controller is restarted; and only those with a member that is removed
+    end then."""
     with farm(tmp_path, started) as net, ExitStack() as stack:
         on = Stage(net)
         listening = [listen(stack, guest) for guest in on.members]
@@ -175,13 +186,18 @@ def test_connections_outlive_members_and_the_controller(
         assert all(pair.talks() for pair in held)
         counted = Counter(pair.member for pair in held)
         assert min(counted.values()) > CONNECTIONS / 3 * 0.8, counted
+        on.judge(pool, on.ports[0], alive=False)
+        new = [connect(stack, *way, listening) for way in ways]
+        assert {pair.member for pair in new} <= {1, 2}
+        assert [pair for pair in held if not pair.talks()] == []
+        on.judge(pool, on.ports[0], alive=True)
         staying = [ip for port in on.ports[1:] for ip in addresses(port)]
         on.put(pool, staying)
         net.take_effect()
         others = [pair for pair in held if pair.member]
         lost = [pair for pair in others if not pair.talks()]
         assert lost == []
-        new = [connect(stack, *way, listening) for way in ways]
+        new += [connect(stack, *way, listening) for way in ways]
         assert {pair.member for pair in new} <= {1, 2}
         flows = balancing(net)
         net.stop_controller()
