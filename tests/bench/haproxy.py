@@ -133,7 +133,7 @@ def _changed(site: Site) -> Iterator[Figure]:
         site.until_active()
     seconds = time.monotonic() - began
     told = json.loads(asking.communicate()[0])
-    today = f"{told['asked']} requests, {CHANGES} changes in {seconds:.0f} s"
+    today = f"{told['asked']} requests, {CHANGES} changes in {seconds:.1f} s"
     yield Figure("haproxy.lost", len(told["lost"]), "requests lost by changes", 0, today=today)
 
 
