@@ -15,7 +15,9 @@ The client asks for the load balancer's address a hundred times a second, each t
 of its own. The switch that the client is plugged in to chooses who answers. Meanwhile web2 dies:
 its monitor asks once a second, so for that long some of its share is refused; then others have it.
 When it is back, so is its share. It prints who has answered, draws it (``--png``), and fails if
-somebody is refused later than that, or if shares are not even.
+somebody is refused once the API says that it is dead, or if shares are not even. How long it may
+take until then is said, and measured by ``make bench``: it is longer on a machine that is busy with
+something else.
 """
 
 import sys
@@ -33,9 +35,11 @@ WEB = ("web1", "web2", "web3")
 DIES = "web2"
 PER_SECOND = 100
 DELAY, RETRIES = 1, 1  # of the monitor: seconds, and questions
-AT_MOST = DELAY * RETRIES + 1  # seconds until a member that is dead gets nobody any more
-PHASES = {"all are there": 3.0, f"{DIES} is dead": 5.0, f"{DIES} is back": 5.0}
-EVEN = 0.15  # a share of some hundred connections differs from others' by no more
+AT_MOST = DELAY * RETRIES + 1  # seconds until a dead member is known, on a quiet machine
+AT_ONCE = 0.5  # seconds until what is known is done everywhere
+PHASES = ("all are there", f"{DIES} is dead", f"{DIES} is back")
+SECONDS = 4.0  # of each, once it is known
+EVEN = 0.2  # a share of some hundred connections differs from others' by no more
 
 
 class Balanced(hosts.Hosts):
@@ -72,22 +76,31 @@ def experiment(arguments, cleanup):
     monitor = {"type": "HTTP", "delay": DELAY, "timeout": DELAY}
     monitor |= dict.fromkeys(("max_retries", "max_retries_down"), RETRIES)
     balancer = balanced.create(tenantry, "web", ports, **monitor)
-    until(
-        lambda: balanced.states(tenantry, balancer) == ["ONLINE"] * len(WEB),
-        lambda: f"members are {' '.join(balanced.states(tenantry, balancer))}",
-        tenantry,
-    )
+
+    def known(state):
+        """Since when a member is known to be so, or all are: now."""
+        wanted = sorted([state, *["ONLINE"] * (len(WEB) - 1)])
+        until(
+            lambda: sorted(balanced.states(tenantry, balancer)) == wanted,
+            lambda: f"members are {' '.join(balanced.states(tenantry, balancer))}",
+            tenantry,
+        )
+        return time.monotonic()
+
+    known("ONLINE")
     client, address = net.get("client"), balancer["vip_address"]
     say(f"asking {address} {PER_SECOND} times a second")
-    asking, moments = web.Asker(client, address, balanced.PORT, PER_SECOND), []
-    for phase, seconds in PHASES.items():
+    asking = web.Asker(client, address, balanced.PORT, PER_SECOND)
+    moments, noticed = [], []
+    for phase in PHASES:
         say(phase)
         moments.append(time.monotonic())
         if phase.endswith("dead"):
             services[DIES].stop()
         elif phase.endswith("back"):
             services[DIES] = web.Service(net.get(DIES), DIES)
-        time.sleep(seconds)
+        noticed.append(known("ERROR" if phase.endswith("dead") else "ONLINE"))
+        time.sleep(SECONDS)
     answers = asking.result()
     picture = {
         "phases": {
@@ -96,28 +109,29 @@ def experiment(arguments, cleanup):
         "answers": [(one.asked - moments[0], one.waited, one.name) for one in answers],
     }
     stage.draw(arguments.tenantry, "plot_members.py", arguments.png, picture)
-    return judge(answers, moments)
+    return judge(answers, moments, noticed)
 
 
-def judge(answers, moments):
-    """Print who has answered in each phase; the exit status."""
+def judge(answers, moments, noticed):
+    """Print who has answered in each phase; the exit status. ``noticed``: when each was known."""
     good, ends = True, [*moments[1:], float("inf")]
     print(f"\n{'':<16}" + "".join(f"{name:>8}" for name in (*WEB, "refused")))
     for phase, begin, end in zip(PHASES, moments, ends, strict=True):
         names = Counter(one.name for one in answers if begin <= one.asked < end)
         print(f"{phase:<16}" + "".join(f"{names[name]:>8}" for name in (*WEB, None)))
-    dead, back = moments[1:]
-    refused = [one.asked - dead for one in answers if one.name is None]
-    late = [moment for moment in refused if not 0 <= moment < AT_MOST]
-    longest = max(refused, default=0.0)
+    dead = moments[1]
+    refused = [one.asked for one in answers if one.name is None]
+    wrong = [asked for asked in refused if not dead <= asked < noticed[1] + AT_ONCE]
     print(
-        f"\n{len(refused)} of {len(answers)} were refused, the last {longest:.1f} s after "
-        f"{DIES} died."
+        f"\n{len(refused)} of {len(answers)} were refused, the last "
+        f"{max(refused, default=dead) - dead:.1f} s after {DIES} died."
     )
-    if late:
-        print(f"NOT as expected: {len(late)} of them before it, or more than {AT_MOST} s after it.")
+    if wrong:
+        print(f"NOT as expected: {len(wrong)} of them before it, or when that was known.")
         good = False
-    for begin, end in ((moments[0], dead), (back + AT_MOST, float("inf"))):
+    if noticed[1] - dead > AT_MOST:
+        print(f"On a quiet machine it is known within {AT_MOST} s: is this one busy?")
+    for begin, end in ((moments[0], dead), (noticed[2] + AT_ONCE, float("inf"))):
         names = Counter(one.name for one in answers if begin <= one.asked < end)
         shares = [names[name] / max(1, names.total()) for name in WEB]
         if max(shares) - min(shares) > EVEN:
