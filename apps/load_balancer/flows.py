@@ -18,20 +18,17 @@ themselves by it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from tenantry.apps.arp_nd.tables import NeighboursPriority
 from tenantry.apps.l2.tables import OutputPriority
+from tenantry.apps.load_balancer.beginning import Beginning, compile_listeners
 from tenantry.apps.load_balancer.behind import routed_balancers_on
 from tenantry.apps.load_balancer.choice import (
     COMMON_SPLITS,
     ETH_TYPES,
     Tracked,
-    choose,
-    compile_pool,
     equal_parts,
-    limit_of,
     within,
 )
 from tenantry.apps.load_balancer.places import (
@@ -48,13 +45,12 @@ from tenantry.apps.load_balancer.places import (
     sharing_address,
     sharing_network,
 )
-from tenantry.apps.load_balancer.records import Listener, LoadBalancer, Pool
+from tenantry.apps.load_balancer.records import LoadBalancer
 from tenantry.apps.load_balancer.tables import (
     ASKED,
     MEMBER_GONE,
     NO_LISTENER,
     NO_MEMBER,
-    NOT_ALLOWED,
     REFUSED_IN,
     SWAP,
     TRANSLATED_BACK,
@@ -85,7 +81,7 @@ from tenantry.controller.openflow.flow import (
     SetField,
 )
 from tenantry.controller.openflow.keys import Zone
-from tenantry.controller.openflow.oxm import FIRST_FRAGMENT, LATER_FRAGMENT
+from tenantry.controller.openflow.oxm import LATER_FRAGMENT
 from tenantry.controller.openflow.pipeline import (
     ADDRESS,
     IN_PORT,
@@ -99,7 +95,7 @@ from tenantry.controller.openflow.pipeline import (
     Table,
     version_bits,
 )
-from tenantry.controller.packets.addresses import BITS, mapped, prefix_value
+from tenantry.controller.packets.addresses import BITS, mapped
 from tenantry.controller.packets.frames import ICMP, ICMPV6, TCP
 
 ECHOES = {4: (ICMP, "icmpv4_type", 8, 0), 6: (ICMPV6, "icmpv6_type", 128, 129)}
@@ -212,47 +208,8 @@ class OfOne:
 
     def begun(self, does: tuple[Answering, ...]) -> Iterator[Flow | Limit]:
         """What begins, and is for a listener."""
-        pools: dict[tuple[str, int], Pool] = {}
-        tracked = Tracked(self.zone, Table.VIP)
-        protocols = Counter(one.protocol for one in does)
-        for one in does:
-            if (limit := limit_of(one.listener)) is not None:
-                yield limit
-            pools |= {(one.pool.id, one.protocol): one.pool} if one.pool else {}
-            alone = one.protocol != TCP and protocols[one.protocol] == 1
-            for vip in self.balancer.vips:
-                of_it = self._new(vip.version, vip.address)
-                port: Match = {f"{PORT_FIELDS[one.protocol]}_dst": one.listener.port}
-                port["ip_proto"] = one.protocol
-                rung = VipPriority.NEW
-                chosen = choose(self.view, one.pool, vip.version)
-                yield from self._listens(one.listener, vip.version, {**of_it, **port}, rung, chosen)
-                if alone and chosen is not None:
-                    chosen = choose(self.view, one.pool, vip.version, by_port=False)
-                    rung = VipPriority.NEW_IN_FRAGMENTS
-                    first: Match = {**port, "ip_frag": FIRST_FRAGMENT}
-                    later: Match = {"ct_nw_proto": one.protocol, "ip_frag": LATER_FRAGMENT}
-                    for some in (first, later):
-                        match = {**of_it, **some}
-                        yield from self._listens(one.listener, vip.version, match, rung, chosen)
-        for (_, protocol), pool in pools.items():
-            for version in self.vips:
-                yield from compile_pool(self.view, pool, protocol, version, tracked)
-
-    def _listens(
-        self, listener: Listener, version: int, match: Match, rung: range, chosen: Actions | None
-    ) -> Iterator[Flow]:
-        """What begins, from whoever may."""
-        allowed, limit = listener.allowed_cidrs, limit_of(listener)
-        if not allowed:
-            yield _begun(rung[0], match, chosen, limit)
-            return
-        yield Flow(Table.VIP, VipPriority.NOT_ALLOWED, match, drop(NOT_ALLOWED))
-        for cidr in allowed:
-            if cidr.version == version:
-                source = prefix_value(version, cidr.first, cidr.length)
-                some = {**match, f"ipv{version}_src": source} if cidr.length else match
-                yield _begun(rung[cidr.length], some, chosen, limit)
+        how = Beginning(Tracked(self.zone, Table.VIP), VipPriority, self._new, _begun)
+        yield from compile_listeners(self.view, does, self.balancer.vips, self.vips, how)
 
     def begun_for_others(self, absent: bool) -> Iterator[Flow]:
         """What is for no listener: the answer of a member to itself, or for whatever interface has
@@ -378,9 +335,9 @@ class OfOne:
         return (*self._around(), Ct(self.itself, Table.OUTPUT, source, commit=True))
 
 
-def _begun(priority: int, match: Match, chosen: Actions | None, limit: Limit | None) -> Flow:
+def _begun(chosen: Actions | None, limit: Limit | None) -> Actions:
     """What begins and is for a listener: it is accounted for, and led to a member, or refused."""
     if chosen is None:
-        return Flow(Table.VIP, priority, match, (*_tell(), *drop(NO_MEMBER)))
+        return (*_tell(), *drop(NO_MEMBER))
     one_more = (Move(IN_PORT, ORIGIN_PORT, 32), Resubmit(Table.CONNECTION_LIMIT))
-    return Flow(Table.VIP, priority, match, within(limit, (*one_more, *chosen)))
+    return within(limit, (*one_more, *chosen))

@@ -20,25 +20,21 @@ no interface has is represented by its router: that answers pings, and refuses w
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from tenantry.apps.load_balancer.beginning import Beginning, compile_listeners
 from tenantry.apps.load_balancer.behind import sharing, sharing_address
 from tenantry.apps.load_balancer.choice import (
     ETH_TYPES,
     Tracked,
-    choose,
-    compile_pool,
-    limit_of,
     within,
 )
-from tenantry.apps.load_balancer.places import PORT_FIELDS, Answering, Service, answering, services
-from tenantry.apps.load_balancer.records import Listener, LoadBalancer, Pool
+from tenantry.apps.load_balancer.places import PORT_FIELDS, Service, answering, services
+from tenantry.apps.load_balancer.records import LoadBalancer
 from tenantry.apps.load_balancer.tables import (
     BY_ROUTER,
     MEMBER_GONE,
-    NOT_ALLOWED,
     RouterLbBackPriority,
     RouterLbPriority,
 )
@@ -73,7 +69,7 @@ from tenantry.controller.openflow.flow import (
     SetField,
 )
 from tenantry.controller.openflow.keys import Zone
-from tenantry.controller.openflow.oxm import FIRST_FRAGMENT, FRAGMENT, LATER_FRAGMENT
+from tenantry.controller.openflow.oxm import FRAGMENT
 from tenantry.controller.openflow.pipeline import (
     BALANCED,
     FLAGS,
@@ -170,54 +166,19 @@ class AtRouter:
             yield Flow(table, rung.TRANSLATED, to_member, (*CLEAR_CONNTRACK, ON))
         gone = self._known({ROUTER: self.router.key})
         yield Flow(table, rung.GONE, gone, drop(MEMBER_GONE))
-        pools: dict[tuple[str, int], Pool] = {}
-        tracked = Tracked(self.zone, table, BY_ROUTER)
-        protocols = Counter(one.protocol for one in self.does)
-        for one in self.does:
-            pools |= {(one.pool.id, one.protocol): one.pool} if one.pool else {}
-            alone = one.protocol != TCP and protocols[one.protocol] == 1
-            yield from self._begun(one, alone=alone)
-        for (_, protocol), pool in pools.items():
-            for version in {vip.version: 0 for vip in self.balancer.vips}:
-                yield from compile_pool(self.view, pool, protocol, version, tracked)
+        how = Beginning(
+            Tracked(self.zone, table, BY_ROUTER), RouterLbPriority, self._new, self._begun
+        )
+        versions = dict.fromkeys(vip.version for vip in self.balancer.vips)
+        yield from compile_listeners(self.view, self.does, self.balancer.vips, versions, how)
 
-    def _begun(self, one: Answering, *, alone: bool) -> Iterator[Flow | Limit]:
-        """What begins, and is for a listener: without members it is for nobody. ``alone``: so are
-        fragments of its protocol, whichever port they are for."""
-        limit = limit_of(one.listener)
-        if limit is not None:
-            yield limit
-        port: Match = {f"{PORT_FIELDS[one.protocol]}_dst": one.listener.port}
-        port["ip_proto"] = one.protocol
-        for vip in self.balancer.vips:
-            version = vip.version
-            new: Match = {**self._known(self._of(version, dst=vip.address)), "ct_state": NEW}
-            chosen = choose(self.view, one.pool, version, bits=BY_ROUTER)
-            begun = within(limit, chosen or (CtClear(), ON))
-            rung = RouterLbPriority.NEW
-            yield from self._listens(one.listener, version, {**new, **port}, rung, begun)
-            if alone and chosen is not None:
-                chosen = choose(self.view, one.pool, version, by_port=False, bits=BY_ROUTER)
-                begun = within(limit, chosen or ())
-                rung = RouterLbPriority.NEW_IN_FRAGMENTS
-                first: Match = {**port, "ip_frag": FIRST_FRAGMENT}
-                later: Match = {"ct_nw_proto": one.protocol, "ip_frag": LATER_FRAGMENT}
-                for some in (first, later):
-                    yield from self._listens(one.listener, version, {**new, **some}, rung, begun)
+    def _new(self, version: int, address: int) -> Match:
+        return {**self._known(self._of(version, dst=address)), "ct_state": NEW}
 
-    def _listens(
-        self, listener: Listener, version: int, match: Match, rung: range, begun: Actions
-    ) -> Iterator[Flow]:
-        """What begins, from whoever may."""
-        if not listener.allowed_cidrs:
-            yield Flow(Table.ROUTER_LB, rung[0], match, begun)
-            return
-        yield Flow(Table.ROUTER_LB, RouterLbPriority.NOT_ALLOWED, match, drop(NOT_ALLOWED))
-        for cidr in listener.allowed_cidrs:
-            if cidr.version == version:
-                source = prefix_value(version, cidr.first, cidr.length)
-                some = {**match, f"ipv{version}_src": source} if cidr.length else match
-                yield Flow(Table.ROUTER_LB, rung[cidr.length], some, begun)
+    @staticmethod
+    def _begun(chosen: Actions | None, limit: Limit | None) -> Actions:
+        """Without members it is for nobody."""
+        return within(limit, chosen or (CtClear(), ON))
 
     def _as_itself(self, version: int, address: int) -> Iterator[Flow]:
         """What its router says for it leaves by its floating IP, if that was asked."""
