@@ -7,10 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.api.conftest import Api
-
-LBAAS = "/load-balancer/v2.0/lbaas"
-
-_PLURALS = {"l7policy": "l7policies"}
+from tests.api.lbaas import LBAAS, collection
 
 
 class Octavia:
@@ -21,7 +18,7 @@ class Octavia:
 
     @staticmethod
     def path(kind: str, *below: str) -> str:
-        return "/".join((f"{LBAAS}/{_PLURALS.get(kind, f'{kind}s')}", *below))
+        return "/".join((f"{LBAAS}/{collection(kind)}", *below))
 
     def create(self, kind: str, **attributes: Any) -> Any:
         status, answer = self.api.request("POST", self.path(kind), {kind: attributes})
@@ -41,7 +38,7 @@ class Octavia:
     def list(self, kind: str, query: str = "") -> Any:
         status, answer = self.api.request("GET", f"{self.path(kind)}?{query}")
         assert status == 200, answer
-        return answer[_PLURALS.get(kind, f"{kind}s")]
+        return answer[collection(kind)]
 
     def delete(self, kind: str, id: str) -> None:
         status, answer = self.api.request("DELETE", self.path(kind, id))

@@ -19,6 +19,7 @@ from typing import Any
 
 from tenantry.apps.load_balancer.records import Member
 from tests import namespace
+from tests.api.lbaas import LBAAS
 from tests.balancers import Balancers, vip
 from tests.bench import Figure, flight, peers, ports, ratio
 from tests.bench.groups import sent
@@ -28,7 +29,6 @@ from tests.lab import Lab, lab
 from tests.namespace import Guest
 from tests.openvswitch import OpenVSwitch
 
-LBAAS = "/load-balancer/v2.0/lbaas"
 PACKETS = 100
 RATE = 0.85
 MEMBERS, CONNECTIONS = 10, 10_000

@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
+from tests.api.lbaas import LBAAS
 from tests.clients.test_terraform import TIME, misfits
 from tests.lab import Lab, Refused, lab
 from tests.openvswitch import OpenVSwitch
 
 Body = dict[str, Any]
 
-LBAAS = "/load-balancer/v2.0/lbaas"
 SERVICE = "kube_service_kubernetes_default_web"
 NODE_PORT, CHECK_NODE_PORT = 31080, 31999
 

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from tenantry.controller.network.workers import worker_of
+from tests.api.lbaas import LBAAS
 from tests.certificates import signed
 from tests.conftest import need
 from tests.hosts.test_workers import Web, web
 from tests.lab import eventually
 from tests.namespace import Guest
 
-LBAAS = "/load-balancer/v2.0/lbaas"
 CERTIFICATES = "/tenantry/v1/certificates"
 
 SERVER = """

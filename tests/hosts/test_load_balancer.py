@@ -5,13 +5,10 @@ host dies, the controller is restarted, and members go under load."""
 
 from __future__ import annotations
 
-import select
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
-from socket import AF_INET, AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, SOCK_STREAM
-from socket import socket as Socket
 from typing import Any
 
 import pytest
@@ -19,15 +16,12 @@ import pytest
 from tenantry.apps.load_balancer.records import MemberHealth
 from tenantry.controller.model import Change, View
 from tenantry.controller.network.routers import active, gateways
+from tests.api.lbaas import LBAAS
 from tests.echo import PORT, asked, serving
 from tests.farm import Beyond, Farm, Machine, farm, machines
-from tests.namespace import Guest
 from tests.netns.test_l2 import addresses
-from tests.netns.test_load_balancer import Pair
 from tests.outside import SERVER, SERVER6
-
-SERVICE, LISTENING = 80, 8080
-LBAAS = "/load-balancer/v2.0/lbaas"
+from tests.pairs import LISTENING, SERVICE, connect, listen
 
 
 @pytest.fixture
@@ -114,25 +108,6 @@ class Stage:
     def active(self) -> Machine:
         dpid = active(View(self.net.controller.model), self.router["id"])
         return next(m for m in self.net.machines if self.net._dpid(m) == dpid)
-
-
-def listen(stack: ExitStack, guest: Guest) -> Socket:
-    """Both families, at one port."""
-    made = stack.enter_context(closing(guest.socket(SOCK_STREAM, AF_INET6)))
-    made.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 0)
-    made.bind(("::", LISTENING))
-    made.listen(1024)
-    return made
-
-
-def connect(stack: ExitStack, guest: Guest, to: str, listening: list[Socket]) -> Pair:
-    """A connection with one of those who listen."""
-    client = guest.socket(SOCK_STREAM, AF_INET6 if ":" in to else AF_INET)
-    client.settimeout(30)
-    client.connect((to, SERVICE))
-    ready, _, _ = select.select(listening, (), (), 30)
-    accepted, _ = ready[0].accept()
-    return stack.enter_context(closing(Pair(client, accepted, listening.index(ready[0]))))
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["", "floating"])

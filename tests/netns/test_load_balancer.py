@@ -27,6 +27,7 @@ from tests.netns.test_l2 import addresses
 from tests.netns.test_security_groups import group
 from tests.openvswitch import OpenVSwitch
 from tests.outside import machine
+from tests.pairs import Pair
 
 PORT, SERVICE = 80, 8080
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -37,33 +38,6 @@ def net(ovs: OpenVSwitch, tmp_path: Path) -> Iterator[Lab]:
     with lab(ovs, tmp_path, groups=True) as running:
         yield running
         running.verify()
-
-
-class Pair:
-    """A connection, as a client and the member that it has got have it."""
-
-    def __init__(self, client: socket.socket, server: socket.socket, member: int) -> None:
-        self.client, self.server, self.member = client, server, member
-        for end in (client, server):
-            end.settimeout(20)
-
-    @property
-    def seen(self) -> str:
-        """As whom the member sees the client."""
-        name: str = self.server.getpeername()[0]
-        return name
-
-    def talks(self) -> bool:
-        """Whether each hears the other."""
-        for one, other in ((self.client, self.server), (self.server, self.client)):
-            one.sendall(b"word")
-            if other.recv(4) != b"word":
-                return False
-        return True
-
-    def close(self) -> None:
-        self.client.close()
-        self.server.close()
 
 
 class Service:

@@ -9,16 +9,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from select import select
 from socket import (
     AF_INET,
     AF_INET6,
-    IPPROTO_IPV6,
-    IPV6_V6ONLY,
     SOCK_DGRAM,
     SOCK_STREAM,
 )
-from socket import socket as Socket
 from typing import Any
 
 import pytest
@@ -32,11 +28,9 @@ from tests.lab import Lab, lab
 from tests.namespace import Guest
 from tests.netns.test_firewall import Wall
 from tests.netns.test_l2 import addresses
-from tests.netns.test_load_balancer import Pair
 from tests.openvswitch import OpenVSwitch
 from tests.outside import SERVER, SERVER6, Outside, machine
-
-SERVICE = 80
+from tests.pairs import LISTENING, SERVICE, connect, listen
 
 
 @pytest.fixture
@@ -234,25 +228,3 @@ def test_a_client_outside_keeps_its_member(net: Lab) -> None:
             held = [connect(stack, on.outside.server, to, listening) for _ in range(12)]
             assert len({pair.member for pair in held}) == 1
             assert all(pair.talks() for pair in held)
-
-
-LISTENING = 8080
-
-
-def listen(stack: ExitStack, guest: Guest) -> Socket:
-    """Both families, at one port."""
-    made = stack.enter_context(closing(guest.socket(SOCK_STREAM, AF_INET6)))
-    made.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 0)
-    made.bind(("::", LISTENING))
-    made.listen(1024)
-    return made
-
-
-def connect(stack: ExitStack, guest: Guest, to: str, listening: list[Socket]) -> Pair:
-    """A connection with one of those who listen."""
-    client = guest.socket(SOCK_STREAM, AF_INET6 if ":" in to else AF_INET)
-    client.settimeout(20)
-    client.connect((to, SERVICE))
-    ready, _, _ = select(listening, (), (), 20)
-    accepted, _ = ready[0].accept()
-    return stack.enter_context(closing(Pair(client, accepted, listening.index(ready[0]))))

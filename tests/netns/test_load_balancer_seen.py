@@ -20,12 +20,12 @@ from tenantry.apps.load_balancer.records import Listener, MemberHealth
 from tenantry.apps.load_balancer.statistics import of_listener, of_load_balancer
 from tenantry.controller.cli.main import main
 from tenantry.controller.model import Change
+from tests.api.lbaas import LBAAS
 from tests.balancers import vip
 from tests.lab import Lab, lab
 from tests.netns.test_load_balancer_outside import Stage, many
 from tests.openvswitch import OpenVSwitch
 
-LBAAS = "/load-balancer/v2.0/lbaas"
 PORT, SERVICE, OCTETS = 80, 8080, 5000
 
 
